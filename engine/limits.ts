@@ -1,0 +1,37 @@
+/** All limits of the engine in one place; the relations between them are asserted below. Sizes in bytes. */
+
+/** The unit of persistence and the size of a cache frame. */
+export const BLOB_SIZE = 512 * 1024;
+/** Longest key that a put accepts. A graft can make longer ones, which reads, scans and deletes accept. */
+export const MAX_KEY_BYTES = 16 * 1024;
+export const MAX_VALUE_BYTES = 128 * 1024;
+/** Longest inline prefix of an inner node; longer common prefixes are chained. */
+export const MAX_PREFIX_BYTES = 255;
+
+export const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
+export const MIN_CACHE_BYTES = 8 * 1024 * 1024;
+/** Above this a frame's index would not fit the page table's word. */
+export const MAX_CACHE_BYTES = 64 * 1024 * 1024 * 1024;
+
+/** The journal's shared-memory ring. A power of two. */
+export const JOURNAL_RING_BYTES = 8 * 1024 * 1024;
+/** Largest body of one journal record, so of one batch. */
+export const MAX_RECORD_BODY_BYTES = 4 * 1024 * 1024;
+/** Most operations in one batch. */
+export const MAX_BATCH_OPERATIONS = 32_768;
+/** A segment that reached this size is closed and a new one begun. */
+export const JOURNAL_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Journal file space is reserved in steps of this size, ahead of the records that will need it. */
+export const JOURNAL_RESERVE_BYTES = 16 * 1024 * 1024;
+
+/** Frame-sized buffers for pre-images that a checkpoint needs and a writer is about to change. */
+export const PRE_IMAGE_SLOTS = 8;
+
+function assertLimit(holds: boolean, relation: string): void {
+  if (!holds) throw new Error(`Limits do not fit together: ${relation}`);
+}
+assertLimit(3 * (MAX_KEY_BYTES + MAX_VALUE_BYTES) < BLOB_SIZE, 'three of the largest leaves fit in a frame');
+assertLimit(MAX_RECORD_BODY_BYTES * 2 <= JOURNAL_RING_BYTES, 'two of the largest records fit in the ring');
+assertLimit((JOURNAL_RING_BYTES & (JOURNAL_RING_BYTES - 1)) === 0, 'the ring size is a power of two');
+assertLimit(JOURNAL_RESERVE_BYTES >= JOURNAL_RING_BYTES, 'a reserve step covers a full ring');
+assertLimit(MIN_CACHE_BYTES >= 16 * BLOB_SIZE, 'the smallest cache has 16 frames');

@@ -1,0 +1,114 @@
+/**
+ * What a driver asks of the filesystem layer, and gets from it. The layer holds the POSIX semantics over the
+ * tree and knows no driver; a driver translates its requests into these calls.
+ *
+ * Conventions: every operation returns 0 (or a count) for success and a negative errno for failure; it throws
+ * only for what no caller can foresee (a damaged store, a bug), which the driver turns into EIO in one place.
+ * Results are written into objects that the driver owns and reuses. Names and paths are raw bytes.
+ */
+
+/** Who asks. The driver fills one such object again and again. */
+export interface Caller {
+  uid: number;
+  gid: number;
+  pid: number;
+  umask: number;
+}
+
+/**
+ * Where an object is: its path (bytes; empty for the root, `/a/b` for a child), or the inode number of one
+ * that has no name any more (unlinked while the driver still knows it).
+ */
+export type Place = Uint8Array | number;
+
+/** An object's attributes; times are seconds (may be negative) and nanoseconds 0..999,999,999. */
+export interface Attributes {
+  ino: number;
+  /** Type and permission bits, as in st_mode. */
+  mode: number;
+  nlink: number;
+  uid: number;
+  gid: number;
+  rdev: number;
+  size: number;
+  /** Units of 512 bytes. */
+  blocks: number;
+  atimeSeconds: number;
+  atimeNanos: number;
+  mtimeSeconds: number;
+  mtimeNanos: number;
+  ctimeSeconds: number;
+  ctimeNanos: number;
+  btimeSeconds: number;
+  btimeNanos: number;
+  /** The file is open for writing, so attributes may change without a request: the driver must not cache them. */
+  live: boolean;
+}
+
+/** A change of attributes; a field is applied where its bit is in `valid`. */
+export interface AttributeChange {
+  valid: number;
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  atimeSeconds: number;
+  atimeNanos: number;
+  mtimeSeconds: number;
+  mtimeNanos: number;
+  ctimeSeconds: number;
+  ctimeNanos: number;
+  /** Open handle that a truncation came through, 0 for none. */
+  handle: number;
+}
+
+/** Bits of AttributeChange.valid. */
+export const CHANGE_MODE = 1;
+export const CHANGE_UID = 2;
+export const CHANGE_GID = 4;
+export const CHANGE_SIZE = 8;
+export const CHANGE_ATIME = 16;
+export const CHANGE_MTIME = 32;
+/** atime / mtime: use the present time. */
+export const CHANGE_ATIME_NOW = 64;
+export const CHANGE_MTIME_NOW = 128;
+/** The kernel gives the ctime (writeback cache). */
+export const CHANGE_CTIME = 256;
+/** The caller lost the right to keep suid and sgid by this change (killpriv). */
+export const CHANGE_KILL_PRIVILEGES = 512;
+
+/** What unlink, rmdir and rename tell about the objects that lost or changed a name. */
+export interface RemovalResult {
+  /** The inode that lost the name (unlink, rmdir, or the one that rename replaced); 0: none. */
+  removedIno: number;
+  /** Links it has left. */
+  removedLinks: number;
+  /** The inode that rename moved; 0: none. */
+  movedIno: number;
+}
+
+export interface StatFs {
+  blockSize: number;
+  blocks: number;
+  blocksFree: number;
+  blocksAvailable: number;
+  files: number;
+  filesFree: number;
+  nameMax: number;
+}
+
+/**
+ * Receives directory entries in order; returns false when it has no room for this one, which is then given
+ * again in the next reply. `next` is the offset from which a listing goes on after this entry. `attributes` is
+ * the layer's reused object, valid during the call; filled completely only when asked for.
+ */
+export type DirectorySink = (name: Uint8Array, next: number, attributes: Attributes) => boolean;
+
+/** Does what must happen outside the request loop: removal of content whose record's deletion is durable. */
+export interface Reclaimer {
+  /**
+   * The inode `ino` has neither a name nor a user any more. Once everything up to `lsn` is durable, its content
+   * file is to be removed, and then `fileSystem.reclaimed(inos)` called on the mutating thread.
+   */
+  schedule(ino: number, lsn: number): void;
+}

@@ -1,0 +1,58 @@
+/** What the daemon asks of the mount layer, whichever driver serves it. */
+
+export type DriverName = 'kernel' | 'fuse-native';
+
+export interface MountOptions {
+  /** An existing, empty directory. Absolute path. */
+  mountpoint: string;
+  driver: DriverName | 'auto';
+  readOnly: boolean;
+  allowOther: boolean;
+  /** Seconds that the kernel may answer names, attributes and absent names by itself. */
+  entryTimeout: number;
+  attributeTimeout: number;
+  negativeTimeout: number;
+  /** `-o` options the caller gave: suid, nosuid, dev, nodev, exec, noexec. */
+  options: readonly string[];
+  /** Directory of the content files: `<store>/content`. */
+  contentDirectory: string;
+}
+
+export interface MountStats {
+  driver: DriverName;
+  requests: number;
+  errors: number;
+  openFiles: number;
+  /** Inodes that the kernel holds, and the bytes that their table takes. */
+  nodes: number;
+  nodeTableBytes: number;
+  /** Request counts by operation name. */
+  operations: Record<string, number>;
+}
+
+/** A level of the log, a message, and fields. Made by the daemon; workers reach it through their parent. */
+export type MountLog = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Record<string, unknown>,
+) => void;
+
+/** Why a mount ended. */
+export interface MountEnd {
+  reason: 'unmounted' | 'failed';
+  /** For `failed`. */
+  error?: Error;
+}
+
+export interface Mounted {
+  readonly driver: DriverName;
+  readonly mountpoint: string;
+  /** Settles when the mount is gone, by umount(8) or by `unmount`. All mutations are in the tree by then. */
+  readonly ended: Promise<MountEnd>;
+  stats(): MountStats;
+  /**
+   * Unmounts. `plain` returns false while the mount is busy; `detach` takes the name away at once
+   * and ends when the last user has gone; `abort` breaks the connection.
+   */
+  unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean>;
+}
