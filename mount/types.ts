@@ -16,6 +16,11 @@ export interface MountOptions {
   options: readonly string[];
   /** Directory of the content files: `<store>/content`. */
   contentDirectory: string;
+  /**
+   * What the mount table shows as the device: the store's absolute path. `umount` and the replacement of a
+   * stale mount find the store of a mount by it, without touching the mount.
+   */
+  source: string;
 }
 
 export interface MountStats {

@@ -1,0 +1,12 @@
+import type { Command } from './command.js';
+import { askAndPrint, controlOptions } from './control.js';
+
+export const stats: Command = {
+  usage: 'stats',
+  summary: 'Show what the tree, the mount and the process do',
+  options: controlOptions,
+  async run(options, output) {
+    await askAndPrint(options, 'GET', '/v1/stats', output);
+    return 0;
+  },
+};

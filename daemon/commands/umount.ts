@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SpinneyError } from '../../engine/errors.js';
+import * as libc from '../../mount/libc/libc.js';
+import { findMount } from '../../mount/mountinfo.js';
+import { requiredText } from '../arguments.js';
+import { findDaemon } from '../daemon-record.js';
+import { detachMount, isSpinney, resolveMountpoint } from '../mountpoint.js';
+import { isRunning, type ProcessIdentity } from '../process-identity.js';
+import type { Command } from './command.js';
+
+/** A last checkpoint of the largest cache on a slow disk takes long, but not this long. */
+const DAEMON_DEADLINE_MS = 120_000;
+const LOOK_AGAIN_MS = 20;
+
+const UMOUNT_NOFOLLOW = 8;
+
+export const umount: Command = {
+  usage: 'umount <mountpoint>',
+  summary: 'Unmount; returns when the store is free again',
+  options: (yargs) =>
+    yargs.positional('mountpoint', { type: 'string', demandOption: true }).option('force', {
+      type: 'boolean',
+      describe: 'Detach even while busy; users of the mount get errors',
+    }),
+  async run(raw) {
+    const mountpoint = resolveMountpoint(requiredText(raw, 'mountpoint'));
+    const found = findMount(mountpoint);
+    if (found === undefined) throw cannotUnmount(mountpoint, 'it is not mounted');
+    if (!isSpinney(found)) {
+      throw cannotUnmount(mountpoint, `it is not a Spinney mount (${found.source}, type ${found.type})`);
+    }
+    // Which process it is must be known before the mount, and then the process, is gone.
+    const daemon = findDaemon(found.source, mountpoint);
+    if (daemon === undefined) {
+      // Its daemon was killed: nothing can be lost by detaching, and nothing is to be awaited.
+      detachMount(mountpoint);
+      return 0;
+    }
+    if (raw.force === true) stop(daemon, mountpoint);
+    else await unmountPlain(mountpoint);
+    await awaitEnd(daemon, mountpoint);
+    return 0;
+  },
+};
+
+async function unmountPlain(mountpoint: string): Promise<void> {
+  const isRoot = process.getuid?.() === 0;
+  const done = isRoot
+    ? (await libc.umount2Async(mountpoint, UMOUNT_NOFOLLOW)) === 0
+    : // Only root may call umount2; the setuid helper does it for the owner of the mount.
+      spawnSync('fusermount', ['-u', '--', mountpoint]).status === 0;
+  if (done || findMount(mountpoint) === undefined) return;
+  throw cannotUnmount(
+    mountpoint,
+    isRoot
+      ? 'it is busy: a process has files or its working directory there (--force detaches it)'
+      : 'it is busy (--force detaches it), or not yours to unmount',
+  );
+}
+
+/** The daemon knows how: it detaches, gives the users a moment, and breaks the connection. */
+function stop(daemon: ProcessIdentity, mountpoint: string): void {
+  try {
+    process.kill(daemon.pid, 'SIGTERM');
+  } catch (cause) {
+    if (!isRunning(daemon)) return;
+    throw new SpinneyError(
+      'ERR_MOUNT',
+      `Cannot unmount ${mountpoint}: its daemon (pid ${daemon.pid}) is another user's`,
+      { cause },
+    );
+  }
+}
+
+async function awaitEnd(daemon: ProcessIdentity, mountpoint: string): Promise<void> {
+  const deadline = performance.now() + DAEMON_DEADLINE_MS;
+  while (isRunning(daemon)) {
+    if (performance.now() > deadline) {
+      throw new SpinneyError(
+        'ERR_MOUNT',
+        `Cannot wait any longer: ${mountpoint} is unmounted, but its daemon (pid ${daemon.pid}) still has the store ` +
+          `after ${DAEMON_DEADLINE_MS / 1000} s; its log tells why`,
+      );
+    }
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+function cannotUnmount(mountpoint: string, reason: string): SpinneyError {
+  return new SpinneyError('ERR_MOUNT', `Cannot unmount ${mountpoint}: ${reason}`);
+}

@@ -1,0 +1,243 @@
+/**
+ * The control socket: HTTP/1.1 with JSON on a unix socket.
+ *
+ * What must hold: no moment in which others could connect (the mode is set by the umask under which the socket
+ * is made); every peer is checked by the kernel's word before a byte of its is read; nothing that a client does
+ * or leaves undone takes more than MAX_CONNECTIONS sockets, each for a bounded time and with a bounded body.
+ */
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
+import { SpinneyError } from '../../engine/errors.js';
+import { failureOf, hasCode } from '../failure.js';
+import type { Logger } from '../log.js';
+import { Metrics } from './metrics.js';
+import { isAllowed, type Peer, peerOf } from './peer.js';
+import type { ControlTarget, ErrorReport } from './reports.js';
+
+export const MAX_CONNECTIONS = 64;
+export const BODY_LIMIT_BYTES = 16 * 1024;
+/** A request has this long to arrive, and a connection may be silent for this long. */
+const REQUEST_TIMEOUT_MS = 5_000;
+const SILENCE_TIMEOUT_MS = 10_000;
+const HEADER_LIMIT_BYTES = 8 * 1024;
+
+/** Allowed methods by path; a path that is not here is 404, whatever it looks like. */
+const ROUTES: Readonly<Record<string, string>> = {
+  '/v1/stats': 'GET',
+  '/v1/health': 'GET',
+  '/v1/checkpoint': 'POST',
+  '/v1/compact': 'POST',
+  '/metrics': 'GET',
+};
+
+export interface ControlOptions {
+  /** Absolute path of the socket, at most MAX_SOCKET_PATH_BYTES long. */
+  path: string;
+  target: ControlTarget;
+  log: Logger;
+  /** Who a connection is from; given by tests. */
+  identify?: (socket: Socket) => Peer | undefined;
+}
+
+export interface ControlServer {
+  readonly path: string;
+  /** Takes no more connections, ends those that are there and removes the socket. */
+  close(): Promise<void>;
+}
+
+/** Starts to listen. Throws ERR_EXISTS when another daemon listens there, ERR_IO when the socket cannot be made. */
+export async function startControl(options: ControlOptions): Promise<ControlServer> {
+  const { path } = options;
+  const { app, server } = buildApp(options);
+  await app.ready();
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    await removeDeadSocket(path);
+    await listenPrivately(server, path);
+  } catch (error) {
+    await app.close();
+    if (error instanceof SpinneyError) throw error;
+    throw new SpinneyError(
+      'ERR_IO',
+      `Cannot listen on the control socket ${path}: ${failureOf(error).message}`,
+      { cause: error },
+    );
+  }
+  return {
+    path,
+    async close() {
+      // closeAllConnections too: a client that keeps its connection open must not hold up the end.
+      const closed = app.close();
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** A socket file without a listener is a dead daemon's; one with a listener is somebody's. */
+async function removeDeadSocket(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new SpinneyError(
+      'ERR_EXISTS',
+      `Cannot listen on the control socket ${path}: a file is in its place`,
+    );
+  }
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error) => resolve(!hasCode(error, 'ECONNREFUSED') && !hasCode(error, 'ENOENT')));
+  });
+  if (alive) {
+    throw new SpinneyError(
+      'ERR_EXISTS',
+      `Cannot listen on the control socket ${path}: another daemon does; give another path with --control`,
+    );
+  }
+  unlinkSync(path);
+}
+
+/** bind(2) happens inside `listen`, so the umask need not outlive the call. */
+function listenPrivately(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    const umask = process.umask(0o177);
+    try {
+      server.listen({ path, backlog: MAX_CONNECTIONS }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    } finally {
+      process.umask(umask);
+    }
+    // The mask does it; this only guards against a umask that a filesystem's default ACL overrode.
+    chmodSync(path, 0o600);
+  });
+}
+
+function buildApp(options: ControlOptions): { app: FastifyInstance; server: Server } {
+  const { target, log, identify = peerOf } = options;
+  let server: Server | undefined;
+  const app = fastify({
+    bodyLimit: BODY_LIMIT_BYTES,
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    serverFactory: (handler) => {
+      server = createServer(
+        {
+          maxHeaderSize: HEADER_LIMIT_BYTES,
+          requestTimeout: REQUEST_TIMEOUT_MS,
+          headersTimeout: REQUEST_TIMEOUT_MS,
+          connectionsCheckingInterval: REQUEST_TIMEOUT_MS,
+          keepAliveTimeout: REQUEST_TIMEOUT_MS,
+        },
+        handler,
+      );
+      return server;
+    },
+    clientErrorHandler: (error, socket) => {
+      const status = hasCode(error, 'HPE_HEADER_OVERFLOW')
+        ? '431 Request Header Fields Too Large'
+        : '400 Bad Request';
+      const body = JSON.stringify(
+        errorReport('ERR_BAD_REQUEST', 'Cannot read the request: it is not HTTP/1.1'),
+      );
+      if (!socket.writable) return void socket.destroy();
+      socket.end(
+        `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+          `Connection: close\r\n\r\n${body}`,
+        () => socket.destroy(),
+      );
+    },
+  });
+  if (server === undefined) throw new Error('Cannot build the control server: fastify made none');
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = SILENCE_TIMEOUT_MS;
+  const ownUid = process.getuid?.() ?? -1;
+  // Before HTTP's own listener, which then finds a socket that is closed already.
+  server.prependListener('connection', (socket: Socket) => {
+    const peer = identify(socket);
+    if (isAllowed(peer, ownUid)) return;
+    log.warn({ uid: peer?.uid, peerPid: peer?.pid }, 'refused a connection to the control socket');
+    socket.destroy();
+  });
+  addRoutes(app, target, log);
+  return { app, server };
+}
+
+function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): void {
+  const metrics = new Metrics(target);
+
+  // No route takes a body. A small one is read and ignored, a large one is not even read.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null, undefined));
+  app.addHook('onRequest', async (request, reply) => {
+    const length = request.headers['content-length'];
+    const unknownLength = request.headers['transfer-encoding'] !== undefined;
+    if (!unknownLength && (length === undefined || Number(length) <= BODY_LIMIT_BYTES)) return undefined;
+    reply.raw.once('finish', () => request.raw.socket.destroy());
+    return reply
+      .code(413)
+      .header('connection', 'close')
+      .send(
+        errorReport('ERR_BODY_TOO_LARGE', `Cannot read the body: the limit is ${BODY_LIMIT_BYTES} bytes`),
+      );
+  });
+
+  app.get('/v1/stats', (request) => target.stats({ blobs: wantsBlobs(request) }));
+  app.get('/v1/health', (_request, reply) => {
+    const health = target.health();
+    return reply.code(health.status === 'ok' ? 200 : 503).send(health);
+  });
+  app.post('/v1/checkpoint', (request) => patiently(request, () => target.checkpoint()));
+  app.post('/v1/compact', (request) => patiently(request, () => target.compact()));
+  app.get('/metrics', async (_request, reply) => {
+    const text = await metrics.text();
+    return reply.type(metrics.contentType).send(text);
+  });
+
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0]!;
+    const method = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+    if (method !== undefined) {
+      return reply
+        .code(405)
+        .header('allow', method)
+        .send(errorReport('ERR_BAD_METHOD', `Cannot ${request.method} ${path}: it takes ${method}`));
+    }
+    return reply.code(404).send(errorReport('ERR_NO_ROUTE', 'Cannot answer the request: no such path'));
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const status = error.statusCode ?? 500;
+    const failure = failureOf(error);
+    if (status >= 500) log.error({ err: error, path: request.url }, 'a control request failed');
+    return reply.code(status).send(errorReport(failure.code, failure.message));
+  });
+}
+
+function wantsBlobs(request: FastifyRequest): boolean {
+  return (request.query as Record<string, unknown>).blobs === '1';
+}
+
+/** A checkpoint may take longer than the silence that a connection is allowed. */
+async function patiently<T>(request: FastifyRequest, work: () => Promise<T>): Promise<T> {
+  const { socket } = request.raw;
+  socket.setTimeout(0);
+  try {
+    return await work();
+  } finally {
+    socket.setTimeout(SILENCE_TIMEOUT_MS);
+  }
+}
+
+function errorReport(code: string, message: string): ErrorReport {
+  return { error: { code, message } };
+}

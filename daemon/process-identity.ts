@@ -1,0 +1,28 @@
+/** Names a process so that a later one with the same pid is not taken for it. */
+import { readFileSync } from 'node:fs';
+
+export interface ProcessIdentity {
+  pid: number;
+  /** Clock ticks from the machine's start to the process's, as in /proc/PID/stat. */
+  startTime: number;
+}
+
+/** The process with this pid now, unless it has ended (one that only waits for its parent to notice has ended). */
+export function identifyProcess(pid: number): ProcessIdentity | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return undefined;
+  }
+  // pid (name) state ppid ...: the name may hold anything, so the fields are counted from its last parenthesis.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state] = fields;
+  if (state === 'Z' || state === 'X') return undefined;
+  return { pid, startTime: Number(fields[19]) };
+}
+
+/** Whether this very process still runs. Its descriptors, and so its locks, are gone when this is false. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  return identifyProcess(identity.pid)?.startTime === identity.startTime;
+}

@@ -1,0 +1,71 @@
+/**
+ * Images of captured blobs that had to change, or died, before the checkpoint round copied them.
+ *
+ * Rules: slots are taken and freed under the tree lock. Whoever frees one rings C_PRE_IMAGE_BELL, on which
+ * writers that found none wait; the round frees all its slots when it ends, well or badly.
+ */
+import { BLOB_SIZE, PRE_IMAGE_SLOTS } from '../limits.js';
+import { C_PRE_IMAGE_BELL, type Control } from '../shared/control.js';
+
+export interface PreImagesHandle {
+  images: SharedArrayBuffer;
+  owners: SharedArrayBuffer;
+}
+
+export class PreImages {
+  readonly handle: PreImagesHandle;
+  readonly #control: Control;
+  readonly #images: Uint8Array;
+  readonly #owners: Int32Array;
+
+  constructor(control: Control, handle?: PreImagesHandle) {
+    this.#control = control;
+    this.handle = handle ?? {
+      images: new SharedArrayBuffer(PRE_IMAGE_SLOTS * BLOB_SIZE),
+      owners: new SharedArrayBuffer(PRE_IMAGE_SLOTS * 4),
+    };
+    this.#images = new Uint8Array(this.handle.images);
+    this.#owners = new Int32Array(this.handle.owners);
+  }
+
+  /** Keeps a copy of the image; false when all slots are taken. */
+  keep(blobId: number, image: Uint8Array): boolean {
+    const slot = this.#owners.indexOf(0);
+    if (slot < 0) return false;
+    this.#images.set(image, slot * BLOB_SIZE);
+    this.#owners[slot] = blobId;
+    return true;
+  }
+
+  get free(): number {
+    let count = 0;
+    for (const owner of this.#owners) if (owner === 0) count++;
+    return count;
+  }
+
+  /** Moves the kept image of the blob into `into` and frees its slot; false when there is none. */
+  take(blobId: number, into: Uint8Array): boolean {
+    const slot = this.#owners.indexOf(blobId);
+    if (slot < 0) return false;
+    into.set(this.#images.subarray(slot * BLOB_SIZE, (slot + 1) * BLOB_SIZE));
+    this.#owners[slot] = 0;
+    this.#ring();
+    return true;
+  }
+
+  /** A blob whose image waits to be taken, or 0. */
+  waiting(): number {
+    for (const owner of this.#owners) if (owner !== 0) return owner;
+    return 0;
+  }
+
+  clear(): void {
+    this.#owners.fill(0);
+    this.#ring();
+  }
+
+  #ring(): void {
+    Atomics.add(this.#control.words, C_PRE_IMAGE_BELL, 1);
+    Atomics.notify(this.#control.words, C_PRE_IMAGE_BELL);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The libc calls that Node lacks, through koffi; loaded at first use, so that what never touches a file (a tree
+ * in memory) needs no native library. Linux on x64 and arm64, where these flag values agree.
+ */
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
+import { SpinneyError } from '../errors.js';
+
+export const O_RDONLY = 0;
+export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_CLOEXEC = 0o2000000;
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
+/** Each returns -1 on failure; `errno()` right after the call tells why. */
+export interface Libc {
+  open(path: string, flags: number, mode: number): number;
+  close(fd: number): number;
+  flock(fd: number, operation: number): number;
+  fallocate(fd: number, mode: number, offset: number, length: number): number;
+  errno(): number;
+}
+
+let loaded: Libc | undefined;
+
+export function libc(): Libc {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Libc {
+  if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) {
+    throw new SpinneyError(
+      'ERR_IO',
+      `Cannot load libc: file stores need Linux on x64 or arm64, this is ${process.platform} on ${process.arch}`,
+    );
+  }
+  try {
+    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+    const library = koffi.load('libc.so.6');
+    return {
+      // open is variadic in C; the mode travels as a variadic int.
+      open: variadicOpen(library.func('int open(const char *path, int flags, ...)')),
+      close: library.func('int close(int fd)'),
+      flock: library.func('int flock(int fd, int operation)'),
+      fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+      errno: () => koffi.errno(),
+    };
+  } catch (cause) {
+    throw new SpinneyError(
+      'ERR_IO',
+      'Cannot load libc: libc.so.6 (glibc) could not be opened through koffi',
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function variadicOpen(open: (...args: unknown[]) => number): Libc['open'] {
+  return (path, flags, mode) => open(path, flags, 'int', mode);
+}
+
+/** The error that Node's fs would throw for this errno. */
+export function systemError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  const message = path === undefined ? `${code}: ${syscall}` : `${code}: ${syscall} '${path}'`;
+  const error: NodeJS.ErrnoException = Object.assign(new Error(message), { code, errno: -errno, syscall });
+  if (path !== undefined) error.path = path;
+  return error;
+}

@@ -1,0 +1,163 @@
+/**
+ * The real disk. Descriptors are opened and closed through libc: those that a worker opens with `fs.openSync`
+ * are closed by Node when the worker ends, and a number then reused would misdirect another thread's writes.
+ */
+import * as fs from 'node:fs';
+import { constants } from 'node:os';
+import type { Disk } from './disk.js';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  libc,
+  O_CLOEXEC,
+  O_CREAT,
+  O_RDONLY,
+  O_RDWR,
+  systemError,
+} from './libc.js';
+
+const { EINTR, EOPNOTSUPP, EWOULDBLOCK } = constants.errno;
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+/** writev takes at most this many buffers. */
+const IOV_MAX = 1024;
+const ZEROS_BYTES = 1024 * 1024;
+
+function hasCode(error: unknown, code: string): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === code;
+}
+
+/** Calls until it is no longer interrupted; returns the result, or minus the errno. */
+function uninterrupted(call: () => number): number {
+  for (;;) {
+    const result = call();
+    if (result !== -1) return result;
+    const errno = libc().errno();
+    if (errno !== EINTR) return -errno;
+  }
+}
+
+/** As `uninterrupted`, for Node's own calls, which throw. */
+function untilDone<T>(call: () => T): T {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (!hasCode(error, 'EINTR')) throw error;
+    }
+  }
+}
+
+export class NodeDisk implements Disk {
+  open(path: string, options: { write: boolean; create?: boolean }): number {
+    if (path.includes('\0')) throw systemError(constants.errno.EINVAL, 'open', path);
+    const flags = (options.write ? O_RDWR : O_RDONLY) | (options.create ? O_CREAT : 0) | O_CLOEXEC;
+    const fd = uninterrupted(() => libc().open(path, flags, FILE_MODE));
+    if (fd < 0) throw systemError(-fd, 'open', path);
+    return fd;
+  }
+
+  close(fd: number): void {
+    // Not repeated after EINTR: on Linux the descriptor is gone by then.
+    if (libc().close(fd) === 0) return;
+    const errno = libc().errno();
+    if (errno !== EINTR) throw systemError(errno, 'close');
+  }
+
+  read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number {
+    return untilDone(() => fs.readSync(fd, into, offset, length, position));
+  }
+
+  write(fd: number, buffers: readonly Uint8Array[], position: number): number {
+    const [first] = buffers;
+    if (first === undefined) return 0;
+    if (buffers.length === 1) return untilDone(() => fs.writeSync(fd, first, 0, first.length, position));
+    return untilDone(() => fs.writevSync(fd, buffers.slice(0, IOV_MAX), position));
+  }
+
+  fdatasync(fd: number): void {
+    untilDone(() => fs.fdatasyncSync(fd));
+  }
+
+  fsync(fd: number): void {
+    untilDone(() => fs.fsyncSync(fd));
+  }
+
+  truncate(fd: number, size: number): void {
+    untilDone(() => fs.ftruncateSync(fd, size));
+  }
+
+  allocate(fd: number, offset: number, length: number): void {
+    const result = uninterrupted(() => libc().fallocate(fd, 0, offset, length));
+    if (result === 0) return;
+    if (result !== -EOPNOTSUPP) throw systemError(-result, 'fallocate');
+    this.#writeZeros(fd, Math.max(offset, this.size(fd)), offset + length);
+  }
+
+  punchHole(fd: number, offset: number, length: number): void {
+    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    const result = uninterrupted(() => libc().fallocate(fd, mode, offset, length));
+    if (result < 0 && result !== -EOPNOTSUPP) throw systemError(-result, 'fallocate');
+  }
+
+  size(fd: number): number {
+    return fs.fstatSync(fd).size;
+  }
+
+  rename(from: string, to: string): void {
+    fs.renameSync(from, to);
+  }
+
+  unlink(path: string): void {
+    fs.unlinkSync(path);
+  }
+
+  mkdir(path: string): void {
+    try {
+      fs.mkdirSync(path, { mode: DIRECTORY_MODE });
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST') || !fs.statSync(path).isDirectory()) throw error;
+    }
+  }
+
+  list(path: string): string[] {
+    return fs.readdirSync(path);
+  }
+
+  exists(path: string): boolean {
+    return fs.existsSync(path);
+  }
+
+  syncDirectory(path: string): void {
+    const fd = this.open(path, { write: false });
+    try {
+      this.fsync(fd);
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  lock(fd: number, mode: 'shared' | 'exclusive'): boolean {
+    const operation = (mode === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB;
+    const result = uninterrupted(() => libc().flock(fd, operation));
+    if (result === 0) return true;
+    if (result === -EWOULDBLOCK) return false;
+    throw systemError(-result, 'flock');
+  }
+
+  isSameFile(fd: number, path: string): boolean {
+    const there = fs.statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (there === undefined) return false;
+    const here = fs.fstatSync(fd, { bigint: true });
+    return there.dev === here.dev && there.ino === here.ino;
+  }
+
+  /** Where the filesystem cannot reserve: what lies inside the file has its space, only the rest is written. */
+  #writeZeros(fd: number, from: number, to: number): void {
+    const zeros = new Uint8Array(Math.max(0, Math.min(ZEROS_BYTES, to - from)));
+    for (let at = from; at < to; ) at += this.write(fd, [zeros.subarray(0, to - at)], at);
+  }
+}

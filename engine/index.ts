@@ -1,0 +1,21 @@
+/** The engine as a library: `import { Tree } from 'spinney/engine'`. */
+export type {
+  Batch,
+  CheckpointOptions,
+  Durability,
+  Key,
+  RangeEntry,
+  RangeKey,
+  RangeOptions,
+  RangePrefix,
+  TreeOperations,
+  TreeOptions,
+  TreeRecord,
+  TreeStats,
+} from './api.js';
+export { type ErrorCode, SpinneyError } from './errors.js';
+export type { BlobId, BlobRow, BlobStore, CheckpointMark } from './store/blob-store.js';
+export { FileBlobStore } from './store/file/file-blob-store.js';
+export { MemoryBlobStore } from './store/memory-blob-store.js';
+export type { TreeHandle } from './tree/shared-tree.js';
+export { Tree } from './tree/tree.js';

@@ -1,0 +1,373 @@
+/**
+ * The write-ahead log, as the engine sees it.
+ *
+ * A writer, under the tree's writer mutex: `reserve`; if that is false, it releases the mutex, calls `makeRoom` and
+ * begins again; else it changes the tree, calls one `append...` and releases the mutex, then calls `acknowledge`.
+ * LSNs are consecutive. Between a successful `reserve` and its `append...` nothing else may be appended.
+ *
+ * Everything else may be called by any thread at any time. The state is in shared memory: `share` gives a handle
+ * that can be posted to another thread, where `attach` opens it. After a failed write or fdatasync every call on every
+ * thread throws ERR_JOURNAL_FAILED with the cause.
+ */
+import type { Durability } from '../api.js';
+import type { Disk } from '../disk/disk.js';
+import { SpinneyError } from '../errors.js';
+import { GROUP_HEADER_BYTES } from './format.js';
+import { GroupCommit } from './group-commit.js';
+import {
+  RECORD_BATCH,
+  RECORD_DELETE,
+  RECORD_DELETE_PREFIX,
+  RECORD_GRAFT,
+  RECORD_PUT,
+  type RecordType,
+} from './record.js';
+import { Ring } from './ring.js';
+import { errorCode, errorText, listSegments } from './segment-file.js';
+import { SegmentWriter } from './segment-writer.js';
+import {
+  ACTIVITY,
+  BYTE_COUNT,
+  CHARGED,
+  controlBytes,
+  DISCHARGED,
+  FILE,
+  FLUSH_LOCK,
+  JournalShared,
+  OPENED_LSN,
+  PUBLISHED,
+  SLEEPING,
+  SPACE,
+  SYNC_COUNT,
+  SYNC_LOCK,
+  SYNCED,
+  WRITTEN,
+} from './shared.js';
+import { assertSizes, DEFAULT_SIZES, type JournalSizes, recordCharge } from './sizes.js';
+
+const EMPTY = new Uint8Array(0);
+
+export interface JournalOptions {
+  disk: Disk;
+  directory: string;
+  /** The store's, 16 bytes. */
+  uuid: Uint8Array;
+  /** The LSN that the next record will have. */
+  nextLsn: number;
+  durability: Durability;
+  /** Default: the engine's limits. */
+  sizes?: JournalSizes;
+}
+
+/** What another thread needs to attach; can be posted to it. */
+export interface JournalHandle {
+  control: SharedArrayBuffer;
+  ring: SharedArrayBuffer;
+  directory: string;
+  uuid: Uint8Array;
+  durability: Durability;
+  sizes: JournalSizes;
+}
+
+export interface JournalCounters {
+  /** Records appended since the journal was opened. */
+  appends: number;
+  /** Calls of fdatasync that made records durable. */
+  syncs: number;
+  /** Bytes written, group headers included. */
+  bytes: number;
+}
+
+export class Journal {
+  readonly #disk: Disk;
+  readonly #handle: JournalHandle;
+  readonly #shared: JournalShared;
+  readonly #words: Int32Array;
+  readonly #ring: Ring;
+  readonly #writer: SegmentWriter;
+  readonly #commit: GroupCommit;
+
+  private constructor(handle: JournalHandle, disk: Disk) {
+    this.#disk = disk;
+    this.#handle = handle;
+    this.#shared = new JournalShared(handle.control);
+    this.#words = this.#shared.words;
+    this.#ring = new Ring(handle.ring, handle.sizes.ringBytes);
+    this.#writer = new SegmentWriter(disk, this.#shared, this.#ring, handle);
+    this.#commit = new GroupCommit(this.#shared, this.#writer);
+  }
+
+  /**
+   * Opens the journal for writing. Everything before `nextLsn` must be durable and recovered, see `recoverJournal`.
+   * Does no I/O: the first segment is made when a record first needs it.
+   */
+  static open(options: JournalOptions): Journal {
+    const { disk, directory, uuid, nextLsn, durability, sizes = DEFAULT_SIZES } = options;
+    assertSizes(sizes);
+    const control = new SharedArrayBuffer(controlBytes());
+    const ring = new SharedArrayBuffer(Ring.bufferBytes(sizes.ringBytes, sizes.maxBodyBytes));
+    const journal = new Journal({ control, ring, directory, uuid, durability, sizes }, disk);
+    journal.#shared.initialise(nextLsn);
+    return journal;
+  }
+
+  static attach(handle: JournalHandle, disk: Disk): Journal {
+    return new Journal(handle, disk);
+  }
+
+  share(): JournalHandle {
+    return this.#handle;
+  }
+
+  // Appending, under the tree's writer mutex.
+
+  /** Whether ring and file have room for a record with a body of this many bytes. */
+  reserve(bodyBytes: number): boolean {
+    const words = this.#words;
+    const { ringBytes, maxBodyBytes } = this.#handle.sizes;
+    // DISCHARGED first: a flush in between can then only make the answer too cautious.
+    const inRing = (words[CHARGED]! - Atomics.load(words, DISCHARGED)) | 0;
+    const needed = inRing + recordCharge(bodyBytes);
+    const fits = needed <= Atomics.load(words, SPACE) && needed <= ringBytes;
+    return fits && bodyBytes <= maxBodyBytes && this.#shared.usable;
+  }
+
+  appendPut(lsn: number, key: Uint8Array, value: Uint8Array): void {
+    this.#appendOperation(lsn, RECORD_PUT, key, value);
+  }
+
+  appendDelete(lsn: number, key: Uint8Array): void {
+    this.#appendOperation(lsn, RECORD_DELETE, key, EMPTY);
+  }
+
+  appendGraft(lsn: number, source: Uint8Array, destination: Uint8Array): void {
+    this.#appendOperation(lsn, RECORD_GRAFT, source, destination);
+  }
+
+  appendDeletePrefix(lsn: number, prefix: Uint8Array): void {
+    this.#appendOperation(lsn, RECORD_DELETE_PREFIX, prefix, EMPTY);
+  }
+
+  /** Appends the first `length` bytes of `body`, which a BatchEncoder made, as one record. */
+  appendBatch(lsn: number, body: Uint8Array, length: number): void {
+    const position = this.#words[PUBLISHED]!;
+    this.#publish(lsn, position, this.#ring.putBody(position, lsn, RECORD_BATCH, body, length));
+  }
+
+  #appendOperation(lsn: number, type: RecordType, first: Uint8Array, second: Uint8Array): void {
+    const position = this.#words[PUBLISHED]!;
+    this.#publish(lsn, position, this.#ring.putOperation(position, lsn, type, first, second));
+  }
+
+  #publish(lsn: number, position: number, size: number): void {
+    const charged = (this.#words[CHARGED]! + size + GROUP_HEADER_BYTES) | 0;
+    this.#shared.publish(lsn, (position + size) | 0, charged);
+  }
+
+  // Room, waiting and flushing: any thread, holding nothing.
+
+  /**
+   * Makes room for a record that `reserve` had none for: flushes the ring, reserves file space, begins a segment.
+   * Another writer may take the room first, so `reserve` has the last word.
+   * @throws ERR_NO_SPACE naming the file, after which the journal goes on as before
+   */
+  makeRoom(bodyBytes: number): void {
+    const { maxBodyBytes } = this.#handle.sizes;
+    if (bodyBytes > maxBodyBytes) {
+      throw new SpinneyError(
+        'ERR_BATCH_TOO_LARGE',
+        `Cannot journal a mutation of ${bodyBytes} bytes: the limit is ${maxBodyBytes}`,
+      );
+    }
+    const charge = recordCharge(bodyBytes);
+    if (this.#commit.underFlushLock(() => this.#hasRoom(charge) || this.#extended(charge))) return;
+    this.#commit.underBothLocks(() => {
+      if (!this.#hasRoom(charge) && !this.#extended(charge)) this.#writer.changeSegment();
+    });
+  }
+
+  /** What `written` and `synced` demand of a mutation with this LSN; also wakes the maintenance thread. */
+  acknowledge(lsn: number): void {
+    const { durability } = this.#handle;
+    if (durability === 'synced') {
+      this.waitSynced(lsn);
+      return;
+    }
+    if (durability === 'written') this.waitWritten(lsn);
+    this.#wakeMaintenance();
+  }
+
+  /** Returns once the record with this LSN survives the death of the process. */
+  waitWritten(lsn: number): void {
+    this.#commit.waitWritten(lsn);
+  }
+
+  /** Returns once the record with this LSN survives a power cut. */
+  waitSynced(lsn: number): void {
+    this.#commit.waitSynced(lsn);
+  }
+
+  /** Writes what is in the ring. */
+  flush(): void {
+    this.waitWritten(this.publishedLsn());
+  }
+
+  /** Makes everything appended so far durable. */
+  sync(): void {
+    this.waitSynced(this.publishedLsn());
+  }
+
+  /**
+   * Closes the current segment and begins a new one, so that a checkpoint can remove it; does nothing where the
+   * segment holds no records. ERR_NO_SPACE where there is no space for another.
+   */
+  rotate(): void {
+    this.#commit.underBothLocks(() => {
+      if (this.#writer.hasGroups()) this.#writer.changeSegment();
+    });
+  }
+
+  /**
+   * Removes the segments whose records are all at or below `lsn`, oldest first, each durably before the next: those
+   * that remain are always the end of the log without a gap. Never the current one.
+   */
+  removeBefore(lsn: number): void {
+    const shared = this.#shared;
+    shared.throwUnlessUsable();
+    const { directory } = this.#handle;
+    shared.lock(SYNC_LOCK);
+    try {
+      const segments = listSegments(this.#disk, directory);
+      for (let index = 0; index < segments.length; index++) {
+        const next = segments[index + 1];
+        const isCurrent = next === undefined && Atomics.load(this.#words, FILE) >= 0;
+        const last = next === undefined ? this.writtenLsn() : next.firstLsn - 1;
+        if (isCurrent || last > lsn) return;
+        this.#disk.unlink(segments[index]!.path);
+        this.#disk.syncDirectory(directory);
+      }
+    } catch (error) {
+      throw new SpinneyError('ERR_IO', `Cannot remove journal segments: ${directory}: ${errorText(error)}`, {
+        cause: error,
+      });
+    } finally {
+      shared.unlock(SYNC_LOCK);
+    }
+  }
+
+  /** Syncs, gives unused space back and closes the file. Nobody may append any more. */
+  close(): void {
+    const shared = this.#shared;
+    shared.lock(SYNC_LOCK);
+    shared.lock(FLUSH_LOCK);
+    try {
+      if (shared.closed) return;
+      try {
+        this.#writer.flush();
+        this.#writer.sync(this.#words[WRITTEN]!, shared.writtenLsn);
+        this.#writer.closeSegment();
+      } finally {
+        this.#writer.closeFile();
+        shared.close();
+      }
+    } finally {
+      shared.unlock(FLUSH_LOCK);
+      shared.unlock(SYNC_LOCK);
+    }
+  }
+
+  /** To be called once a thread that used the journal is gone for good, so that others can take its place. */
+  threadDied(threadId: number): void {
+    this.#shared.threadDied(threadId);
+  }
+
+  // State, cheap to ask.
+
+  publishedLsn(): number {
+    return this.#shared.publishedLsn;
+  }
+
+  writtenLsn(): number {
+    return this.#shared.writtenLsn;
+  }
+
+  durableLsn(): number {
+    return this.#shared.durableLsn;
+  }
+
+  /** Bytes in the ring that a killed process would lose. */
+  unflushedBytes(): number {
+    const written = Atomics.load(this.#words, WRITTEN);
+    return (Atomics.load(this.#words, PUBLISHED) - written) >>> 0;
+  }
+
+  /** Bytes in the ring or written that a power cut would lose. */
+  unsyncedBytes(): number {
+    const synced = Atomics.load(this.#words, SYNCED);
+    return (Atomics.load(this.#words, PUBLISHED) - synced) >>> 0;
+  }
+
+  counters(): JournalCounters {
+    const { numbers } = this.#shared;
+    return {
+      appends: this.publishedLsn() - numbers[OPENED_LSN]!,
+      syncs: numbers[SYNC_COUNT]!,
+      bytes: numbers[BYTE_COUNT]!,
+    };
+  }
+
+  /** Bytes of all segment files, reserved space included. */
+  sizeOnDisk(): number {
+    let total = 0;
+    for (const { path } of listSegments(this.#disk, this.#handle.directory)) {
+      try {
+        const fd = this.#disk.open(path, { write: false });
+        try {
+          total += this.#disk.size(fd);
+        } finally {
+          this.#disk.close(fd);
+        }
+      } catch (error) {
+        // Another thread may have removed it meanwhile.
+        if (errorCode(error) !== 'ENOENT') throw error;
+      }
+    }
+    return total;
+  }
+
+  // The maintenance thread's sleep.
+
+  /**
+   * A word that changes, and is notified, when there is something to flush or sync again. To sleep: read the word,
+   * `setSleeping(true)`, go on unless `unsyncedBytes()` is 0, `Atomics.wait` for the word to change.
+   */
+  get activity(): { array: Int32Array; index: number } {
+    return { array: this.#words, index: ACTIVITY };
+  }
+
+  setSleeping(sleeping: boolean): void {
+    Atomics.store(this.#words, SLEEPING, sleeping ? 1 : 0);
+  }
+
+  #wakeMaintenance(): void {
+    const words = this.#words;
+    if (Atomics.load(words, SLEEPING) === 0 || Atomics.exchange(words, SLEEPING, 0) === 0) return;
+    Atomics.add(words, ACTIVITY, 1);
+    Atomics.notify(words, ACTIVITY);
+  }
+
+  #hasRoom(charge: number): boolean {
+    return this.#neededSpace(charge) <= Atomics.load(this.#words, SPACE);
+  }
+
+  /** Under FLUSH_LOCK: makes the current segment longer, if it may be; else false. */
+  #extended(charge: number): boolean {
+    if (!this.#writer.canExtend()) return false;
+    this.#writer.extend(this.#neededSpace(charge));
+    return true;
+  }
+
+  #neededSpace(charge: number): number {
+    return ((Atomics.load(this.#words, CHARGED) - this.#words[DISCHARGED]!) | 0) + charge;
+  }
+}

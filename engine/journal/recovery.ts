@@ -1,0 +1,200 @@
+/**
+ * Reading the journal back after a crash or a clean end.
+ *
+ * Two passes: the first validates everything and finds the end of the log; then the files are repaired, durably; the
+ * second applies. So nothing is applied of a journal that turns out corrupt, and a checkpoint that is made while
+ * records are applied never runs ahead of what is durable.
+ *
+ * What was durable is known from: the checkpoint's LSN; the first LSN of each segment, which is made after all before
+ * it was synced; the durable LSN in each group. A record missing at or below that is corruption, and then no
+ * file is touched. A record missing above it is where the log ends.
+ *
+ * Repair only removes what validation ignores, so a crash during it leads to the same end the next time.
+ */
+import type { Disk } from '../disk/disk.js';
+import { SpinneyError } from '../errors.js';
+import { JOURNAL_FORMAT_VERSION } from './format.js';
+import type { RecordReader } from './record.js';
+import { errorText, listSegments, type SegmentName } from './segment-file.js';
+import { SegmentReader } from './segment-reader.js';
+
+export interface RecoveryOptions {
+  disk: Disk;
+  directory: string;
+  /** The store's, 16 bytes. */
+  uuid: Uint8Array;
+  /** The LSN of the checkpoint that the tree was loaded from; 0 without one. */
+  markLsn: number;
+  /** Replay only: no file is changed. */
+  readOnly: boolean;
+  /**
+   * Called for each record after the checkpoint, once, in order. The record's views hold during the call only.
+   * What it throws is passed on.
+   */
+  apply: (lsn: number, record: RecordReader) => void;
+}
+
+export interface RecoveryResult {
+  /** The LSN of the last mutation; the next one gets the number after it. */
+  lastLsn: number;
+  /** How many records were applied. */
+  replayed: number;
+  /** Where bytes of unfinished writes were cut off (or would be, if it were not read-only). */
+  truncated?: { file: string; offset: number };
+}
+
+interface LogEnd {
+  nextLsn: number;
+  /** Files without a record, which are of no use. */
+  useless: SegmentName[];
+  /** The segment with the last record and where its valid part ends. */
+  last?: { segment: SegmentName; offset: number; size: number; isCut: boolean };
+}
+
+/** Recovers the journal in `directory`. Throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_IO. */
+export function recoverJournal(options: RecoveryOptions): RecoveryResult {
+  const { markLsn, readOnly } = options;
+  const { segments, useless } = classifySegments(options);
+  const needed = dropCovered(segments, markLsn);
+  const end = findEnd(options, needed, useless);
+  if (!readOnly) repair(options, end);
+  const replayed = replay(options, needed, end.nextLsn);
+  const result: RecoveryResult = { lastLsn: end.nextLsn - 1, replayed };
+  if (end.last?.isCut) result.truncated = { file: end.last.segment.path, offset: end.last.offset };
+  return result;
+}
+
+/** Tells the segments from files that were created but never got a header, which are useless. */
+function classifySegments(options: RecoveryOptions): { segments: SegmentName[]; useless: SegmentName[] } {
+  const segments: SegmentName[] = [];
+  const useless: SegmentName[] = [];
+  for (const segment of listSegments(options.disk, options.directory)) {
+    const isSegment = withReader(options, segment, (reader) => {
+      const header = reader.header();
+      if (header === undefined) {
+        // The header was durable before the first group was written.
+        if (reader.scan(0).groups > 0) throw corrupt(segment.path, 0, 'the segment header is damaged');
+        return false;
+      }
+      if (header.version !== JOURNAL_FORMAT_VERSION) {
+        throw new SpinneyError(
+          'ERR_FORMAT_VERSION',
+          `Cannot recover the journal: ${segment.path} has format version ${header.version}, ` +
+            `this program knows ${JOURNAL_FORMAT_VERSION}`,
+        );
+      }
+      if (!header.ownUuid) throw corrupt(segment.path, 0, 'the segment belongs to another store');
+      if (header.firstLsn !== segment.firstLsn) {
+        throw corrupt(segment.path, 0, `the segment begins with LSN ${header.firstLsn}, unlike its name`);
+      }
+      return true;
+    });
+    (isSegment ? segments : useless).push(segment);
+  }
+  return { segments, useless };
+}
+
+/** Leaves out the segments whose records the checkpoint covers all; a crash came before their removal. */
+function dropCovered(segments: SegmentName[], markLsn: number): SegmentName[] {
+  const first = segments[0];
+  if (first === undefined) return [];
+  if (first.firstLsn > markLsn + 1) {
+    throw corrupt(first.path, 0, `record ${markLsn + 1}, which was durable, is missing before this segment`);
+  }
+  return segments.slice(segments.findLastIndex((segment) => segment.firstLsn <= markLsn + 1));
+}
+
+function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: SegmentName[]): LogEnd {
+  let nextLsn = segments[0]?.firstLsn ?? options.markLsn + 1;
+  let durableLsn = options.markLsn;
+  let last: LogEnd['last'];
+  let previous: { path: string; offset: number } | undefined;
+  for (const [index, segment] of segments.entries()) {
+    if (segment.firstLsn > nextLsn) throw missing(previous!.path, previous!.offset, nextLsn);
+    if (segment.firstLsn < nextLsn) {
+      throw corrupt(segment.path, 0, `record ${segment.firstLsn} is in the segment before it, too`);
+    }
+    const isLast = index === segments.length - 1;
+    withReader(options, segment, (reader) => {
+      const end = reader.walk(nextLsn, () => {});
+      const tail = isLast ? reader.scan(end.offset) : undefined;
+      durableLsn = Math.max(durableLsn, end.durableLsn, tail?.durableLsn ?? 0);
+      previous = { path: segment.path, offset: end.offset };
+      const isCut = tail !== undefined && !tail.allZero;
+      if (end.nextLsn > segment.firstLsn) last = { segment, offset: end.offset, size: reader.size, isCut };
+      else useless = [...useless, segment];
+      nextLsn = end.nextLsn;
+    });
+  }
+  if (durableLsn >= nextLsn && previous !== undefined) throw missing(previous.path, previous.offset, nextLsn);
+  return last === undefined ? { nextLsn, useless } : { nextLsn, useless, last };
+}
+
+/** Removes what is beyond the end of the log and makes all before it durable. */
+function repair(options: RecoveryOptions, end: LogEnd): void {
+  const { disk, directory } = options;
+  let path = directory;
+  try {
+    for (const segment of end.useless) {
+      path = segment.path;
+      disk.unlink(path);
+    }
+    if (end.useless.length > 0) disk.syncDirectory(directory);
+    if (end.last === undefined) return;
+    path = end.last.segment.path;
+    const fd = disk.open(path, { write: true });
+    try {
+      if (end.last.size > end.last.offset) disk.truncate(fd, end.last.offset);
+      disk.fsync(fd);
+    } finally {
+      disk.close(fd);
+    }
+  } catch (error) {
+    throw new SpinneyError('ERR_IO', `Cannot repair the journal: ${path}: ${errorText(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function replay(options: RecoveryOptions, segments: SegmentName[], endLsn: number): number {
+  const { markLsn, apply } = options;
+  let replayed = 0;
+  let nextLsn = segments[0]?.firstLsn ?? endLsn;
+  for (const segment of segments) {
+    if (segment.firstLsn >= endLsn) break;
+    withReader(options, segment, (reader) => {
+      const end = reader.walk(nextLsn, (lsn, record) => {
+        if (lsn <= markLsn) return;
+        apply(lsn, record);
+        replayed++;
+      });
+      nextLsn = end.nextLsn;
+    });
+  }
+  if (nextLsn !== endLsn) throw corrupt(options.directory, 0, 'it changed while it was read');
+  return replayed;
+}
+
+function withReader<T>(
+  options: RecoveryOptions,
+  segment: SegmentName,
+  body: (reader: SegmentReader) => T,
+): T {
+  const reader = new SegmentReader(options.disk, segment.path, options.uuid);
+  try {
+    return body(reader);
+  } finally {
+    reader.close();
+  }
+}
+
+function missing(path: string, offset: number, lsn: number): SpinneyError {
+  return corrupt(path, offset, `record ${lsn}, which was durable, is damaged or missing`);
+}
+
+function corrupt(path: string, offset: number, problem: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_JOURNAL_CORRUPT',
+    `Cannot recover the journal: ${path} at offset ${offset}: ${problem}`,
+  );
+}

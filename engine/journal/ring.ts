@@ -1,0 +1,108 @@
+/**
+ * The ring that records are encoded into. A record is contiguous: one that would cross the ring's end goes on in an
+ * overflow area behind it, and the same number of bytes at the ring's start stays unused in that lap. Position p
+ * is at p modulo the ring's size, so no position needs to know this but the one after such a record.
+ *
+ * Appending is for the one thread that holds the tree's writer mutex and has reserved; walking for the holder
+ * of the flush lock.
+ */
+import { crc32Words } from './crc32.js';
+import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from './format.js';
+import { OPERATION_HEADER_BYTES } from './record.js';
+
+/** Below this, copying byte by byte beats a call of `set`. */
+const SHORT_COPY = 24;
+
+export class Ring {
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #size: number;
+
+  /** `size` is a power of two; the buffer has room for it and the largest record. */
+  constructor(buffer: SharedArrayBuffer, size: number) {
+    this.#bytes = new Uint8Array(buffer);
+    this.#words = new Int32Array(buffer);
+    this.#size = size;
+  }
+
+  static bufferBytes(size: number, maxBodyBytes: number): number {
+    return size + recordBytes(maxBodyBytes);
+  }
+
+  /** Encodes a record of one operation at `position`; returns its size. */
+  putOperation(position: number, lsn: number, type: number, first: Uint8Array, second: Uint8Array): number {
+    const start = position & (this.#size - 1);
+    const word = start >> 2;
+    const firstAt = start + RECORD_HEADER_BYTES + OPERATION_HEADER_BYTES;
+    const secondAt = firstAt + first.length;
+    const end = secondAt + second.length;
+    this.#words[word + 6] = first.length;
+    this.#words[word + 7] = second.length;
+    this.#copy(first, first.length, firstAt);
+    this.#copy(second, second.length, secondAt);
+    return this.#seal(start, end, lsn, type);
+  }
+
+  /** Encodes a record whose body is the first `length` bytes of `body`; returns its size. */
+  putBody(position: number, lsn: number, type: number, body: Uint8Array, length: number): number {
+    const start = position & (this.#size - 1);
+    this.#copy(body, length, start + RECORD_HEADER_BYTES);
+    return this.#seal(start, start + RECORD_HEADER_BYTES + length, lsn, type);
+  }
+
+  #copy(from: Uint8Array, length: number, to: number): void {
+    const bytes = this.#bytes;
+    if (length <= SHORT_COPY) {
+      for (let index = 0; index < length; index++) bytes[to + index] = from[index]!;
+    } else {
+      bytes.set(length === from.length ? from : from.subarray(0, length), to);
+    }
+  }
+
+  /** Pads the body that ends at `end` and writes the header before it. */
+  #seal(start: number, end: number, lsn: number, type: number): number {
+    const words = this.#words;
+    const size = (end - start + 7) & ~7;
+    for (let at = end; at < start + size; at++) this.#bytes[at] = 0;
+    const word = start >> 2;
+    words[word] = RECORD_MAGIC | (type << 16);
+    words[word + 1] = end - start - RECORD_HEADER_BYTES;
+    words[word + 2] = lsn | 0;
+    words[word + 3] = lsnHigh(lsn);
+    const headerCrc = crc32Words(words, word, word + 4, 0);
+    words[word + 4] = headerCrc;
+    words[word + 5] = crc32Words(words, word + 6, word + (size >> 2), headerCrc);
+    return size;
+  }
+
+  /**
+   * The records from position `from` up to `to` as one or two contiguous pieces.
+   * @returns undefined where what lies there are not records numbered from `firstLsn` on
+   */
+  pieces(from: number, to: number, firstLsn: number): { pieces: Uint8Array[]; count: number } | undefined {
+    const words = this.#words;
+    const begin = from & (this.#size - 1);
+    let start = begin;
+    let split = -1;
+    let count = 0;
+    for (let position = from; position !== to; count++) {
+      const word = start >> 2;
+      if ((words[word]! & 0xffff) !== RECORD_MAGIC || words[word + 2]! !== ((firstLsn + count) | 0)) {
+        return undefined;
+      }
+      const size = recordBytes(words[word + 1]!);
+      position = (position + size) | 0;
+      if (((to - position) | 0) < 0) return undefined;
+      start += size;
+      if (start >= this.#size) {
+        split = start;
+        start -= this.#size;
+      }
+    }
+    const bytes = this.#bytes;
+    if (split < 0) return { pieces: [bytes.subarray(begin, start)], count };
+    const pieces = [bytes.subarray(begin, split)];
+    if (start > split - this.#size) pieces.push(bytes.subarray(split - this.#size, start));
+    return { pieces, count };
+  }
+}

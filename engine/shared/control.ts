@@ -1,0 +1,134 @@
+/**
+ * The words that all threads of an open tree share, besides frames, page table and journal.
+ *
+ * Rules: words marked (L) are read and written under the tree lock, counters marked (S) are approximate sums that
+ * only stats read; all others through Atomics. Numbers beyond 32 bits stand in the f64 area, under the same rules.
+ */
+import { MUTEX_WORDS } from './mutex.js';
+
+// Int32 words.
+export const C_TREE_LOCK = 0;
+/** One checkpoint round at a time. */
+export const C_ROUND_LOCK = C_TREE_LOCK + MUTEX_WORDS;
+/** One compaction at a time, so blobs leave the tree only by the hand of its holder. */
+export const C_COMPACT_LOCK = C_ROUND_LOCK + MUTEX_WORDS;
+/** The next blob id (L). */
+export const C_NEXT_BLOB = C_COMPACT_LOCK + MUTEX_WORDS;
+/** Blobs in the tree (L). */
+export const C_BLOB_COUNT = C_NEXT_BLOB + 1;
+/** Frames that are dirty, and frames that are dirty or captured (L). */
+export const C_DIRTY = C_BLOB_COUNT + 1;
+export const C_HELD = C_DIRTY + 1;
+/** Pending deletes; the first of them belong to the round under way (L). */
+export const C_PENDING = C_HELD + 1;
+/** Rounds asked for, and how many of those have ended; waiters sleep on the second. */
+export const C_ROUNDS_ASKED = C_PENDING + 1;
+export const C_ROUNDS_ENDED = C_ROUNDS_ASKED + 1;
+/** Whether the last round failed. */
+export const C_ROUND_FAILED = C_ROUNDS_ENDED + 1;
+/** Keys removed so far, modulo 2^32: tells whether merging may have something to do. */
+export const C_REMOVED = C_ROUND_FAILED + 1;
+/** One of the MAINTENANCE_ values. */
+export const C_MAINTENANCE_STATE = C_REMOVED + 1;
+/** Set once the tree is read-only for a reason found while it was open; the text is in the message area. */
+export const C_READ_ONLY = C_MAINTENANCE_STATE + 1;
+export const C_CLOSED = C_READ_ONLY + 1;
+/** Pre-image slots wait word: bumped when one becomes free. */
+export const C_PRE_IMAGE_BELL = C_CLOSED + 1;
+/** Clock hand (L). */
+export const C_CLOCK_HAND = C_PRE_IMAGE_BELL + 1;
+/** Frames never used so far begin here (L). */
+export const C_FRESH_FRAMES = C_CLOCK_HAND + 1;
+/** Head of the list of frames given back, index + 1 (L). */
+export const C_FREE_FRAMES = C_FRESH_FRAMES + 1;
+export const CONTROL_WORDS = 64;
+
+// Values of C_MAINTENANCE_STATE.
+export const MAINTENANCE_INLINE = 0;
+export const MAINTENANCE_WORKER = 1;
+export const MAINTENANCE_ENDING = 2;
+export const MAINTENANCE_ENDED = 3;
+/** It ended without having been told to. */
+export const MAINTENANCE_DIED = 4;
+
+// Float64 words.
+/** LSN of the last mutation (L). */
+export const F_LSN = 0;
+export const F_GENERATION = 1;
+export const F_CHECKPOINT_LSN = 2;
+export const F_ROUNDS = 3;
+export const F_FAILURES = 4;
+export const F_LAST_ROUND_MS = 5;
+export const F_SPILLOVERS = 6;
+export const F_MERGES = 7;
+export const F_COMPACTIONS = 8;
+/** Bytes the journal had taken at the last capture. */
+export const F_JOURNAL_AT_CAPTURE = 9;
+export const CONTROL_FLOATS = 16;
+
+/** Counters (S), a row for each thread. */
+export const S_HITS = 0;
+export const S_MISSES = 1;
+export const S_RESTARTS = 2;
+export const COUNTER_FLOATS = 4;
+export const MAX_THREADS = 256;
+
+/** Room for pending deletes; a writer that would need more waits for a checkpoint. */
+export const PENDING_CAPACITY = 1 << 20;
+
+const MESSAGE_BYTES = 4096;
+
+/** Handle of a control block, for other threads. */
+export interface ControlHandle {
+  buffer: SharedArrayBuffer;
+}
+
+/** Two texts that threads leave for each other: why the last round failed, and why the tree became read-only. */
+export type MessageSlot = 0 | 1;
+export const MESSAGE_ROUND: MessageSlot = 0;
+export const MESSAGE_READ_ONLY: MessageSlot = 1;
+
+export class Control {
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array;
+  readonly floats: Float64Array;
+  readonly counters: Float64Array;
+  readonly pending: Int32Array;
+  readonly #messages: Uint8Array;
+
+  /** Makes a new block, or attaches to `buffer`. */
+  constructor(buffer?: SharedArrayBuffer) {
+    const floatsAt = CONTROL_WORDS * 4;
+    const countersAt = floatsAt + CONTROL_FLOATS * 8;
+    const messagesAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
+    const pendingAt = messagesAt + 2 * MESSAGE_BYTES;
+    this.buffer = buffer ?? new SharedArrayBuffer(pendingAt + PENDING_CAPACITY * 4);
+    this.words = new Int32Array(this.buffer, 0, CONTROL_WORDS);
+    this.floats = new Float64Array(this.buffer, floatsAt, CONTROL_FLOATS);
+    this.counters = new Float64Array(this.buffer, countersAt, MAX_THREADS * COUNTER_FLOATS);
+    this.#messages = new Uint8Array(this.buffer, messagesAt, 2 * MESSAGE_BYTES);
+    this.pending = new Int32Array(this.buffer, pendingAt, PENDING_CAPACITY);
+  }
+
+  /** Leaves an error for other threads: its code and message. Atomics on the word that announces it order it. */
+  leave(slot: MessageSlot, code: string, message: string): void {
+    const text = Buffer.from(`${code}\n${message}`).subarray(0, MESSAGE_BYTES - 4);
+    const at = slot * MESSAGE_BYTES;
+    this.#messages.set(text, at + 4);
+    new DataView(this.buffer, this.#messages.byteOffset + at).setUint32(0, text.length, true);
+  }
+
+  read(slot: MessageSlot): { code: string; message: string } {
+    const at = slot * MESSAGE_BYTES;
+    const length = new DataView(this.buffer, this.#messages.byteOffset + at).getUint32(0, true);
+    const text = Buffer.from(this.#messages.slice(at + 4, at + 4 + length)).toString();
+    const line = text.indexOf('\n');
+    return { code: text.slice(0, line), message: text.slice(line + 1) };
+  }
+
+  sumCounter(counter: number): number {
+    let sum = 0;
+    for (let i = 0; i < MAX_THREADS; i++) sum += this.counters[i * COUNTER_FLOATS + counter] ?? 0;
+    return sum;
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * Publishes records: deltas appended to `manifest.log`, and snapshots that replace `manifest`.
+ *
+ * Invariants
+ * - `inDoubt` is set before anything that may or may not become durable and cleared when a record is durable for
+ *   certain. While it is set, only a snapshot may be written: the state of the log is unknown.
+ * - The log is written to only while the snapshot that it follows is durable under the name `manifest`.
+ * - Space for the next snapshot (`manifest.spare`) and for deltas (the log's tail) is reserved ahead, so that
+ *   publishing works on a full disk.
+ */
+import type { Disk } from '../../disk/disk.js';
+import { diskError, isNoSpace, writeFully } from '../../disk/io.js';
+import type { BlobId, CheckpointMark } from '../blob-store.js';
+import {
+  encodeConfirmation,
+  encodeLogHeader,
+  LOG_CONFIRM_AT,
+  LOG_RECORDS_AT,
+  type ManifestState,
+} from './manifest-reader.js';
+import { LOG_FILE, MANIFEST_FILE, SPARE_FILE } from './names.js';
+import { encodeRecord, recordBytes } from './record.js';
+import type { StoredRow } from './slot-map.js';
+
+/** The log is reserved in steps of this size, and may always grow to the first. */
+const LOG_STEP_BYTES = 256 * 1024;
+/** Beyond its first step, the log is compacted when it is this many times as large as a snapshot would be. */
+const LOG_TO_SNAPSHOT = 2;
+const SPARE_STEP_BYTES = 64 * 1024;
+
+export interface Delta {
+  rows: readonly StoredRow[];
+  deletes: readonly BlobId[];
+  /** The new mark; undefined leaves the last one. */
+  mark: CheckpointMark | undefined;
+}
+/** Everything that holds after the publish. */
+export type Snapshot = Omit<Delta, 'deletes'>;
+
+/** Makes the log of a new store, durable but for its name; returns its size. */
+export function createLog(disk: Disk, directory: string, uuid: Uint8Array): number {
+  const path = `${directory}/${LOG_FILE}`;
+  try {
+    const fd = disk.open(path, { write: true, create: true });
+    try {
+      disk.truncate(fd, 0);
+      disk.allocate(fd, 0, LOG_STEP_BYTES);
+      writeFully(disk, fd, encodeLogHeader(uuid), 0);
+      disk.fsync(fd);
+      return LOG_STEP_BYTES;
+    } finally {
+      disk.close(fd);
+    }
+  } catch (error) {
+    throw diskError(`create ${path}`, error);
+  }
+}
+
+export class ManifestWriter {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #uuid: Uint8Array;
+  readonly #logFd: number;
+  #base: number;
+  #sequence: number;
+  #logEnd: number;
+  #logSize: number;
+  #spareSize = 0;
+  #inDoubt = false;
+
+  /** @param state what the files say; all of it durable, except when a snapshot is written before any delta. */
+  constructor(disk: Disk, directory: string, state: ManifestState) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#uuid = state.uuid;
+    this.#base = state.base;
+    this.#sequence = state.sequence;
+    this.#logEnd = state.logEnd;
+    this.#logSize = state.logSize;
+    const path = `${directory}/${LOG_FILE}`;
+    try {
+      this.#logFd = disk.open(path, { write: true });
+    } catch (error) {
+      throw diskError(`open ${path}`, error);
+    }
+  }
+
+  get inDoubt(): boolean {
+    return this.#inDoubt;
+  }
+
+  close(): void {
+    this.#disk.close(this.#logFd);
+  }
+
+  /**
+   * Makes a change durable, as a delta or, where that is not possible or not wise, as the snapshot that `whole` gives.
+   * @throws ERR_NO_SPACE, ERR_IO; `inDoubt` then tells whether it may be durable all the same.
+   */
+  publish(delta: Delta, whole: () => Snapshot, blobCount: number): void {
+    const pending = delta.mark?.pendingDeletes.length ?? 0;
+    const deltaBytes = recordBytes(
+      delta.rows.length,
+      delta.deletes.length,
+      pending,
+      delta.mark !== undefined,
+    );
+    const snapshotBytes = recordBytes(blobCount, 0, pending, true);
+    const logLimit = LOG_RECORDS_AT + Math.max(LOG_STEP_BYTES, LOG_TO_SNAPSHOT * snapshotBytes);
+    const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
+    if (appends) this.#append(delta);
+    else this.writeSnapshot(whole());
+    this.#reserveSpare(snapshotBytes);
+  }
+
+  /** Replaces `manifest`. The deltas in the log no longer count then, and their space is used anew. */
+  writeSnapshot(snapshot: Snapshot): void {
+    const sequence = ++this.#sequence;
+    const bytes = encodeRecord({
+      kind: 'snapshot',
+      uuid: this.#uuid,
+      base: sequence,
+      sequence,
+      rows: snapshot.rows,
+      deletes: [],
+      mark: snapshot.mark,
+    });
+    const spare = `${this.#directory}/${SPARE_FILE}`;
+    const manifest = `${this.#directory}/${MANIFEST_FILE}`;
+    try {
+      this.#writeSpare(spare, bytes);
+      this.#inDoubt = true;
+      this.#spareSize = 0;
+      this.#disk.rename(spare, manifest);
+      this.#disk.syncDirectory(this.#directory);
+    } catch (error) {
+      throw diskError(`replace ${manifest}`, error);
+    }
+    this.#inDoubt = false;
+    this.#base = sequence;
+    this.#logEnd = LOG_RECORDS_AT;
+    this.#reserveSpare(bytes.length);
+  }
+
+  #append(delta: Delta): void {
+    const sequence = ++this.#sequence;
+    const bytes = encodeRecord({ kind: 'delta', uuid: this.#uuid, base: this.#base, sequence, ...delta });
+    this.#inDoubt = true;
+    try {
+      writeFully(this.#disk, this.#logFd, bytes, this.#logEnd);
+      this.#disk.fdatasync(this.#logFd);
+    } catch (error) {
+      throw diskError(`append to ${this.#directory}/${LOG_FILE}`, error);
+    }
+    this.#inDoubt = false;
+    this.#logEnd += bytes.length;
+    this.#confirm(sequence);
+  }
+
+  /** Lets a later reader tell damage to this record from a flush that did not happen. Not synced: a bonus. */
+  #confirm(sequence: number): void {
+    try {
+      writeFully(this.#disk, this.#logFd, encodeConfirmation(sequence), LOG_CONFIRM_AT);
+    } catch {
+      // The record itself is durable.
+    }
+  }
+
+  /** Whether the log has room for a record of so many bytes. */
+  #reserveLog(bytes: number): boolean {
+    const end = this.#logEnd + bytes;
+    if (end <= this.#logSize) return true;
+    const size = Math.ceil(end / LOG_STEP_BYTES) * LOG_STEP_BYTES;
+    try {
+      this.#disk.allocate(this.#logFd, this.#logSize, size - this.#logSize);
+    } catch (error) {
+      if (isNoSpace(error)) return false;
+      throw diskError(`reserve space in ${this.#directory}/${LOG_FILE}`, error);
+    }
+    this.#logSize = size;
+    return true;
+  }
+
+  /** Writes every byte of the record, also after an attempt that failed: a failed fsync cannot just be repeated. */
+  #writeSpare(path: string, bytes: Uint8Array): void {
+    const fd = this.#disk.open(path, { write: true, create: true });
+    try {
+      this.#disk.allocate(fd, 0, bytes.length);
+      writeFully(this.#disk, fd, bytes, 0);
+      this.#disk.fsync(fd);
+    } finally {
+      this.#disk.close(fd);
+    }
+  }
+
+  /** Reserves room for a snapshot of `bytes` and half as much again, if the disk has it. */
+  #reserveSpare(bytes: number): void {
+    if (bytes <= this.#spareSize) return;
+    const size = Math.ceil((bytes * 1.5) / SPARE_STEP_BYTES) * SPARE_STEP_BYTES;
+    try {
+      const fd = this.#disk.open(`${this.#directory}/${SPARE_FILE}`, { write: true, create: true });
+      try {
+        this.#disk.allocate(fd, 0, size);
+      } finally {
+        this.#disk.close(fd);
+      }
+      this.#spareSize = size;
+    } catch {
+      // A full disk: the next snapshot finds out whether there is room.
+    }
+  }
+}

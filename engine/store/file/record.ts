@@ -1,0 +1,205 @@
+/**
+ * One record of the manifest: the whole of `manifest` (a snapshot) or one entry of `manifest.log` (a delta).
+ * Byte tables are in engine/FORMAT.md. The header has its own CRC, so the counts in it, from which the length of the
+ * body follows, can be trusted before the body is looked at.
+ */
+import { crc32 } from 'node:zlib';
+import type { BlobId, CheckpointMark } from '../blob-store.js';
+import { MAX_SLOTS, type StoredRow } from './slot-map.js';
+
+/** "SPMR" */
+export const RECORD_MAGIC = 0x524d5053;
+export const MANIFEST_VERSION = 1;
+export const HEADER_BYTES = 64;
+export const ROW_BYTES = 40;
+export const UUID_BYTES = 16;
+export const RECORD_ALIGNMENT = 8;
+
+const KIND = { snapshot: 1, delta: 2 } as const;
+export type RecordKind = keyof typeof KIND;
+
+const OFFSET = {
+  magic: 0, // u32
+  version: 4, // u16
+  kind: 6, // u16
+  headerCrc: 8, // u32, of the header with these four bytes taken as zero
+  bodyCrc: 12, // u32, of the body with its padding
+  uuid: 16, // 16 bytes
+  base: 32, // f64
+  sequence: 40, // f64
+  rows: 48, // u32
+  deletes: 52, // u32
+  pendingDeletes: 56, // u32
+  flags: 60, // u32
+} as const;
+const HAS_MARK = 1;
+const MARK_BYTES = 24;
+
+export interface RecordHeader {
+  kind: RecordKind;
+  /** The store's identity. */
+  uuid: Uint8Array;
+  /** Sequence number of the snapshot that this record follows; a snapshot's own. */
+  base: number;
+  sequence: number;
+  rows: number;
+  deletes: number;
+  pendingDeletes: number;
+  hasMark: boolean;
+  bodyCrc: number;
+  /** Bytes of the whole record. */
+  length: number;
+}
+
+export interface ManifestRecord {
+  kind: RecordKind;
+  uuid: Uint8Array;
+  base: number;
+  sequence: number;
+  rows: readonly StoredRow[];
+  deletes: readonly BlobId[];
+  mark: CheckpointMark | undefined;
+}
+
+/** Bytes of a record with so many rows, deletes and, if it carries a mark, pending deletes. */
+export function recordBytes(rows: number, deletes: number, pendingDeletes: number, hasMark: boolean): number {
+  const body = (hasMark ? MARK_BYTES : 0) + rows * ROW_BYTES + (deletes + pendingDeletes) * 4;
+  return HEADER_BYTES + Math.ceil(body / RECORD_ALIGNMENT) * RECORD_ALIGNMENT;
+}
+
+export function encodeRecord(record: ManifestRecord): Uint8Array {
+  const { rows, deletes, mark } = record;
+  const pendingDeletes = mark?.pendingDeletes ?? [];
+  const bytes = new Uint8Array(
+    recordBytes(rows.length, deletes.length, pendingDeletes.length, mark !== undefined),
+  );
+  const view = new DataView(bytes.buffer);
+  view.setUint32(OFFSET.magic, RECORD_MAGIC, true);
+  view.setUint16(OFFSET.version, MANIFEST_VERSION, true);
+  view.setUint16(OFFSET.kind, KIND[record.kind], true);
+  bytes.set(record.uuid, OFFSET.uuid);
+  view.setFloat64(OFFSET.base, record.base, true);
+  view.setFloat64(OFFSET.sequence, record.sequence, true);
+  view.setUint32(OFFSET.rows, rows.length, true);
+  view.setUint32(OFFSET.deletes, deletes.length, true);
+  view.setUint32(OFFSET.pendingDeletes, pendingDeletes.length, true);
+  view.setUint32(OFFSET.flags, mark === undefined ? 0 : HAS_MARK, true);
+  let at = HEADER_BYTES;
+  if (mark !== undefined) {
+    view.setFloat64(at, mark.lsn, true);
+    view.setFloat64(at + 8, mark.generation, true);
+    view.setFloat64(at + 16, mark.nextBlobId, true);
+    at += MARK_BYTES;
+  }
+  for (const row of rows) {
+    writeRow(view, at, row);
+    at += ROW_BYTES;
+  }
+  for (const list of [deletes, pendingDeletes]) {
+    for (const id of list) {
+      view.setUint32(at, id, true);
+      at += 4;
+    }
+  }
+  view.setUint32(OFFSET.bodyCrc, crc32(bytes.subarray(HEADER_BYTES)), true);
+  view.setUint32(OFFSET.headerCrc, crc32(bytes.subarray(0, HEADER_BYTES)), true);
+  return bytes;
+}
+
+/** Reads the header at `at`; a string tells why there is none. The version is checked last, by `expectVersion`. */
+export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | string {
+  if (at + HEADER_BYTES > bytes.length) return 'the record header is cut short';
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES);
+  if (view.getUint32(OFFSET.magic, true) !== RECORD_MAGIC) return 'the record magic is missing';
+  const plain = bytes.slice(at, at + HEADER_BYTES);
+  plain.fill(0, OFFSET.headerCrc, OFFSET.headerCrc + 4);
+  if (crc32(plain) !== view.getUint32(OFFSET.headerCrc, true)) return 'the CRC of the record header is wrong';
+  const version = view.getUint16(OFFSET.version, true);
+  if (version !== MANIFEST_VERSION) throw new VersionMismatch(version);
+  const kind = view.getUint16(OFFSET.kind, true);
+  if (kind !== KIND.snapshot && kind !== KIND.delta) return `the record kind is ${kind}`;
+  const rows = view.getUint32(OFFSET.rows, true);
+  const deletes = view.getUint32(OFFSET.deletes, true);
+  const pendingDeletes = view.getUint32(OFFSET.pendingDeletes, true);
+  const hasMark = (view.getUint32(OFFSET.flags, true) & HAS_MARK) !== 0;
+  return {
+    kind: kind === KIND.snapshot ? 'snapshot' : 'delta',
+    uuid: bytes.slice(at + OFFSET.uuid, at + OFFSET.uuid + UUID_BYTES),
+    base: view.getFloat64(OFFSET.base, true),
+    sequence: view.getFloat64(OFFSET.sequence, true),
+    rows,
+    deletes,
+    pendingDeletes,
+    hasMark,
+    bodyCrc: view.getUint32(OFFSET.bodyCrc, true),
+    length: recordBytes(rows, deletes, pendingDeletes, hasMark),
+  };
+}
+
+/** Reads the body that belongs to a header at `at`; a string tells why there is none. */
+export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader): ManifestRecord | string {
+  if (at + header.length > bytes.length) return `the record is cut short, it has ${header.length} bytes`;
+  const body = bytes.subarray(at + HEADER_BYTES, at + header.length);
+  if (crc32(body) !== header.bodyCrc) return 'the CRC of the record body is wrong';
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  let pos = header.hasMark ? MARK_BYTES : 0;
+  const rows: StoredRow[] = [];
+  for (let i = 0; i < header.rows; i++, pos += ROW_BYTES) {
+    const row = readRow(view, pos);
+    if (row.id === 0 || row.slot >= MAX_SLOTS) return `the row of blob ${row.id} names slot ${row.slot}`;
+    rows.push(row);
+  }
+  const readIds = (count: number): BlobId[] => {
+    const ids: BlobId[] = [];
+    for (let i = 0; i < count; i++, pos += 4) ids.push(view.getUint32(pos, true));
+    return ids;
+  };
+  const deletes = readIds(header.deletes);
+  const pendingDeletes = readIds(header.pendingDeletes);
+  const mark = header.hasMark
+    ? {
+        lsn: view.getFloat64(0, true),
+        generation: view.getFloat64(8, true),
+        nextBlobId: view.getFloat64(16, true),
+        pendingDeletes,
+      }
+    : undefined;
+  const { kind, uuid, base, sequence } = header;
+  return { kind, uuid, base, sequence, rows, deletes, mark };
+}
+
+/** A whole record of another format version: not damage, but not for this release. */
+export class VersionMismatch extends Error {
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`format version ${version}`);
+    this.version = version;
+  }
+}
+
+function writeRow(view: DataView, at: number, row: StoredRow): void {
+  view.setUint32(at, row.id, true);
+  view.setUint32(at + 4, row.slot, true);
+  view.setFloat64(at + 8, row.generation, true);
+  view.setUint32(at + 16, row.liveBytes, true);
+  view.setUint32(at + 20, row.leaves, true);
+  view.setUint32(at + 24, row.crossings, true);
+  view.setUint32(at + 28, row.compactions, true);
+  view.setUint32(at + 32, row.crc, true);
+  view.setUint16(at + 36, row.height, true);
+}
+
+function readRow(view: DataView, at: number): StoredRow {
+  return {
+    id: view.getUint32(at, true),
+    slot: view.getUint32(at + 4, true),
+    generation: view.getFloat64(at + 8, true),
+    liveBytes: view.getUint32(at + 16, true),
+    leaves: view.getUint32(at + 20, true),
+    crossings: view.getUint32(at + 24, true),
+    compactions: view.getUint32(at + 28, true),
+    crc: view.getUint32(at + 32, true),
+    height: view.getUint16(at + 36, true),
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * The part of a blob image's header that stores read: identity, checksum and counts. Little-endian; the whole
+ * image layout is in engine/FORMAT.md.
+ */
+import { crc32 } from 'node:zlib';
+import { BLOB_SIZE } from '../limits.js';
+import type { BlobId, BlobRow } from './blob-store.js';
+
+/** "SPRN" */
+export const IMAGE_MAGIC = 0x4e525053;
+export const IMAGE_VERSION = 1;
+
+export const IMAGE_OFFSET = {
+  magic: 0, // u32
+  version: 4, // u16
+  id: 8, // u32
+  crc: 12, // u32, of the whole image with these four bytes taken as zero
+  generation: 16, // f64
+  liveBytes: 24, // u32
+  leaves: 28, // u32
+  crossings: 32, // u32
+  compactions: 36, // u32
+  height: 40, // u16
+} as const;
+
+const ZERO_CRC = new Uint8Array(4);
+
+function viewOf(image: Uint8Array): DataView {
+  if (image.length !== BLOB_SIZE)
+    throw new RangeError(`A blob image has ${BLOB_SIZE} bytes, not ${image.length}`);
+  return new DataView(image.buffer, image.byteOffset, image.byteLength);
+}
+
+function checksum(image: Uint8Array): number {
+  const { crc } = IMAGE_OFFSET;
+  const head = crc32(ZERO_CRC, crc32(image.subarray(0, crc)));
+  return crc32(image.subarray(crc + ZERO_CRC.length), head);
+}
+
+/** Stamps magic, format version, id, generation and, over all of it, the CRC32. */
+export function sealImage(image: Uint8Array, id: BlobId, generation: number): void {
+  const view = viewOf(image);
+  view.setUint32(IMAGE_OFFSET.magic, IMAGE_MAGIC, true);
+  view.setUint16(IMAGE_OFFSET.version, IMAGE_VERSION, true);
+  view.setUint32(IMAGE_OFFSET.id, id, true);
+  view.setFloat64(IMAGE_OFFSET.generation, generation, true);
+  view.setUint32(IMAGE_OFFSET.crc, checksum(image), true);
+}
+
+/** What shows that the image is not that of blob `id`, without a look at the CRC; undefined if nothing does. */
+export function verifyIdentity(image: Uint8Array, id: BlobId): string | undefined {
+  const view = viewOf(image);
+  const magic = view.getUint32(IMAGE_OFFSET.magic, true);
+  if (magic !== IMAGE_MAGIC) return `the magic is ${hex(magic)}, not ${hex(IMAGE_MAGIC)}`;
+  const version = view.getUint16(IMAGE_OFFSET.version, true);
+  if (version !== IMAGE_VERSION) return `the format version is ${version}, not ${IMAGE_VERSION}`;
+  const found = view.getUint32(IMAGE_OFFSET.id, true);
+  if (found !== id) return `it is the image of blob ${found}`;
+  return undefined;
+}
+
+/** What shows that the image is not a whole image of blob `id`; undefined if nothing does. */
+export function verifyImage(image: Uint8Array, id: BlobId): string | undefined {
+  const difference = verifyIdentity(image, id);
+  if (difference !== undefined) return difference;
+  const stored = imageCrc(image);
+  const computed = checksum(image);
+  return stored === computed ? undefined : `the CRC is ${hex(computed)}, the header says ${hex(stored)}`;
+}
+
+/** The CRC that the header carries. */
+export function imageCrc(image: Uint8Array): number {
+  return viewOf(image).getUint32(IMAGE_OFFSET.crc, true);
+}
+
+export function imageRow(image: Uint8Array): BlobRow {
+  const view = viewOf(image);
+  return {
+    id: view.getUint32(IMAGE_OFFSET.id, true),
+    generation: view.getFloat64(IMAGE_OFFSET.generation, true),
+    liveBytes: view.getUint32(IMAGE_OFFSET.liveBytes, true),
+    leaves: view.getUint32(IMAGE_OFFSET.leaves, true),
+    crossings: view.getUint32(IMAGE_OFFSET.crossings, true),
+    compactions: view.getUint32(IMAGE_OFFSET.compactions, true),
+    height: view.getUint16(IMAGE_OFFSET.height, true),
+  };
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(8, '0')}`;
+}

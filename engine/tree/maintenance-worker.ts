@@ -1,0 +1,65 @@
+/** The maintenance worker: the store's only writer, and whoever has nothing better to do sleeps on the journal. */
+import { workerData } from 'node:worker_threads';
+import {
+  C_MAINTENANCE_STATE,
+  C_ROUNDS_ASKED,
+  C_ROUNDS_ENDED,
+  MAINTENANCE_ENDED,
+  MAINTENANCE_WORKER,
+} from '../shared/control.js';
+import { Chores, type Schedule } from './maintenance.js';
+import { Round } from './round.js';
+import { attachState, type TreeHandle } from './shared-tree.js';
+import type { TreeState } from './state.js';
+
+/** Upper bound of a sleep, in case a wake-up was lost with the thread that owed it. */
+const LONGEST_SLEEP_MS = 60_000;
+
+export interface MaintenanceWorkerData {
+  handle: TreeHandle;
+  schedule: Schedule;
+}
+
+function main({ handle, schedule }: MaintenanceWorkerData): void {
+  const state = attachState(handle, 'writer');
+  const round = new Round(state);
+  const chores = new Chores(state, round, schedule);
+  const { words } = state.control;
+  const { journal } = state;
+  if (journal === undefined) throw new Error('Cannot maintain a tree without a journal');
+  const { array, index } = journal.activity;
+  for (;;) {
+    const seen = Atomics.load(array, index);
+    serveRequests(state, round);
+    if (Atomics.load(words, C_MAINTENANCE_STATE) !== MAINTENANCE_WORKER) break;
+    const pause = chores.run(performance.now());
+    if (journal.unsyncedBytes() === 0) {
+      journal.setSleeping(true);
+      // What came before the flag was up rang nobody: look once more.
+      if (journal.unsyncedBytes() > 0) {
+        journal.setSleeping(false);
+        continue;
+      }
+    }
+    Atomics.wait(array, index, seen, Math.min(pause, LONGEST_SLEEP_MS));
+    journal.setSleeping(false);
+  }
+  Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDED);
+  Atomics.notify(words, C_MAINTENANCE_STATE);
+}
+
+/** One round answers all that was asked before it began. */
+function serveRequests(state: TreeState, round: Round): void {
+  const { words } = state.control;
+  const asked = Atomics.load(words, C_ROUNDS_ASKED);
+  if (asked === Atomics.load(words, C_ROUNDS_ENDED)) return;
+  try {
+    round.run();
+  } catch {
+    // Left in the control block for those who asked.
+  }
+  Atomics.store(words, C_ROUNDS_ENDED, asked);
+  Atomics.notify(words, C_ROUNDS_ENDED);
+}
+
+main(workerData as MaintenanceWorkerData);

@@ -1,0 +1,230 @@
+/**
+ * What keeps a tree going besides the calls of its users: journal flushes, checkpoint rounds, merging. It runs
+ * inline (on the opener's timers and inside calls that need it) or in a maintenance worker. `Maintenance` is what
+ * the rest of the tree asks for, whichever does it.
+ */
+import type { CheckpointOptions, Durability } from '../api.js';
+import { SpinneyError } from '../errors.js';
+import { JOURNAL_SEGMENT_BYTES } from '../limits.js';
+import {
+  C_DIRTY,
+  C_MAINTENANCE_STATE,
+  C_PENDING,
+  C_PRE_IMAGE_BELL,
+  C_REMOVED,
+  C_ROUND_FAILED,
+  C_ROUNDS_ASKED,
+  C_ROUNDS_ENDED,
+  F_JOURNAL_AT_CAPTURE,
+  MAINTENANCE_WORKER,
+  MESSAGE_ROUND,
+} from '../shared/control.js';
+import { Compaction } from './compaction.js';
+import type { Round } from './round.js';
+import { Need, type TreeState } from './state.js';
+import { Writer } from './writer.js';
+
+export type Schedule = Required<CheckpointOptions>;
+
+/** A killed process may lose this much of what was acknowledged at `buffered`. */
+export const FLUSH_INTERVAL_MS = 10;
+/** At `written`, and at `buffered`, everything is made durable this often. */
+export const SYNC_INTERVAL_MS = 1000;
+/** Background merging looks at so many blobs at a time, after so many removals. */
+const MERGE_SLICE = 16;
+const MERGE_AFTER_REMOVALS = 1000;
+/** A waiter looks this often whether what it waits for can still come. */
+const LOOK_AGAIN_MS = 200;
+/** After a failed background round the next waits this long, doubled with each failure up to the limit. */
+const FIRST_BACK_OFF_MS = 50;
+const LONGEST_BACK_OFF_MS = 30_000;
+
+export interface Maintenance {
+  /** Runs a round that begins after this call; throws what made it fail. */
+  checkpoint(): void;
+}
+
+/** Sees to what a mutation or a load lacked; holds no lock. */
+export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, journalBytes: number): void {
+  if (need.what === 'journal') state.journal?.makeRoom(journalBytes);
+  else if (need.what === 'frames') maintenance.checkpoint();
+  else waitForPreImage(state);
+}
+
+/** Only a round in another thread leaves pre-images, and it frees their slots even when it fails. */
+function waitForPreImage(state: TreeState): void {
+  const { words } = state.control;
+  for (;;) {
+    const seen = Atomics.load(words, C_PRE_IMAGE_BELL);
+    if (state.preImages.free > 0) return;
+    assertWorkerLives(state);
+    Atomics.wait(words, C_PRE_IMAGE_BELL, seen, LOOK_AGAIN_MS);
+  }
+}
+
+function assertWorkerLives(state: TreeState): void {
+  if (Atomics.load(state.control.words, C_MAINTENANCE_STATE) === MAINTENANCE_WORKER) return;
+  throw new SpinneyError(
+    'ERR_POISONED',
+    `Cannot go on with the tree in ${state.place}: its maintenance worker has ended; reopening recovers`,
+  );
+}
+
+/** Asks the maintenance worker, from any other thread. */
+export class RemoteMaintenance implements Maintenance {
+  readonly #state: TreeState;
+
+  constructor(state: TreeState) {
+    this.#state = state;
+  }
+
+  checkpoint(): void {
+    const { words } = this.#state.control;
+    const ticket = Atomics.add(words, C_ROUNDS_ASKED, 1) + 1;
+    wakeWorker(this.#state);
+    for (;;) {
+      const ended = Atomics.load(words, C_ROUNDS_ENDED);
+      if (((ended - ticket) | 0) >= 0) break;
+      assertWorkerLives(this.#state);
+      Atomics.wait(words, C_ROUNDS_ENDED, ended, LOOK_AGAIN_MS);
+    }
+    throwIfRoundFailed(this.#state);
+  }
+}
+
+function throwIfRoundFailed(state: TreeState): void {
+  if (Atomics.load(state.control.words, C_ROUND_FAILED) === 0) return;
+  const { code, message } = state.control.read(MESSAGE_ROUND);
+  throw new SpinneyError(code as SpinneyError['code'], message);
+}
+
+/** Makes the maintenance worker look at once. */
+export function wakeWorker(state: TreeState): void {
+  const activity = state.journal?.activity;
+  if (activity === undefined) return;
+  Atomics.add(activity.array, activity.index, 1);
+  Atomics.notify(activity.array, activity.index);
+}
+
+/** The work itself, done by whichever thread hosts it. */
+export class Chores {
+  readonly #state: TreeState;
+  readonly #round: Round;
+  readonly #schedule: Schedule;
+  readonly #durability: Durability;
+  readonly #compaction: Compaction;
+  #lastSync = 0;
+  #lastLook = 0;
+  #failures = 0;
+  #notBefore = 0;
+  #mergeQueue: number[] = [];
+  #mergedAt = 0;
+
+  constructor(state: TreeState, round: Round, schedule: Schedule) {
+    this.#state = state;
+    this.#round = round;
+    this.#schedule = schedule;
+    this.#durability = state.options.durability;
+    const inline: Maintenance = { checkpoint: () => round.run() };
+    const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
+    this.#compaction = new Compaction(state, writer);
+  }
+
+  /** Does what is due at `now` (ms); returns in how many ms to look again, or Infinity: when something happens. */
+  run(now: number): number {
+    const journal = this.#tendJournal(now);
+    const rounds = this.#schedule.enabled ? this.#tendRounds(now) : Number.POSITIVE_INFINITY;
+    return Math.min(journal, rounds);
+  }
+
+  #tendJournal(now: number): number {
+    const { journal } = this.#state;
+    if (journal === undefined) return Number.POSITIVE_INFINITY;
+    try {
+      if (journal.unsyncedBytes() === 0) {
+        this.#lastSync = now;
+        return Number.POSITIVE_INFINITY;
+      }
+      if (now - this.#lastSync >= SYNC_INTERVAL_MS) {
+        journal.sync();
+        this.#lastSync = now;
+        return this.#durability === 'buffered' ? FLUSH_INTERVAL_MS : SYNC_INTERVAL_MS;
+      }
+      if (this.#durability === 'buffered') {
+        if (journal.unflushedBytes() > 0) journal.flush();
+        return FLUSH_INTERVAL_MS;
+      }
+      return SYNC_INTERVAL_MS - (now - this.#lastSync);
+    } catch {
+      // The journal has latched its failure: every writer is told, and there is nothing left to tend.
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+
+  #tendRounds(now: number): number {
+    const { idleIntervalMs, autoMerge } = this.#schedule;
+    if (now - this.#lastLook < idleIntervalMs) return this.#lastLook + idleIntervalMs - now;
+    this.#lastLook = now;
+    try {
+      if (this.#isDue() && now >= this.#notBefore) {
+        this.#round.run();
+        this.#failures = 0;
+      }
+      if (autoMerge) this.#mergeSome();
+    } catch (error) {
+      if (error instanceof Need) throw error;
+      // Kept for stats by the round itself; the next one tries again.
+      this.#notBefore = now + Math.min(FIRST_BACK_OFF_MS * 2 ** this.#failures, LONGEST_BACK_OFF_MS);
+      this.#failures++;
+    }
+    return this.#hasWork() ? idleIntervalMs : Number.POSITIVE_INFINITY;
+  }
+
+  #isDue(): boolean {
+    const { control, journal, store } = this.#state;
+    if (this.#failures > 0) return this.#hasWork() || store.needsFlush();
+    if (Atomics.load(control.words, C_DIRTY) >= this.#schedule.dirtyBlobThreshold) return true;
+    const written = journal === undefined ? 0 : journal.counters().bytes;
+    return written - (control.floats[F_JOURNAL_AT_CAPTURE] as number) >= JOURNAL_SEGMENT_BYTES;
+  }
+
+  #hasWork(): boolean {
+    const { words } = this.#state.control;
+    return Atomics.load(words, C_DIRTY) > 0 || Atomics.load(words, C_PENDING) > 0;
+  }
+
+  #mergeSome(): void {
+    const removed = Atomics.load(this.#state.control.words, C_REMOVED);
+    if (this.#mergeQueue.length === 0) {
+      if (((removed - this.#mergedAt) | 0) < MERGE_AFTER_REMOVALS) return;
+      this.#mergedAt = removed;
+    }
+    this.#compaction.mergeSome(this.#mergeQueue, MERGE_SLICE);
+  }
+}
+
+/** Maintenance on the opener's own thread. */
+export class InlineMaintenance implements Maintenance {
+  readonly #round: Round;
+  readonly #chores: Chores;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(state: TreeState, round: Round, schedule: Schedule) {
+    this.#round = round;
+    this.#chores = new Chores(state, round, schedule);
+    const interval =
+      state.journal !== undefined && state.options.durability === 'buffered'
+        ? FLUSH_INTERVAL_MS
+        : Math.min(schedule.idleIntervalMs, SYNC_INTERVAL_MS);
+    this.#timer = setInterval(() => this.#chores.run(performance.now()), interval);
+    this.#timer.unref();
+  }
+
+  checkpoint(): void {
+    this.#round.run();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

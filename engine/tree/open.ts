@@ -1,0 +1,184 @@
+/** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
+import type { Durability, TreeOptions } from '../api.js';
+import { FrameCache } from '../cache/frame-cache.js';
+import { PreImages } from '../cache/pre-images.js';
+import { NodeDisk } from '../disk/node-disk.js';
+import { SpinneyError } from '../errors.js';
+import { Journal } from '../journal/journal.js';
+import { RECORD_DELETE, RECORD_PUT, type RecordReader } from '../journal/record.js';
+import { recoverJournal } from '../journal/recovery.js';
+import { BLOB_SIZE, DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../limits.js';
+import {
+  C_BLOB_COUNT,
+  C_NEXT_BLOB,
+  C_PENDING,
+  Control,
+  F_CHECKPOINT_LSN,
+  F_GENERATION,
+  F_LSN,
+} from '../shared/control.js';
+import type { BlobStore } from '../store/blob-store.js';
+import { FileBlobStore } from '../store/file/file-blob-store.js';
+import { MemoryBlobStore } from '../store/memory-blob-store.js';
+import { type Maintenance, type Schedule, satisfy } from './maintenance.js';
+import { Round } from './round.js';
+import { ROOT_BLOB, TreeState } from './state.js';
+import { threadNumber } from './thread-number.js';
+import { type NetChange, Writer } from './writer.js';
+
+/** The options with their defaults, checked. */
+export interface Settings {
+  kind: 'dir' | 'memory' | 'store';
+  dir: string;
+  store: BlobStore | undefined;
+  cacheBytes: number;
+  durability: Durability;
+  readOnly: boolean;
+  flushOnWrite: boolean;
+  schedule: Schedule;
+}
+
+function invalid(message: string): SpinneyError {
+  return new SpinneyError('ERR_INVALID_ARGUMENT', message);
+}
+
+export function settingsOf(options: TreeOptions): Settings {
+  const { dir, memory, store, durability = 'written', checkpoint = {} } = options;
+  const given = [dir !== undefined, memory === true, store !== undefined].filter(Boolean).length;
+  if (given !== 1) throw invalid('Cannot open a tree: give exactly one of dir, memory and store');
+  if (dir !== undefined && (typeof dir !== 'string' || dir === '')) {
+    throw invalid('Cannot open a tree: dir is the path of a directory');
+  }
+  if (!['buffered', 'written', 'synced'].includes(durability)) {
+    throw invalid(
+      `Cannot open a tree with durability ${JSON.stringify(durability)}: it is buffered, written or synced`,
+    );
+  }
+  const kind = dir !== undefined ? 'dir' : store !== undefined ? 'store' : 'memory';
+  const schedule: Schedule = {
+    enabled: checkpoint.enabled ?? kind === 'dir',
+    idleIntervalMs: positive('checkpoint.idleIntervalMs', checkpoint.idleIntervalMs ?? 1000),
+    dirtyBlobThreshold: positive('checkpoint.dirtyBlobThreshold', checkpoint.dirtyBlobThreshold ?? 64),
+    autoMerge: checkpoint.autoMerge ?? true,
+    host: checkpoint.host ?? 'inline',
+  };
+  if (schedule.host !== 'inline' && schedule.host !== 'worker') {
+    throw invalid(
+      `Cannot open a tree with checkpoint host ${JSON.stringify(schedule.host)}: it is inline or worker`,
+    );
+  }
+  if (schedule.host === 'worker' && kind !== 'dir') {
+    throw invalid('Cannot open a tree with a maintenance worker: only one with a dir can have it');
+  }
+  return {
+    kind,
+    dir: dir ?? '',
+    store,
+    cacheBytes: cacheBytesOf(options.cacheBytes),
+    durability,
+    readOnly: options.readOnly ?? false,
+    flushOnWrite: kind !== 'dir' && (options.flushOnWrite ?? true),
+    schedule,
+  };
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isFinite(value) && value > 0) return value;
+  throw invalid(`Cannot open a tree with ${name} ${value}: it is a number above 0`);
+}
+
+function cacheBytesOf(bytes = DEFAULT_CACHE_BYTES): number {
+  if (!Number.isFinite(bytes) || bytes < MIN_CACHE_BYTES || bytes > MAX_CACHE_BYTES) {
+    throw invalid(
+      `Cannot open a tree with cacheBytes ${bytes}: the limits are ${MIN_CACHE_BYTES} and ${MAX_CACHE_BYTES}`,
+    );
+  }
+  return Math.floor(bytes / BLOB_SIZE) * BLOB_SIZE;
+}
+
+/** Opens what the settings name, recovers it, and gives the opener's view of it. Leaves nothing open when it throws. */
+export function openState(settings: Settings): TreeState {
+  const { kind, dir, readOnly } = settings;
+  const disk = new NodeDisk();
+  const store: BlobStore =
+    kind === 'dir'
+      ? FileBlobStore.open({ dir, disk, readOnly, create: !readOnly })
+      : (settings.store ?? new MemoryBlobStore());
+  try {
+    const control = new Control();
+    const cache = new FrameCache(control, { bytes: settings.cacheBytes });
+    const options = { place: kind === 'dir' ? dir : kind, readOnly, durability: settings.durability };
+    const preImages = new PreImages(control);
+    adoptMark(control, store);
+    if (!(store instanceof FileBlobStore)) {
+      return new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
+    }
+    const bare = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
+    recover(bare, disk, store, settings);
+    if (readOnly) return bare;
+    const journal = Journal.open({
+      disk,
+      directory: dir,
+      uuid: store.uuid,
+      nextLsn: bare.lsn() + 1,
+      durability: settings.durability,
+    });
+    return new TreeState(control, cache, preImages, store, journal, threadNumber, options);
+  } catch (error) {
+    if (store instanceof FileBlobStore) store.close();
+    throw error;
+  }
+}
+
+/** Takes over what the last checkpoint tells. Deletes that it announced and that did not come to pass are pending. */
+function adoptMark(control: Control, store: BlobStore): void {
+  const { words, floats } = control;
+  const mark = store.readMark();
+  const blobs = store.listBlobs();
+  const pending = (mark?.pendingDeletes ?? []).filter((id) => store.hasBlob(id));
+  control.pending.set(pending);
+  words[C_PENDING] = pending.length;
+  words[C_BLOB_COUNT] = blobs.length - pending.length;
+  const highest = blobs.reduce((most, id) => Math.max(most, id), ROOT_BLOB);
+  words[C_NEXT_BLOB] = Math.max(mark?.nextBlobId ?? 0, highest + 1);
+  floats[F_LSN] = mark?.lsn ?? 0;
+  floats[F_CHECKPOINT_LSN] = mark?.lsn ?? 0;
+  floats[F_GENERATION] = mark?.generation ?? 0;
+}
+
+/** Plays the journal on the checkpoint's tree. Dirties frames as live writes do, and checkpoints when the cache is full. */
+function recover(state: TreeState, disk: NodeDisk, store: FileBlobStore, settings: Settings): void {
+  const round = new Round(state);
+  const inline: Maintenance = { checkpoint: () => round.run() };
+  const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
+  const { lastLsn } = recoverJournal({
+    disk,
+    directory: settings.dir,
+    uuid: store.uuid,
+    markLsn: state.lsn(),
+    readOnly: settings.readOnly,
+    apply: (lsn, record) => writer.replay(lsn, changesOf(record, settings.dir)),
+  });
+  if (lastLsn !== state.lsn()) {
+    throw new SpinneyError(
+      'ERR_JOURNAL_CORRUPT',
+      `Cannot recover ${settings.dir}: the journal ends at LSN ${lastLsn}, the tree at ${state.lsn()}`,
+    );
+  }
+}
+
+/** Keys and values of a record are copied into the tree during the call: views will do. */
+function changesOf(record: RecordReader, dir: string): NetChange[] {
+  const changes: NetChange[] = [];
+  while (record.next()) {
+    if (record.kind === RECORD_PUT) changes.push({ key: record.first, value: record.second });
+    else if (record.kind === RECORD_DELETE) changes.push({ key: record.first, value: undefined });
+    else {
+      throw new SpinneyError(
+        'ERR_FORMAT_VERSION',
+        `Cannot recover ${dir}: the journal has a record of kind ${record.kind} at LSN ${record.lsn}, which this version does not write`,
+      );
+    }
+  }
+  return changes;
+}

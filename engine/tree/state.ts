@@ -1,0 +1,137 @@
+/**
+ * An open tree as one thread sees it: what all threads share, and the way to a blob's frame.
+ *
+ * Lock order: compact lock, round lock, tree lock. The tree lock is held by every mutation from its descent to
+ * its last store, by loads and evictions, and by the capture of a checkpoint; so a capture sees no half-done
+ * mutation. Readers of resident blobs take no lock (see reader.ts). Nothing waits for a round while it holds the
+ * tree lock: what a mutation lacks is told by throwing a `Need` before anything is changed.
+ */
+
+import type { Durability } from '../api.js';
+import type { Frame } from '../art/frame.js';
+import type { FrameCache } from '../cache/frame-cache.js';
+import type { PreImages } from '../cache/pre-images.js';
+import { SpinneyError } from '../errors.js';
+import type { Journal } from '../journal/journal.js';
+import {
+  C_BLOB_COUNT,
+  C_CLOSED,
+  C_COMPACT_LOCK,
+  C_READ_ONLY,
+  C_ROUND_LOCK,
+  C_TREE_LOCK,
+  COUNTER_FLOATS,
+  type Control,
+  F_LSN,
+  MAX_THREADS,
+  MESSAGE_READ_ONLY,
+  S_MISSES,
+} from '../shared/control.js';
+import { Mutex } from '../shared/mutex.js';
+import type { BlobStore } from '../store/blob-store.js';
+
+/** The tree's first blob. It exists once the first key was put, and its root node may be any node. */
+export const ROOT_BLOB = 1;
+
+/** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
+export class Need extends Error {
+  readonly what: 'frames' | 'pre-image' | 'journal';
+  constructor(what: 'frames' | 'pre-image' | 'journal') {
+    super(`Cannot go on yet: needs ${what}`);
+    this.what = what;
+  }
+}
+export const NEED_FRAMES = new Need('frames');
+export const NEED_PRE_IMAGE = new Need('pre-image');
+export const NEED_JOURNAL = new Need('journal');
+
+export class TreeState {
+  readonly treeLock: Mutex;
+  readonly roundLock: Mutex;
+  readonly compactLock: Mutex;
+  /** First of this thread's counters in `control.counters`. */
+  readonly counters: number;
+  /** Where the tree lives, for messages. */
+  readonly place: string;
+
+  constructor(
+    readonly control: Control,
+    readonly cache: FrameCache,
+    readonly preImages: PreImages,
+    readonly store: BlobStore,
+    readonly journal: Journal | undefined,
+    readonly thread: number,
+    readonly options: { place: string; readOnly: boolean; durability: Durability },
+  ) {
+    this.place = options.place;
+    this.treeLock = new Mutex(control.words, C_TREE_LOCK, thread);
+    this.roundLock = new Mutex(control.words, C_ROUND_LOCK, thread);
+    this.compactLock = new Mutex(control.words, C_COMPACT_LOCK, thread);
+    this.counters = (thread % MAX_THREADS) * COUNTER_FLOATS;
+  }
+
+  lockTree(): void {
+    if (!this.treeLock.lock()) throw poisoned(this.place);
+  }
+
+  lsn(): number {
+    return this.control.floats[F_LSN] as number;
+  }
+
+  get blobCount(): number {
+    return Atomics.load(this.control.words, C_BLOB_COUNT);
+  }
+
+  checkOpen(): void {
+    if (Atomics.load(this.control.words, C_CLOSED) !== 0) {
+      throw new SpinneyError('ERR_CLOSED', `Cannot use the tree in ${this.place}: it is closed`);
+    }
+  }
+
+  checkWritable(): void {
+    this.checkOpen();
+    if (this.options.readOnly) {
+      throw new SpinneyError('ERR_READ_ONLY', `Cannot write to ${this.place}: it was opened read-only`);
+    }
+    if (Atomics.load(this.control.words, C_READ_ONLY) !== 0) {
+      const { code, message } = this.control.read(MESSAGE_READ_ONLY);
+      throw new SpinneyError(
+        'ERR_READ_ONLY',
+        `Cannot write to ${this.place}: it became read-only after ${code}: ${message}; reopening recovers`,
+      );
+    }
+  }
+
+  /** Index of the frame that holds the blob, which is loaded if need be. REQUIRES the tree lock, and that the blob is in the tree. */
+  resident(blobId: number): number {
+    const { cache } = this;
+    const found = cache.find(blobId);
+    if (found >= 0) {
+      cache.touch(found);
+      return found;
+    }
+    const counters = this.control.counters;
+    counters[this.counters + S_MISSES] = (counters[this.counters + S_MISSES] as number) + 1;
+    const index = cache.obtain();
+    if (index < 0) throw NEED_FRAMES;
+    try {
+      this.store.readBlob(blobId, cache.frame(index).u8);
+    } catch (error) {
+      cache.giveBack(index);
+      throw error;
+    }
+    cache.install(index, blobId);
+    return index;
+  }
+
+  frameOf(blobId: number): Frame {
+    return this.cache.frame(this.resident(blobId));
+  }
+}
+
+export function poisoned(place: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_POISONED',
+    `Cannot use the tree in ${place}: a thread failed in the middle of a change; reopening recovers`,
+  );
+}

@@ -1,0 +1,104 @@
+/** Figures about an open tree. Blobs that are not resident are told by the store's index, without being read. */
+
+import type { TreeStats } from '../api.js';
+import { Frame } from '../art/frame.js';
+import { BLOB_SIZE } from '../limits.js';
+import {
+  C_HELD,
+  C_PENDING,
+  C_ROUND_FAILED,
+  F_CHECKPOINT_LSN,
+  F_COMPACTIONS,
+  F_FAILURES,
+  F_LAST_ROUND_MS,
+  F_MERGES,
+  F_ROUNDS,
+  F_SPILLOVERS,
+  MESSAGE_ROUND,
+  S_HITS,
+  S_MISSES,
+  S_RESTARTS,
+} from '../shared/control.js';
+import type { BlobRow } from '../store/blob-store.js';
+import { ROOT_BLOB, type TreeState } from './state.js';
+
+/** REQUIRES the tree lock: the blobs in the tree, in no particular order. */
+export function blobRows(state: TreeState): BlobRow[] {
+  const { cache, control, store } = state;
+  const rows: BlobRow[] = [];
+  const gone = new Set(Array.from(control.pending.subarray(0, control.words[C_PENDING]), (id) => id >>> 0));
+  const seen = new Set<number>();
+  cache.eachResident((index, blobId) => {
+    if (gone.has(blobId)) return;
+    seen.add(blobId);
+    rows.push(rowOf(cache.frame(index), blobId));
+  });
+  let scratch: Frame | undefined;
+  for (const blobId of store.listBlobs()) {
+    if (seen.has(blobId) || gone.has(blobId)) continue;
+    const row = store.blobRow?.(blobId);
+    if (row !== undefined) {
+      rows.push(row);
+      continue;
+    }
+    scratch ??= new Frame(new ArrayBuffer(BLOB_SIZE), 0);
+    store.readBlob(blobId, scratch.u8);
+    rows.push(rowOf(scratch, blobId));
+  }
+  return rows;
+}
+
+function rowOf(frame: Frame, id: number): BlobRow {
+  const { liveBytes, leaves, crossings, compactions, height } = frame;
+  const generation = new DataView(frame.u8.buffer, frame.u8.byteOffset).getFloat64(16, true);
+  return { id, generation, liveBytes, leaves, crossings, compactions, height };
+}
+
+export function treeStats(state: TreeState): TreeStats {
+  const { cache, control } = state;
+  const { words, floats } = control;
+  state.lockTree();
+  let blobs: BlobRow[];
+  let lastLsn: number;
+  try {
+    blobs = blobRows(state);
+    lastLsn = state.lsn();
+  } finally {
+    state.treeLock.unlock();
+  }
+  let liveBytes = 0;
+  let keyCount = 0;
+  for (const row of blobs) {
+    liveBytes += row.liveBytes;
+    keyCount += row.leaves;
+  }
+  const totalSpaceUsed = blobs.length * BLOB_SIZE;
+  const float = (index: number): number => floats[index] as number;
+  return {
+    blobCount: blobs.length,
+    totalSpaceUsed,
+    liveBytes,
+    averageFill: totalSpaceUsed === 0 ? 0 : liveBytes / totalSpaceUsed,
+    maxBlobDepth: blobs.find((row) => row.id === ROOT_BLOB)?.height ?? 0,
+    keyCount,
+    blobs: blobs.sort((a, b) => a.id - b.id),
+    bmDirtyCount: Atomics.load(words, C_HELD),
+    bmPendingDeleteCount: Atomics.load(words, C_PENDING),
+    cacheBytes: cache.bytes,
+    cacheHits: control.sumCounter(S_HITS),
+    cacheMisses: control.sumCounter(S_MISSES),
+    optimisticRestarts: control.sumCounter(S_RESTARTS),
+    spillovers: float(F_SPILLOVERS),
+    merges: float(F_MERGES),
+    compactions: float(F_COMPACTIONS),
+    lastLsn,
+    journal: state.journal?.counters() ?? { appends: 0, syncs: 0, bytes: 0 },
+    checkpoint: {
+      rounds: float(F_ROUNDS),
+      failures: float(F_FAILURES),
+      lastLsn: float(F_CHECKPOINT_LSN),
+      lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.read(MESSAGE_ROUND).message,
+      lastDurationMs: float(F_LAST_ROUND_MS),
+    },
+  };
+}

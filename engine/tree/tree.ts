@@ -1,0 +1,433 @@
+import { Worker } from 'node:worker_threads';
+import type {
+  Batch,
+  Key,
+  RangeEntry,
+  RangeOptions,
+  TreeOperations,
+  TreeOptions,
+  TreeRecord,
+  TreeStats,
+} from '../api.js';
+import { SpinneyError } from '../errors.js';
+import { BatchEncoder } from '../journal/batch-encoder.js';
+import {
+  C_CLOSED,
+  C_MAINTENANCE_STATE,
+  MAINTENANCE_DIED,
+  MAINTENANCE_ENDED,
+  MAINTENANCE_ENDING,
+  MAINTENANCE_WORKER,
+} from '../shared/control.js';
+import { FileBlobStore } from '../store/file/file-blob-store.js';
+import { delimiterByte, keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
+import { BatchRecorder, type GuardFailure } from './batch.js';
+import { Compaction } from './compaction.js';
+import {
+  InlineMaintenance,
+  type Maintenance,
+  RemoteMaintenance,
+  type Schedule,
+  satisfy,
+  wakeWorker,
+} from './maintenance.js';
+import type { MaintenanceWorkerData } from './maintenance-worker.js';
+import { openState, type Settings, settingsOf } from './open.js';
+import { Reader } from './reader.js';
+import { Round } from './round.js';
+import { type Bound, compareBytes, Scanner, successor } from './scanner.js';
+import { attachState, type TreeHandle } from './shared-tree.js';
+import { NEED_FRAMES, type TreeState } from './state.js';
+import { treeStats } from './stats.js';
+import { ABSENT, ANY_VERSION, type NetChange, Writer } from './writer.js';
+
+/** Entries that a range collects at first, and at most, before it gives them out. */
+const FIRST_BATCH = 16;
+const LARGEST_BATCH = 256;
+
+/** How writes of a tree without a journal reach its store by themselves. */
+type Mirror = 'never' | 'each write' | 'when looked at';
+
+/**
+ * An ordered map from byte keys to byte values, kept in blobs: the engine's public face.
+ *
+ * All calls are synchronous. Any number of threads may have the tree open: the opener, and those that `attach` to
+ * the handle that `share` gives; each uses its own Tree object. Costs: get, put and delete are one descent; a range
+ * costs one descent for each 256 entries and a step for each. Keys have 1 to 16 KiB, values 0 to 128 KiB.
+ *
+ * Errors that any call can throw: ERR_CLOSED, ERR_POISONED, ERR_IO, ERR_BLOB_CORRUPT, ERR_BLOB_MISSING; any
+ * mutation: ERR_READ_ONLY, ERR_NO_SPACE, ERR_JOURNAL_FAILED, ERR_KEY_TOO_LARGE, ERR_VALUE_TOO_LARGE. A mutation
+ * that throws has changed nothing, save ERR_JOURNAL_FAILED, after which only reopening tells.
+ */
+export class Tree implements TreeOperations {
+  readonly #state: TreeState;
+  readonly #reader: Reader;
+  readonly #writer: Writer;
+  readonly #scanner: Scanner;
+  readonly #compaction: Compaction;
+  readonly #encoder = new BatchEncoder();
+  readonly #settings: Settings | undefined;
+  readonly #mirror: Mirror;
+  #round: Round | undefined;
+  #maintenance: Maintenance;
+  #worker: Worker | undefined;
+
+  private constructor(state: TreeState, settings: Settings | undefined) {
+    this.#state = state;
+    this.#settings = settings;
+    this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES, 0));
+    this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));
+    this.#scanner = new Scanner(state, this.#reader);
+    this.#compaction = new Compaction(state, this.#writer);
+    this.#mirror = mirrorOf(settings);
+    if (settings === undefined) {
+      this.#maintenance = new RemoteMaintenance(state);
+    } else {
+      this.#round = new Round(state);
+      this.#maintenance = new InlineMaintenance(state, this.#round, scheduleOf(settings));
+      if (settings.schedule.host === 'worker' && !settings.readOnly) this.#startWorker(settings.schedule);
+    }
+  }
+
+  /**
+   * Opens the tree in a directory, in memory, or on the caller's BlobStore; see TreeOptions. A directory is locked
+   * for this process until `close`, and what its journal holds beyond the last checkpoint is recovered first.
+   * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_NEEDS_RECOVERY, ERR_FORMAT_VERSION, ERR_MANIFEST_CORRUPT,
+   *   ERR_JOURNAL_CORRUPT, ERR_INVALID_ARGUMENT
+   */
+  static open(options: TreeOptions): Tree {
+    const settings = settingsOf(options);
+    return new Tree(openState(settings), settings);
+  }
+
+  /** Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. */
+  static attach(handle: TreeHandle): Tree {
+    return new Tree(attachState(handle, 'reader'), undefined);
+  }
+
+  /**
+   * A handle for other threads, to be posted to them. From then on a maintenance worker runs the checkpoints.
+   * @throws ERR_NOT_SHAREABLE for a tree without a directory, or a read-only one
+   */
+  share(): TreeHandle {
+    const { store, journal, control, cache, preImages, options } = this.#state;
+    if (!(store instanceof FileBlobStore) || journal === undefined) {
+      throw new SpinneyError(
+        'ERR_NOT_SHAREABLE',
+        `Cannot share the tree in ${options.place}: only one that is open for writing in a directory can be shared`,
+      );
+    }
+    if (this.#settings !== undefined && this.#worker === undefined)
+      this.#startWorker(this.#settings.schedule);
+    return {
+      control: control.buffer,
+      cache: cache.handle,
+      preImages: preImages.handle,
+      store: store.share(),
+      journal: journal.share(),
+      options,
+    };
+  }
+
+  // Reads.
+
+  /** The key's value, a copy; undefined where there is none. */
+  get(key: Key): Uint8Array | undefined {
+    this.#state.checkOpen();
+    return this.#reader.get(prefixBytes(key));
+  }
+
+  getRecord(key: Key): TreeRecord | undefined {
+    this.#state.checkOpen();
+    return this.#reader.getRecord(prefixBytes(key));
+  }
+
+  getVersion(key: Key): number | undefined {
+    this.#state.checkOpen();
+    return this.#reader.getVersion(prefixBytes(key));
+  }
+
+  /**
+   * Entries in key order. Lazy: entries are collected up to 256 at a time, and a key that was there throughout the
+   * iteration is given exactly once whatever changes meanwhile. With a delimiter a level is rolled up, at the cost
+   * of one short walk for each rolled-up prefix however many keys it stands for.
+   */
+  *range(options: RangeOptions = {}): Generator<RangeEntry, void, undefined> {
+    const prefix = options.prefix === undefined ? new Uint8Array(0) : prefixBytes(options.prefix);
+    const delimiter = delimiterByte(options.delimiter);
+    const scan = { prefix, delimiter, keysOnly: options.keysOnly === true };
+    let bound = startOf(prefix, delimiter, options.startAfter);
+    let size = FIRST_BATCH;
+    while (bound !== undefined) {
+      this.#state.checkOpen();
+      const batch: RangeEntry[] = [];
+      bound = this.#scanner.collect(bound, size, scan, batch);
+      yield* batch;
+      size = Math.min(size * 4, LARGEST_BATCH);
+    }
+  }
+
+  /** Whether no key begins with the prefix. */
+  isPrefixEmpty(prefix: Key): boolean {
+    this.#state.checkOpen();
+    const bytes = prefixBytes(prefix);
+    const found: RangeEntry[] = [];
+    this.#scanner.collect(
+      { key: bytes, inclusive: true },
+      1,
+      { prefix: bytes, delimiter: -1, keysOnly: true },
+      found,
+    );
+    return found.length === 0;
+  }
+
+  // Mutations.
+
+  put(key: Key, value: Uint8Array): void {
+    this.#writer.write(keyBytes(key), valueBytes(value), ANY_VERSION);
+    this.#wrote();
+  }
+
+  putIfAbsent(key: Key, value: Uint8Array): boolean {
+    return this.#wrote(this.#writer.write(keyBytes(key), valueBytes(value), ABSENT));
+  }
+
+  /** Stores the value where the key's version is still `version`. */
+  compareAndPut(key: Key, version: number, value: Uint8Array): boolean {
+    return this.#wrote(this.#writer.write(keyBytes(key), valueBytes(value), versionNumber(version)));
+  }
+
+  delete(key: Key): boolean {
+    return this.#wrote(this.#writer.remove(prefixBytes(key), ANY_VERSION));
+  }
+
+  deleteIfVersion(key: Key, version: number): boolean {
+    return this.#wrote(this.#writer.remove(prefixBytes(key), versionNumber(version)));
+  }
+
+  /** @throws ERR_NOT_FOUND where `src` is absent, ERR_EXISTS where `dst` is there and `force` is not given */
+  rename(src: Key, dst: Key, options: { force?: boolean } = {}): void {
+    const failure = this.#play((batch) => batch.rename(src, dst, options));
+    if (failure === 'absent')
+      throw new SpinneyError('ERR_NOT_FOUND', `Cannot rename ${show(src)}: there is no such key`);
+    if (failure !== undefined)
+      throw new SpinneyError('ERR_EXISTS', `Cannot rename ${show(src)}: ${show(dst)} exists`);
+  }
+
+  /**
+   * Moves all keys below one prefix to another, in one batch. An empty source is nothing to do.
+   * @throws ERR_PREFIX_NOT_EMPTY where keys begin with `dstPrefix` once the source is detached,
+   *   ERR_BATCH_TOO_LARGE for more keys than a batch can hold
+   */
+  renamePrefix(srcPrefix: Key, dstPrefix: Key): void {
+    const failure = this.#play((batch) => batch.renamePrefix(srcPrefix, dstPrefix));
+    if (failure === undefined) return;
+    throw new SpinneyError(
+      'ERR_PREFIX_NOT_EMPTY',
+      `Cannot rename prefix ${show(srcPrefix)}: keys begin with ${show(dstPrefix)}`,
+    );
+  }
+
+  /** Deletes all keys that begin with the prefix, in one batch. @throws ERR_BATCH_TOO_LARGE */
+  deletePrefix(prefix: Key): void {
+    this.#play((batch) => batch.deletePrefix(prefix));
+  }
+
+  /**
+   * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only
+   * records; an exception from it records nothing. The batch is one journal record.
+   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or half the cache's blobs
+   */
+  atomic(record: (batch: Batch) => void): boolean {
+    return this.#play(record) === undefined;
+  }
+
+  #play(record: (batch: Batch) => void): GuardFailure | undefined {
+    const batch = new BatchRecorder();
+    record(batch);
+    const projection = {
+      lookup: (key: Uint8Array) => this.#writer.lookup(key),
+      list: (prefix: Uint8Array, limit: number) => this.#list(prefix, limit),
+    };
+    const done = this.#writer.batch(
+      () => batch.play(projection),
+      (changes) => this.#encode(changes),
+    );
+    this.#wrote(done);
+    return done ? undefined : batch.failure;
+  }
+
+  /** REQUIRES the tree lock. */
+  #list(prefix: Uint8Array, limit: number): { key: Uint8Array; value: Uint8Array }[] {
+    const found: RangeEntry[] = [];
+    this.#scanner.collect(
+      { key: prefix, inclusive: true },
+      limit,
+      { prefix, delimiter: -1, keysOnly: false },
+      found,
+    );
+    return found.flatMap((entry) => (entry.type === 'key' ? [entry] : []));
+  }
+
+  #encode(changes: readonly NetChange[]): { body: Uint8Array; length: number } {
+    const encoder = this.#encoder;
+    encoder.reset();
+    for (const { key, value } of changes) {
+      if (value === undefined) encoder.delete(key);
+      else encoder.put(key, value);
+    }
+    return { body: encoder.body(), length: encoder.length };
+  }
+
+  /** After a mutation of a tree without a journal: brings the store up to date if each write is to be mirrored. */
+  #wrote(changed = true): boolean {
+    if (changed && this.#mirror === 'each write') this.#round?.run();
+    return changed;
+  }
+
+  // Durability and upkeep.
+
+  lastLsn(): number {
+    return this.#state.journal?.publishedLsn() ?? this.#state.lsn();
+  }
+
+  durableLsn(): number {
+    return this.#state.journal?.durableLsn() ?? this.#state.lsn();
+  }
+
+  /** Everything acknowledged so far is durable when this returns. A tree without a journal has nothing to sync. */
+  sync(): void {
+    this.#state.checkOpen();
+    this.#state.journal?.sync();
+  }
+
+  /** Publishes the tree as of now in the store, and cuts the journal. Throws what made the round fail. */
+  checkpoint(): void {
+    this.#state.checkOpen();
+    if (this.#state.options.readOnly) this.#state.checkWritable();
+    this.#maintenance.checkpoint();
+  }
+
+  /** Rewrites all blobs without gaps and merges small ones; readers and writers go on meanwhile. */
+  compact(): void {
+    this.#compaction.run();
+    this.#wrote();
+  }
+
+  stats(): TreeStats {
+    this.#state.checkOpen();
+    if (this.#mirror === 'when looked at') this.#round?.run();
+    return treeStats(this.#state);
+  }
+
+  /** To be called when a thread that had attached has ended; the tree is poisoned if that was in the middle of a change. */
+  threadDied(threadId: number): void {
+    const { treeLock, roundLock, compactLock, journal } = this.#state;
+    for (const lock of [treeLock, roundLock, compactLock]) lock.abandonedBy(threadId + 1);
+    journal?.threadDied(threadId);
+  }
+
+  /**
+   * Closes the tree: the journal is made durable and the lock released; with checkpoints enabled one is made first,
+   * so that the next open has nothing to replay. An attached Tree only ends its own use. Closing twice is no error.
+   * @throws what kept the last words from being written; the tree is closed all the same
+   */
+  close(): void {
+    const state = this.#state;
+    if (this.#settings === undefined) return;
+    const { words } = state.control;
+    if (Atomics.load(words, C_CLOSED) !== 0) return;
+    const { schedule, readOnly } = this.#settings;
+    try {
+      if (schedule.enabled && !readOnly && !state.treeLock.abandoned) this.#maintenance.checkpoint();
+    } finally {
+      Atomics.store(words, C_CLOSED, 1);
+      this.#stopMaintenance();
+      try {
+        state.journal?.close();
+      } finally {
+        if (state.store instanceof FileBlobStore) state.store.close();
+      }
+    }
+  }
+
+  /** Hands the store's writing to a worker. */
+  #startWorker(schedule: Schedule): void {
+    const state = this.#state;
+    const { store } = state;
+    if (!(store instanceof FileBlobStore)) return;
+    this.#stopMaintenance();
+    store.handOver();
+    const { words } = state.control;
+    Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER);
+    this.#round = undefined;
+    this.#maintenance = new RemoteMaintenance(state);
+    const handle: TreeHandle = {
+      control: state.control.buffer,
+      cache: state.cache.handle,
+      preImages: state.preImages.handle,
+      store: store.share(),
+      journal: state.journal?.share(),
+      options: state.options,
+    };
+    const workerData: MaintenanceWorkerData = { handle, schedule };
+    const worker = new Worker(new URL('./maintenance-worker.js', import.meta.url), { workerData });
+    this.#worker = worker;
+    const { threadId } = worker;
+    worker.on('error', () => {});
+    worker.on('exit', () => {
+      if (
+        Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, MAINTENANCE_DIED) ===
+        MAINTENANCE_WORKER
+      ) {
+        this.threadDied(threadId);
+      }
+    });
+    worker.unref();
+  }
+
+  #stopMaintenance(): void {
+    if (this.#maintenance instanceof InlineMaintenance) this.#maintenance.stop();
+    if (this.#worker === undefined) return;
+    const { words } = this.#state.control;
+    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, MAINTENANCE_ENDING);
+    wakeWorker(this.#state);
+    while (Atomics.load(words, C_MAINTENANCE_STATE) === MAINTENANCE_ENDING) {
+      // The worker answers within one round; should it die first, its exit cannot be seen from here.
+      if (Atomics.wait(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, 30_000) === 'timed-out') break;
+    }
+    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, MAINTENANCE_ENDED);
+    this.#worker = undefined;
+  }
+}
+
+function scheduleOf(settings: Settings): Schedule {
+  return { ...settings.schedule, enabled: settings.schedule.enabled && !settings.readOnly };
+}
+
+function mirrorOf(settings: Settings | undefined): Mirror {
+  if (settings === undefined || !settings.flushOnWrite || settings.readOnly) return 'never';
+  // Nobody but the tree itself can look into its private store, so its mirror need not be ahead of a look.
+  return settings.kind === 'memory' ? 'when looked at' : 'each write';
+}
+
+/** Where a range begins: at its prefix, or after `startAfter` where that is later. */
+function startOf(prefix: Uint8Array, delimiter: number, startAfter: Key | undefined): Bound | undefined {
+  const atPrefix: Bound = { key: prefix, inclusive: true };
+  if (startAfter === undefined) return atPrefix;
+  const after = prefixBytes(startAfter);
+  if (after.length === 0 || compareBytes(after, prefix) < 0) return atPrefix;
+  const isRolledUp =
+    delimiter >= 0 &&
+    after.length > prefix.length &&
+    after.indexOf(delimiter, prefix.length) === after.length - 1 &&
+    compareBytes(after.subarray(0, prefix.length), prefix) === 0;
+  if (!isRolledUp) return { key: after, inclusive: false };
+  const next = successor(after);
+  return next === undefined ? undefined : { key: next, inclusive: true };
+}
+
+function show(key: Key): string {
+  const text = typeof key === 'string' ? key : Buffer.from(key).toString();
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text);
+}

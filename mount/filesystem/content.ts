@@ -1,0 +1,53 @@
+/** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { SpinneyError } from '../../engine/errors.js';
+import { type FileStatus, openBacking, statPath } from './system.js';
+
+const FILES_PER_DIRECTORY = 4_096;
+
+export function contentPath(directory: string, ino: number): string {
+  return join(contentSubdirectory(directory, ino), ino.toString(16));
+}
+
+function contentSubdirectory(directory: string, ino: number): string {
+  return join(directory, Math.floor(ino / FILES_PER_DIRECTORY).toString(16));
+}
+
+export class ContentFiles {
+  readonly directory: string;
+  readonly #readOnly: boolean;
+
+  constructor(directory: string, readOnly: boolean) {
+    this.directory = directory;
+    this.#readOnly = readOnly;
+  }
+
+  /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
+  open(ino: number): number {
+    return openBacking(contentPath(this.directory, ino), this.#readOnly ? 'read' : 'write');
+  }
+
+  /** As `open`, and makes the file where it is missing. */
+  create(ino: number): number {
+    const path = contentPath(this.directory, ino);
+    let fd = openBacking(path, 'create');
+    if (fd < 0) {
+      mkdirSync(contentSubdirectory(this.directory, ino), { recursive: true, mode: 0o700 });
+      fd = openBacking(path, 'create');
+    }
+    if (fd < 0)
+      throw new SpinneyError('ERR_IO', `Cannot make the content file ${path}: its directory went away`);
+    return fd;
+  }
+
+  /** Returns false where the inode has no backing file. */
+  status(ino: number, out: FileStatus): boolean {
+    return statPath(contentPath(this.directory, ino), out);
+  }
+
+  /** The directories whose entries lead to the inode's backing file, innermost first. */
+  directoriesOf(ino: number): string[] {
+    return [contentSubdirectory(this.directory, ino), this.directory];
+  }
+}

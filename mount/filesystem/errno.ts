@@ -1,0 +1,72 @@
+/**
+ * Error numbers, and the one place where errors become numbers. The platform's own values, since the numbers
+ * differ between systems.
+ */
+import { constants } from 'node:os';
+import { SpinneyError } from '../../engine/errors.js';
+
+const numbers = constants.errno;
+
+export const EPERM = numbers.EPERM;
+export const ENOENT = numbers.ENOENT;
+export const EIO = numbers.EIO;
+export const ENXIO = numbers.ENXIO;
+export const E2BIG = numbers.E2BIG;
+export const EBADF = numbers.EBADF;
+export const EAGAIN = numbers.EAGAIN;
+export const EEXIST = numbers.EEXIST;
+export const EXDEV = numbers.EXDEV;
+export const ENOTDIR = numbers.ENOTDIR;
+export const EISDIR = numbers.EISDIR;
+export const EINVAL = numbers.EINVAL;
+export const EFBIG = numbers.EFBIG;
+export const ENOSPC = numbers.ENOSPC;
+export const EROFS = numbers.EROFS;
+export const EMLINK = numbers.EMLINK;
+export const ERANGE = numbers.ERANGE;
+export const ENAMETOOLONG = numbers.ENAMETOOLONG;
+export const ENOTEMPTY = numbers.ENOTEMPTY;
+export const ENODATA = numbers.ENODATA;
+export const EOPNOTSUPP = numbers.EOPNOTSUPP;
+
+/** A backing file's failure: carries the errno that the system call gave. */
+export class BackingError extends Error {
+  override readonly name = 'BackingError';
+  /** Negative, as Node's own errors have it. */
+  readonly errno: number;
+
+  constructor(errno: number, message: string) {
+    super(message);
+    this.errno = -errno;
+  }
+}
+
+/**
+ * The negative errno that answers a request which failed with `error`. What no caller can foresee (damage, a
+ * bug) is thrown again, for the driver to log.
+ */
+export function errnoOf(error: unknown): number {
+  if (error instanceof SpinneyError) {
+    switch (error.code) {
+      case 'ERR_NO_SPACE':
+        return -ENOSPC;
+      case 'ERR_READ_ONLY':
+        return -EROFS;
+      case 'ERR_KEY_TOO_LARGE':
+        return -ENAMETOOLONG;
+      case 'ERR_VALUE_TOO_LARGE':
+        return -E2BIG;
+      case 'ERR_BATCH_TOO_LARGE':
+        return -EXDEV;
+      case 'ERR_JOURNAL_FAILED':
+      case 'ERR_IO':
+        return -EIO;
+      default:
+        throw error;
+    }
+  }
+  if (error instanceof Error && 'errno' in error && typeof error.errno === 'number' && error.errno < 0) {
+    return error.errno;
+  }
+  throw error;
+}

@@ -1,0 +1,492 @@
+/**
+ * The filesystem that drivers serve. Every operation returns 0, a count or a handle, and a negative errno for a
+ * failure; see types.ts. One thread calls it. The operations themselves are in the files by subject; this one
+ * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync, statfsSync } from 'node:fs';
+import type { TreeOperations } from '../../engine/api.js';
+import { SpinneyError } from '../../engine/errors.js';
+import { setAttributes } from './attributes.js';
+import { ContentFiles } from './content.js';
+import { DirectoryHandle } from './directory.js';
+import { makeEntry } from './entries.js';
+import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, errnoOf } from './errno.js';
+import { Handles } from './handles.js';
+import { InodeNumbers, ROOT_INO } from './inode-numbers.js';
+import { Inodes, NAME_MAX } from './inodes.js';
+import { concat, entryKey, equalBytes, inoOfKey, ORPHANS_PREFIX, SLASH, startsWith } from './keys.js';
+import { deleteOrphanRecords, link, reclaimOrphan, removeEntry } from './links.js';
+import { type FsyncPlan, O_TRUNC, OpenFiles } from './open-files.js';
+import * as record from './record.js';
+import { rename } from './rename.js';
+import { type Clock, SystemClock } from './system.js';
+import {
+  type AttributeChange,
+  type Attributes,
+  type Caller,
+  CHANGE_SIZE,
+  type DirectorySink,
+  type Place,
+  type Reclaimer,
+  type RemovalResult,
+  type StatFs,
+} from './types.js';
+import { getXattr, listXattrs, removeXattr, setXattr } from './xattr.js';
+
+export interface FileSystemOptions {
+  /** Made where it is missing. */
+  contentDirectory: string;
+  readOnly: boolean;
+  /**
+   * Whether the driver tells by `forget` when an unlinked inode is used no more; else it is with the release of
+   * its last handle.
+   */
+  keepsNodes: boolean;
+  reclaimer: Reclaimer;
+  /** Default: the system's. */
+  clock?: Clock;
+}
+
+export interface FileSystemStats {
+  openFiles: number;
+  openDirectories: number;
+  /** Inodes with open handles, and those of them whose backing file is ahead of their record. */
+  openInodes: number;
+  liveInodes: number;
+  /** Inodes without a name that are still used. */
+  orphans: number;
+}
+
+const ROOT_PATH = new Uint8Array(0);
+
+export class FileSystem {
+  readonly #inodes: Inodes;
+  readonly #files: OpenFiles;
+  readonly #directories = new Handles<DirectoryHandle>();
+  readonly #attributes: Attributes = record.newAttributes();
+  readonly #change: AttributeChange = {
+    valid: CHANGE_SIZE,
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    atimeSeconds: 0,
+    atimeNanos: 0,
+    mtimeSeconds: 0,
+    mtimeNanos: 0,
+    ctimeSeconds: 0,
+    ctimeNanos: 0,
+    handle: 0,
+  };
+
+  constructor(tree: TreeOperations, options: FileSystemOptions) {
+    this.#inodes = new Inodes({
+      tree,
+      content: new ContentFiles(options.contentDirectory, options.readOnly),
+      numbers: new InodeNumbers(tree),
+      clock: options.clock ?? new SystemClock(),
+      reclaimer: options.reclaimer,
+      readOnly: options.readOnly,
+      keepsNodes: options.keepsNodes,
+    });
+    this.#files = new OpenFiles(this.#inodes);
+  }
+
+  /**
+   * Makes the root directory of a new store, owned by the process, and hands the orphans of earlier runs to the
+   * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root.
+   */
+  start(): void {
+    const { tree, clock, content, readOnly, reclaimer } = this.#inodes;
+    const rootKey = entryKey(ROOT_PATH);
+    const hasRoot = tree.getVersion(rootKey) !== undefined;
+    if (readOnly) {
+      if (hasRoot) return;
+      throw new SpinneyError('ERR_NO_STORE', 'Cannot mount read-only: the store has no root directory yet');
+    }
+    mkdirSync(content.directory, { recursive: true, mode: 0o700 });
+    if (!hasRoot) {
+      const root = record.newRecord(ROOT_INO, record.DIRECTORY | 0o755);
+      record.setLinks(root, 2);
+      record.setOwner(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+      clock.read();
+      this.#inodes.stamp(root, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
+      tree.put(rootKey, root);
+    }
+    const orphans: number[] = [];
+    for (const entry of tree.range({ prefix: ORPHANS_PREFIX, keysOnly: true })) {
+      if (entry.type === 'key') orphans.push(inoOfKey(entry.key));
+    }
+    for (const ino of orphans) reclaimer.schedule(ino, tree.lastLsn());
+  }
+
+  /** Puts what open files changed into their records and closes their contents. Handles are void after it. */
+  close(): void {
+    this.#files.close();
+  }
+
+  /** Attributes of the entry `name` of a directory. */
+  lookup(parent: Place, name: Uint8Array, out: Attributes): number {
+    if (name.length > NAME_MAX) return -ENAMETOOLONG;
+    if (typeof parent === 'number') return -ENOENT;
+    try {
+      const entry = this.#inodes.tree.get(this.#inodes.keys.child(parent, name));
+      if (entry === undefined) return -ENOENT;
+      const inode = this.#inodes.follow(entry) as Uint8Array;
+      if (!record.hasFlag(inode, record.LIVE)) {
+        record.readAttributes(inode, out);
+        return 0;
+      }
+      const path = concat(concat(parent, SLASH_BYTES), name);
+      return this.#inodes.answer(inode, path, out);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  getattr(place: Place, out: Attributes): number {
+    try {
+      const inode = this.#inodes.read(place);
+      if (inode === undefined) return -ENOENT;
+      return this.#inodes.answer(inode, place, out);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  setattr(_caller: Caller, place: Place, change: AttributeChange, out: Attributes): number {
+    return this.#mutate(() => setAttributes(this.#inodes, this.#files, place, change, out));
+  }
+
+  /** Target of a symbolic link, or a negative errno. */
+  readlink(place: Place): Uint8Array | number {
+    try {
+      const inode = this.#inodes.read(place);
+      if (inode === undefined) return -ENOENT;
+      return record.typeOf(inode) === record.SYMLINK ? record.targetOf(inode) : -EINVAL;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** Makes a regular file (also with no type bits), FIFO, socket or device. */
+  mknod(
+    caller: Caller,
+    parent: Place,
+    name: Uint8Array,
+    mode: number,
+    rdev: number,
+    out: Attributes,
+  ): number {
+    const type = mode & record.TYPE_MASK;
+    if (type === record.DIRECTORY || type === record.SYMLINK) return -EINVAL;
+    return this.#make(caller, parent, name, type === 0 ? mode | record.REGULAR : mode, rdev, undefined, out);
+  }
+
+  mkdir(caller: Caller, parent: Place, name: Uint8Array, mode: number, out: Attributes): number {
+    const bits = mode & ~record.TYPE_MASK;
+    return this.#make(caller, parent, name, bits | record.DIRECTORY, 0, undefined, out);
+  }
+
+  symlink(caller: Caller, parent: Place, name: Uint8Array, target: Uint8Array, out: Attributes): number {
+    return this.#make(caller, parent, name, record.SYMLINK | 0o777, 0, target, out);
+  }
+
+  #make(
+    caller: Caller,
+    parent: Place,
+    name: Uint8Array,
+    mode: number,
+    rdev: number,
+    target: Uint8Array | undefined,
+    out: Attributes,
+  ): number {
+    return this.#mutate(() => makeEntry(this.#inodes, caller, parent, name, mode, rdev, target, out));
+  }
+
+  link(_caller: Caller, place: Place, newParent: Place, newName: Uint8Array, out: Attributes): number {
+    return this.#mutate(() => link(this.#inodes, place, newParent, newName, out));
+  }
+
+  unlink(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
+    return this.#mutate(() => removeEntry(this.#inodes, parent, name, false, result));
+  }
+
+  rmdir(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
+    return this.#mutate(() => {
+      const done = removeEntry(this.#inodes, parent, name, true, result);
+      if (done === 0) this.#directoryRemoved(result.removedIno);
+      return done;
+    });
+  }
+
+  /** `flags`: 0 or RENAME_NOREPLACE (1); EINVAL for others. EXDEV where a directory is too large for one batch. */
+  rename(
+    _caller: Caller,
+    oldParent: Place,
+    oldName: Uint8Array,
+    newParent: Place,
+    newName: Uint8Array,
+    flags: number,
+    result: RemovalResult,
+  ): number {
+    const moved = (from: Uint8Array, to: Uint8Array): void => {
+      if (result.removedIno !== 0) this.#directoryRemoved(result.removedIno);
+      this.#directoryMoved(from, to);
+    };
+    return this.#mutate(() =>
+      rename(this.#inodes, oldParent, oldName, newParent, newName, flags, result, moved),
+    );
+  }
+
+  /** Opens a regular file; honours O_TRUNC. Returns a handle above 0, or a negative errno. */
+  open(caller: Caller, place: Place, flags: number): number {
+    try {
+      const handle = this.#files.open(place, flags);
+      if (handle < 0 || (flags & O_TRUNC) === 0) return handle;
+      const failed = this.setattr(caller, place, this.#change, this.#attributes);
+      if (failed === 0) return handle;
+      this.#files.release(handle);
+      return failed;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** Makes a regular file and opens it. Returns a handle above 0, or a negative errno. */
+  create(
+    caller: Caller,
+    parent: Place,
+    name: Uint8Array,
+    mode: number,
+    flags: number,
+    out: Attributes,
+  ): number {
+    const bits = mode & ~record.TYPE_MASK;
+    const failed = this.#make(caller, parent, name, bits | record.REGULAR, 0, undefined, out);
+    if (failed !== 0) return failed;
+    try {
+      return this.#files.open(concat(concat(parent as Uint8Array, SLASH_BYTES), name), flags);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** Reads into `into` from index `offset` on; returns the bytes read, 0 at the end of the file. */
+  read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number {
+    try {
+      return this.#files.read(handle, into, offset, length, position);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** Writes from `from`, index `offset` on; returns the bytes written. */
+  write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
+    try {
+      return this.#files.write(handle, from, offset, length, position);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /**
+   * Descriptor of the handle's backing file, made where it is missing, or a negative errno. It is valid until the
+   * last handle of the inode is released. From here on the inode of a writing handle is live.
+   */
+  backing(handle: number): number {
+    try {
+      return this.#files.backing(handle);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** SEEK_DATA (3) and SEEK_HOLE (4): the position found, or a negative errno. */
+  lseek(handle: number, offset: number, whence: number): number {
+    return this.#files.seek(handle, offset, whence);
+  }
+
+  /** A close of one descriptor. Nothing is buffered here, so there is nothing to do. */
+  flush(_handle: number): number {
+    return 0;
+  }
+
+  release(handle: number): number {
+    try {
+      return this.#files.release(handle);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /**
+   * What an fsync has to make durable before `tree.sync()`, for another thread to do; `fsynced` is told after it.
+   * Undefined: no such handle.
+   */
+  fsyncPlan(handle: number): FsyncPlan | undefined {
+    return this.#files.fsyncPlan(handle);
+  }
+
+  /** A plan was carried out without an error: fd and directories are durable. */
+  fsynced(plan: FsyncPlan): void {
+    this.#files.nameIsDurable(plan);
+  }
+
+  /** Carries out the plan on this thread: content, directories of the content, then the journal. */
+  fsync(handle: number): number {
+    try {
+      const plan = this.#files.fsyncPlan(handle);
+      if (plan === undefined) return -EBADF;
+      if (plan.fd >= 0) fsyncSync(plan.fd);
+      for (const directory of plan.directories) syncDirectory(directory);
+      this.#files.nameIsDurable(plan);
+      this.#inodes.tree.sync();
+      return 0;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** Opens a directory for listing. Returns a handle above 0, or a negative errno. */
+  opendir(place: Place): number {
+    try {
+      const inode = this.#inodes.read(place);
+      if (inode === undefined) return -ENOENT;
+      if (record.typeOf(inode) !== record.DIRECTORY) return -ENOTDIR;
+      const path = typeof place === 'number' ? undefined : place.slice();
+      return this.#directories.add(new DirectoryHandle(path, record.inoOf(inode)));
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /**
+   * Gives the entries after `offset` (0: from the beginning, `.` and `..` first) to the sink until it refuses one.
+   * Without `withAttributes` only `ino` and the type bits of `mode` are valid; `.` and `..` never have more.
+   */
+  readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
+    const directory = this.#directories.get(handle);
+    if (directory === undefined) return -EBADF;
+    try {
+      return directory.read(this.#inodes, offset, withAttributes, this.#attributes, sink);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  releasedir(handle: number): number {
+    return this.#directories.remove(handle) === undefined ? -EBADF : 0;
+  }
+
+  /** Makes all changes of names and attributes so far durable. */
+  fsyncdir(_handle: number): number {
+    try {
+      this.#inodes.tree.sync();
+      return 0;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  setxattr(_caller: Caller, place: Place, name: Uint8Array, value: Uint8Array, flags: number): number {
+    return this.#mutate(() => setXattr(this.#inodes, place, name, value, flags));
+  }
+
+  /** The value, or a negative errno. */
+  getxattr(place: Place, name: Uint8Array): Uint8Array | number {
+    try {
+      return getXattr(this.#inodes, place, name);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** The names, each ended by a zero byte, or a negative errno. */
+  listxattr(place: Place): Uint8Array | number {
+    try {
+      return listXattrs(this.#inodes, place);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  removexattr(_caller: Caller, place: Place, name: Uint8Array): number {
+    return this.#mutate(() => removeXattr(this.#inodes, place, name));
+  }
+
+  /** Space and inode counts are those of the filesystem that holds the contents. */
+  statfs(out: StatFs): number {
+    try {
+      const status = statfsSync(this.#inodes.content.directory);
+      out.blockSize = status.bsize;
+      out.blocks = status.blocks;
+      out.blocksFree = status.bfree;
+      out.blocksAvailable = status.bavail;
+      out.files = status.files;
+      out.filesFree = status.ffree;
+      out.nameMax = NAME_MAX;
+      return 0;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** The driver knows the inode no more; an orphan is reclaimed. */
+  forget(ino: number): void {
+    if (!this.#inodes.orphans.has(ino)) return;
+    const open = this.#inodes.opens.get(ino);
+    if (open !== undefined) open.forgotten = true;
+    else reclaimOrphan(this.#inodes, ino);
+  }
+
+  /** The reclaimer has removed these inodes' contents. */
+  reclaimed(inos: readonly number[]): void {
+    deleteOrphanRecords(this.#inodes, inos);
+  }
+
+  stats(): FileSystemStats {
+    let liveInodes = 0;
+    for (const open of this.#inodes.opens.values()) if (open.live) liveInodes++;
+    return {
+      openFiles: this.#files.count,
+      openDirectories: this.#directories.count,
+      openInodes: this.#inodes.opens.size,
+      liveInodes,
+      orphans: this.#inodes.orphans.size,
+    };
+  }
+
+  #mutate(operation: () => number): number {
+    if (this.#inodes.readOnly) return -EROFS;
+    try {
+      return operation();
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  #directoryRemoved(ino: number): void {
+    for (const directory of this.#directories.values()) if (directory.ino === ino) directory.path = undefined;
+  }
+
+  #directoryMoved(from: Uint8Array, to: Uint8Array): void {
+    for (const directory of this.#directories.values()) {
+      const { path } = directory;
+      if (path === undefined || !startsWith(path, from)) continue;
+      if (equalBytes(path, from)) directory.path = to;
+      else if (path[from.length] === SLASH) directory.path = concat(to, path.subarray(from.length));
+    }
+  }
+}
+
+const SLASH_BYTES = Uint8Array.of(SLASH);
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * Finding, reading and replacing inode records, wherever they are, and what all operations share.
+ *
+ * Invariants:
+ * - An inode's record is at one place: its entry's `d` key; or its `i` key, once it has had a second name; or,
+ *   without a name, its `o` key or (nothing to reclaim after a crash) only in `orphans`.
+ * - `opens` has an entry for each inode with open handles, and its `key` is where the record is, or will be put.
+ * - A record has LIVE in the tree before its backing file changes. LIVE with no such open inode is left over from
+ *   a crash; the backing file tells the truth then too.
+ * - Records that the tree returns are private copies, and are changed in place.
+ */
+import type { TreeOperations } from '../../engine/api.js';
+import { SpinneyError } from '../../engine/errors.js';
+import { MAX_KEY_BYTES } from '../../engine/limits.js';
+import type { ContentFiles } from './content.js';
+import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from './errno.js';
+import type { InodeNumbers } from './inode-numbers.js';
+import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from './keys.js';
+import * as record from './record.js';
+import { type Clock, type FileStatus, statDescriptor } from './system.js';
+import type { Attributes, Place, Reclaimer } from './types.js';
+
+export const NAME_MAX = 255;
+/** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. */
+const TICK_NANOS = 10_000_000;
+/** Returned by an attempt whose guards failed. */
+export const RETRY = 1;
+const MAX_ATTEMPTS = 16;
+
+/** An inode with open handles. */
+export interface OpenInode {
+  readonly ino: number;
+  /** Of its record. */
+  key: Uint8Array;
+  /** Backing file, shared by all handles; -1: there is none yet. */
+  fd: number;
+  handles: number;
+  /** Handles that may write. */
+  writers: number;
+  /** Its record has LIVE, put by this run. */
+  live: boolean;
+  /** The backing file's name survives a power cut. */
+  nameDurable: boolean;
+  /** The driver knows the inode no more. */
+  forgotten: boolean;
+}
+
+/** A record, and where it was found. `version` 0: only in `orphans`. */
+export interface Found {
+  key: Uint8Array;
+  record: Uint8Array;
+  version: number;
+}
+
+export class Inodes {
+  readonly tree: TreeOperations;
+  readonly content: ContentFiles;
+  readonly numbers: InodeNumbers;
+  readonly clock: Clock;
+  readonly reclaimer: Reclaimer;
+  readonly readOnly: boolean;
+  readonly keepsNodes: boolean;
+  readonly opens = new Map<number, OpenInode>();
+  /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
+  readonly orphans = new Map<number, Uint8Array | null>();
+  readonly keys = new KeyBuffer(MAX_KEY_BYTES);
+  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  readonly #attributes: Attributes = record.newAttributes();
+
+  constructor(parts: {
+    tree: TreeOperations;
+    content: ContentFiles;
+    numbers: InodeNumbers;
+    clock: Clock;
+    reclaimer: Reclaimer;
+    readOnly: boolean;
+    keepsNodes: boolean;
+  }) {
+    this.tree = parts.tree;
+    this.content = parts.content;
+    this.numbers = parts.numbers;
+    this.clock = parts.clock;
+    this.reclaimer = parts.reclaimer;
+    this.readOnly = parts.readOnly;
+    this.keepsNodes = parts.keepsNodes;
+  }
+
+  /** The inode record at a place (never a link). */
+  read(place: Place): Uint8Array | undefined {
+    if (typeof place !== 'number') return this.follow(this.tree.get(this.keys.entry(place)));
+    const orphan = this.orphans.get(place);
+    return orphan === null ? this.tree.get(orphanKey(place)) : orphan;
+  }
+
+  /** The inode record that an entry's record stands for. */
+  follow(entry: Uint8Array | undefined): Uint8Array | undefined {
+    if (entry === undefined || !record.isLink(entry)) return entry;
+    const ino = record.inoOf(entry);
+    return this.tree.get(inodeKey(ino)) ?? missingInode(ino);
+  }
+
+  /** As `read`, with what is needed to replace the record by `replace`. Undefined: nothing is there. */
+  find(place: Place): Found | undefined {
+    if (typeof place !== 'number') return this.findByKey(entryKey(place));
+    const orphan = this.orphans.get(place);
+    if (orphan === undefined) return undefined;
+    if (orphan === null) return this.findByKey(orphanKey(place));
+    return { key: orphanKey(place), record: orphan.slice(), version: 0 };
+  }
+
+  findByKey(key: Uint8Array): Found | undefined {
+    const stored = this.tree.getRecord(key);
+    if (stored === undefined) return undefined;
+    if (!record.isLink(stored.value)) return { key, record: stored.value, version: stored.version };
+    const ino = record.inoOf(stored.value);
+    const target = inodeKey(ino);
+    const inode = this.tree.getRecord(target) ?? missingInode(ino);
+    return { key: target, record: inode.value, version: inode.version };
+  }
+
+  /** Puts a changed record back; false where it was changed by another since it was found. */
+  replace(found: Found): boolean {
+    if (found.version !== 0) return this.tree.compareAndPut(found.key, found.version, found.record);
+    this.orphans.set(record.inoOf(found.record), found.record);
+    return true;
+  }
+
+  /** Gives an orphan that was only in memory its `o` record, because there is now something to reclaim. */
+  keepOrphan(found: Found): void {
+    this.tree.put(found.key, found.record);
+    this.orphans.set(record.inoOf(found.record), null);
+    found.version = this.tree.getVersion(found.key) ?? 0;
+  }
+
+  /** Decodes a record, and asks the backing file what only it knows. */
+  attributes(inode: Uint8Array, out: Attributes): void {
+    record.readAttributes(inode, out);
+    if (!record.hasFlag(inode, record.LIVE)) return;
+    const open = this.opens.get(out.ino);
+    out.live = open?.live === true;
+    const status = this.#status;
+    if (open !== undefined && open.fd >= 0) statDescriptor(open.fd, status);
+    else if (!this.content.status(out.ino, status)) {
+      out.size = 0;
+      out.blocks = 0;
+      return;
+    }
+    applyStatus(out, status);
+  }
+
+  /** Brings a live record up to date with its backing file and clears LIVE; the caller puts it. */
+  settle(inode: Uint8Array): void {
+    const now = this.#attributes;
+    this.attributes(inode, now);
+    record.setSize(inode, now.size);
+    record.setBlocks(inode, now.blocks);
+    record.setTime(inode, record.MTIME, now.mtimeSeconds, now.mtimeNanos);
+    record.setTime(inode, record.CTIME, now.ctimeSeconds, now.ctimeNanos);
+    record.clearFlag(inode, record.LIVE);
+  }
+
+  /** Answers lookup and getattr, and settles what a crash left live. */
+  answer(inode: Uint8Array, place: Place, out: Attributes): number {
+    if (record.hasFlag(inode, record.LIVE) && !this.readOnly && !this.opens.has(record.inoOf(inode))) {
+      const found = this.find(place);
+      if (found === undefined) return -ENOENT;
+      this.settle(found.record);
+      this.replace(found);
+      record.readAttributes(found.record, out);
+      return 0;
+    }
+    this.attributes(inode, out);
+    return 0;
+  }
+
+  /** Sets one or more of a record's times to the present, as the clock was last read. */
+  stamp(inode: Uint8Array, ...which: number[]): void {
+    for (const time of which) record.setTime(inode, time, this.clock.seconds, this.clock.nanos);
+  }
+
+  /**
+   * Marks a directory as changed. Its mtime becomes another one even when the clock stood still, since caches of
+   * its entries are validated by it.
+   */
+  stampDirectory(inode: Uint8Array): void {
+    let { seconds, nanos } = this.clock;
+    const lastSeconds = record.secondsOf(inode, record.MTIME);
+    const lastNanos = record.nanosOf(inode, record.MTIME);
+    if (seconds === lastSeconds && nanos <= lastNanos) {
+      nanos = lastNanos + 1;
+      if (nanos === 1_000_000_000) {
+        seconds++;
+        nanos = 0;
+      }
+    }
+    record.setTime(inode, record.MTIME, seconds, nanos);
+    record.setTime(inode, record.CTIME, seconds, nanos);
+  }
+
+  /** Whether anyone may still use the inode when its last name goes. */
+  isUsed(ino: number): boolean {
+    return this.keepsNodes || this.opens.has(ino);
+  }
+}
+
+/** Runs an attempt until its guards hold. Only this process changes the tree, so that is nearly always once. */
+export function retry(attempt: () => number): number {
+  for (let i = 0; i < MAX_ATTEMPTS; i++) {
+    const result = attempt();
+    if (result !== RETRY) return result;
+  }
+  return -EAGAIN;
+}
+
+/** 0 where a new entry may have this name and its key is not too long; a negative errno otherwise. */
+export function checkNewName(parent: Uint8Array, name: Uint8Array): number {
+  if (name.length > NAME_MAX || parent.length + name.length + 2 > MAX_KEY_BYTES) return -ENAMETOOLONG;
+  if (name.length === 0) return -ENOENT;
+  if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) return -EINVAL;
+  for (let i = 0; i < name.length; i++) if (name[i] === SLASH || name[i] === 0) return -EINVAL;
+  return 0;
+}
+
+/**
+ * The record's mtime is what the backing file's was set to when it became live. Another one means that it was
+ * written since, which changed ctime as well.
+ */
+function applyStatus(out: Attributes, status: FileStatus): void {
+  out.size = status.size;
+  out.blocks = status.blocks;
+  const ahead =
+    (status.mtimeSeconds - out.mtimeSeconds) * 1_000_000_000 + (status.mtimeNanos - out.mtimeNanos);
+  if (ahead === 0) return;
+  if (ahead > 0 || ahead < -TICK_NANOS) {
+    out.mtimeSeconds = status.mtimeSeconds;
+    out.mtimeNanos = status.mtimeNanos;
+  }
+  if (
+    status.mtimeSeconds > out.ctimeSeconds ||
+    (status.mtimeSeconds === out.ctimeSeconds && status.mtimeNanos > out.ctimeNanos)
+  ) {
+    out.ctimeSeconds = status.mtimeSeconds;
+    out.ctimeNanos = status.mtimeNanos;
+  }
+}
+
+function missingInode(ino: number): never {
+  throw new SpinneyError(
+    'ERR_NOT_FOUND',
+    `Cannot read inode ${ino}: an entry names it, but its record is missing`,
+  );
+}

@@ -1,0 +1,162 @@
+/**
+ * The keys of the namespace. Paths and names are raw bytes; the root's path is empty, a child's is `/a/b`.
+ *
+ *   d path            entry record, or a link to an inode record
+ *   x path \0 name    extended attribute of an entry
+ *   i ino             inode record of a file that has, or has had, several links
+ *   y ino \0 name     extended attribute of such a file, and of an orphan
+ *   o ino             orphan: a record without a name
+ *   s name            facts about the store
+ *
+ * An ino in a key is 8 bytes, big-endian. Every function returns fresh bytes that the caller may keep, but for
+ * those of `KeyBuffer`.
+ */
+export const SLASH = 0x2f;
+
+const ENTRY = 0x64;
+const ENTRY_XATTR = 0x78;
+const INODE = 0x69;
+const INODE_XATTR = 0x79;
+const ORPHAN = 0x6f;
+
+export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
+/** Prefix of all orphans' keys. */
+export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);
+
+export function entryKey(path: Uint8Array): Uint8Array {
+  const key = Buffer.allocUnsafe(path.length + 1);
+  key[0] = ENTRY;
+  key.set(path, 1);
+  return key;
+}
+
+/** Key of the entry `name` in the directory `parent`. */
+export function childKey(parent: Uint8Array, name: Uint8Array): Uint8Array {
+  const key = Buffer.allocUnsafe(parent.length + name.length + 2);
+  key[0] = ENTRY;
+  key.set(parent, 1);
+  key[parent.length + 1] = SLASH;
+  key.set(name, parent.length + 2);
+  return key;
+}
+
+/** The path that an entry's key carries: a view of the key. */
+export function pathOfKey(key: Uint8Array): Uint8Array {
+  return key.subarray(1);
+}
+
+/** Prefix of the keys of everything below the directory `path`. */
+export function childrenPrefix(path: Uint8Array): Uint8Array {
+  const key = Buffer.allocUnsafe(path.length + 2);
+  key[0] = ENTRY;
+  key.set(path, 1);
+  key[path.length + 1] = SLASH;
+  return key;
+}
+
+/** Prefix of the extended attributes of everything below the directory `path`. */
+export function childrenXattrPrefix(path: Uint8Array): Uint8Array {
+  const key = childrenPrefix(path);
+  key[0] = ENTRY_XATTR;
+  return key;
+}
+
+/** Prefix of the extended attributes of the entry at `path`. */
+export function entryXattrPrefix(path: Uint8Array): Uint8Array {
+  const key = Buffer.allocUnsafe(path.length + 2);
+  key[0] = ENTRY_XATTR;
+  key.set(path, 1);
+  key[path.length + 1] = 0;
+  return key;
+}
+
+export function inodeKey(ino: number): Uint8Array {
+  return numbered(INODE, ino, 9);
+}
+
+export function orphanKey(ino: number): Uint8Array {
+  return numbered(ORPHAN, ino, 9);
+}
+
+/** The ino in an `o` or `i` key. */
+export function inoOfKey(key: Uint8Array): number {
+  const view = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
+  return view.readUInt32BE(1) * 0x1_0000_0000 + view.readUInt32BE(5);
+}
+
+/** Prefix of the extended attributes kept by inode number. */
+export function inodeXattrPrefix(ino: number): Uint8Array {
+  const key = numbered(INODE_XATTR, ino, 10);
+  key[9] = 0;
+  return key;
+}
+
+/** Whether the record at this key is one that keeps its extended attributes by inode number. */
+export function isKeptByNumber(key: Uint8Array): boolean {
+  return key[0] !== ENTRY;
+}
+
+export function concat(prefix: Uint8Array, rest: Uint8Array): Uint8Array {
+  const key = Buffer.allocUnsafe(prefix.length + rest.length);
+  key.set(prefix, 0);
+  key.set(rest, prefix.length);
+  return key;
+}
+
+export function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  if (bytes.length < prefix.length) return false;
+  for (let i = 0; i < prefix.length; i++) if (bytes[i] !== prefix[i]) return false;
+  return true;
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && startsWith(a, b);
+}
+
+function numbered(kind: number, ino: number, length: number): Buffer {
+  const key = Buffer.allocUnsafe(length);
+  key[0] = kind;
+  key.writeUInt32BE(Math.floor(ino / 0x1_0000_0000), 1);
+  key.writeUInt32BE(ino % 0x1_0000_0000, 5);
+  return key;
+}
+
+/**
+ * Builds entry keys for reads without allocation: one buffer, and a view of it for each length, made when that
+ * length is first seen. A key is valid until the next one is built.
+ */
+export class KeyBuffer {
+  readonly #bytes: Uint8Array;
+  readonly #views: (Uint8Array | undefined)[] = [];
+
+  /** `capacity`: bytes of the longest key. Longer ones are built in fresh memory. */
+  constructor(capacity: number) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#bytes[0] = ENTRY;
+  }
+
+  entry(path: Uint8Array): Uint8Array {
+    const length = path.length + 1;
+    if (length > this.#bytes.length) return entryKey(path);
+    this.#bytes.set(path, 1);
+    return this.#view(length);
+  }
+
+  child(parent: Uint8Array, name: Uint8Array): Uint8Array {
+    const length = parent.length + name.length + 2;
+    if (length > this.#bytes.length) return childKey(parent, name);
+    this.#bytes.set(parent, 1);
+    this.#bytes[parent.length + 1] = SLASH;
+    this.#bytes.set(name, parent.length + 2);
+    return this.#view(length);
+  }
+
+  #view(length: number): Uint8Array {
+    let view = this.#views[length];
+    if (view === undefined) {
+      view = this.#bytes.subarray(0, length);
+      this.#views[length] = view;
+    }
+    return view;
+  }
+}

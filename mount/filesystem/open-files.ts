@@ -1,0 +1,283 @@
+/**
+ * Open files and their contents.
+ *
+ * All handles of an inode share one descriptor of its backing file, which is made when something is first written
+ * (or a driver asks for it). Before that, the record is put with LIVE: from then on size and mtime are the backing
+ * file's, after a crash as well. When the last handle that may write is released, they go back into the record.
+ */
+import { readSync, writeSync } from 'node:fs';
+import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from './errno.js';
+import { Handles } from './handles.js';
+import { type Found, type Inodes, type OpenInode, RETRY, retry } from './inodes.js';
+import { reclaimOrphan } from './links.js';
+import * as record from './record.js';
+import {
+  closeBacking,
+  type FileStatus,
+  seekDescriptor,
+  setModificationTime,
+  statDescriptor,
+  truncateDescriptor,
+} from './system.js';
+import type { Place } from './types.js';
+
+const O_ACCMODE = 3;
+export const O_TRUNC = 0o1000;
+
+interface FileHandle {
+  readonly inode: OpenInode;
+  readonly writes: boolean;
+}
+
+/** What an fsync has to wait for, in this order; then the tree's own `sync()`. */
+export interface FsyncPlan {
+  ino: number;
+  /** The backing file; -1: there is none. */
+  fd: number;
+  /** Directories that lead to a backing file whose name is not known to be durable, innermost first. */
+  directories: readonly string[];
+}
+
+export class OpenFiles {
+  readonly #inodes: Inodes;
+  readonly #handles = new Handles<FileHandle>();
+  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+
+  constructor(inodes: Inodes) {
+    this.#inodes = inodes;
+  }
+
+  get count(): number {
+    return this.#handles.count;
+  }
+
+  /** Opens the file at `place`; returns a handle or a negative errno. O_TRUNC is left to the caller. */
+  open(place: Place, flags: number): number {
+    const writes = (flags & O_ACCMODE) !== 0;
+    if (this.#inodes.readOnly && (writes || (flags & O_TRUNC) !== 0)) return -EROFS;
+    const found = this.#inodes.find(place);
+    if (found === undefined) return -ENOENT;
+    const type = record.typeOf(found.record);
+    if (type === record.DIRECTORY) return -EISDIR;
+    if (type !== record.REGULAR) return -ENXIO;
+    const ino = record.inoOf(found.record);
+    let inode = this.#inodes.opens.get(ino);
+    if (inode === undefined) {
+      inode = this.#firstOpen(ino, found);
+      this.#inodes.opens.set(ino, inode);
+    }
+    inode.handles++;
+    if (writes) inode.writers++;
+    return this.#handles.add({ inode, writes });
+  }
+
+  /** Whether the handle may write. */
+  isWriter(handle: number): boolean {
+    return this.#handles.get(handle)?.writes === true;
+  }
+
+  read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return -EBADF;
+    if (file.inode.fd < 0) return 0;
+    return readSync(file.inode.fd, into, offset, length, position);
+  }
+
+  write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined || !file.writes) return -EBADF;
+    if (length === 0) return 0;
+    if (!file.inode.live) this.makeLive(file.inode);
+    return writeSync(file.inode.fd, from, offset, length, position);
+  }
+
+  /**
+   * Descriptor of the handle's backing file, for a driver that copies, allocates or passes through; the file is
+   * made where it is missing. A handle that may write is live from here on.
+   */
+  backing(handle: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return -EBADF;
+    const { inode } = file;
+    if (file.writes && !inode.live) this.makeLive(inode);
+    else if (inode.fd < 0 && this.#inodes.readOnly) return -EROFS;
+    else if (inode.fd < 0) {
+      // The mark that a backing file may exist goes ahead of the file.
+      const found = this.#recordOf(inode);
+      record.setFlag(found.record, record.CONTENT);
+      this.#put(found);
+      this.#createBacking(inode, found);
+    }
+    return inode.fd;
+  }
+
+  /** Next data or hole at or after `offset`: whence 3 (SEEK_DATA) or 4 (SEEK_HOLE). */
+  seek(handle: number, offset: number, whence: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return -EBADF;
+    if (whence !== 3 && whence !== 4) return -EINVAL;
+    if (file.inode.fd < 0) return -ENXIO;
+    return seekDescriptor(file.inode.fd, offset, whence);
+  }
+
+  fsyncPlan(handle: number): FsyncPlan | undefined {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return undefined;
+    const { ino, fd, nameDurable } = file.inode;
+    const directories = fd < 0 || nameDurable ? [] : this.#inodes.content.directoriesOf(ino);
+    return { ino, fd, directories };
+  }
+
+  /** The plan's descriptor and directories have been synced. */
+  nameIsDurable(plan: FsyncPlan): void {
+    const inode = this.#inodes.opens.get(plan.ino);
+    if (inode !== undefined && plan.fd >= 0 && inode.fd === plan.fd) inode.nameDurable = true;
+  }
+
+  /** Ends a handle. The descriptor is closed with the last one even when the record cannot be put. */
+  release(handle: number): number {
+    const file = this.#handles.remove(handle);
+    if (file === undefined) return -EBADF;
+    const { inode } = file;
+    inode.handles--;
+    if (file.writes) inode.writers--;
+    const isLast = inode.handles === 0;
+    const isUnused =
+      isLast && this.#inodes.orphans.has(inode.ino) && (!this.#inodes.keepsNodes || inode.forgotten);
+    try {
+      if (inode.writers === 0 && inode.live && !isUnused) this.settle(inode);
+    } finally {
+      if (isLast) {
+        this.#inodes.opens.delete(inode.ino);
+        if (inode.fd >= 0) closeBacking(inode.fd);
+      }
+    }
+    if (isUnused) reclaimOrphan(this.#inodes, inode.ino);
+    return 0;
+  }
+
+  /** Puts size and times of a live inode back into its record, with one put. */
+  settle(inode: OpenInode): void {
+    retry(() => {
+      const found = this.#recordOf(inode);
+      this.#inodes.settle(found.record);
+      return this.#inodes.replace(found) ? 0 : RETRY;
+    });
+    inode.live = false;
+  }
+
+  /** Makes the backing file the truth: LIVE in the record first, then the file. */
+  makeLive(inode: OpenInode): void {
+    const found = this.#recordOf(inode);
+    if (inode.fd >= 0) this.#alignTime(inode.fd, found);
+    record.setFlag(found.record, record.LIVE | record.CONTENT);
+    this.#put(found);
+    if (inode.fd < 0) this.#createBacking(inode, found);
+    inode.live = true;
+  }
+
+  /**
+   * Sets the size of the content of the file at `place`, whose record is left LIVE: the caller puts it next, and
+   * settles it unless `inode.live` says that it stays.
+   */
+  truncate(place: Place, size: number): number {
+    const found = this.#inodes.find(place);
+    if (found === undefined) return -ENOENT;
+    const type = record.typeOf(found.record);
+    if (type === record.DIRECTORY) return -EISDIR;
+    if (type !== record.REGULAR) return -EINVAL;
+    if (size === 0 && !record.hasFlag(found.record, record.CONTENT)) return 0;
+    const ino = record.inoOf(found.record);
+    const open = this.#inodes.opens.get(ino);
+    if (open !== undefined) {
+      if (!open.live) this.makeLive(open);
+      truncateDescriptor(open.fd, size);
+      return 0;
+    }
+    if (!record.hasFlag(found.record, record.LIVE)) {
+      record.setFlag(found.record, record.LIVE | record.CONTENT);
+      this.#put(found);
+    }
+    const fd = this.#inodes.content.create(ino);
+    try {
+      truncateDescriptor(fd, size);
+    } finally {
+      closeBacking(fd);
+    }
+    return 0;
+  }
+
+  /** Settles and closes everything, for a clean end. */
+  close(): void {
+    for (const inode of this.#inodes.opens.values()) {
+      if (inode.live) this.settle(inode);
+      if (inode.fd >= 0) closeBacking(inode.fd);
+      inode.fd = -1;
+    }
+    this.#inodes.opens.clear();
+  }
+
+  /** The inode's content is opened, and compared with its record: a crash may have left another size. */
+  #firstOpen(ino: number, found: Found): OpenInode {
+    const fd = record.hasFlag(found.record, record.CONTENT) ? this.#inodes.content.open(ino) : -1;
+    const inode: OpenInode = {
+      ino,
+      key: found.key,
+      fd,
+      handles: 0,
+      writers: 0,
+      live: false,
+      nameDurable: false,
+      forgotten: false,
+    };
+    if (this.#inodes.readOnly) return inode;
+    try {
+      if (this.#differs(fd, found)) {
+        record.setFlag(found.record, record.LIVE);
+        this.#inodes.settle(found.record);
+        this.#put(found);
+      }
+    } catch (error) {
+      if (fd >= 0) closeBacking(fd);
+      throw error;
+    }
+    return inode;
+  }
+
+  #differs(fd: number, found: Found): boolean {
+    if (record.hasFlag(found.record, record.LIVE)) return true;
+    if (fd < 0) return record.sizeOf(found.record) !== 0;
+    statDescriptor(fd, this.#status);
+    return this.#status.size !== record.sizeOf(found.record);
+  }
+
+  #createBacking(inode: OpenInode, found: Found): void {
+    inode.fd = this.#inodes.content.create(inode.ino);
+    inode.nameDurable = false;
+    this.#alignTime(inode.fd, found);
+  }
+
+  #alignTime(fd: number, found: Found): void {
+    setModificationTime(
+      fd,
+      record.secondsOf(found.record, record.MTIME),
+      record.nanosOf(found.record, record.MTIME),
+    );
+  }
+
+  #recordOf(inode: OpenInode): Found {
+    const place = this.#inodes.orphans.has(inode.ino)
+      ? this.#inodes.find(inode.ino)
+      : this.#inodes.findByKey(inode.key);
+    if (place === undefined) throw new Error(`Cannot find the record of open inode ${inode.ino}`);
+    return place;
+  }
+
+  /** Puts a record that gained something to reclaim: one that was only in memory goes into the tree. */
+  #put(found: Found): void {
+    if (found.version === 0) this.#inodes.keepOrphan(found);
+    else if (!this.#inodes.replace(found)) {
+      throw new Error(`Cannot put the record of inode ${record.inoOf(found.record)}: it changed meanwhile`);
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * System calls on backing files, with nanoseconds and without allocation. Results that are structs land in one
+ * buffer per thread, read out by `fileStatus`'s fields.
+ */
+import koffi from 'koffi';
+import { close, errno, O_CLOEXEC, O_RDWR, open } from '../libc/libc.js';
+import { BackingError, ENOENT, ENXIO } from './errno.js';
+
+const libc = koffi.load(null);
+const statx = libc.func('statx', 'int', ['int', 'const char *', 'int', 'uint', 'void *']) as (
+  directory: number,
+  path: string,
+  flags: number,
+  mask: number,
+  out: Uint8Array,
+) => number;
+const futimens = libc.func('futimens', 'int', ['int', 'const void *']) as (
+  fd: number,
+  times: Uint8Array,
+) => number;
+const lseek = libc.func('lseek', 'int64_t', ['int', 'int64_t', 'int']) as (
+  fd: number,
+  offset: number,
+  whence: number,
+) => number;
+const ftruncate = libc.func('ftruncate', 'int', ['int', 'int64_t']) as (fd: number, size: number) => number;
+const syncFileRange = libc.func('sync_file_range', 'int', ['int', 'int64_t', 'int64_t', 'uint']) as (
+  fd: number,
+  offset: number,
+  length: number,
+  flags: number,
+) => number;
+const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
+  clock: number,
+  out: Uint8Array,
+) => number;
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC = 0x7ff;
+const O_CREAT = 0x40;
+const UTIME_OMIT = 0x3fff_fffe;
+const CLOCK_REALTIME = 0;
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/** What stat tells of a backing file. Filled again and again. */
+export interface FileStatus {
+  size: number;
+  blocks: number;
+  mtimeSeconds: number;
+  mtimeNanos: number;
+}
+
+const statBuffer = Buffer.alloc(256);
+const timesBuffer = Buffer.alloc(32);
+const clockBuffer = Buffer.alloc(16);
+
+/** How to open a backing file. `create` makes it where it is missing. */
+export type BackingAccess = 'read' | 'write' | 'create';
+
+const accessFlags = { read: 0, write: O_RDWR, create: O_RDWR | O_CREAT } as const;
+
+/** Opens a backing file; -1 where it, or for `create` its directory, does not exist. */
+export function openBacking(path: string, access: BackingAccess): number {
+  const fd = open(path, accessFlags[access] | O_CLOEXEC, 0o600);
+  if (fd >= 0) return fd;
+  const code = errno();
+  if (code === ENOENT) return -1;
+  throw new BackingError(code, `Cannot open the content file ${path}: errno ${code}`);
+}
+
+export function closeBacking(fd: number): void {
+  close(fd);
+}
+
+export function statDescriptor(fd: number, out: FileStatus): void {
+  if (statx(fd, '', AT_EMPTY_PATH, STATX_BASIC, statBuffer) !== 0) throw failed('stat', fd);
+  readStatus(out);
+}
+
+/** Returns false where there is no such file. */
+export function statPath(path: string, out: FileStatus): boolean {
+  if (statx(AT_FDCWD, path, 0, STATX_BASIC, statBuffer) !== 0) {
+    const code = errno();
+    if (code === ENOENT) return false;
+    throw new BackingError(code, `Cannot stat the content file ${path}: errno ${code}`);
+  }
+  readStatus(out);
+  return true;
+}
+
+/** Sets a descriptor's mtime and leaves its atime. */
+export function setModificationTime(fd: number, seconds: number, nanos: number): void {
+  timesBuffer.writeUInt32LE(UTIME_OMIT, 8);
+  const high = Math.floor(seconds / 0x1_0000_0000);
+  timesBuffer.writeUInt32LE(seconds - high * 0x1_0000_0000, 16);
+  timesBuffer.writeInt32LE(high, 20);
+  timesBuffer.writeUInt32LE(nanos, 24);
+  if (futimens(fd, timesBuffer) !== 0) throw failed('set the times of', fd);
+}
+
+export function truncateDescriptor(fd: number, size: number): void {
+  if (ftruncate(fd, size) !== 0) throw failed('truncate', fd);
+}
+
+/** Offset of the next data or hole (SEEK_DATA 3, SEEK_HOLE 4), or a negative errno. */
+export function seekDescriptor(fd: number, offset: number, whence: number): number {
+  if (offset < 0) return -ENXIO;
+  const at = lseek(fd, offset, whence);
+  return at >= 0 ? at : -errno();
+}
+
+/** Starts writing a file's dirty pages back, without waiting for them. */
+export function startWriteback(fd: number): void {
+  if (syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE) !== 0) throw failed('write back', fd);
+}
+
+/** Where the present time comes from; tests give their own. `read` fills the other two. */
+export interface Clock {
+  seconds: number;
+  nanos: number;
+  read(): void;
+}
+
+export class SystemClock implements Clock {
+  seconds = 0;
+  nanos = 0;
+
+  read(): void {
+    clockGettime(CLOCK_REALTIME, clockBuffer);
+    this.seconds = signed64(clockBuffer, 0);
+    this.nanos = clockBuffer.readUInt32LE(8);
+  }
+}
+
+function readStatus(out: FileStatus): void {
+  out.size = signed64(statBuffer, 40);
+  out.blocks = signed64(statBuffer, 48);
+  out.mtimeSeconds = signed64(statBuffer, 112);
+  out.mtimeNanos = statBuffer.readUInt32LE(120);
+}
+
+function signed64(from: Buffer, at: number): number {
+  return from.readUInt32LE(at) + from.readInt32LE(at + 4) * 0x1_0000_0000;
+}
+
+function failed(what: string, fd: number): BackingError {
+  const code = errno();
+  return new BackingError(code, `Cannot ${what} the content file with descriptor ${fd}: errno ${code}`);
+}

@@ -1,0 +1,165 @@
+/**
+ * The fuse-native driver: the filesystem layer on the main loop, behind the fuse-native package. For where the
+ * kernel driver cannot run; limits.md says what it cannot do.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { TreeOperations } from '../../engine/api.js';
+import { SpinneyError } from '../../engine/errors.js';
+import { FileSystem } from '../filesystem/file-system.js';
+import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/mounting.js';
+import { findMount } from '../mountinfo.js';
+import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
+import { loadBinding } from './binding.js';
+import { type Counts, makeOperations } from './operations.js';
+import { mountOptionString } from './option-string.js';
+import { InlineReclaimer } from './reclaimer.js';
+
+const MOUNT_DEADLINE_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 15_000;
+/** The binding does not tell when the mount ends, so it is looked for this often. */
+const LOOK_AGAIN_MS = 500;
+const CONNECTIONS = '/sys/fs/fuse/connections';
+
+/** Mounts `tree`; resolves when the mount answers. Rejects with ERR_MOUNT and the reason, leaving nothing behind. */
+export async function mountFuseNative(
+  tree: TreeOperations,
+  options: MountOptions,
+  log: MountLog,
+): Promise<Mounted> {
+  const fsname = mountOptionString(options);
+  const Binding = loadBinding();
+  const reclaimer = new InlineReclaimer(
+    tree,
+    options.contentDirectory,
+    (inos) => fileSystem.reclaimed(inos),
+    log,
+  );
+  const fileSystem = new FileSystem(tree, {
+    contentDirectory: options.contentDirectory,
+    readOnly: options.readOnly,
+    keepsNodes: false,
+    reclaimer,
+  });
+  fileSystem.start();
+  const counts: Counts = { requests: 0, errors: 0, openFiles: 0, operations: {} };
+  const operations = makeOperations(fileSystem, log, counts);
+  const closeFileSystem = () => {
+    reclaimer.run();
+    fileSystem.close();
+  };
+  try {
+    const binding = new Binding(options.mountpoint, operations, {
+      fsname,
+      subtype: 'spinney',
+      defaultPermissions: true,
+      allowOther: options.allowOther,
+      timeout: REQUEST_TIMEOUT_MS,
+    });
+    for (const [name, operation] of Object.entries(operations)) {
+      Object.assign(binding, { [`_op_${name}`]: operation });
+    }
+    await mounted(binding, options.mountpoint);
+    const entry = findMount(options.mountpoint);
+    if (entry === undefined) throw cannotMount(options.mountpoint, 'it ended at once');
+    const device = { fd: -1, mountpoint: options.mountpoint, connection: entry.minor };
+    return new FuseNativeMount(device, counts, closeFileSystem);
+  } catch (error) {
+    closeFileSystem();
+    throw error;
+  }
+}
+
+function mounted(
+  binding: { mount(done: (error: Error | null) => void): void },
+  mountpoint: string,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(cannotMount(mountpoint, `the kernel did not answer within ${MOUNT_DEADLINE_MS / 1000} s`)),
+      MOUNT_DEADLINE_MS,
+    );
+    binding.mount((error) => {
+      clearTimeout(timer);
+      if (error === null || error === undefined) resolve();
+      else reject(cannotMount(mountpoint, `${error.message}; is fusermount on the PATH (package fuse3)?`));
+    });
+  });
+}
+
+function isMountedAt(path: string): boolean {
+  return findMount(path) !== undefined;
+}
+
+function cannotMount(mountpoint: string, reason: string): SpinneyError {
+  return new SpinneyError('ERR_MOUNT', `Cannot mount at ${mountpoint} with fuse-native: ${reason}`);
+}
+
+class FuseNativeMount implements Mounted {
+  readonly driver = 'fuse-native';
+  readonly mountpoint: string;
+  readonly ended: Promise<MountEnd>;
+  readonly #device: DeviceMount;
+  readonly #counts: Counts;
+  #aborted = false;
+
+  constructor(device: DeviceMount, counts: Counts, close: () => void) {
+    this.mountpoint = device.mountpoint;
+    this.#device = device;
+    this.#counts = counts;
+    this.ended = new Promise((resolve) => {
+      const timer = setInterval(() => {
+        if (!this.#isGone()) return;
+        clearInterval(timer);
+        try {
+          close();
+          resolve({ reason: 'unmounted' });
+        } catch (error) {
+          resolve({ reason: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
+        }
+      }, LOOK_AGAIN_MS);
+    });
+  }
+
+  stats(): MountStats {
+    const { requests, errors, openFiles, operations } = this.#counts;
+    return {
+      driver: this.driver,
+      requests,
+      errors,
+      openFiles,
+      // The node table is libfuse's own.
+      nodes: 0,
+      nodeTableBytes: 0,
+      operations: { ...operations },
+    };
+  }
+
+  async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {
+    if (how === 'abort') {
+      this.#aborted = true;
+      abortConnection(this.#device);
+      return this.#takeNameAway('detach');
+    }
+    return this.#takeNameAway(how);
+  }
+
+  async #takeNameAway(how: 'plain' | 'detach'): Promise<boolean> {
+    if (process.getuid?.() === 0) return unmountDevice(this.#device, how);
+    const args = [how === 'plain' ? '-u' : '-uz', '--', this.mountpoint];
+    await new Promise<void>((resolve) => {
+      // Whether it worked is seen in mountinfo.
+      execFile('fusermount', args, () => resolve());
+    });
+    return !isMounted(this.#device);
+  }
+
+  /** A detached mount lives on, without a name, until its last user has gone. */
+  #isGone(): boolean {
+    if (isMounted(this.#device)) return false;
+    if (this.#aborted) return true;
+    if (existsSync(`${CONNECTIONS}/${this.#device.connection}`)) return false;
+    // Where the control filesystem is not mounted, open files are all that is known of users.
+    return this.#counts.openFiles <= 0 || isMountedAt(CONNECTIONS);
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * The binding's operations over the filesystem layer: strings become bytes, milliseconds become seconds and
+ * nanoseconds, and whatever a handler throws becomes EIO in one place.
+ *
+ * The binding calls a handler `_op_<name>` with a function that replies, and the raw arguments; some of its own
+ * handlers lose what is needed (the size of an xattr buffer, half of a time), so all are replaced here.
+ */
+import * as errno from '../filesystem/errno.js';
+import type { FileSystem } from '../filesystem/file-system.js';
+import { newAttributes } from '../filesystem/record.js';
+import {
+  type AttributeChange,
+  type Attributes,
+  type Caller,
+  CHANGE_ATIME,
+  CHANGE_GID,
+  CHANGE_MODE,
+  CHANGE_MTIME,
+  CHANGE_SIZE,
+  CHANGE_UID,
+  type RemovalResult,
+  type StatFs,
+} from '../filesystem/types.js';
+import type { MountLog } from '../types.js';
+import type { Reply } from './binding.js';
+
+const TWO_TO_32 = 4_294_967_296;
+const O_RDWR = 2;
+/** What chown passes for "leave it". */
+const UNCHANGED = 0xffff_ffff;
+const EMPTY = new Uint8Array(0);
+
+/** Counts for stats. */
+export interface Counts {
+  requests: number;
+  errors: number;
+  openFiles: number;
+  operations: Record<string, number>;
+}
+
+type Handler = (reply: Reply, ...args: never[]) => void;
+
+/** The handlers by operation name. */
+export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): Record<string, Handler> {
+  const caller: Caller = {
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    pid: process.pid,
+    umask: 0,
+  };
+  const attributes = newAttributes();
+  const removal: RemovalResult = { removedIno: 0, removedLinks: 0, movedIno: 0 };
+  const statfs: StatFs = {
+    blockSize: 0,
+    blocks: 0,
+    blocksFree: 0,
+    blocksAvailable: 0,
+    files: 0,
+    filesFree: 0,
+    nameMax: 0,
+  };
+
+  function change(path: string, fields: Partial<AttributeChange> & { valid: number }): number {
+    return fs.setattr(caller, place(path), { ...NO_CHANGE, ...fields }, attributes);
+  }
+  function opened(handle: number): number {
+    if (handle > 0) counts.openFiles++;
+    return handle;
+  }
+  function replyHandle(reply: Reply, handle: number): void {
+    if (handle < 0) reply(handle);
+    else reply(0, handle);
+  }
+  function replyAttributes(reply: Reply, result: number): void {
+    reply(result, result < 0 ? new Uint32Array(18) : statArray(attributes));
+  }
+  function resize(path: string, handle: number, low: number, high: number): number {
+    return change(path, { valid: CHANGE_SIZE, size: low + high * TWO_TO_32, handle });
+  }
+
+  const handlers = {
+    getattr: (reply: Reply, path: string) => replyAttributes(reply, fs.getattr(place(path), attributes)),
+    fgetattr: (reply: Reply, path: string) => replyAttributes(reply, fs.getattr(place(path), attributes)),
+    readlink: (reply: Reply, path: string) => {
+      const target = fs.readlink(place(path));
+      if (typeof target === 'number') reply(target);
+      else reply(0, Buffer.from(target).toString());
+    },
+    mknod: (reply: Reply, path: string, mode: number, device: number) =>
+      reply(fs.mknod(caller, parentOf(path), nameOf(path), mode, device, attributes)),
+    mkdir: (reply: Reply, path: string, mode: number) =>
+      reply(fs.mkdir(caller, parentOf(path), nameOf(path), mode, attributes)),
+    symlink: (reply: Reply, target: string, path: string) =>
+      reply(fs.symlink(caller, parentOf(path), nameOf(path), Buffer.from(target), attributes)),
+    link: (reply: Reply, from: string, to: string) =>
+      reply(fs.link(caller, place(from), parentOf(to), nameOf(to), attributes)),
+    unlink: (reply: Reply, path: string) => reply(fs.unlink(caller, parentOf(path), nameOf(path), removal)),
+    rmdir: (reply: Reply, path: string) => reply(fs.rmdir(caller, parentOf(path), nameOf(path), removal)),
+    rename: (reply: Reply, from: string, to: string) =>
+      reply(fs.rename(caller, parentOf(from), nameOf(from), parentOf(to), nameOf(to), 0, removal)),
+
+    chmod: (reply: Reply, path: string, mode: number) => reply(change(path, { valid: CHANGE_MODE, mode })),
+    chown: (reply: Reply, path: string, uid: number, gid: number) => {
+      const valid = (uid === UNCHANGED ? 0 : CHANGE_UID) | (gid === UNCHANGED ? 0 : CHANGE_GID);
+      reply(change(path, { valid, uid, gid }));
+    },
+    truncate: (reply: Reply, path: string, low: number, high: number) => reply(resize(path, 0, low, high)),
+    ftruncate: (reply: Reply, path: string, handle: number, low: number, high: number) =>
+      reply(resize(path, handle, low, high)),
+    utimens: (reply: Reply, path: string, atimeLow: number, atimeHigh: number) => {
+      // The binding passes the access time for both.
+      const ms = (atimeHigh | 0) * TWO_TO_32 + atimeLow;
+      const seconds = Math.floor(ms / 1000);
+      const nanos = (ms - seconds * 1000) * 1_000_000;
+      reply(
+        change(path, {
+          valid: CHANGE_ATIME | CHANGE_MTIME,
+          atimeSeconds: seconds,
+          atimeNanos: nanos,
+          mtimeSeconds: seconds,
+          mtimeNanos: nanos,
+        }),
+      );
+    },
+
+    open: (reply: Reply, path: string, flags: number) =>
+      replyHandle(reply, opened(fs.open(caller, place(path), flags))),
+    // The binding does not pass the flags of a creation; the kernel checks access by the descriptor's.
+    create: (reply: Reply, path: string, mode: number) =>
+      replyHandle(reply, opened(fs.create(caller, parentOf(path), nameOf(path), mode, O_RDWR, attributes))),
+    read: (
+      reply: Reply,
+      _path: string,
+      handle: number,
+      into: Buffer,
+      length: number,
+      low: number,
+      high: number,
+    ) => reply(fs.read(handle, into, 0, length, low + high * TWO_TO_32), 0, into.buffer),
+    write: (
+      reply: Reply,
+      _path: string,
+      handle: number,
+      from: Buffer,
+      length: number,
+      low: number,
+      high: number,
+    ) => reply(fs.write(handle, from, 0, length, low + high * TWO_TO_32), 0, from.buffer),
+    flush: (reply: Reply, _path: string, handle: number) => reply(fs.flush(handle)),
+    fsync: (reply: Reply, _path: string, _dataOnly: number, handle: number) => reply(fs.fsync(handle)),
+    release: (reply: Reply, _path: string, handle: number) => {
+      counts.openFiles--;
+      reply(fs.release(handle));
+    },
+
+    // Directories have no handle between requests: the binding reads a whole one at once.
+    readdir: (reply: Reply, path: string) => {
+      const handle = fs.opendir(place(path));
+      if (handle < 0) return reply(handle);
+      const names: string[] = [];
+      const stats: Uint32Array[] = [];
+      let result: number;
+      try {
+        let position = 0;
+        let before: number;
+        do {
+          before = names.length;
+          result = fs.readdir(handle, position, false, (name, next, entry) => {
+            names.push(Buffer.from(name).toString());
+            stats.push(entryArray(entry));
+            position = next;
+            return true;
+          });
+        } while (result >= 0 && names.length > before);
+      } finally {
+        fs.releasedir(handle);
+      }
+      if (result < 0) reply(result);
+      else reply(0, names, stats);
+    },
+
+    setxattr: (reply: Reply, path: string, name: string, value: Buffer, _position: number, flags: number) =>
+      reply(fs.setxattr(caller, place(path), Buffer.from(name), Buffer.from(value), flags), value.buffer),
+    getxattr: (reply: Reply, path: string, name: string, into: Buffer) =>
+      reply(copyOut(fs.getxattr(place(path), Buffer.from(name)), into), into.buffer),
+    listxattr: (reply: Reply, path: string, into: Buffer) =>
+      reply(copyOut(fs.listxattr(place(path)), into), into.buffer),
+    removexattr: (reply: Reply, path: string, name: string) =>
+      reply(fs.removexattr(caller, place(path), Buffer.from(name))),
+
+    statfs: (reply: Reply) => {
+      const result = fs.statfs(statfs);
+      reply(result, statfsArray(statfs));
+    },
+  } satisfies Record<string, (reply: Reply, ...args: never[]) => void>;
+
+  const guarded: Record<string, Handler> = {};
+  for (const [name, handler] of Object.entries(handlers) as [string, Handler][]) {
+    guarded[name] = (reply, ...args) => {
+      counts.requests++;
+      counts.operations[name] = (counts.operations[name] ?? 0) + 1;
+      let replied = false;
+      const countingReply: Reply = (result, ...values) => {
+        replied = true;
+        if (result < 0) counts.errors++;
+        reply(result, ...values);
+      };
+      try {
+        handler(countingReply, ...args);
+      } catch (error) {
+        log('error', 'a request failed', { operation: name, path: args[0], err: error });
+        if (!replied) countingReply(-errno.EIO, ...bufferOf(name, args));
+      }
+    };
+  }
+  return guarded;
+}
+
+/** What a reply must carry besides its result: operations that were lent a buffer give it back. */
+function bufferOf(operation: string, args: readonly unknown[]): unknown[] {
+  const buffer = args.find((argument) => Buffer.isBuffer(argument))?.buffer;
+  if (buffer === undefined) return [];
+  return operation === 'read' || operation === 'write' ? [0, buffer] : [buffer];
+}
+
+const NO_CHANGE: AttributeChange = {
+  valid: 0,
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  atimeSeconds: 0,
+  atimeNanos: 0,
+  mtimeSeconds: 0,
+  mtimeNanos: 0,
+  ctimeSeconds: 0,
+  ctimeNanos: 0,
+  handle: 0,
+};
+
+function place(path: string): Uint8Array {
+  return path === '/' ? EMPTY : Buffer.from(path);
+}
+
+function parentOf(path: string): Uint8Array {
+  return Buffer.from(path.slice(0, path.lastIndexOf('/')));
+}
+
+function nameOf(path: string): Uint8Array {
+  return Buffer.from(path.slice(path.lastIndexOf('/') + 1));
+}
+
+/** A value's size where the caller only asks for it (an empty buffer); ERANGE where it does not fit. */
+function copyOut(value: Uint8Array | number, into: Buffer): number {
+  if (typeof value === 'number') return value;
+  if (into.length === 0) return value.length;
+  if (value.length > into.length) return -errno.ERANGE;
+  into.set(value);
+  return value.length;
+}
+
+/**
+ * struct stat as the binding takes it, in u32: mode, uid, gid, size (2), dev, nlink, ino, rdev, blksize,
+ * blocks (2), then access, modification and change time in milliseconds (2 each).
+ */
+function statArray(from: Attributes): Uint32Array {
+  const words = new Uint32Array(18);
+  words[0] = from.mode;
+  words[1] = from.uid;
+  words[2] = from.gid;
+  setPair(words, 3, from.size);
+  words[6] = from.nlink;
+  words[7] = from.ino;
+  words[8] = from.rdev;
+  words[9] = 4096;
+  setPair(words, 10, from.blocks);
+  setPair(words, 12, milliseconds(from.atimeSeconds, from.atimeNanos));
+  setPair(words, 14, milliseconds(from.mtimeSeconds, from.mtimeNanos));
+  setPair(words, 16, milliseconds(from.ctimeSeconds, from.ctimeNanos));
+  return words;
+}
+
+/** Of a directory entry only the type and the number are used. */
+function entryArray(from: Attributes): Uint32Array {
+  const words = new Uint32Array(18);
+  words[0] = from.mode;
+  words[7] = from.ino;
+  return words;
+}
+
+function milliseconds(seconds: number, nanos: number): number {
+  return Math.max(0, seconds * 1000 + Math.floor(nanos / 1_000_000));
+}
+
+function setPair(words: Uint32Array, at: number, value: number): void {
+  words[at] = value % TWO_TO_32;
+  words[at + 1] = Math.floor(value / TWO_TO_32);
+}
+
+/** struct statvfs in u32: bsize, frsize, blocks, bfree, bavail, files, ffree, favail, fsid, flag, namemax. */
+function statfsArray(from: StatFs): Uint32Array {
+  // Counts have 32 bits, so a large disk is told in larger blocks.
+  let scale = 1;
+  while (from.blocks / scale >= TWO_TO_32) scale *= 2;
+  const cap = (count: number) => Math.min(count, TWO_TO_32 - 1);
+  const words = new Uint32Array(11);
+  words[0] = from.blockSize * scale;
+  words[1] = from.blockSize * scale;
+  words[2] = from.blocks / scale;
+  words[3] = from.blocksFree / scale;
+  words[4] = from.blocksAvailable / scale;
+  words[5] = cap(from.files);
+  words[6] = cap(from.filesFree);
+  words[7] = cap(from.filesFree);
+  words[10] = from.nameMax;
+  return words;
+}

@@ -1,0 +1,176 @@
+/**
+ * The kernel driver as main sees it: mounts, starts the two workers, watches over them.
+ *
+ * - Main never touches the mounted filesystem and never waits for a worker without a deadline.
+ * - The FUSE descriptor is main's, so a dying worker does not close it; main closes it when both are gone,
+ *   which ends whatever the kernel still has waiting.
+ * - If the session worker dies, main aborts the connection, so that no client hangs.
+ */
+import { Worker } from 'node:worker_threads';
+import { SpinneyError } from '../../engine/errors.js';
+import type { TreeHandle } from '../../engine/index.js';
+import * as libc from '../libc/libc.js';
+import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
+import { MountState } from './mount-state.js';
+import { abortConnection, type DeviceMount, isMounted, mountDevice, unmountDevice } from './mounting.js';
+import { SharedQueue } from './shared-queue.js';
+import type { WorkerData, WorkerMessage } from './worker-data.js';
+
+/** Records in a queue between the workers. */
+const QUEUE_CAPACITY = 4096;
+/** How long a worker has to end after it was told to, before main goes on without it. */
+const WORKER_DEADLINE_MS = 10_000;
+/** How long an aborted session has to notice. */
+const ABORT_DEADLINE_MS = 2000;
+
+/**
+ * Mounts through /dev/fuse; resolves when the mount answers. Rejects with ERR_MOUNT, leaving nothing behind.
+ */
+export async function mountKernel(tree: TreeHandle, options: MountOptions, log: MountLog): Promise<Mounted> {
+  const mounted = new KernelMount(tree, options, log);
+  try {
+    await mounted.ready;
+  } catch (error) {
+    await mounted.ended;
+    throw error;
+  }
+  return mounted;
+}
+
+class KernelMount implements Mounted {
+  readonly driver = 'kernel';
+  readonly mountpoint: string;
+  readonly ended: Promise<MountEnd>;
+  /** Settles when the mount answers, or cannot. */
+  readonly ready: Promise<void>;
+
+  readonly #log: MountLog;
+  readonly #device: DeviceMount;
+  readonly #state: MountState;
+  readonly #tasks = new SharedQueue(QUEUE_CAPACITY);
+  readonly #results = new SharedQueue(QUEUE_CAPACITY);
+  readonly #io: Worker;
+  readonly #session: Worker;
+  readonly #ioExit: Promise<unknown>;
+  /** The session worker said that it came to its end. */
+  #sessionEnded = false;
+  #failure: Error | undefined;
+
+  constructor(tree: TreeHandle, options: MountOptions, log: MountLog) {
+    this.#log = log;
+    this.#state = MountState.create();
+    try {
+      this.#device = mountDevice(options);
+    } catch (error) {
+      this.#state.dispose();
+      throw error;
+    }
+    this.mountpoint = this.#device.mountpoint;
+    const workerData: WorkerData = {
+      tree,
+      fd: this.#device.fd,
+      state: this.#state.memory,
+      tasks: this.#tasks.memory,
+      results: this.#results.memory,
+      contentDirectory: options.contentDirectory,
+      readOnly: options.readOnly,
+      entryTimeout: options.entryTimeout,
+      attributeTimeout: options.attributeTimeout,
+      negativeTimeout: options.negativeTimeout,
+    };
+    this.#io = new Worker(new URL('./io-worker.js', import.meta.url), { workerData });
+    this.#session = new Worker(new URL('./session-worker.js', import.meta.url), { workerData });
+    this.#ioExit = exitOf(this.#io);
+    this.ready = new Promise((resolve, reject) => {
+      this.#session.on('message', (message: WorkerMessage) => {
+        if (message.type === 'log') log(message.level, message.message, message.fields);
+        else if (message.type === 'ready') resolve();
+        else this.#sessionEnded = true;
+      });
+      this.#session.once('exit', () => {
+        const reason = this.#failure?.message ?? 'its session ended before the mount answered';
+        reject(
+          new SpinneyError('ERR_MOUNT', `Cannot mount ${this.mountpoint}: ${reason}`, {
+            cause: this.#failure,
+          }),
+        );
+      });
+    });
+    // Whoever awaits `ended` alone must not meet an unhandled rejection.
+    this.ready.catch(() => {});
+    this.#watchIo();
+    this.ended = this.#supervise();
+  }
+
+  stats(): MountStats {
+    return this.#state.stats();
+  }
+
+  async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {
+    if (how !== 'abort') return unmountDevice(this.#device, how);
+    abortConnection(this.#device);
+    await unmountDevice(this.#device, 'detach');
+    // Where the kernel offers no way to abort, the loop is told to stop; closing the descriptor does the rest.
+    if (!(await within(ABORT_DEADLINE_MS, this.ended))) this.#state.stopSession();
+    return true;
+  }
+
+  #watchIo(): void {
+    this.#io.on('message', (message: WorkerMessage) => {
+      if (message.type === 'log') this.#log(message.level, message.message, message.fields);
+    });
+    this.#io.on('error', (error) =>
+      this.#log('error', `The I/O worker died: ${error}`, { stack: (error as Error).stack }),
+    );
+    this.#io.once('exit', () => {
+      // Its work is the session worker's from now on; both of that one's waits are ended.
+      this.#state.ioGone();
+      this.#results.wake();
+    });
+  }
+
+  /** Waits for the session worker's end and cleans up after it. */
+  async #supervise(): Promise<MountEnd> {
+    this.#session.on('error', (error) => {
+      this.#failure = error as Error;
+    });
+    await exitOf(this.#session);
+    if (!this.#sessionEnded) {
+      this.#failure ??= new SpinneyError(
+        'ERR_MOUNT',
+        `Cannot serve ${this.mountpoint}: the session worker died`,
+      );
+      this.#log('error', `The session worker died: ${this.#failure}`, { stack: this.#failure.stack });
+      abortConnection(this.#device);
+    }
+    this.#state.stopIo();
+    this.#tasks.wake();
+    const ioEnded = await within(WORKER_DEADLINE_MS, this.#ioExit);
+    if (!ioEnded) {
+      this.#log('error', 'The I/O worker does not end; going on without it');
+      this.#io.unref();
+    }
+    if (isMounted(this.#device)) await unmountDevice(this.#device, 'detach');
+    libc.close(this.#device.fd);
+    if (ioEnded) this.#state.dispose();
+    return this.#failure === undefined ? { reason: 'unmounted' } : { reason: 'failed', error: this.#failure };
+  }
+}
+
+/** Resolves when the worker has exited. */
+function exitOf(worker: Worker): Promise<unknown> {
+  return new Promise((resolve) => worker.once('exit', resolve));
+}
+
+/** Whether the promise settles within the time. */
+async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

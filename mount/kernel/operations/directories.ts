@@ -1,0 +1,50 @@
+/** Operations on open directories. */
+import { constants } from 'node:os';
+import { FsyncIn, OpenFlag, OpenOut, ReadIn, ReleaseIn } from '../protocol.js';
+import { NO_REPLY } from '../reply.js';
+import type { Session } from '../session.js';
+
+const { ESTALE } = constants.errno;
+
+export function opendir(session: Session): number {
+  const place = session.place();
+  if (place === undefined) return -ESTALE;
+  const handle = session.fileSystem.opendir(place);
+  if (handle < 0) return handle;
+  session.reply.u64(OpenOut.HANDLE, handle);
+  // All changes pass through the kernel, which drops a listing that it kept when the directory changes.
+  session.reply.u64(OpenOut.OPEN_FLAGS, OpenFlag.KEEP_CACHE | OpenFlag.CACHE_DIR);
+  return OpenOut.SIZE;
+}
+
+export function readdir(session: Session): number {
+  return list(session, false);
+}
+
+export function readdirplus(session: Session): number {
+  // What is listed is entered in the node table under this directory.
+  return session.nodes.has(session.request.node) ? list(session, true) : -ESTALE;
+}
+
+function list(session: Session, withAttributes: boolean): number {
+  const { request, listing } = session;
+  listing.begin(request.u32(ReadIn.LENGTH));
+  const error = session.fileSystem.readdir(
+    request.u64(ReadIn.HANDLE),
+    request.u64(ReadIn.POSITION),
+    withAttributes,
+    withAttributes ? listing.full : listing.plain,
+  );
+  // An error after the first entry must not lose what the kernel now holds.
+  return error < 0 && listing.used === 0 ? error : listing.used;
+}
+
+export function fsyncdir(session: Session): number {
+  const { request, fileSystem, services } = session;
+  if (services.sync(request.uniqueLow, request.uniqueHigh, undefined)) return NO_REPLY;
+  return fileSystem.fsyncdir(request.u64(FsyncIn.HANDLE));
+}
+
+export function releasedir(session: Session): number {
+  return session.fileSystem.releasedir(session.request.u64(ReleaseIn.HANDLE));
+}

@@ -1,0 +1,127 @@
+/** Operations on open files. A file handle is the filesystem layer's, above 0. */
+import { constants } from 'node:os';
+import {
+  CreateIn,
+  EntryOut,
+  FsyncIn,
+  LseekIn,
+  LseekOut,
+  OPEN_KILL_SUIDGID,
+  OpenFlag,
+  OpenIn,
+  OpenOut,
+  ReadIn,
+  ReleaseIn,
+  WRITE_KILL_SUIDGID,
+  WriteIn,
+  WriteOut,
+} from '../protocol.js';
+import { NO_REPLY, Reply } from '../reply.js';
+import type { Session } from '../session.js';
+import { killPrivileges } from './attributes.js';
+
+const { EBADF, EFBIG, EINVAL, ESTALE } = constants.errno;
+
+/** fuse_open_out at `at`. All changes of contents pass through the kernel's cache, so it may keep it. */
+function openOut(session: Session, at: number, handle: number): void {
+  session.reply.u64(at + OpenOut.HANDLE, handle);
+  session.reply.u64(at + OpenOut.OPEN_FLAGS, OpenFlag.KEEP_CACHE);
+  session.state.countOpenFile(1);
+}
+
+export function open(session: Session): number {
+  const { request } = session;
+  const place = session.place();
+  if (place === undefined) return -ESTALE;
+  const handle = session.fileSystem.open(session.caller(), place, request.u32(OpenIn.FLAGS));
+  if (handle < 0) return handle;
+  if (request.u32(OpenIn.OPEN_FLAGS) & OPEN_KILL_SUIDGID) {
+    const error = killPrivileges(session, place);
+    if (error < 0) {
+      session.fileSystem.release(handle);
+      return error;
+    }
+  }
+  openOut(session, 0, handle);
+  return OpenOut.SIZE;
+}
+
+export function create(session: Session): number {
+  const { request, attributes, reply } = session;
+  const parent = session.place();
+  if (parent === undefined) return -ESTALE;
+  request.skip(CreateIn.SIZE);
+  const name = request.name(session.firstName);
+  if (name === undefined) return -EINVAL;
+  const handle = session.fileSystem.create(
+    session.caller(request.u32(CreateIn.UMASK)),
+    parent,
+    name,
+    request.u32(CreateIn.MODE),
+    request.u32(CreateIn.FLAGS),
+    attributes,
+  );
+  if (handle < 0) return handle;
+  session.nodes.lookedUp(request.node, name, attributes.ino);
+  reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
+  openOut(session, EntryOut.SIZE, handle);
+  return EntryOut.SIZE + OpenOut.SIZE;
+}
+
+export function read(session: Session): number {
+  const { request, reply } = session;
+  const length = Math.min(request.u32(ReadIn.LENGTH), reply.capacity);
+  const handle = request.u64(ReadIn.HANDLE);
+  const position = request.u64(ReadIn.POSITION);
+  // Nothing is beyond what a write may reach.
+  if (!Number.isSafeInteger(position + length)) return 0;
+  return session.fileSystem.read(handle, reply.bytes, Reply.BODY, length, position);
+}
+
+export function write(session: Session): number {
+  const { request, reply } = session;
+  request.skip(WriteIn.SIZE);
+  const length = request.u32(WriteIn.LENGTH);
+  const position = request.u64(WriteIn.POSITION);
+  const start = request.data(length);
+  if (start === -1) return -EINVAL;
+  if (!Number.isSafeInteger(position + length)) return -EFBIG;
+  if (request.u32(WriteIn.WRITE_FLAGS) & WRITE_KILL_SUIDGID) {
+    const place = session.place();
+    if (place === undefined) return -ESTALE;
+    const error = killPrivileges(session, place);
+    if (error < 0) return error;
+  }
+  const handle = request.u64(WriteIn.HANDLE);
+  const written = session.fileSystem.write(handle, request.bytes, start, length, position);
+  if (written < 0) return written;
+  reply.u64(WriteOut.LENGTH, written);
+  return WriteOut.SIZE;
+}
+
+export function lseek(session: Session): number {
+  const { request, reply } = session;
+  const position = session.fileSystem.lseek(
+    request.u64(LseekIn.HANDLE),
+    request.s64(LseekIn.POSITION),
+    request.u32(LseekIn.WHENCE),
+  );
+  if (position < 0) return position;
+  reply.u64(LseekOut.POSITION, position);
+  return LseekOut.SIZE;
+}
+
+export function fsync(session: Session): number {
+  const { request, fileSystem, services } = session;
+  const handle = request.u64(FsyncIn.HANDLE);
+  const plan = fileSystem.fsyncPlan(handle);
+  if (plan === undefined) return -EBADF;
+  if (services.sync(request.uniqueLow, request.uniqueHigh, plan)) return NO_REPLY;
+  return fileSystem.fsync(handle);
+}
+
+export function release(session: Session): number {
+  const error = session.fileSystem.release(session.request.u64(ReleaseIn.HANDLE));
+  if (error === 0) session.state.countOpenFile(-1);
+  return error;
+}

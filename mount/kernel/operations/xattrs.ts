@@ -1,0 +1,61 @@
+/** Operations on extended attributes. A size of 0 asks how long the answer would be. */
+import { constants } from 'node:os';
+import { GetxattrIn, GetxattrOut, SetxattrIn } from '../protocol.js';
+import { Reply } from '../reply.js';
+import type { Session } from '../session.js';
+
+const { EINVAL, ERANGE, ESTALE } = constants.errno;
+
+export function setxattr(session: Session): number {
+  const { request } = session;
+  const place = session.place();
+  if (place === undefined) return -ESTALE;
+  request.skip(SetxattrIn.SIZE);
+  const name = request.string(session.firstName);
+  const length = request.u32(SetxattrIn.LENGTH);
+  const start = name === undefined ? -1 : request.data(length);
+  if (name === undefined || start === -1) return -EINVAL;
+  const value = request.bytes.subarray(start, start + length);
+  return session.fileSystem.setxattr(session.caller(), place, name, value, request.u32(SetxattrIn.FLAGS));
+}
+
+export function getxattr(session: Session): number {
+  const { request } = session;
+  const place = session.place();
+  if (place === undefined) return -ESTALE;
+  request.skip(GetxattrIn.SIZE);
+  const name = request.string(session.firstName);
+  if (name === undefined) return -EINVAL;
+  return replyBytes(session, session.fileSystem.getxattr(place, name));
+}
+
+export function listxattr(session: Session): number {
+  const place = session.place();
+  if (place === undefined) return -ESTALE;
+  return replyBytes(session, session.fileSystem.listxattr(place));
+}
+
+/** Replies with the answer, its length, or ERANGE, as the caller's buffer demands. */
+function replyBytes(session: Session, answer: Uint8Array | number): number {
+  if (typeof answer === 'number') return answer;
+  const { request, reply } = session;
+  const room = request.u32(GetxattrIn.LENGTH);
+  if (room === 0) {
+    reply.clear(GetxattrOut.SIZE);
+    reply.u32(GetxattrOut.LENGTH, answer.length);
+    return GetxattrOut.SIZE;
+  }
+  if (answer.length > room) return -ERANGE;
+  reply.bytes.set(answer, Reply.BODY);
+  return answer.length;
+}
+
+export function removexattr(session: Session): number {
+  const { request } = session;
+  const place = session.place();
+  if (place === undefined) return -ESTALE;
+  request.skip(0);
+  const name = request.string(session.firstName);
+  if (name === undefined) return -EINVAL;
+  return session.fileSystem.removexattr(session.caller(), place, name);
+}

@@ -1,0 +1,178 @@
+/**
+ * Serves one request at a time from the request buffer into the reply buffer, without a kernel in sight: what
+ * reads and writes the descriptor is in connection.ts. Operations are a table; the default (ENOSYS), malformed
+ * requests (EINVAL) and exceptions (EIO) are handled here, in one place each.
+ */
+import { constants } from 'node:os';
+import type { FsyncPlan } from '../filesystem/open-files.js';
+import type {
+  AttributeChange,
+  Attributes,
+  Caller,
+  Place,
+  RemovalResult,
+  StatFs,
+} from '../filesystem/types.js';
+import type { MountLog } from '../types.js';
+import { Listing } from './listing.js';
+import type { MountState } from './mount-state.js';
+import { NodeTable } from './node-table.js';
+import { OPERATIONS } from './operations/table.js';
+import { BUFFER_SIZE } from './protocol.js';
+import { NO_REPLY, Reply, Timeout } from './reply.js';
+import { Request } from './request.js';
+import { ReusableBytes } from './reusable-bytes.js';
+import type { ServedFileSystem } from './served-filesystem.js';
+
+const { EINVAL, EIO, ENOSYS } = constants.errno;
+
+export interface SessionOptions {
+  /** Seconds. */
+  entryTimeout: number;
+  attributeTimeout: number;
+  negativeTimeout: number;
+}
+
+/** What a session needs of the threads around it. */
+export interface SessionServices {
+  log: MountLog;
+  /** The kernel and the session agree on the protocol: the mount answers from now on. */
+  ready(): void;
+  /**
+   * Does what the plan says (undefined: no content is concerned), makes the tree durable, and replies. False:
+   * nobody does that, the session must.
+   */
+  sync(uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined): boolean;
+}
+
+export class Session {
+  readonly request = new Request(BUFFER_SIZE);
+  readonly reply = new Reply(BUFFER_SIZE);
+  readonly nodes = new NodeTable();
+
+  readonly entryTimeout: Timeout;
+  readonly negativeTimeout: Timeout;
+  readonly #attributeTimeout: Timeout;
+
+  // Arguments and results, used by every request again.
+  readonly firstPath = new ReusableBytes(4096);
+  readonly secondPath = new ReusableBytes(4096);
+  readonly firstName = new ReusableBytes(256);
+  readonly secondName = new ReusableBytes(256);
+  readonly attributes: Attributes = {
+    ino: 0,
+    mode: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    size: 0,
+    blocks: 0,
+    atimeSeconds: 0,
+    atimeNanos: 0,
+    mtimeSeconds: 0,
+    mtimeNanos: 0,
+    ctimeSeconds: 0,
+    ctimeNanos: 0,
+    btimeSeconds: 0,
+    btimeNanos: 0,
+    live: false,
+  };
+  readonly change: AttributeChange = {
+    valid: 0,
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    atimeSeconds: 0,
+    atimeNanos: 0,
+    mtimeSeconds: 0,
+    mtimeNanos: 0,
+    ctimeSeconds: 0,
+    ctimeNanos: 0,
+    handle: 0,
+  };
+  readonly listing = new Listing(this);
+  readonly removal: RemovalResult = { removedIno: 0, removedLinks: 0, movedIno: 0 };
+  readonly statfs: StatFs = {
+    blockSize: 0,
+    blocks: 0,
+    blocksFree: 0,
+    blocksAvailable: 0,
+    files: 0,
+    filesFree: 0,
+    nameMax: 0,
+  };
+  readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+
+  constructor(
+    readonly fileSystem: ServedFileSystem,
+    readonly state: MountState,
+    readonly services: SessionServices,
+    options: SessionOptions,
+  ) {
+    this.entryTimeout = new Timeout(options.entryTimeout);
+    this.negativeTimeout = new Timeout(options.negativeTimeout);
+    this.#attributeTimeout = new Timeout(options.attributeTimeout);
+  }
+
+  /** Serves the request of `length` bytes in `request`. Returns the length of the reply in `reply`, 0 for none. */
+  handle(length: number): number {
+    const { request, reply } = this;
+    if (!request.begin(length)) return 0;
+    const opcode = request.opcode;
+    this.state.countRequest(opcode);
+    const operation = OPERATIONS[opcode];
+    let result: number;
+    if (operation === undefined) result = -ENOSYS;
+    else if (!request.holds(operation.minimum)) result = operation.replies ? -EINVAL : NO_REPLY;
+    else {
+      try {
+        result = operation.run(this);
+      } catch (error) {
+        this.services.log('error', `Cannot serve ${operation.name}: ${error}`, {
+          opcode,
+          node: request.node,
+          unique: request.uniqueHigh * 0x1_0000_0000 + request.uniqueLow,
+          stack: error instanceof Error ? error.stack : undefined,
+        });
+        result = operation.replies ? -EIO : NO_REPLY;
+      }
+    }
+    if (result === NO_REPLY) return 0;
+    if (result === -EIO) this.state.countError();
+    return result < 0
+      ? reply.finish(request.uniqueLow, request.uniqueHigh, result, 0)
+      : reply.finish(request.uniqueLow, request.uniqueHigh, 0, result);
+  }
+
+  /** Where the request's node is; undefined when the kernel names one that it does not hold. */
+  place(): Place | undefined {
+    return this.nodes.place(this.request.node, this.firstPath);
+  }
+
+  /** Where another node of the request is; valid together with `place`. */
+  otherPlace(node: number): Place | undefined {
+    return this.nodes.place(node, this.secondPath);
+  }
+
+  /** Who sent the request. */
+  caller(umask = 0): Caller {
+    const caller = this.#caller;
+    caller.uid = this.request.uid;
+    caller.gid = this.request.gid;
+    caller.pid = this.request.pid;
+    caller.umask = umask;
+    return caller;
+  }
+
+  /** How long the kernel may keep `attributes`: not at all while somebody may be writing past us. */
+  attributeTimeout(attributes: Attributes): Timeout {
+    return attributes.live ? Timeout.NONE : this.#attributeTimeout;
+  }
+
+  /** Tells main how much the kernel holds. */
+  publishNodes(): void {
+    this.state.setNodes(this.nodes.size, this.nodes.byteLength);
+  }
+}

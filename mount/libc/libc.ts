@@ -1,0 +1,87 @@
+/**
+ * The libc calls that Node lacks, declared for koffi. Each returns what the C function returns; after a -1
+ * `errno()` tells why, on the thread that made the call. Paths and options are C strings; buffers may be views
+ * of shared memory, and the call uses them from their first byte.
+ *
+ * A descriptor opened here belongs to the process: unlike one from `fs.openSync` it outlives the worker that
+ * opened it, until `close`.
+ */
+import { constants } from 'node:os';
+import koffi from 'koffi';
+
+const libc = koffi.load(null);
+
+export const open = libc.func('open', 'int', ['const char *', 'int', 'int']) as (
+  path: string,
+  flags: number,
+  mode: number,
+) => number;
+export const close = libc.func('close', 'int', ['int']) as (fd: number) => number;
+export const read = libc.func('read', 'long', ['int', 'void *', 'size_t']) as (
+  fd: number,
+  into: Uint8Array,
+  length: number,
+) => number;
+export const write = libc.func('write', 'long', ['int', 'const void *', 'size_t']) as (
+  fd: number,
+  from: Uint8Array,
+  length: number,
+) => number;
+/** `fds` is an array of struct pollfd: { s32 fd, s16 events, s16 revents } each. A negative timeout waits for ever. */
+export const poll = libc.func('poll', 'int', ['void *', 'ulong', 'int']) as (
+  fds: Int32Array,
+  count: number,
+  timeoutMs: number,
+) => number;
+/** `fds` receives the reading and the writing end. */
+export const pipe2 = libc.func('pipe2', 'int', ['void *', 'int']) as (
+  fds: Int32Array,
+  flags: number,
+) => number;
+export const mount = libc.func('mount', 'int', [
+  'const char *',
+  'const char *',
+  'const char *',
+  'ulong',
+  'const char *',
+]) as (source: string, target: string, type: string, flags: number, data: string | null) => number;
+const umount2Function = libc.func('umount2', 'int', ['const char *', 'int']);
+export const umount2 = umount2Function as (target: string, flags: number) => number;
+/** Gives the processor to whoever waits for it. */
+export const schedYield = libc.func('sched_yield', 'int', []) as () => number;
+
+/** As `umount2`, on a thread of its own, because it waits for whoever serves the mount. Resolves to 0 or -1. */
+export function umount2Async(target: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    umount2Function.async(target, flags, (error: unknown, result: number) => {
+      if (error) reject(error as Error);
+      else resolve(result);
+    });
+  });
+}
+
+/** Error number of this thread's last failed call. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** `ENOENT` for 2, and so on. */
+export function errnoName(number: number): string {
+  return errnoNames.get(number) ?? `errno ${number}`;
+}
+
+export const O_RDWR = 0x2;
+export const O_NONBLOCK = 0x800;
+export const O_CLOEXEC = 0x80000;
+
+export const POLLIN = 0x1;
+
+export const MS_RDONLY = 0x1;
+export const MS_NOSUID = 0x2;
+export const MS_NODEV = 0x4;
+export const MS_NOEXEC = 0x8;
+
+export const MNT_FORCE = 0x1;
+export const MNT_DETACH = 0x2;

@@ -1,0 +1,265 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { ControlTarget } from '../../daemon/control/reports.js';
+import { startControl } from '../../daemon/control/server.js';
+import { version } from '../../daemon/version.js';
+import { silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
+
+/** The one line that a failed command prints. */
+async function failure(...args: string[]): Promise<{ code: number; line: string }> {
+  const { code, out, err } = await spinney(...args);
+  expect(out).toBe('');
+  expect(err.split('\n')).toHaveLength(2);
+  expect(err).toMatch(/^spinney: Cannot [^\n]*: [^\n]*\n$/);
+  return { code, line: err.trimEnd() };
+}
+
+async function controlSocket(replaced: Partial<ControlTarget> = {}): Promise<string> {
+  const path = join(temporaryDirectory(), 'control.sock');
+  const server = await startControl({ path, target: stubTarget(replaced), log: silentLog });
+  onTestFinished(() => server.close());
+  return path;
+}
+
+describe('help', () => {
+  it('names every verb', async () => {
+    const { code, out, err } = await spinney('--help');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    for (const verb of ['mount', 'umount', 'stats', 'health', 'checkpoint', 'compact']) {
+      expect(out).toContain(`spinney ${verb}`);
+    }
+  });
+
+  it('tells the version of the package', async () => {
+    expect(await spinney('--version')).toEqual({ code: 0, out: `${version}\n`, err: '' });
+    expect(version).toMatch(/^\d+\.\d+\.\d+/);
+  });
+
+  it('tells the options of a verb', async () => {
+    const { out } = await spinney('mount', '--help');
+    for (const option of ['--store', '--driver', '--durability', '--cache-size', '--log-level', '-o']) {
+      expect(out).toContain(option);
+    }
+  });
+});
+
+describe('arguments', () => {
+  const mount = ['mount', '/nowhere/mnt', '--store', '/nowhere/store'];
+
+  it.each([
+    [[], 'no verb was given'],
+    [['frobnicate'], 'unknown argument: frobnicate'],
+    [['stats', '--store', '/x', '--frob'], 'unknown argument: frob'],
+    [['mount'], 'not enough non-option arguments'],
+    [['mount', '/a', '/b', '--store', '/c'], 'unknown argument: /b'],
+    [['stats', '--store'], 'not enough arguments following: store'],
+    [['stats'], 'Cannot find the control socket: give --store or --control'],
+  ])('%j: %s', async (args, expected) => {
+    const { code, line } = await failure(...args);
+    expect(code).toBe(2);
+    expect(line).toContain(expected);
+  });
+
+  it.each([
+    [['--cache-size', '7'], '--cache-size is "7", but takes a whole number from 8 to 65536'],
+    [['--cache-size', '1e3'], '--cache-size is "1e3"'],
+    [['--cache-size', '64.5'], '--cache-size is "64.5"'],
+    [['--cache-size=-8'], '--cache-size is "-8"'],
+    [['--cache-size', 'many'], '--cache-size is "many"'],
+    [['--entry-timeout', 'x'], '--entry-timeout is "x", but takes a number from 0'],
+    [['--attr-timeout=-1'], '--attr-timeout is "-1"'],
+    [['--negative-timeout', 'Infinity'], '--negative-timeout is "Infinity"'],
+    [['--driver', 'nfs'], '--driver is "nfs", but takes auto, kernel, fuse-native'],
+    [['--durability', 'maybe'], '--durability is "maybe", but takes buffered, written, synced'],
+    [['--log-level', 'loud'], '--log-level is "loud"'],
+    [['-o', 'suid,noatime'], '-o has "noatime", but takes suid, nosuid'],
+    [['--store', '/other'], '--store was given 2 times'],
+    [['--store='], '--store'],
+  ])('mount %j: %s', async (args, expected) => {
+    const directory = temporaryDirectory();
+    const { code, line } = await failure(...mount.map((arg) => arg.replace('/nowhere', directory)), ...args);
+    expect(code).toBe(2);
+    expect(line).toContain(expected);
+  });
+
+  it('mount without a store', async () => {
+    const { code, line } = await failure('mount', temporaryDirectory());
+    expect(code).toBe(2);
+    expect(line).toContain('--store is missing');
+  });
+
+  it('mount with a control path that a socket address cannot hold', async () => {
+    const directory = temporaryDirectory();
+    const { code, line } = await failure('mount', directory, '--store', `/tmp/${'s'.repeat(100)}`);
+    expect(code).toBe(2);
+    expect(line).toMatch(
+      /its path has \d+ bytes, a unix socket takes 107; give a shorter one with --control/,
+    );
+  });
+});
+
+describe('mount refuses', () => {
+  it('a mountpoint that does not exist', async () => {
+    const directory = temporaryDirectory();
+    const { code, line } = await failure(
+      'mount',
+      join(directory, 'mnt'),
+      '--store',
+      join(directory, 'store'),
+    );
+    expect(code).toBe(1);
+    expect(line).toBe(`spinney: Cannot mount at ${join(directory, 'mnt')}: it does not exist`);
+  });
+
+  it('a mountpoint whose parent does not exist', async () => {
+    const directory = temporaryDirectory();
+    const { line } = await failure('mount', join(directory, 'a', 'mnt'), '--store', join(directory, 'store'));
+    expect(line).toContain(`${join(directory, 'a')} does not exist`);
+  });
+
+  it('a mountpoint that is a file, also behind a symbolic link', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'file'), '');
+    symlinkSync('file', join(directory, 'link'));
+    for (const name of ['file', 'link']) {
+      const { code, line } = await failure(
+        'mount',
+        join(directory, name),
+        '--store',
+        join(directory, 'store'),
+      );
+      expect(code).toBe(1);
+      expect(line).toBe(`spinney: Cannot mount at ${join(directory, 'file')}: it is not a directory`);
+    }
+  });
+
+  it('a mountpoint that is not empty, and makes no store then', async () => {
+    const directory = temporaryDirectory();
+    const { code, line } = await failure('mount', join(directory, '..'), '--store', '/tmp-no-such/store');
+    expect(code).toBe(1);
+    expect(line).toContain('it is not empty');
+  });
+
+  it('a mountpoint that is a mount already', async () => {
+    const { code, line } = await failure('mount', '/proc', '--store', join(temporaryDirectory(), 'store'));
+    expect(code).toBe(1);
+    expect(line).toContain('Cannot mount at /proc: it is a mount already (proc, type proc)');
+  });
+
+  it('a loop of symbolic links', async () => {
+    const directory = temporaryDirectory();
+    symlinkSync('b', join(directory, 'a'));
+    symlinkSync('a', join(directory, 'b'));
+    const { code, line } = await failure('mount', join(directory, 'a'), '--store', join(directory, 'store'));
+    expect(code).toBe(1);
+    expect(line).toContain('too many symbolic links');
+  });
+
+  it('a store inside the mountpoint, also through a symbolic link', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    symlinkSync('mnt', join(directory, 'link'));
+    for (const name of ['mnt', 'link']) {
+      const { code, line } = await failure(
+        'mount',
+        join(directory, 'mnt'),
+        '--store',
+        join(directory, name, 's'),
+      );
+      expect(code).toBe(1);
+      expect(line).toContain('lies inside it');
+    }
+  });
+
+  it('a read-only mount of a store that does not exist', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    const store = join(directory, 'store');
+    const { code, line } = await failure('mount', join(directory, 'mnt'), '--store', store, '--read-only');
+    expect(code).toBe(1);
+    expect(line).toBe(`spinney: Cannot mount the store ${store} read-only: no such store`);
+  });
+
+  it('a store that is a file', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    writeFileSync(join(directory, 'store'), '');
+    const { code, line } = await failure(
+      'mount',
+      join(directory, 'mnt'),
+      '--store',
+      join(directory, 'store'),
+    );
+    expect(code).toBe(1);
+    expect(line).toContain('it is not a directory');
+  });
+});
+
+describe('umount refuses', () => {
+  it('what is not mounted', async () => {
+    const directory = temporaryDirectory();
+    const { code, line } = await failure('umount', directory);
+    expect(code).toBe(1);
+    expect(line).toBe(`spinney: Cannot unmount ${directory}: it is not mounted`);
+  });
+
+  it('the mounts of others', async () => {
+    const { code, line } = await failure('umount', '/proc');
+    expect(code).toBe(1);
+    expect(line).toContain('it is not a Spinney mount (proc, type proc)');
+  });
+});
+
+describe('verbs of a running daemon', () => {
+  it('print a table, or JSON', async () => {
+    const control = await controlSocket();
+    const table = await spinney('stats', '--control', control);
+    expect(table.code).toBe(0);
+    expect(table.out).toMatch(/^ {2}keyCount +4242$/m);
+    expect(table.out).toMatch(/^ {2}averageFill +0\.636$/m);
+    const json = await spinney('stats', '--control', control, '--json');
+    expect(JSON.parse(json.out).tree.keyCount).toBe(4242);
+  });
+
+  it('find the socket in the store', async () => {
+    const control = await controlSocket();
+    expect((await spinney('checkpoint', '--store', join(control, '..'))).out).toMatch(/lastLsn +90/);
+    expect((await spinney('compact', '--store', join(control, '..'), '--json')).code).toBe(0);
+  });
+
+  it('health: exit code 1 and the reasons when degraded', async () => {
+    const healthy = await spinney('health', '--control', await controlSocket());
+    expect(healthy.code).toBe(0);
+    const control = await controlSocket({ health: () => ({ status: 'degraded', reasons: ['no space'] }) });
+    const degraded = await spinney('health', '--control', control);
+    expect(degraded.code).toBe(1);
+    expect(degraded.out).toContain('no space');
+  });
+
+  it('tell the daemon’s own error', async () => {
+    const control = await controlSocket({
+      compact: () => Promise.reject(new Error('Cannot compact: blob 7 is damaged')),
+    });
+    const { code, line } = await failure('compact', '--control', control);
+    expect(code).toBe(1);
+    expect(line).toBe('spinney: Cannot compact: blob 7 is damaged');
+  });
+
+  it.each([
+    ['no store', 'missing', 'no such store'],
+    ['no daemon', '.', 'is the store mounted?'],
+  ])('say that there is %s', async (_what, where, expected) => {
+    const { code, line } = await failure('stats', '--store', join(temporaryDirectory(), where));
+    expect(code).toBe(1);
+    expect(line).toContain(expected);
+  });
+
+  it('print a stack only when asked to debug', async () => {
+    const directory = temporaryDirectory();
+    const args = ['mount', join(directory, 'mnt'), '--store', join(directory, 'store')];
+    const { err } = await spinney(...args, '--log-level', 'debug');
+    expect(err).toMatch(/\n {4}at /);
+    expect((await spinney(...args)).err).not.toMatch(/\n {4}at /);
+  });
+});

@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest';
+import { Status } from '../../daemon/status.js';
+import { SpinneyError } from '../../engine/errors.js';
+import type { MountEnd, Mounted } from '../../mount/types.js';
+import { statsReport } from './support.js';
+
+function parts() {
+  const tree = { ...statsReport().tree, blobs: [] };
+  const work: string[] = [];
+  const admin = {
+    async run(name: string) {
+      work.push(name);
+      tree.blobCount--;
+    },
+  };
+  let end: (end: MountEnd) => void = () => {};
+  const mounted: Mounted = {
+    driver: 'kernel',
+    mountpoint: '/mnt/x',
+    ended: new Promise((resolve) => {
+      end = resolve;
+    }),
+    stats: () => statsReport().mount,
+    unmount: async () => true,
+  };
+  const status = new Status({ stats: () => tree }, admin, { store: '/s', mountpoint: '/mnt/x' });
+  return { tree, work, mounted, status, end: (reason: MountEnd['reason']) => end({ reason }) };
+}
+
+it('is degraded until the mount is up, and after it is gone', async () => {
+  const { status, mounted, end } = parts();
+  expect(status.health()).toEqual({ status: 'degraded', reasons: ['the mount at /mnt/x is starting'] });
+  expect(() => status.stats({ blobs: false })).toThrow(SpinneyError);
+  status.setMount(mounted);
+  expect(status.health()).toEqual({ status: 'ok', reasons: [] });
+  end('failed');
+  await mounted.ended;
+  expect(status.health().reasons).toEqual(['the mount at /mnt/x is failed']);
+});
+
+it('is degraded while checkpoints fail', () => {
+  const { status, mounted, tree } = parts();
+  status.setMount(mounted);
+  tree.checkpoint.lastError = 'no space left';
+  expect(status.health().reasons).toEqual(['the last checkpoint failed: no space left']);
+});
+
+it('tells blobs only when asked', () => {
+  const { status, mounted } = parts();
+  status.setMount(mounted);
+  expect(status.stats({ blobs: false }).tree).not.toHaveProperty('blobs');
+  expect(status.stats({ blobs: true })).toMatchObject({
+    tree: { blobs: [] },
+    store: { path: '/s' },
+    process: { pid: process.pid },
+  });
+});
+
+it('runs the admin work and tells what it did', async () => {
+  const { status, work } = parts();
+  expect(await status.compact()).toMatchObject({ before: { blobCount: 3 }, after: { blobCount: 2 } });
+  expect((await status.checkpoint()).checkpoint.rounds).toBe(5);
+  expect(work).toEqual(['compact', 'checkpoint']);
+});

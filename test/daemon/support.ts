@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import type { ControlTarget, StatsReport } from '../../daemon/control/reports.js';
+import { run } from '../../daemon/run.js';
+
+/** A directory that goes away with the test. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'spinney-daemon-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+export const silentLog = pino({ level: 'silent' });
+
+/** Runs the command line in this process. */
+export async function spinney(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await run(args, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+  });
+  return { code, out, err };
+}
+
+export interface Answer {
+  status: number;
+  headers: NodeJS.Dict<string | string[]>;
+  text: string;
+}
+
+export function ask(
+  socketPath: string,
+  method: string,
+  path: string,
+  options: { body?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      { socketPath, method, path, agent: false, ...(options.headers && { headers: options.headers }) },
+      (incoming) => {
+        let text = '';
+        incoming.setEncoding('utf8');
+        incoming.on('data', (chunk: string) => {
+          text += chunk;
+        });
+        incoming.on('error', reject);
+        incoming.on('end', () =>
+          resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text }),
+        );
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(options.body);
+  });
+}
+
+export function statsReport(): StatsReport {
+  return {
+    version: '1.2.3',
+    store: { path: '/srv/store' },
+    tree: {
+      blobCount: 3,
+      totalSpaceUsed: 3 * 524_288,
+      liveBytes: 1_000_000,
+      averageFill: 0.6358,
+      maxBlobDepth: 2,
+      keyCount: 4242,
+      bmDirtyCount: 1,
+      bmPendingDeleteCount: 0,
+      cacheBytes: 268_435_456,
+      cacheHits: 100,
+      cacheMisses: 7,
+      optimisticRestarts: 0,
+      spillovers: 2,
+      merges: 0,
+      compactions: 0,
+      lastLsn: 99,
+      journal: { appends: 99, syncs: 4, bytes: 12_345 },
+      checkpoint: { rounds: 5, failures: 1, lastLsn: 90, lastError: undefined, lastDurationMs: 12 },
+    },
+    mount: {
+      mountpoint: '/mnt/x',
+      driver: 'kernel',
+      requests: 77,
+      errors: 2,
+      openFiles: 1,
+      nodes: 9,
+      nodeTableBytes: 4096,
+      operations: { LOOKUP: 50, GETATTR: 27 },
+    },
+    process: { pid: 1234, uptimeSeconds: 60, rssBytes: 50_000_000 },
+  };
+}
+
+/** A daemon that only answers; its parts can be replaced. */
+export function stubTarget(replaced: Partial<ControlTarget> = {}): ControlTarget {
+  return {
+    stats: ({ blobs }) => {
+      const report = statsReport();
+      if (blobs) {
+        report.tree.blobs = [
+          { id: 1, generation: 5, liveBytes: 1, leaves: 2, crossings: 0, compactions: 0, height: 3 },
+        ];
+      }
+      return report;
+    },
+    health: () => ({ status: 'ok', reasons: [] }),
+    checkpoint: async () => ({ checkpoint: statsReport().tree.checkpoint }),
+    compact: async () => ({
+      before: { blobCount: 3, averageFill: 0.4 },
+      after: { blobCount: 2, averageFill: 0.7 },
+    }),
+    ...replaced,
+  };
+}

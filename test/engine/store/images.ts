@@ -1,0 +1,40 @@
+import { BLOB_SIZE } from '../../../engine/limits.js';
+import type { BlobStore, CheckpointMark } from '../../../engine/store/blob-store.js';
+import { IMAGE_OFFSET, sealImage } from '../../../engine/store/image.js';
+
+const TAG_OFFSET = 4096;
+
+/** A sealed image whose content is told by a number. */
+export function makeImage(id: number, tag: number, generation = tag): Uint8Array {
+  const image = new Uint8Array(BLOB_SIZE);
+  const view = new DataView(image.buffer);
+  view.setUint32(IMAGE_OFFSET.liveBytes, tag, true);
+  view.setUint32(TAG_OFFSET, tag, true);
+  view.setUint32(BLOB_SIZE - 4, tag, true);
+  sealImage(image, id, generation);
+  return image;
+}
+
+export function tagOf(image: Uint8Array): number {
+  return new DataView(image.buffer, image.byteOffset).getUint32(TAG_OFFSET, true);
+}
+
+export function makeMark(generation: number, pendingDeletes: number[] = []): CheckpointMark {
+  return { lsn: generation * 100, generation, nextBlobId: 1000 + generation, pendingDeletes };
+}
+
+export interface Contents {
+  blobs: Record<number, number>;
+  mark: CheckpointMark | undefined;
+}
+
+/** Everything that a store holds, read through its checks: blobs by tag, and the mark. */
+export function contentsOf(store: BlobStore): Contents {
+  const into = new Uint8Array(BLOB_SIZE);
+  const blobs: Record<number, number> = {};
+  for (const id of store.listBlobs()) {
+    store.readBlob(id, into);
+    blobs[id] = tagOf(into);
+  }
+  return { blobs, mark: store.readMark() };
+}

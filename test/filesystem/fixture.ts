@@ -1,0 +1,193 @@
+/** A filesystem over a tree and a temporary content directory, with string paths and thrown-away out objects. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TreeOperations } from '../../engine/api.js';
+import { FileSystem } from '../../mount/filesystem/file-system.js';
+import { newAttributes } from '../../mount/filesystem/record.js';
+import type { Clock } from '../../mount/filesystem/system.js';
+import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
+import { ModelTree } from '../support/model-tree.js';
+
+export const REGULAR = 0o100000;
+export const CALLER: Caller = { uid: 1000, gid: 2000, pid: 1, umask: 0o022 };
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+
+/** A clock that goes on by one second with each reading. */
+export class StepClock implements Clock {
+  seconds = 1_000_000;
+  nanos = 5;
+  read(): void {
+    this.seconds++;
+  }
+}
+
+export interface Entry {
+  name: string;
+  next: number;
+  ino: number;
+  mode: number;
+  attributes: Attributes;
+}
+
+export class Fixture {
+  readonly tree: TreeOperations;
+  readonly directory = mkdtempSync(join(tmpdir(), 'spinney-fs-'));
+  readonly contentDirectory = join(this.directory, 'content');
+  readonly scheduled: number[] = [];
+  fs: FileSystem;
+
+  constructor(
+    tree: TreeOperations = new ModelTree(),
+    readonly options: { keepsNodes?: boolean; readOnly?: boolean; clock?: Clock } = {},
+  ) {
+    this.tree = tree;
+    this.fs = this.open();
+  }
+
+  /** A new filesystem over the same tree and content, as after a crash or a clean end of the one before. */
+  open(options: { readOnly?: boolean } = {}): FileSystem {
+    const fs = new FileSystem(this.tree, {
+      contentDirectory: this.contentDirectory,
+      readOnly: options.readOnly ?? false,
+      keepsNodes: this.options.keepsNodes ?? true,
+      reclaimer: { schedule: (ino) => this.scheduled.push(ino) },
+      ...(this.options.clock === undefined ? {} : { clock: this.options.clock }),
+    });
+    fs.start();
+    this.fs = fs;
+    return fs;
+  }
+
+  cleanUp(): void {
+    this.fs.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  create(path: string, mode = 0o644): number {
+    const { parent, name } = split(path);
+    const handle = this.fs.create(CALLER, parent, name, REGULAR | mode, O_RDWR, newAttributes());
+    return handle < 0 ? handle : this.fs.release(handle);
+  }
+
+  /** Makes the file where it is missing, and puts `text` at `position`. */
+  write(path: string, text: string, position = 0): number {
+    if (this.fs.getattr(bytes(path), newAttributes()) !== 0) this.create(path);
+    const handle = this.fs.open(CALLER, bytes(path), O_WRONLY);
+    if (handle < 0) return handle;
+    const data = Buffer.from(text);
+    const written = this.fs.write(handle, data, 0, data.length, position);
+    const released = this.fs.release(handle);
+    return written < 0 ? written : released;
+  }
+
+  read(path: string): string | number {
+    const handle = this.fs.open(CALLER, bytes(path), O_RDONLY);
+    if (handle < 0) return handle;
+    const into = Buffer.alloc(1 << 16);
+    const length = this.fs.read(handle, into, 0, into.length, 0);
+    this.fs.release(handle);
+    return length < 0 ? length : into.toString('latin1', 0, length);
+  }
+
+  mkdir(path: string, mode = 0o755): number {
+    const { parent, name } = split(path);
+    return this.fs.mkdir(CALLER, parent, name, mode, newAttributes());
+  }
+
+  link(from: string, to: string): number {
+    const { parent, name } = split(to);
+    return this.fs.link(CALLER, bytes(from), parent, name, newAttributes());
+  }
+
+  unlink(path: string, result: RemovalResult = newResult()): number {
+    const { parent, name } = split(path);
+    return this.fs.unlink(CALLER, parent, name, result);
+  }
+
+  rmdir(path: string, result: RemovalResult = newResult()): number {
+    const { parent, name } = split(path);
+    return this.fs.rmdir(CALLER, parent, name, result);
+  }
+
+  rename(from: string, to: string, flags = 0, result: RemovalResult = newResult()): number {
+    const a = split(from);
+    const b = split(to);
+    return this.fs.rename(CALLER, a.parent, a.name, b.parent, b.name, flags, result);
+  }
+
+  stat(path: string | number): Attributes {
+    const out = newAttributes();
+    const result = this.fs.getattr(typeof path === 'number' ? path : bytes(path), out);
+    if (result !== 0) throw new Error(`stat ${path}: ${result}`);
+    return out;
+  }
+
+  lookup(path: string): number {
+    const { parent, name } = split(path);
+    return this.fs.lookup(parent, name, newAttributes());
+  }
+
+  setattr(path: string | number, change: Partial<AttributeChange>): number {
+    const place = typeof path === 'number' ? path : bytes(path);
+    return this.fs.setattr(CALLER, place, { ...NO_CHANGE, ...change }, newAttributes());
+  }
+
+  /** Entries of one reply of at most `room`. */
+  readdir(handle: number, offset: number, room = Number.POSITIVE_INFINITY, withAttributes = false): Entry[] {
+    const entries: Entry[] = [];
+    const result = this.fs.readdir(handle, offset, withAttributes, (name, next, attributes) => {
+      if (entries.length >= room) return false;
+      const text = Buffer.from(name).toString('latin1');
+      entries.push({
+        name: text,
+        next,
+        ino: attributes.ino,
+        mode: attributes.mode,
+        attributes: { ...attributes },
+      });
+      return true;
+    });
+    if (result !== 0) throw new Error(`readdir: ${result}`);
+    return entries;
+  }
+
+  /** Names in a directory, without `.` and `..`. */
+  list(path: string): string[] {
+    const handle = this.fs.opendir(bytes(path));
+    const names = this.readdir(handle, 0).map((entry) => entry.name);
+    this.fs.releasedir(handle);
+    return names.slice(2);
+  }
+}
+
+const NO_CHANGE: AttributeChange = {
+  valid: 0,
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  atimeSeconds: 0,
+  atimeNanos: 0,
+  mtimeSeconds: 0,
+  mtimeNanos: 0,
+  ctimeSeconds: 0,
+  ctimeNanos: 0,
+  handle: 0,
+};
+
+export function newResult(): RemovalResult {
+  return { removedIno: 0, removedLinks: 0, movedIno: 0 };
+}
+
+/** latin1, so that any byte can be written as a character. */
+export function bytes(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
+}
+
+export function split(path: string): { parent: Uint8Array; name: Uint8Array } {
+  const slash = path.lastIndexOf('/');
+  return { parent: bytes(path.slice(0, slash)), name: bytes(path.slice(slash + 1)) };
+}

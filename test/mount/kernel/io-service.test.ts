@@ -1,0 +1,152 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { IoResult, IoService, IoTask } from '../../../mount/kernel/io-service.js';
+import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/shared-queue.js';
+
+let directory: string;
+/** Stands for /dev/fuse: replies are appended to a file. */
+let fd: number;
+let durable: number;
+let syncs: number;
+let failing: boolean;
+let removed: number[];
+let named: number[];
+let tasks: SharedQueue;
+let results: SharedQueue;
+let service: IoService;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'spinney-io-'));
+  fd = openSync(join(directory, 'replies'), 'w');
+  durable = 0;
+  syncs = 0;
+  failing = false;
+  removed = [];
+  named = [];
+  tasks = new SharedQueue(8);
+  results = new SharedQueue(2);
+  service = new IoService({
+    fd,
+    tasks,
+    results,
+    tree: {
+      sync: () => {
+        syncs++;
+        if (failing) throw new Error('the journal failed');
+        durable = 100;
+      },
+      durableLsn: () => durable,
+    },
+    content: { remove: (ino) => removed.push(ino), syncName: (ino) => named.push(ino) },
+    wakeSession: () => {},
+    log: () => {},
+  });
+});
+
+afterEach(() => {
+  closeSync(fd);
+  rmSync(directory, { recursive: true });
+});
+
+/** Error and unique of each reply. */
+function replies(): [number, number][] {
+  const bytes = readFileSync(join(directory, 'replies'));
+  const found: [number, number][] = [];
+  for (let at = 0; at < bytes.length; at += 16)
+    found.push([bytes.readInt32LE(at + 4), bytes.readUInt32LE(at + 8)]);
+  return found;
+}
+
+function takeResults(): number[][] {
+  const record = new Float64Array(RECORD_FIELDS);
+  const found: number[][] = [];
+  while (results.peek(0, record)) {
+    found.push([...record.subarray(0, 2)]);
+    results.drop(1);
+  }
+  return found;
+}
+
+describe('SharedQueue', () => {
+  test('keeps order over many turns, says when it is full, and is seen through its memory', () => {
+    const other = new SharedQueue(tasks.memory);
+    const record = new Float64Array(RECORD_FIELDS);
+    for (let i = 0; i < 100; i++) {
+      expect(tasks.put(1, i)).toBe(true);
+      expect(other.peek(0, record)).toBe(true);
+      expect(record[1]).toBe(i);
+      other.drop(1);
+    }
+    for (let i = 0; i < 8; i++) expect(tasks.put(1)).toBe(true);
+    expect(tasks.put(1)).toBe(false);
+    expect(other.length).toBe(8);
+    expect(other.peek(8, record)).toBe(false);
+  });
+
+  test('a wait that began before a wake-up returns', () => {
+    const seen = tasks.events;
+    tasks.wake();
+    tasks.wait(seen, Number.POSITIVE_INFINITY);
+    expect(tasks.length).toBe(0);
+  });
+});
+
+describe('IoService', () => {
+  test('syncs that wait together share one sync of the tree, and each is answered', () => {
+    tasks.put(IoTask.SYNC, 1, 0, -1);
+    tasks.put(IoTask.SYNC, 2, 0, fd, 7);
+    service.round(false);
+    expect(syncs).toBe(1);
+    expect(replies()).toEqual([
+      [0, 1],
+      [0, 2],
+    ]);
+    expect(named).toEqual([7]);
+    expect(takeResults()).toEqual([[IoResult.NAME_DURABLE, 7]]);
+    expect(tasks.length).toBe(0);
+  });
+
+  test('a failed sync of content or tree is the answer', () => {
+    tasks.put(IoTask.SYNC, 1, 0, 1_000_000);
+    service.round(false);
+    failing = true;
+    tasks.put(IoTask.SYNC, 2, 0, -1);
+    service.round(false);
+    expect(replies()).toEqual([
+      [-constants.errno.EBADF, 1],
+      [-constants.errno.EIO, 2],
+    ]);
+  });
+
+  test('content is removed only when its deletion is durable, and a full queue of results loses none', () => {
+    durable = 5;
+    for (const [ino, lsn] of [
+      [10, 4],
+      [11, 5],
+      [12, 5],
+      [13, 101],
+    ]) {
+      tasks.put(IoTask.REMOVE, ino, lsn);
+    }
+    service.round(true);
+    expect(removed).not.toContain(13);
+    expect(takeResults()).toEqual([
+      [IoResult.REMOVED, 10],
+      [IoResult.REMOVED, 11],
+    ]);
+  });
+
+  test('at the end it syncs, removes what waits, and says so', () => {
+    tasks.put(IoTask.REMOVE, 10, 50);
+    tasks.put(IoTask.END);
+    expect(service.round(false)).toBe(true);
+    expect(syncs).toBe(1);
+    expect(removed).toEqual([10]);
+    expect(takeResults()).toEqual([
+      [IoResult.REMOVED, 10],
+      [IoResult.ENDED, 0],
+    ]);
+  });
+});

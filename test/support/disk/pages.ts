@@ -1,0 +1,98 @@
+/**
+ * The content of a simulated file: a size and a sparse set of 4 KiB pages. Pages are never changed in place,
+ * only replaced, so a clone shares them and costs one map. A page that is absent is a hole; a page that is
+ * present takes up space, even when it was only reserved and reads as zeros.
+ */
+export const PAGE_SIZE = 4096;
+
+const ZERO_PAGE = new Uint8Array(PAGE_SIZE);
+
+export class Pages {
+  size = 0;
+  #pages: Map<number, Uint8Array>;
+
+  constructor(from?: Pages) {
+    this.#pages = new Map(from === undefined ? [] : from.#pages);
+    this.size = from?.size ?? 0;
+  }
+
+  /** Pages that take up space. */
+  get count(): number {
+    return this.#pages.size;
+  }
+
+  has(page: number): boolean {
+    return this.#pages.has(page);
+  }
+
+  /** Copies out what the file holds at `position`; returns the number of bytes before the end of the file. */
+  read(into: Uint8Array, position: number): number {
+    const length = Math.max(0, Math.min(into.length, this.size - position));
+    for (let done = 0; done < length; ) {
+      const at = position + done;
+      const inPage = at % PAGE_SIZE;
+      const part = Math.min(PAGE_SIZE - inPage, length - done);
+      const page = this.#pages.get(Math.floor(at / PAGE_SIZE));
+      if (page === undefined) into.fill(0, done, done + part);
+      else into.set(page.subarray(inPage, inPage + part), done);
+      done += part;
+    }
+    return length;
+  }
+
+  write(data: Uint8Array, position: number): void {
+    for (let done = 0; done < data.length; ) {
+      const at = position + done;
+      const inPage = at % PAGE_SIZE;
+      const part = Math.min(PAGE_SIZE - inPage, data.length - done);
+      const index = Math.floor(at / PAGE_SIZE);
+      const page = new Uint8Array(this.#pages.get(index) ?? ZERO_PAGE);
+      page.set(data.subarray(done, done + part), inPage);
+      this.#pages.set(index, page);
+      done += part;
+    }
+    this.size = Math.max(this.size, position + data.length);
+  }
+
+  /** Reserves the pages of a range without changing what they read as. */
+  allocate(offset: number, length: number): void {
+    for (let page = Math.floor(offset / PAGE_SIZE); page * PAGE_SIZE < offset + length; page++) {
+      if (!this.#pages.has(page)) this.#pages.set(page, ZERO_PAGE);
+    }
+    this.size = Math.max(this.size, offset + length);
+  }
+
+  truncate(size: number): void {
+    if (size < this.size) {
+      for (const page of [...this.#pages.keys()]) if (page * PAGE_SIZE >= size) this.#pages.delete(page);
+      const rest = size % PAGE_SIZE;
+      const last = this.#pages.get(Math.floor(size / PAGE_SIZE));
+      if (rest !== 0 && last !== undefined) {
+        const cut = new Uint8Array(last);
+        cut.fill(0, rest);
+        this.#pages.set(Math.floor(size / PAGE_SIZE), cut);
+      }
+    }
+    this.size = size;
+  }
+
+  /** Zeros a range and gives back the pages that lie wholly inside it. */
+  punch(offset: number, length: number): void {
+    const end = Math.min(offset + length, this.size);
+    for (let at = offset; at < end; ) {
+      const index = Math.floor(at / PAGE_SIZE);
+      const pageEnd = Math.min(end, (index + 1) * PAGE_SIZE);
+      const page = this.#pages.get(index);
+      if (page !== undefined) {
+        if (at % PAGE_SIZE === 0 && (pageEnd % PAGE_SIZE === 0 || pageEnd === this.size)) {
+          this.#pages.delete(index);
+        } else {
+          const cleared = new Uint8Array(page);
+          cleared.fill(0, at % PAGE_SIZE, (at % PAGE_SIZE) + pageEnd - at);
+          this.#pages.set(index, cleared);
+        }
+      }
+      at = pageEnd;
+    }
+  }
+}
