@@ -156,8 +156,13 @@ export class Daemon {
   async run(): Promise<number> {
     const end = await this.#mount.ended;
     this.#stopping = true;
-    if (end.reason === 'failed') this.#log.error({ err: end.error }, 'the mount failed');
-    else this.#log.info('unmounted');
+    if (end.reason === 'failed') {
+      this.#log.error({ err: end.error }, 'the mount failed');
+      // Nobody serves it any more: its name must not stay behind.
+      await this.#mount
+        .unmount('detach')
+        .catch((error) => this.#log.warn({ err: error }, 'could not detach it'));
+    } else this.#log.info('unmounted');
     const clean = await this.#finish(end);
     this.#log.info({ clean }, 'ended');
     return clean ? 0 : 1;

@@ -5,13 +5,28 @@
  * TARGET_BYTES. They become the children of the new blob's root node, and one crossing, which all their bytes
  * share, takes their place. Since a run can be cut to size, blobs come out well filled even where each single
  * subtree is small (moving one subtree at a time leaves them about a third full).
+ *
+ * Where it can be, the new blob is hung from the parent (`splitBeside`, `splitLifting`), as a B-tree splits, so that
+ * the tree of blobs stays shallow; else below (`splitBelow`).
  */
 
 import type { Frame } from './frame.js';
-import { CROSSING_BYTES, DATA_BYTES, H_ROOT, innerBytes, KIND_CROSSING, kindFor } from './layout.js';
+import {
+  CROSSING_BYTES,
+  DATA_BYTES,
+  H_ROOT,
+  innerBytes,
+  KIND_CROSSING,
+  kindFor,
+  N_PREFIX_LENGTH,
+  N_TERMINATOR,
+  prefixOffset,
+} from './layout.js';
 import { addChild, findChild, initInner, nextChildByte, removeChild } from './node.js';
 import {
   copySubtree,
+  crossingBlobId,
+  crossingHeight,
   freeSubtree,
   greatestHeight,
   PLACEHOLDER,
@@ -84,11 +99,8 @@ function bestRun(frame: Frame, node: number): SplitPlan {
   return { node, first, last, height: height + 1 };
 }
 
-/**
- * Moves the planned run from `frame` to `target`, a newly formatted frame of blob `blobId`. REQUIRES both
- * latched, and nothing changed since the plan was made.
- */
-export function applySplit(frame: Frame, plan: SplitPlan, target: Frame, blobId: number): void {
+/** Copies the planned run's subtrees into `target` as the children of its new root node, and frees them here. */
+function moveRun(frame: Frame, plan: SplitPlan, target: Frame): number[] {
   const { node, first, last } = plan;
   const moved: number[] = [];
   for (
@@ -96,8 +108,7 @@ export function applySplit(frame: Frame, plan: SplitPlan, target: Frame, blobId:
     byte >= 0 && byte <= last;
     byte = nextChildByte(frame, node, byte + 1)
   ) {
-    const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
-    if ((frame.u8[child] & 15) !== KIND_CROSSING) moved.push(byte);
+    if (!isCrossing(frame, childOf(frame, node, byte))) moved.push(byte);
   }
   const kind = kindFor(moved.length);
   const root = target.allocate(innerBytes(kind, 0));
@@ -107,17 +118,177 @@ export function applySplit(frame: Frame, plan: SplitPlan, target: Frame, blobId:
   for (const byte of moved) addChild(target, root, byte, PLACEHOLDER);
   const emptied: number[] = [];
   for (const byte of moved) {
-    const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
+    const child = childOf(frame, node, byte);
     const slot = findChild(target, root, byte);
     copySubtree(frame, child, target, slot, [], false);
     if (target.u16[slot >> 1] === PLACEHOLDER) emptied.push(byte);
     freeSubtree(frame, child);
   }
   for (const byte of emptied) removeChild(target, root, byte);
+  return moved;
+}
+
+/**
+ * Moves the planned run to `target`, a newly formatted frame of blob `blobId`, below the node that it leaves.
+ * Possible with every plan; the blob comes to lie one level deeper. REQUIRES both latched, nothing changed since
+ * the plan was made.
+ */
+export function splitBelow(frame: Frame, plan: SplitPlan, target: Frame, blobId: number): void {
+  const moved = moveRun(frame, plan, target);
   // What was freed leaves room for the crossing: the smallest node is larger than it.
   const crossing = frame.allocate(CROSSING_BYTES);
   writeCrossing(frame, crossing, blobId, plan.height);
-  for (const byte of moved) frame.u16[findChild(frame, node, byte) >> 1] = crossing >> 3;
+  for (const byte of moved) setChild(frame, plan.node, byte, crossing);
+}
+
+/** The frame's parent, and where in it the way down passes. */
+export interface Above {
+  frame: Frame;
+  /** The node whose child the crossing is, and the byte that was taken. */
+  node: number;
+  byte: number;
+  crossing: number;
+}
+
+/** Bytes that `splitBeside` needs in the parent, or 0 where the plan's node is not the blob's root node. */
+export function roomBeside(frame: Frame, plan: SplitPlan): number {
+  return plan.node === frame.root << 3 ? CROSSING_BYTES : 0;
+}
+
+/**
+ * Moves a run of the root node's children to a blob that the parent's node leads to directly, as a B-tree splits:
+ * no blob comes to lie deeper. REQUIRES roomBeside() bytes in the parent, all three latched.
+ */
+export function splitBeside(
+  frame: Frame,
+  plan: SplitPlan,
+  target: Frame,
+  blobId: number,
+  above: Above,
+): void {
+  const moved = moveRun(frame, plan, target);
+  const crossing = above.frame.allocate(CROSSING_BYTES);
+  writeCrossing(above.frame, crossing, blobId, plan.height);
+  for (const byte of moved) {
+    setChild(above.frame, above.node, byte, crossing);
+    removeChild(frame, plan.node, byte);
+  }
+}
+
+/** Terminator values above this stay where they are, and the node with them. */
+const MOST_LIFTED_BYTES = 4096;
+
+/**
+ * Bytes that `splitLifting` needs in the parent, or 0 where it cannot be done: the plan's node must be the root
+ * node's only child, and must keep children of its own beside the run.
+ */
+export function roomToLift(frame: Frame, plan: SplitPlan): number {
+  const root = frame.root << 3;
+  const byte = nextChildByte(frame, root, 0);
+  if (byte < 0 || nextChildByte(frame, root, byte + 1) >= 0 || childOf(frame, root, byte) !== plan.node)
+    return 0;
+  const { node } = plan;
+  let bytes = innerBytes(frame.u8[node] & 15, frame.u8[node + N_PREFIX_LENGTH]) + CROSSING_BYTES;
+  let kept = 0;
+  for (let at = nextChildByte(frame, node, 0); at >= 0; at = nextChildByte(frame, node, at + 1)) {
+    if (isCrossing(frame, childOf(frame, node, at))) bytes += CROSSING_BYTES;
+    else if (at < plan.first || at > plan.last) kept++;
+  }
+  const terminator = frame.u16[(node + N_TERMINATOR) >> 1] << 3;
+  if (terminator !== 0) bytes += frame.blockBytes(terminator);
+  return kept === 0 || bytes > MOST_LIFTED_BYTES ? 0 : bytes;
+}
+
+/**
+ * Lifts the plan's node into the parent and divides its children between this blob and the new one, so that again
+ * no blob comes to lie deeper. REQUIRES roomToLift() bytes in the parent, all three latched.
+ */
+export function splitLifting(
+  frame: Frame,
+  plan: SplitPlan,
+  target: Frame,
+  blobId: number,
+  above: Above,
+): void {
+  const { node } = plan;
+  const moved = moveRun(frame, plan, target);
+  const parent = above.frame;
+  const prefixLength = frame.u8[node + N_PREFIX_LENGTH];
+  const kind = frame.u8[node] & 15;
+  const lifted = parent.allocate(innerBytes(kind, prefixLength));
+  initInner(parent, lifted, kind, prefixLength);
+  const from = node + prefixOffset(kind);
+  for (let i = 0; i < prefixLength; i++) parent.u8[lifted + prefixOffset(kind) + i] = frame.u8[from + i];
+  const fresh = parent.allocate(CROSSING_BYTES);
+  writeCrossing(parent, fresh, blobId, plan.height);
+  const direct = new Map<number, number>();
+  const gone = new Set<number>(moved);
+  const kept: number[] = [];
+  for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
+    const child = childOf(frame, node, byte);
+    if (gone.has(byte)) addChild(parent, lifted, byte, fresh >> 3);
+    else if (isCrossing(frame, child)) {
+      let copy = direct.get(child);
+      if (copy === undefined) {
+        copy = parent.allocate(CROSSING_BYTES);
+        writeCrossing(parent, copy, crossingBlobId(frame, child), crossingHeight(frame, child));
+        direct.set(child, copy);
+      }
+      addChild(parent, lifted, byte, copy >> 3);
+    } else {
+      addChild(parent, lifted, byte, above.crossing >> 3);
+      kept.push(byte);
+    }
+  }
+  const terminator = frame.u16[(node + N_TERMINATOR) >> 1] << 3;
+  if (terminator !== 0) copySubtree(frame, terminator, parent, lifted + N_TERMINATOR, [], false);
+  // Bytes that led here and have nothing left must not lead to a blob that now begins further down.
+  for (
+    let byte = nextChildByte(parent, above.node, 0);
+    byte >= 0;
+    byte = nextChildByte(parent, above.node, byte + 1)
+  ) {
+    if (byte !== above.byte && childOf(parent, above.node, byte) === above.crossing) {
+      removeChild(parent, above.node, byte);
+    }
+  }
+  setChild(parent, above.node, above.byte, lifted);
+  makeRoot(frame, node, kept, direct);
+}
+
+/** Turns the lifted node, with what it kept, into the blob's root node. */
+function makeRoot(
+  frame: Frame,
+  node: number,
+  kept: readonly number[],
+  direct: ReadonlyMap<number, number>,
+): void {
+  const terminator = frame.u16[(node + N_TERMINATOR) >> 1] << 3;
+  if (terminator !== 0) frame.freeNode(terminator);
+  for (const crossing of direct.keys()) frame.freeNode(crossing);
+  const kind = kindFor(kept.length);
+  const children = kept.map((byte) => frame.u16[findChild(frame, node, byte) >> 1]);
+  frame.freeNode(frame.root << 3);
+  frame.freeNode(node);
+  // Fits into what was just freed: the node is of the same kind or a smaller one, and has no prefix.
+  const root = frame.allocate(innerBytes(kind, 0));
+  initInner(frame, root, kind, 0);
+  kept.forEach((byte, i) => {
+    addChild(frame, root, byte, children[i]);
+  });
+  frame.root = root >> 3;
+}
+
+function childOf(frame: Frame, node: number, byte: number): number {
+  return frame.u16[findChild(frame, node, byte) >> 1] << 3;
+}
+
+function setChild(frame: Frame, node: number, byte: number, child: number): void {
+  frame.u16[findChild(frame, node, byte) >> 1] = child >> 3;
+}
+
+function isCrossing(frame: Frame, node: number): boolean {
+  return (frame.u8[node] & 15) === KIND_CROSSING;
 }
 
 /** Rewrites `frame` into `scratch`, without gaps; REQUIRES scratch formatted for the same blob. */
@@ -129,9 +300,4 @@ export function repack(
 ): void {
   if (frame.root !== 0) copySubtree(frame, frame.root << 3, scratch, H_ROOT, merges, !isRootBlob);
   scratch.compactions = frame.compactions + 1;
-}
-
-/** Whether the frame's blob holds no key of its own and leads to no other blob. */
-export function isEmptyBlob(frame: Frame): boolean {
-  return frame.leaves === 0 && frame.crossings === 0;
 }

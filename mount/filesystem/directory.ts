@@ -116,7 +116,7 @@ export class DirectoryHandle {
     }
     const anchor = lastAtOrBefore(this.#anchorOffsets, offset);
     const name = anchor < 0 ? NO_NAME : this.#anchorNames[anchor]!;
-    const before = anchor < 0 ? 0 : this.#anchorOffsets[anchor]!;
+    const before = anchor < 0 ? AFTER_DOT_DOT : this.#anchorOffsets[anchor]!;
     return { name, offset: before, skip: Math.floor(offset / GAP) - Math.floor(before / GAP) };
   }
 

@@ -354,7 +354,7 @@ export class FileSystem {
       const inode = this.#inodes.read(place);
       if (inode === undefined) return -ENOENT;
       if (record.typeOf(inode) !== record.DIRECTORY) return -ENOTDIR;
-      const path = typeof place === 'number' ? undefined : place.slice();
+      const path = typeof place === 'number' ? undefined : new Uint8Array(place);
       return this.#directories.add(new DirectoryHandle(path, record.inoOf(inode)));
     } catch (error) {
       return errnoOf(error);

@@ -105,7 +105,7 @@ export class Inodes {
     const orphan = this.orphans.get(place);
     if (orphan === undefined) return undefined;
     if (orphan === null) return this.findByKey(orphanKey(place));
-    return { key: orphanKey(place), record: orphan.slice(), version: 0 };
+    return { key: orphanKey(place), record: new Uint8Array(orphan), version: 0 };
   }
 
   findByKey(key: Uint8Array): Found | undefined {

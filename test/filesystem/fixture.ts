@@ -33,14 +33,14 @@ export interface Entry {
 }
 
 export class Fixture {
-  readonly tree: TreeOperations;
+  readonly tree: TreeOperations & { close?(): void };
   readonly directory = mkdtempSync(join(tmpdir(), 'spinney-fs-'));
   readonly contentDirectory = join(this.directory, 'content');
   readonly scheduled: number[] = [];
   fs: FileSystem;
 
   constructor(
-    tree: TreeOperations = new ModelTree(),
+    tree: TreeOperations & { close?(): void } = new ModelTree(),
     readonly options: { keepsNodes?: boolean; readOnly?: boolean; clock?: Clock } = {},
   ) {
     this.tree = tree;
@@ -63,6 +63,7 @@ export class Fixture {
 
   cleanUp(): void {
     this.fs.close();
+    this.tree.close?.();
     rmSync(this.directory, { recursive: true, force: true });
   }
 

@@ -219,7 +219,6 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
         f.write('/a', 'A');
         f.write('/b', 'B');
         const [a, b] = [f.stat('/a').ino, f.stat('/b').ino];
-        const before = f.stat('/a');
         const result = newResult();
         expect(f.rename('/a', '/b', 1)).toBe(-E.EEXIST);
         expect(f.rename('/a', '/b', 2)).toBe(-E.EINVAL);
@@ -227,9 +226,17 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
         expect(result).toEqual({ removedIno: b, removedLinks: 0, movedIno: a });
         expect(f.read('/b')).toBe('A');
         expect(f.lookup('/a')).toBe(-E.ENOENT);
-        expect(f.stat('/b').ctimeSeconds).toBeGreaterThan(before.ctimeSeconds);
-        expect(f.stat('/b').mtimeSeconds).toBe(before.mtimeSeconds);
         expect(f.rename('/nothing', '/b')).toBe(-E.ENOENT);
+      });
+
+      it('changes the ctime of what it moves, and of both parents', () => {
+        f.mkdir('/to');
+        f.create('/a');
+        const before = [f.stat('/a'), f.stat(''), f.stat('/to')];
+        expect(f.rename('/a', '/to/a')).toBe(0);
+        const after = [f.stat('/to/a'), f.stat(''), f.stat('/to')];
+        expect(after.map((a, i) => a.ctimeSeconds > before[i]!.ctimeSeconds)).toEqual([true, true, true]);
+        expect(after.map((a, i) => a.mtimeSeconds > before[i]!.mtimeSeconds)).toEqual([false, true, true]);
       });
 
       it('keeps the rules of types', () => {

@@ -81,7 +81,7 @@ class ModelBatch implements Batch {
     const name = checked(key);
     if (value.length > MAX_VALUE_BYTES)
       throw new SpinneyError('ERR_VALUE_TOO_LARGE', 'Cannot put: value too large');
-    const copy = value.slice();
+    const copy = new Uint8Array(value);
     this.#add((state, lsn) => {
       state.set(name, { value: copy, version: lsn });
       return true;

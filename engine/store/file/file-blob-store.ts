@@ -268,12 +268,15 @@ export class FileBlobStore implements BlobStore {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#writer !== undefined) {
-      this.#writer.manifest.close();
+    try {
+      if (this.#writer !== undefined) {
+        this.#map.releaseWriter();
+        this.#writer.manifest.close();
+      }
+    } finally {
       this.#writer = undefined;
-      this.#map.releaseWriter();
+      if (this.#owner) this.#disk.close(this.#fd);
     }
-    if (this.#owner) this.#disk.close(this.#fd);
   }
 
   /** The 16 bytes that tell this store from all others, and that bind its journal to it. REQUIRES the opener. */

@@ -115,7 +115,7 @@ export class ManifestWriter {
 
   /** Replaces `manifest`. The deltas in the log no longer count then, and their space is used anew. */
   writeSnapshot(snapshot: Snapshot): void {
-    const sequence = ++this.#sequence;
+    const sequence = this.#sequence + 1;
     const bytes = encodeRecord({
       kind: 'snapshot',
       uuid: this.#uuid,
@@ -129,6 +129,8 @@ export class ManifestWriter {
     const manifest = `${this.#directory}/${MANIFEST_FILE}`;
     try {
       this.#writeSpare(spare, bytes);
+      // Only now: a number that was not tried would be a gap in the log.
+      this.#sequence = sequence;
       this.#inDoubt = true;
       this.#spareSize = 0;
       this.#disk.rename(spare, manifest);

@@ -61,6 +61,23 @@ describe('FileBlobStore', () => {
     expect(contentsOf(open(disk.inner))).toEqual({ blobs: { 1: 12 }, mark: makeMark(12, many) });
   });
 
+  it('appends to the log again after a compaction that failed before its rename', () => {
+    const disk = new FaultDisk(new MemoryDisk());
+    const store = FileBlobStore.open({ dir: '/store', disk, create: true });
+    // A delta too large for the log asks for a snapshot, which finds no space.
+    const many = Array.from({ length: 100_000 }, (_, i) => i + 1);
+    store.flush(makeMark(1));
+    disk.onCall = ({ name, path }) =>
+      name !== 'close' && /spare|manifest\.log/.test(path) ? { error: 'ENOSPC' } : undefined;
+    expect(() => store.flush(makeMark(2, many))).toThrow(withCode('ERR_NO_SPACE'));
+    disk.heal();
+    store.flush(makeMark(3));
+    store.writeBlob(1, makeImage(1, 4));
+    store.flush(makeMark(4));
+    store.close();
+    expect(contentsOf(open(disk.inner, true))).toEqual({ blobs: { 1: 4 }, mark: makeMark(4) });
+  });
+
   it('writes nothing when opened for reading, and refuses changes', () => {
     const disk = new MemoryDisk();
     open(disk).close();

@@ -6,8 +6,8 @@
  *   disk.failNth('fdatasync', 2, { error: 'EIO', lose: true });    // counted from now, 1 is the next one
  *   disk.onCall = (call) => (call.index === 17 ? { crash: 'before' } : undefined);
  *
- * After a crash every further call throws SimulatedCrash too, as nothing runs in a dead process; take the
- * state with `inner.afterKill()` or `inner.afterPowerCut(...)`. `onCall` may also only look, for example to
+ * After a crash every further call throws SimulatedCrash too, as nothing runs in a dead process. What is under test
+ * may wrap it into an error of its own, so ask `crashed` rather than the error. Take the state with `inner.afterKill()` or `inner.afterPowerCut(...)`. `onCall` may also only look, for example to
  * take the state of the disk before every call.
  */
 import type { Disk } from '../../../engine/disk/disk.js';

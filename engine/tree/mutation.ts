@@ -1,0 +1,282 @@
+/**
+ * What a mutation is made of: the way down, what must be made sure of before anything changes, and the changes to
+ * frames and blobs. Everything REQUIRES the tree lock; see writer.ts for the order of things.
+ */
+import { Descent, descend, END_CROSSING } from '../art/descent.js';
+import { Frame } from '../art/frame.js';
+import { DATA_BYTES, H_BUMP } from '../art/layout.js';
+import { crossingHeight, type Merge, writeCrossingHeight } from '../art/rewrite.js';
+import {
+  type Above,
+  planSplit,
+  repack,
+  roomBeside,
+  roomToLift,
+  type SplitPlan,
+  splitBelow,
+  splitBeside,
+  splitLifting,
+} from '../art/split.js';
+import { CAPTURED, COPIED, DIRTY } from '../cache/frame-cache.js';
+import { BLOB_SIZE } from '../limits.js';
+import {
+  C_BLOB_COUNT,
+  C_NEXT_BLOB,
+  C_PENDING,
+  F_COMPACTIONS,
+  F_SPILLOVERS,
+  PENDING_CAPACITY,
+} from '../shared/control.js';
+import { NEED_FRAMES, NEED_PRE_IMAGE, ROOT_BLOB, type TreeState } from './state.js';
+
+/** A full frame is rewritten in place, not split, when that frees at least this much of it. */
+const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.15);
+
+/** The node, the byte and the crossing by which the way down left a frame. */
+interface Step {
+  node: number;
+  byte: number;
+  crossing: number;
+}
+
+export class Mutation {
+  readonly #state: TreeState;
+  /** Where the last descent ended. */
+  readonly at = new Descent();
+  /** Frames from the root to where the last descent ended, and how it left each but the last. */
+  readonly path: number[] = [];
+  readonly #steps: Step[] = [];
+  /** Frames that this operation has latched. */
+  readonly #latched: number[] = [];
+  #scratch: Frame | undefined;
+  /** A part of the changes is made already: what the rest needs was made sure of before, nothing is refused. */
+  committed = false;
+
+  constructor(state: TreeState) {
+    this.#state = state;
+  }
+
+  /** The frame where the last descent ended. */
+  get target(): number {
+    return this.path[this.path.length - 1] as number;
+  }
+
+  /** Walks to where the key is or would be, and pins the frames on the way. */
+  descend(key: Uint8Array): void {
+    const { cache } = this.#state;
+    const { at, path } = this;
+    path.length = 0;
+    let blobId = ROOT_BLOB;
+    let depth = 0;
+    for (;;) {
+      const index = this.#state.resident(blobId);
+      cache.pin(index);
+      path.push(index);
+      descend(at, cache.frame(index), key, depth, blobId === ROOT_BLOB);
+      if (at.end !== END_CROSSING) return;
+      this.#noteStep(path.length - 1);
+      blobId = at.blobId;
+      depth = at.depth;
+    }
+  }
+
+  #noteStep(level: number): void {
+    const { at } = this;
+    const step = this.#steps[level];
+    if (step === undefined) {
+      this.#steps[level] = { node: at.parent, byte: at.parentByte, crossing: at.node };
+      return;
+    }
+    step.node = at.parent;
+    step.byte = at.parentByte;
+    step.crossing = at.node;
+  }
+
+  /** If the frame's image of the capture is still needed, keeps it before anything changes. */
+  handOver(index: number): void {
+    const { cache, preImages } = this.#state;
+    if ((cache.flags(index) & (CAPTURED | COPIED)) !== CAPTURED) return;
+    if (!preImages.keep(cache.blobIn(index), cache.frame(index).u8)) throw NEED_PRE_IMAGE;
+    cache.setFlags(index, COPIED, 0);
+  }
+
+  /** Makes the frame one that may be changed. */
+  prepare(index: number): void {
+    const { cache } = this.#state;
+    this.handOver(index);
+    const flags = cache.flags(index);
+    if ((flags & DIRTY) !== 0) return;
+    const isHeld = (flags & CAPTURED) !== 0;
+    if (!isHeld && !this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
+    cache.setFlags(index, DIRTY, 0);
+  }
+
+  /** Latches a prepared frame until `endChanges`. */
+  change(index: number): void {
+    const { cache } = this.#state;
+    if (cache.isLatched(index)) return;
+    this.#latched.push(index);
+    cache.latch(index);
+  }
+
+  get isChanging(): boolean {
+    return this.#latched.length > 0;
+  }
+
+  endChanges(): void {
+    for (let i = this.#latched.pop(); i !== undefined; i = this.#latched.pop()) this.#state.cache.unlatch(i);
+  }
+
+  /** Gives the frame at this level of the path, which is prepared, room for `bytes` more. The path is void then. */
+  makeRoom(level: number, bytes: number): void {
+    const index = this.path[level] as number;
+    const frame = this.#state.cache.frame(index);
+    if (frame.freeBytes >= WORTH_REPACKING + bytes) this.repack(index, []);
+    else this.#split(level, planSplit(frame));
+    if (!this.committed) this.endChanges();
+  }
+
+  /** Moves a part of the frame, which is prepared, to a new blob below it. Heights above are the caller's to mend. */
+  splitOff(index: number): void {
+    this.path.length = 0;
+    this.path.push(index);
+    this.#splitBelow(0, planSplit(this.#state.cache.frame(index)));
+    this.endChanges();
+  }
+
+  /** Rewrites a prepared frame without gaps, taking in the merged blobs. */
+  repack(index: number, merges: readonly Merge[]): void {
+    const { cache, control } = this.#state;
+    const frame = cache.frame(index);
+    this.#scratch ??= new Frame(new ArrayBuffer(BLOB_SIZE), 0);
+    const scratch = this.#scratch;
+    scratch.format(frame.blobId);
+    scratch.height = frame.height;
+    repack(frame, scratch, merges, frame.blobId === ROOT_BLOB);
+    this.change(index);
+    frame.u8.set(scratch.u8.subarray(0, scratch.u32[H_BUMP >> 2] as number));
+    control.floats[F_COMPACTIONS] = (control.floats[F_COMPACTIONS] as number) + 1;
+  }
+
+  #split(level: number, plan: SplitPlan): void {
+    if (level > 0) {
+      const frame = this.#state.cache.frame(this.path[level] as number);
+      const beside = roomBeside(frame, plan);
+      if (beside > 0) {
+        this.#splitAbove(level, plan, beside, splitBeside);
+        return;
+      }
+      const lift = roomToLift(frame, plan);
+      if (lift > 0) {
+        this.#splitAbove(level, plan, lift, splitLifting);
+        return;
+      }
+    }
+    this.#splitBelow(level, plan);
+  }
+
+  /** Hangs the new blob from the parent's frame; if that has no room, only makes room there. */
+  #splitAbove(level: number, plan: SplitPlan, bytes: number, split: typeof splitBeside): void {
+    const { cache } = this.#state;
+    const index = this.path[level] as number;
+    const parent = this.path[level - 1] as number;
+    this.prepare(parent);
+    if (cache.frame(parent).bumpBytes < bytes) {
+      this.makeRoom(level - 1, bytes);
+      return;
+    }
+    const fresh = this.#newBlobFrame();
+    const blobId = this.#format(fresh);
+    this.change(index);
+    this.change(parent);
+    const { node, byte, crossing } = this.#steps[level - 1] as Step;
+    const above: Above = { frame: cache.frame(parent), node, byte, crossing };
+    split(cache.frame(index), plan, cache.frame(fresh), blobId, above);
+    this.#adopt(fresh, blobId);
+  }
+
+  /** Hangs the new blob below this one; heights above may grow, so those frames change too. */
+  #splitBelow(level: number, plan: SplitPlan): void {
+    const { cache } = this.#state;
+    const index = this.path[level] as number;
+    let rising = 0;
+    for (let at = level, height = plan.height + 1; at >= 0; at--, height++) {
+      if (cache.frame(this.path[at] as number).height >= height) break;
+      this.prepare(this.path[at] as number);
+      if (at > 0) this.prepare(this.path[at - 1] as number);
+      rising++;
+    }
+    const fresh = this.#newBlobFrame();
+    const blobId = this.#format(fresh);
+    this.change(index);
+    splitBelow(cache.frame(index), plan, cache.frame(fresh), blobId);
+    this.#adopt(fresh, blobId);
+    for (let at = level, height = plan.height + 1; rising > 0; at--, height++, rising--) {
+      this.#raise(at, height);
+    }
+  }
+
+  #raise(level: number, height: number): void {
+    const { cache } = this.#state;
+    const index = this.path[level] as number;
+    this.change(index);
+    cache.frame(index).height = height;
+    if (level === 0) return;
+    const parent = this.path[level - 1] as number;
+    const { crossing } = this.#steps[level - 1] as Step;
+    this.change(parent);
+    const frame = cache.frame(parent);
+    if (crossingHeight(frame, crossing) < height) writeCrossingHeight(frame, crossing, height);
+  }
+
+  #newBlobFrame(): number {
+    const { cache } = this.#state;
+    if (!this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
+    const index = cache.obtain();
+    if (index < 0) throw NEED_FRAMES;
+    return index;
+  }
+
+  /** Gives the obtained frame the next blob id. */
+  #format(index: number): number {
+    const { words } = this.#state.control;
+    const blobId = words[C_NEXT_BLOB] as number;
+    words[C_NEXT_BLOB] = blobId + 1;
+    this.#state.cache.frame(index).format(blobId);
+    return blobId;
+  }
+
+  /** Makes the frame's new blob one of the tree's. */
+  #adopt(index: number, blobId: number): void {
+    const { cache, control } = this.#state;
+    cache.install(index, blobId);
+    cache.setFlags(index, DIRTY, 0);
+    cache.pin(index);
+    Atomics.add(control.words, C_BLOB_COUNT, 1);
+    if (blobId !== ROOT_BLOB) control.floats[F_SPILLOVERS] = (control.floats[F_SPILLOVERS] as number) + 1;
+  }
+
+  /** The first blob of an empty tree. */
+  makeRootBlob(): void {
+    const index = this.#newBlobFrame();
+    this.#state.cache.frame(index).format(ROOT_BLOB);
+    this.#adopt(index, ROOT_BLOB);
+  }
+
+  /** Makes sure that `retire` of this frame's blob, after `others` more, cannot fail. */
+  prepareToRetire(index: number, others: number): void {
+    this.handOver(index);
+    const pending = Atomics.load(this.#state.control.words, C_PENDING);
+    if (pending + others >= PENDING_CAPACITY) throw NEED_FRAMES;
+  }
+
+  /** A blob has left the tree: its frame is given up and its deletion from the store is due. */
+  retire(index: number): void {
+    const { cache, control } = this.#state;
+    const blobId = cache.blobIn(index);
+    cache.drop(index);
+    control.pending[control.words[C_PENDING] as number] = blobId;
+    Atomics.add(control.words, C_PENDING, 1);
+    Atomics.sub(control.words, C_BLOB_COUNT, 1);
+  }
+}
