@@ -25,7 +25,8 @@ export class Moves {
       if (entry.type !== 'key') continue;
       const target = concat(to, entry.key.subarray(from.length));
       this.#bytes += entry.key.length + target.length + entry.value.length + OPERATION_OVERHEAD_BYTES;
-      if (this.#from.length + RESERVED_OPERATIONS >= MAX_BATCH_OPERATIONS) return false;
+      // A key that moves is a deletion and a put.
+      if (2 * (this.#from.length + 1) + RESERVED_OPERATIONS > MAX_BATCH_OPERATIONS) return false;
       if (this.#bytes + RESERVED_BYTES > MAX_RECORD_BODY_BYTES) return false;
       this.#from.push(entry.key);
       this.#to.push(target);

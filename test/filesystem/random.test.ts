@@ -198,8 +198,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
           const handle = f.fs.open(CALLER, bytes(path), 1);
           expect(f.fs.write(handle, Buffer.from(text, 'latin1'), 0, text.length, 0)).toBe(text.length);
           node.content = text + node.content.slice(text.length);
-        }
-        f.open();
+          const fd = text.length > 0 ? f.fs.backing(handle) : -1;
+          f.open();
+          if (fd >= 0) closeSync(fd);
+        } else f.open();
       },
   ),
 );

@@ -3,9 +3,11 @@ import { readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from '
 import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TreeOperations } from '../../engine/api.js';
+import { SpinneyError } from '../../engine/errors.js';
 import { contentPath } from '../../mount/filesystem/content.js';
 import { newAttributes } from '../../mount/filesystem/record.js';
 import * as types from '../../mount/filesystem/types.js';
+import { ModelTree } from '../support/model-tree.js';
 import { bytes, CALLER, Fixture, newResult, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
 
 const E = constants.errno;
@@ -285,6 +287,20 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
         expect([f.stat('').nlink, f.stat('/to').nlink]).toEqual([3, 3]);
       });
 
+      it('refuses a directory that one batch cannot move, and changes nothing', () => {
+        f.mkdir('/d');
+        f.create('/d/a');
+        const record = f.tree.get('d/d/a')!;
+        for (let from = 0; from < 20_000; from += 10_000) {
+          f.tree.atomic((batch) => {
+            for (let i = from; i < from + 10_000; i++) batch.put(`d/d/${i}`, record);
+          });
+        }
+        const lsn = f.tree.lastLsn();
+        expect(f.rename('/d', '/e')).toBe(-E.EXDEV);
+        expect(f.tree.lastLsn()).toBe(lsn);
+      });
+
       it('orphans an open file that it replaces', () => {
         f.write('/a', 'new');
         f.write('/b', 'old');
@@ -522,6 +538,21 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
         expect(set('/nothing', 'user.v', bytes(''))).toBe(-E.ENOENT);
       });
 
+      it('have a bound for all of an inode, within which every operation works', () => {
+        f.create('/a');
+        let count = 0;
+        while (set('/a', `user.${count}`, new Uint8Array(65_536)) === 0) count++;
+        expect(count).toBe(3);
+        expect(set('/a', 'user.3', new Uint8Array(65_536))).toBe(-E.ENOSPC);
+        expect(set('/a', 'user.0', new Uint8Array(65_536))).toBe(0);
+        f.create('/b');
+        for (let i = 0; i < count; i++) set('/b', `user.${i}`, new Uint8Array(65_536));
+        expect(f.rename('/a', '/b')).toBe(0);
+        expect(f.link('/b', '/c')).toBe(0);
+        expect(f.unlink('/b')).toBe(0);
+        expect(f.unlink('/c')).toBe(0);
+      });
+
       it('go with the entry', () => {
         f.create('/a');
         f.create('/b');
@@ -543,6 +574,24 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
         f.fs.forget(ino);
         expect(f.tree.isPrefixEmpty('y') && f.tree.isPrefixEmpty('o')).toBe(true);
       });
+    });
+
+    it('is all or nothing where the tree fails', () => {
+      f.create('/a');
+      const model = f.tree;
+      if (!(model instanceof ModelTree)) return;
+      for (const [code, errno] of [
+        ['ERR_NO_SPACE', E.ENOSPC],
+        ['ERR_READ_ONLY', E.EROFS],
+        ['ERR_JOURNAL_FAILED', E.EIO],
+      ] as const) {
+        model.failure = new SpinneyError(code, 'Cannot put: as the test wants it');
+        expect(f.create('/b')).toBe(-errno);
+        expect(f.unlink('/a')).toBe(-errno);
+        expect(f.rename('/a', '/c')).toBe(-errno);
+        model.failure = undefined;
+        expect(f.list('')).toEqual(['a']);
+      }
     });
 
     it('tells the space of the filesystem below', () => {
