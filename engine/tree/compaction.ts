@@ -19,10 +19,6 @@ import type { Writer } from './writer.js';
 
 /** A blob takes others in as long as it stays below this. */
 const MERGED_FILL = 0.85;
-/** A blob this empty is worth moving a part of its parent out of its way, */
-const SMALL_FILL = 0.35;
-/** if the parent has enough to make a well-filled blob of. */
-const SPLIT_FILL = 0.6;
 /** Gaps below this share of the frame are not worth a rewrite. */
 const TOLERATED_WASTE = 0.05;
 
@@ -58,25 +54,7 @@ export class Compaction {
     const below = this.#writer.locked(() => this.#childrenOf(blobId).map((child) => child.blobId));
     const heights = new Map<number, number>();
     for (const child of below) heights.set(child, this.#visit(child));
-    // Each turn takes small blobs in, and a turn that leaves some moves a well-filled part out to make room for them.
-    for (let turns = 0; turns < below.length; turns++) {
-      if (!this.#writer.locked(() => this.#makeRoomForSmall(blobId, heights))) break;
-    }
     return this.#writer.locked(() => this.#rebuild(blobId, heights));
-  }
-
-  /** Takes in what fits; if small blobs are left, splits a part off the blob. Returns whether to do so again. */
-  #makeRoomForSmall(blobId: number, heights: Map<number, number>): boolean {
-    const { mutation } = this.#writer;
-    this.#rebuild(blobId, heights);
-    const frame = this.#state.frameOf(blobId);
-    const left = this.#childrenOf(blobId);
-    const isSmallLeft = left.some((child) => this.#liveBytes(child.blobId) < DATA_BYTES * SMALL_FILL);
-    if (!isSmallLeft || frame.liveBytes < DATA_BYTES * SPLIT_FILL) return false;
-    const index = this.#state.resident(blobId);
-    mutation.prepare(index);
-    mutation.splitOff(index);
-    return true;
   }
 
   #childrenOf(blobId: number): Child[] {

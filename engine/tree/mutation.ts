@@ -136,14 +136,6 @@ export class Mutation {
     if (!this.committed) this.endChanges();
   }
 
-  /** Moves a part of the frame, which is prepared, to a new blob below it. Heights above are the caller's to mend. */
-  splitOff(index: number): void {
-    this.path.length = 0;
-    this.path.push(index);
-    this.#splitBelow(0, planSplit(this.#state.cache.frame(index)));
-    this.endChanges();
-  }
-
   /** Rewrites a prepared frame without gaps, taking in the merged blobs. */
   repack(index: number, merges: readonly Merge[]): void {
     const { cache, control } = this.#state;
