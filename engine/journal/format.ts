@@ -1,5 +1,5 @@
 /**
- * The journal's bytes on disk, shared by writer and reader; engine/FORMAT-journal.md tells them in full.
+ * The journal's bytes on disk, shared by writer and reader; engine/FORMAT.md tells them in full.
  * Little-endian throughout. A segment file is a segment header, then groups; a group is a group header, then
  * records; a record is a header of 24 bytes and a body. Every one of these begins at a multiple of 8.
  */

@@ -8,14 +8,13 @@ import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { setAttributes } from './attributes.js';
 import { ContentFiles } from './content.js';
-import { DirectoryHandle } from './directory.js';
 import { makeEntry } from './entries.js';
-import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS, errnoOf } from './errno.js';
-import { Handles } from './handles.js';
+import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { InodeNumbers, ROOT_INO } from './inode-numbers.js';
 import { Inodes, NAME_MAX } from './inodes.js';
-import { concat, entryKey, equalBytes, inoOfKey, ORPHANS_PREFIX, SLASH, startsWith } from './keys.js';
+import { concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './keys.js';
 import { deleteOrphanRecords, link, reclaimOrphan, removeEntry } from './links.js';
+import { OpenDirectories } from './open-directories.js';
 import { type FsyncPlan, O_TRUNC, OpenFiles } from './open-files.js';
 import * as record from './record.js';
 import { rename } from './rename.js';
@@ -62,7 +61,7 @@ const ROOT_PATH = new Uint8Array(0);
 export class FileSystem {
   readonly #inodes: Inodes;
   readonly #files: OpenFiles;
-  readonly #directories = new Handles<DirectoryHandle>();
+  readonly #directories: OpenDirectories;
   readonly #attributes: Attributes = record.newAttributes();
   readonly #change: AttributeChange = {
     valid: CHANGE_SIZE,
@@ -90,6 +89,7 @@ export class FileSystem {
       keepsNodes: options.keepsNodes,
     });
     this.#files = new OpenFiles(this.#inodes);
+    this.#directories = new OpenDirectories(this.#inodes);
   }
 
   /**
@@ -160,13 +160,11 @@ export class FileSystem {
 
   /** Target of a symbolic link, or a negative errno. */
   readlink(place: Place): Uint8Array | number {
-    try {
+    return this.#answer(() => {
       const inode = this.#inodes.read(place);
       if (inode === undefined) return -ENOENT;
       return record.typeOf(inode) === record.SYMLINK ? record.targetOf(inode) : -EINVAL;
-    } catch (error) {
-      return errnoOf(error);
-    }
+    });
   }
 
   /** Makes a regular file (also with no type bits), FIFO, socket or device. */
@@ -215,7 +213,7 @@ export class FileSystem {
   rmdir(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
     return this.#mutate(() => {
       const done = removeEntry(this.#inodes, parent, name, true, result);
-      if (done === 0) this.#directoryRemoved(result.removedIno);
+      if (done === 0) this.#directories.removed(result.removedIno);
       return done;
     });
   }
@@ -231,8 +229,8 @@ export class FileSystem {
     result: RemovalResult,
   ): number {
     const moved = (from: Uint8Array, to: Uint8Array): void => {
-      if (result.removedIno !== 0) this.#directoryRemoved(result.removedIno);
-      this.#directoryMoved(from, to);
+      if (result.removedIno !== 0) this.#directories.removed(result.removedIno);
+      this.#directories.moved(from, to);
     };
     return this.#mutate(() =>
       rename(this.#inodes, oldParent, oldName, newParent, newName, flags, result, moved),
@@ -241,16 +239,14 @@ export class FileSystem {
 
   /** Opens a regular file; honours O_TRUNC. Returns a handle above 0, or a negative errno. */
   open(caller: Caller, place: Place, flags: number): number {
-    try {
+    return this.#answer(() => {
       const handle = this.#files.open(place, flags);
       if (handle < 0 || (flags & O_TRUNC) === 0) return handle;
       const failed = this.setattr(caller, place, this.#change, this.#attributes);
       if (failed === 0) return handle;
       this.#files.release(handle);
       return failed;
-    } catch (error) {
-      return errnoOf(error);
-    }
+    });
   }
 
   /** Makes a regular file and opens it. Returns a handle above 0, or a negative errno. */
@@ -295,11 +291,7 @@ export class FileSystem {
    * last handle of the inode is released. From here on the inode of a writing handle is live.
    */
   backing(handle: number): number {
-    try {
-      return this.#files.backing(handle);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return this.#answer(() => this.#files.backing(handle));
   }
 
   /** SEEK_DATA (3) and SEEK_HOLE (4): the position found, or a negative errno. */
@@ -313,11 +305,7 @@ export class FileSystem {
   }
 
   release(handle: number): number {
-    try {
-      return this.#files.release(handle);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return this.#answer(() => this.#files.release(handle));
   }
 
   /**
@@ -335,7 +323,7 @@ export class FileSystem {
 
   /** Carries out the plan on this thread: content, directories of the content, then the journal. */
   fsync(handle: number): number {
-    try {
+    return this.#answer(() => {
       const plan = this.#files.fsyncPlan(handle);
       if (plan === undefined) return -EBADF;
       if (plan.fd >= 0) fsyncSync(plan.fd);
@@ -343,22 +331,12 @@ export class FileSystem {
       this.#files.nameIsDurable(plan);
       this.#inodes.tree.sync();
       return 0;
-    } catch (error) {
-      return errnoOf(error);
-    }
+    });
   }
 
   /** Opens a directory for listing. Returns a handle above 0, or a negative errno. */
   opendir(place: Place): number {
-    try {
-      const inode = this.#inodes.read(place);
-      if (inode === undefined) return -ENOENT;
-      if (record.typeOf(inode) !== record.DIRECTORY) return -ENOTDIR;
-      const path = typeof place === 'number' ? undefined : new Uint8Array(place);
-      return this.#directories.add(new DirectoryHandle(path, record.inoOf(inode)));
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return this.#answer(() => this.#directories.open(place));
   }
 
   /**
@@ -366,27 +344,19 @@ export class FileSystem {
    * Without `withAttributes` only `ino` and the type bits of `mode` are valid; `.` and `..` never have more.
    */
   readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
-    const directory = this.#directories.get(handle);
-    if (directory === undefined) return -EBADF;
-    try {
-      return directory.read(this.#inodes, offset, withAttributes, this.#attributes, sink);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return this.#answer(() => this.#directories.read(handle, offset, withAttributes, sink));
   }
 
   releasedir(handle: number): number {
-    return this.#directories.remove(handle) === undefined ? -EBADF : 0;
+    return this.#directories.release(handle);
   }
 
   /** Makes all changes of names and attributes so far durable. */
   fsyncdir(_handle: number): number {
-    try {
+    return this.#answer(() => {
       this.#inodes.tree.sync();
       return 0;
-    } catch (error) {
-      return errnoOf(error);
-    }
+    });
   }
 
   setxattr(_caller: Caller, place: Place, name: Uint8Array, value: Uint8Array, flags: number): number {
@@ -395,20 +365,12 @@ export class FileSystem {
 
   /** The value, or a negative errno. */
   getxattr(place: Place, name: Uint8Array): Uint8Array | number {
-    try {
-      return getXattr(this.#inodes, place, name);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return this.#answer(() => getXattr(this.#inodes, place, name));
   }
 
   /** The names, each ended by a zero byte, or a negative errno. */
   listxattr(place: Place): Uint8Array | number {
-    try {
-      return listXattrs(this.#inodes, place);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    return this.#answer(() => listXattrs(this.#inodes, place));
   }
 
   removexattr(_caller: Caller, place: Place, name: Uint8Array): number {
@@ -417,7 +379,7 @@ export class FileSystem {
 
   /** Space and inode counts are those of the filesystem that holds the contents. */
   statfs(out: StatFs): number {
-    try {
+    return this.#answer(() => {
       const status = statfsSync(this.#inodes.content.directory);
       out.blockSize = status.bsize;
       out.blocks = status.blocks;
@@ -427,9 +389,7 @@ export class FileSystem {
       out.filesFree = status.ffree;
       out.nameMax = NAME_MAX;
       return 0;
-    } catch (error) {
-      return errnoOf(error);
-    }
+    });
   }
 
   /** The driver knows the inode no more; an orphan is reclaimed. */
@@ -458,24 +418,14 @@ export class FileSystem {
   }
 
   #mutate(operation: () => number): number {
-    if (this.#inodes.readOnly) return -EROFS;
+    return this.#inodes.readOnly ? -EROFS : this.#answer(operation);
+  }
+
+  #answer<T>(operation: () => T): T | number {
     try {
       return operation();
     } catch (error) {
       return errnoOf(error);
-    }
-  }
-
-  #directoryRemoved(ino: number): void {
-    for (const directory of this.#directories.values()) if (directory.ino === ino) directory.path = undefined;
-  }
-
-  #directoryMoved(from: Uint8Array, to: Uint8Array): void {
-    for (const directory of this.#directories.values()) {
-      const { path } = directory;
-      if (path === undefined || !startsWith(path, from)) continue;
-      if (equalBytes(path, from)) directory.path = to;
-      else if (path[from.length] === SLASH) directory.path = concat(to, path.subarray(from.length));
     }
   }
 }

@@ -15,7 +15,7 @@ import { append, bytes, newDisk, openJournal, put, segmentPaths, thrownCode } fr
 
 describe('Journal format', () => {
   it('is what the format document shows', () => {
-    const document = readFileSync(new URL('../../../engine/FORMAT-journal.md', import.meta.url), 'utf8');
+    const document = readFileSync(new URL('../../../engine/FORMAT.md', import.meta.url), 'utf8');
     const example = /```hex\n([^`]+)```/.exec(document)![1]!.replaceAll(/\s/g, '');
     const disk = newDisk();
     const journal = openJournal(disk, { nextLsn: 7 });

@@ -1,0 +1,56 @@
+/** The directories that are open for listing. Their paths follow what happens to the directories. */
+import { DirectoryHandle } from './directory.js';
+import { EBADF, ENOENT, ENOTDIR } from './errno.js';
+import { Handles } from './handles.js';
+import type { Inodes } from './inodes.js';
+import { concat, equalBytes, SLASH, startsWith } from './keys.js';
+import * as record from './record.js';
+import type { Attributes, DirectorySink, Place } from './types.js';
+
+export class OpenDirectories {
+  readonly #inodes: Inodes;
+  readonly #handles = new Handles<DirectoryHandle>();
+  readonly #attributes: Attributes = record.newAttributes();
+
+  constructor(inodes: Inodes) {
+    this.#inodes = inodes;
+  }
+
+  get count(): number {
+    return this.#handles.count;
+  }
+
+  /** Returns a handle, or a negative errno. */
+  open(place: Place): number {
+    const inode = this.#inodes.read(place);
+    if (inode === undefined) return -ENOENT;
+    if (record.typeOf(inode) !== record.DIRECTORY) return -ENOTDIR;
+    const path = typeof place === 'number' ? undefined : new Uint8Array(place);
+    return this.#handles.add(new DirectoryHandle(path, record.inoOf(inode)));
+  }
+
+  read(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
+    const directory = this.#handles.get(handle);
+    if (directory === undefined) return -EBADF;
+    return directory.read(this.#inodes, offset, withAttributes, this.#attributes, sink);
+  }
+
+  release(handle: number): number {
+    return this.#handles.remove(handle) === undefined ? -EBADF : 0;
+  }
+
+  /** The directory with this number has lost its name. */
+  removed(ino: number): void {
+    for (const directory of this.#handles.values()) if (directory.ino === ino) directory.path = undefined;
+  }
+
+  /** The directory at `from`, and with it all below, is at `to` now. */
+  moved(from: Uint8Array, to: Uint8Array): void {
+    for (const directory of this.#handles.values()) {
+      const { path } = directory;
+      if (path === undefined || !startsWith(path, from)) continue;
+      if (equalBytes(path, from)) directory.path = to;
+      else if (path[from.length] === SLASH) directory.path = concat(to, path.subarray(from.length));
+    }
+  }
+}
