@@ -1,0 +1,211 @@
+/**
+ * A place for one test: a store, a mountpoint, and the built command line to join them.
+ *
+ * The test process itself never touches the mount, so that a mount that hangs cannot hang the tests: all that does
+ * is a shell script in a process of its own, with a deadline. Whatever a test did, `Site` unmounts, ends the
+ * daemons of its store and removes its directory when the test is over.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { onTestFinished } from 'vitest';
+import type { StatsReport } from '../../daemon/control/reports.js';
+
+const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
+const DEADLINE_SECONDS = 60;
+const LOOK_AGAIN_MS = 10;
+
+export interface Result {
+  /** Exit code; 128 + n for signal n; 124 when the deadline passed. */
+  code: number;
+  out: string;
+  err: string;
+}
+
+export interface Running {
+  child: ChildProcess;
+  result: Promise<Result>;
+}
+
+export class Site {
+  readonly directory: string;
+  readonly mountpoint: string;
+  readonly store: string;
+  readonly #started: ChildProcess[] = [];
+
+  /** Cleaned up at the end of the test that calls this. */
+  constructor() {
+    this.directory = mkdtempSync(join(tmpdir(), 'spinney-e2e-'));
+    this.mountpoint = join(this.directory, 'mnt');
+    this.store = join(this.directory, 'store');
+    mkdirSync(this.mountpoint);
+    onTestFinished(() => this.#cleanUp());
+  }
+
+  /** Runs the command line to its end. */
+  spinney(...args: string[]): Promise<Result> {
+    return this.#start([process.execPath, CLI, ...args]).result;
+  }
+
+  /** As `spinney`, for a command that must succeed; returns what it printed. */
+  async must(...args: string[]): Promise<string> {
+    const { code, out, err } = await this.spinney(...args);
+    if (code !== 0) throw new Error(`spinney ${args.join(' ')} ended with ${code}: ${err}${out}`);
+    return out;
+  }
+
+  mount(...options: string[]): Promise<string> {
+    return this.must('mount', this.mountpoint, '--store', this.store, ...options);
+  }
+
+  umount(...options: string[]): Promise<string> {
+    return this.must('umount', this.mountpoint, ...options);
+  }
+
+  /** The one line of a `spinney` command that must fail with exit code 1. */
+  async refusal(...args: string[]): Promise<string> {
+    const { code, out, err } = await this.spinney(...args);
+    if (code !== 1 || out !== '' || err.split('\n').length !== 2) {
+      throw new Error(`spinney ${args.join(' ')} should have failed in one line: ${code} ${out} ${err}`);
+    }
+    return err.trimEnd();
+  }
+
+  /**
+   * Runs a bash script in `$DIR`, with `$MNT` and `$STORE`. Throws when it fails. Returns what it printed, without
+   * the last line's end.
+   */
+  async sh(script: string, seconds = DEADLINE_SECONDS): Promise<string> {
+    const { code, out, err } = await this.start(script, seconds).result;
+    if (code !== 0) throw new Error(`A script ended with ${code}: ${err}${out}\n${script}`);
+    return out.replace(/\n$/, '');
+  }
+
+  /** As `sh`, for a script that may fail. */
+  attempt(script: string, seconds = DEADLINE_SECONDS): Promise<Result> {
+    return this.start(script, seconds).result;
+  }
+
+  /** Starts a script and lets it run. */
+  start(script: string, seconds = DEADLINE_SECONDS): Running {
+    return this.#start(['timeout', '-k', '2', String(seconds), 'bash', '-euo', 'pipefail', '-c', script]);
+  }
+
+  async stats(): Promise<StatsReport> {
+    return JSON.parse(await this.must('stats', '--store', this.store, '--json')) as StatsReport;
+  }
+
+  /** The pid of the running daemon of this store. */
+  daemon(): number {
+    const [pid, ...others] = this.#daemons();
+    if (pid === undefined || others.length > 0) {
+      throw new Error(`${others.length + 1} daemons serve ${this.store}`);
+    }
+    return pid;
+  }
+
+  /** Ends the daemon in the hardest way; the mount stays behind, dead. */
+  async kill(): Promise<void> {
+    const pid = this.daemon();
+    process.kill(pid, 'SIGKILL');
+    await ended(pid);
+  }
+
+  /** Sends a signal to the daemon and waits for its end. */
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    const pid = this.daemon();
+    process.kill(pid, signal);
+    await ended(pid);
+  }
+
+  isMounted(): boolean {
+    return mountsBelow(this.directory).length > 0;
+  }
+
+  /** Lines of the daemon's log with at least this level (40: warnings, 50: errors). */
+  logged(level: number): string[] {
+    const file = join(this.store, 'spinney.log');
+    if (!existsSync(file)) return [];
+    const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+    return lines.filter((line) => (JSON.parse(line) as { level: number }).level >= level);
+  }
+
+  #daemons(): number[] {
+    if (!existsSync(this.store)) return [];
+    const records = readdirSync(this.store).map((name) => /^daemon-(\d+)\.json$/.exec(name));
+    return records.flatMap((match) => (match === null ? [] : [Number(match[1])])).filter(this.#isOurs);
+  }
+
+  /** A record may be left over, and its pid another process's by now. */
+  readonly #isOurs = (pid: number): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.store);
+    } catch {
+      return false;
+    }
+  };
+
+  #start(command: string[]): Running {
+    const [program, ...args] = command;
+    const env = { ...process.env, MNT: this.mountpoint, STORE: this.store, DIR: this.directory };
+    const child = spawn(program!, args, {
+      cwd: this.directory,
+      env: { ...env, LC_ALL: 'C', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#started.push(child);
+    let out = '';
+    let err = '';
+    child.stdout!.setEncoding('utf8').on('data', (text) => {
+      out += text;
+    });
+    child.stderr!.setEncoding('utf8').on('data', (text) => {
+      err += text;
+    });
+    const result = new Promise<Result>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code, signal) => resolve({ code: code ?? (signal === null ? -1 : 128), out, err }));
+    });
+    return { child, result };
+  }
+
+  async #cleanUp(): Promise<void> {
+    for (const child of this.#started) if (child.exitCode === null) child.kill('SIGKILL');
+    for (const pid of this.#daemons()) {
+      process.kill(pid, 'SIGKILL');
+      await ended(pid);
+    }
+    for (const mountpoint of mountsBelow(this.directory)) {
+      await this.#start(['umount', '-l', mountpoint]).result;
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Resolves when the process is gone. */
+async function ended(pid: number): Promise<void> {
+  while (existsSync(`/proc/${pid}`)) {
+    // A process whose parent does not look stays as a zombie, which holds nothing any more.
+    if (/^State:\s+[ZX]/m.test(readStatus(pid))) return;
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+function readStatus(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch {
+    return 'State: X';
+  }
+}
+
+/** Mountpoints below a directory, topmost first, from the table of mounts: nothing is touched. */
+function mountsBelow(directory: string): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return lines
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((mountpoint) => mountpoint.startsWith(`${directory}/`))
+    .reverse();
+}
