@@ -93,7 +93,7 @@ export function descend(
     if (kind === KIND_LEAF) {
       const rest = length - depth;
       const keyLength = u16[(node + L_KEY_LENGTH) >> 1];
-      const common = rest < keyLength ? rest : keyLength;
+      const common = Math.min(rest, keyLength);
       const from = node + LEAF_HEADER_BYTES;
       let i = 0;
       while (i < common && u8[from + i] === key[depth + i]) i++;
@@ -119,7 +119,7 @@ export function descend(
     }
     const prefixLength = u8[node + N_PREFIX_LENGTH];
     if (prefixLength !== 0) {
-      const common = prefixLength < length - depth ? prefixLength : length - depth;
+      const common = Math.min(prefixLength, length - depth);
       let i = 0;
       while (i < common && u8[prefix + i] === key[depth + i]) i++;
       if (i < prefixLength) {

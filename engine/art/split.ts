@@ -52,36 +52,50 @@ const childBytes = new Int32Array(256);
 /**
  * Chooses what to move out of a frame that is full. There is always something: one node and its crossings take
  * less than 3 KiB, so a node that most of a frame hangs from has a child that is a subtree of its own.
+ *
+ * The blob that stays keeps a part: where the run will leave it for a blob beside it, a run of everything would
+ * leave a blob that nothing leads to, and another as full as this one. So the root node of a blob that has one
+ * subtree only is passed by, and from the node below it, which may be lifted, not everything moves either.
  */
-export function planSplit(frame: Frame): SplitPlan {
+export function planSplit(frame: Frame, isRootBlob: boolean): SplitPlan {
   let node = frame.root << 3;
+  let mayLeave = !isRootBlob;
   for (;;) {
     let largest = -1;
+    let count = 0;
     for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
       const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
       childBytes[byte] = (frame.u8[child] & 15) === KIND_CROSSING ? 0 : subtreeBytes(frame, child);
+      if (childBytes[byte] !== 0) count++;
       if (largest < 0 || childBytes[byte] > childBytes[largest]) largest = byte;
     }
-    if (largest >= 0 && childBytes[largest] > MOST_BYTES) {
+    const isOnlyBelowRoot = mayLeave && count === 1 && node === frame.root << 3;
+    if (largest >= 0 && (isOnlyBelowRoot || childBytes[largest] > MOST_BYTES)) {
+      // Lifting asks that the root node have no other child at all.
+      mayLeave = isOnlyBelowRoot && nextChildByte(frame, node, 0) === largest;
       node = frame.u16[findChild(frame, node, largest) >> 1] << 3;
       continue;
     }
-    return bestRun(frame, node);
+    return bestRun(frame, node, mayLeave && count > 1 ? count - 1 : count);
   }
 }
 
-/** The run whose sum comes nearest to the target; the first of equals, so that ascending loads leave full blobs. */
-function bestRun(frame: Frame, node: number): SplitPlan {
+/**
+ * The run of at most `most` subtrees whose sum comes nearest to the target; the first of equals, so that ascending
+ * loads leave full blobs.
+ */
+function bestRun(frame: Frame, node: number, most: number): SplitPlan {
   let best = -1;
   let first = 0;
   let last = 0;
   for (let from = nextChildByte(frame, node, 0); from >= 0; from = nextChildByte(frame, node, from + 1)) {
     if (childBytes[from] === 0) continue;
     let sum = 0;
+    let count = 0;
     for (let to = from; to >= 0; to = nextChildByte(frame, node, to + 1)) {
       if (childBytes[to] === 0) continue;
       sum += childBytes[to];
-      if (sum > MOST_BYTES) break;
+      if (sum > MOST_BYTES || ++count > most) break;
       if (best < 0 || Math.abs(sum - TARGET_BYTES) < Math.abs(best - TARGET_BYTES)) {
         best = sum;
         first = from;
@@ -144,9 +158,8 @@ export function splitBelow(frame: Frame, plan: SplitPlan, target: Frame, blobId:
 /** The frame's parent, and where in it the way down passes. */
 export interface Above {
   frame: Frame;
-  /** The node whose child the crossing is, and the byte that was taken. */
+  /** The node whose child the crossing is. */
   node: number;
-  byte: number;
   crossing: number;
 }
 
@@ -242,17 +255,19 @@ export function splitLifting(
   }
   const terminator = frame.u16[(node + N_TERMINATOR) >> 1] << 3;
   if (terminator !== 0) copySubtree(frame, terminator, parent, lifted + N_TERMINATOR, [], false);
-  // Bytes that led here and have nothing left must not lead to a blob that now begins further down.
+  // The node's byte need not be the one by which the way down came: bytes that led here and have nothing left must
+  // not lead to a blob that now begins further down.
+  const own = nextChildByte(frame, frame.root << 3, 0);
   for (
     let byte = nextChildByte(parent, above.node, 0);
     byte >= 0;
     byte = nextChildByte(parent, above.node, byte + 1)
   ) {
-    if (byte !== above.byte && childOf(parent, above.node, byte) === above.crossing) {
+    if (byte !== own && childOf(parent, above.node, byte) === above.crossing) {
       removeChild(parent, above.node, byte);
     }
   }
-  setChild(parent, above.node, above.byte, lifted);
+  setChild(parent, above.node, own, lifted);
   makeRoot(frame, node, kept, direct);
 }
 

@@ -86,7 +86,7 @@ function makeChain(frame: Frame, bytes: Uint8Array, from: number, length: number
   let at = from;
   let left = length;
   for (;;) {
-    const piece = left > MAX_PREFIX_BYTES ? MAX_PREFIX_BYTES : left;
+    const piece = Math.min(left, MAX_PREFIX_BYTES);
     const node = frame.allocate(innerBytes(KIND_N4, piece));
     if (node === 0) {
       freeChain(frame, first);

@@ -197,11 +197,12 @@ export class FrameCache {
       return fresh;
     }
     let hand = words[C_CLOCK_HAND] as number;
-    for (let step = 0; step < this.count * 2; step++) {
+    for (let step = 0; step < this.count * 3; step++) {
       const index = hand;
       hand = hand + 1 === this.count ? 0 : hand + 1;
       if (rows[index * ROW + M_FLAGS] !== 0 || rows[index * ROW + M_BLOB] === 0) continue;
-      if (rows[index * ROW + M_USED] !== 0) {
+      // The third time round use counts no more: readers, who note theirs without the lock, would win for ever.
+      if (rows[index * ROW + M_USED] !== 0 && step < this.count * 2) {
         rows[index * ROW + M_USED] = 0;
         continue;
       }

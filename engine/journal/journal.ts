@@ -189,11 +189,8 @@ export class Journal {
   /** What `written` and `synced` demand of a mutation with this LSN; also wakes the maintenance thread. */
   acknowledge(lsn: number): void {
     const { durability } = this.#handle;
-    if (durability === 'synced') {
-      this.waitSynced(lsn);
-      return;
-    }
-    if (durability === 'written') this.waitWritten(lsn);
+    if (durability === 'synced') this.waitSynced(lsn);
+    else if (durability === 'written') this.waitWritten(lsn);
     this.#wakeMaintenance();
   }
 

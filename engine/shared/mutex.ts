@@ -51,6 +51,18 @@ export class Mutex {
     return true;
   }
 
+  /** Takes the lock if nobody holds it; never waits. */
+  tryLock(): boolean {
+    const words = this.#words;
+    if (Atomics.compareExchange(words, this.#state, FREE, HELD) !== FREE) return false;
+    if (this.abandoned) {
+      this.#release();
+      return false;
+    }
+    Atomics.store(words, this.#state + 1, this.#thread);
+    return true;
+  }
+
   unlock(): void {
     Atomics.store(this.#words, this.#state + 1, 0);
     this.#release();

@@ -7,7 +7,7 @@
 import type { Batch, Key } from '../api.js';
 import { SpinneyError } from '../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../limits.js';
-import { keyBytes, prefixBytes, valueBytes } from './arguments.js';
+import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
 import type { NetChange } from './writer.js';
 
 /** Why a guard failed. */
@@ -231,5 +231,6 @@ export class BatchRecorder implements Batch {
 }
 
 function matches(version: number): (found: number | undefined) => GuardFailure | undefined {
-  return (found) => (found === undefined ? 'absent' : found === version ? undefined : 'version');
+  const expected = versionNumber(version);
+  return (found) => (found === undefined ? 'absent' : found === expected ? undefined : 'version');
 }

@@ -13,7 +13,7 @@ import {
   type Merge,
   writeCrossingHeight,
 } from '../art/rewrite.js';
-import { F_MERGES } from '../shared/control.js';
+import { C_COMPACTIONS, F_MERGES } from '../shared/control.js';
 import { poisoned, ROOT_BLOB, type TreeState } from './state.js';
 import type { Writer } from './writer.js';
 
@@ -31,6 +31,9 @@ interface Child {
 export class Compaction {
   readonly #state: TreeState;
   readonly #writer: Writer;
+  /** Blobs that `mergeSome` has still to look at, and the value of C_COMPACTIONS for which they are in the tree. */
+  readonly #queue: number[] = [];
+  #queuedAt = 0;
 
   constructor(state: TreeState, writer: Writer) {
     this.#state = state;
@@ -43,6 +46,7 @@ export class Compaction {
     if (!compactLock.lock()) throw poisoned(place);
     try {
       this.#state.checkWritable();
+      Atomics.add(this.#state.control.words, C_COMPACTIONS, 1);
       if (this.#state.blobCount > 0) this.#visit(ROOT_BLOB);
     } finally {
       compactLock.unlock();
@@ -54,7 +58,12 @@ export class Compaction {
     const below = this.#writer.locked(() => this.#childrenOf(blobId).map((child) => child.blobId));
     const heights = new Map<number, number>();
     for (const child of below) heights.set(child, this.#visit(child));
-    return this.#writer.locked(() => this.#rebuild(blobId, heights));
+    for (;;) {
+      const before = this.#state.blobCount;
+      const height = this.#writer.locked(() => this.#rebuild(blobId, heights));
+      // A small cache holds only some of the children at a time, so one step may not have taken in all that fit.
+      if (this.#state.blobCount >= before) return height;
+    }
   }
 
   #childrenOf(blobId: number): Child[] {
@@ -143,28 +152,35 @@ export class Compaction {
     return height + 1;
   }
 
+  /** Whether `mergeSome` has not come to the end of the tree yet. */
+  get isMerging(): boolean {
+    return this.#queue.length > 0;
+  }
+
   /**
    * Takes small blobs back, as `run` does, but looks at no more than `most` blobs that lead to others, going on
-   * where the last call ended. Returns whether it came to the end of the tree.
+   * where the last call ended (at the root, where a whole compaction came between). Does nothing while another
+   * thread compacts: that may be waiting for a checkpoint from the very thread that calls this.
    */
-  mergeSome(queue: number[], most: number): boolean {
-    const { compactLock, place } = this.#state;
-    if (!compactLock.lock()) throw poisoned(place);
+  mergeSome(most: number): void {
+    const { compactLock, control, blobCount } = this.#state;
+    if (blobCount === 0 || !compactLock.tryLock()) return;
+    const queue = this.#queue;
     try {
-      if (this.#state.blobCount === 0) return true;
+      const compactions = Atomics.load(control.words, C_COMPACTIONS);
+      if (compactions !== this.#queuedAt) queue.length = 0;
+      this.#queuedAt = compactions;
       if (queue.length === 0) queue.push(ROOT_BLOB);
-      for (let i = 0; i < most; i++) {
-        const blobId = queue.shift();
-        if (blobId === undefined) return true;
-        this.#writer.locked(() => this.#mergeBelow(blobId, queue));
+      for (let i = 0; i < most && queue.length > 0; i++) {
+        const blobId = queue.shift() as number;
+        this.#writer.locked(() => this.#mergeBelow(blobId));
       }
-      return queue.length === 0;
     } finally {
       compactLock.unlock();
     }
   }
 
-  #mergeBelow(blobId: number, queue: number[]): void {
+  #mergeBelow(blobId: number): void {
     const { cache, store } = this.#state;
     // A blob without crossings needs no look, and the store's index tells so without reading it.
     if (cache.find(blobId) < 0 && store.blobRow?.(blobId)?.crossings === 0) return;
@@ -173,6 +189,6 @@ export class Compaction {
     const small = this.#smallestFirst(children, frame.liveBytes);
     if (small.length > 0) this.#rebuild(blobId, new Map());
     const left = this.#childrenOf(blobId);
-    for (const child of left) queue.push(child.blobId);
+    for (const child of left) this.#queue.push(child.blobId);
   }
 }

@@ -4,6 +4,8 @@ import {
   C_MAINTENANCE_STATE,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
+  Control,
+  MAINTENANCE_DIED,
   MAINTENANCE_ENDED,
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
@@ -32,11 +34,14 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
     const seen = Atomics.load(array, index);
     serveRequests(state, round);
     if (Atomics.load(words, C_MAINTENANCE_STATE) !== MAINTENANCE_WORKER) break;
+    const lsn = journal.publishedLsn();
     const pause = chores.run(performance.now());
-    if (journal.unsyncedBytes() === 0) {
+    // At `synced` writers leave nothing to sync, and need to ring only where nothing else would end the sleep.
+    const mustRing = state.options.durability !== 'synced' || pause === Number.POSITIVE_INFINITY;
+    if (mustRing && journal.unsyncedBytes() === 0) {
       journal.setSleeping(true);
       // What came before the flag was up rang nobody: look once more.
-      if (journal.unsyncedBytes() > 0) {
+      if (journal.unsyncedBytes() > 0 || journal.publishedLsn() !== lsn) {
         journal.setSleeping(false);
         continue;
       }
@@ -44,8 +49,15 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
     Atomics.wait(array, index, seen, Math.min(pause, LONGEST_SLEEP_MS));
     journal.setSleeping(false);
   }
-  Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDED);
+  state.store.close?.();
+}
+
+/** Tells how it ended to those who wait for something from here: their threads may be blocked and see no event. */
+function end(control: SharedArrayBuffer, as: number): void {
+  const { words } = new Control(control);
+  Atomics.store(words, C_MAINTENANCE_STATE, as);
   Atomics.notify(words, C_MAINTENANCE_STATE);
+  Atomics.notify(words, C_ROUNDS_ENDED);
 }
 
 /** One round answers all that was asked before it began. */
@@ -62,4 +74,11 @@ function serveRequests(state: TreeState, round: Round): void {
   Atomics.notify(words, C_ROUNDS_ENDED);
 }
 
-main(workerData as MaintenanceWorkerData);
+const data = workerData as MaintenanceWorkerData;
+try {
+  main(data);
+  end(data.handle.control, MAINTENANCE_ENDED);
+} catch (error) {
+  end(data.handle.control, MAINTENANCE_DIED);
+  throw error;
+}

@@ -117,7 +117,6 @@ export class Chores {
   #lastLook = 0;
   #failures = 0;
   #notBefore = 0;
-  #mergeQueue: number[] = [];
   #mergedAt = 0;
 
   constructor(state: TreeState, round: Round, schedule: Schedule) {
@@ -195,11 +194,11 @@ export class Chores {
 
   #mergeSome(): void {
     const removed = Atomics.load(this.#state.control.words, C_REMOVED);
-    if (this.#mergeQueue.length === 0) {
+    if (!this.#compaction.isMerging) {
       if (((removed - this.#mergedAt) | 0) < MERGE_AFTER_REMOVALS) return;
       this.#mergedAt = removed;
     }
-    this.#compaction.mergeSome(this.#mergeQueue, MERGE_SLICE);
+    this.#compaction.mergeSome(MERGE_SLICE);
   }
 }
 

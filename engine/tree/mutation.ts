@@ -27,15 +27,17 @@ import {
   F_SPILLOVERS,
   PENDING_CAPACITY,
 } from '../shared/control.js';
-import { NEED_FRAMES, NEED_PRE_IMAGE, ROOT_BLOB, type TreeState } from './state.js';
+import { NEED_FRAMES, NEED_PRE_IMAGE, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 /** A full frame is rewritten in place, not split, when that frees at least this much of it. */
 const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.15);
 
-/** The node, the byte and the crossing by which the way down left a frame. */
+/** Frames that the way down to a key leaves for other uses: it must be resident as a whole to be changed. */
+const SPARE_FRAMES = 3;
+
+/** The node and the crossing by which the way down left a frame. */
 interface Step {
   node: number;
-  byte: number;
   crossing: number;
 }
 
@@ -69,6 +71,7 @@ export class Mutation {
     let blobId = ROOT_BLOB;
     let depth = 0;
     for (;;) {
+      if (path.length === cache.count - SPARE_FRAMES) throw tooDeep(this.#state);
       const index = this.#state.resident(blobId);
       cache.pin(index);
       path.push(index);
@@ -84,11 +87,10 @@ export class Mutation {
     const { at } = this;
     const step = this.#steps[level];
     if (step === undefined) {
-      this.#steps[level] = { node: at.parent, byte: at.parentByte, crossing: at.node };
+      this.#steps[level] = { node: at.parent, crossing: at.node };
       return;
     }
     step.node = at.parent;
-    step.byte = at.parentByte;
     step.crossing = at.node;
   }
 
@@ -127,12 +129,18 @@ export class Mutation {
     for (let i = this.#latched.pop(); i !== undefined; i = this.#latched.pop()) this.#state.cache.unlatch(i);
   }
 
+  /** Whether puts of `bytes` in all fit into the frame without a split, be it rewritten in place. */
+  hasRoom(index: number, bytes: number): boolean {
+    const frame = this.#state.cache.frame(index);
+    return frame.bumpBytes >= bytes || frame.freeBytes >= WORTH_REPACKING + bytes;
+  }
+
   /** Gives the frame at this level of the path, which is prepared, room for `bytes` more. The path is void then. */
   makeRoom(level: number, bytes: number): void {
     const index = this.path[level] as number;
     const frame = this.#state.cache.frame(index);
     if (frame.freeBytes >= WORTH_REPACKING + bytes) this.repack(index, []);
-    else this.#split(level, planSplit(frame));
+    else this.#split(level, planSplit(frame, level === 0));
     if (!this.committed) this.endChanges();
   }
 
@@ -181,8 +189,8 @@ export class Mutation {
     const blobId = this.#format(fresh);
     this.change(index);
     this.change(parent);
-    const { node, byte, crossing } = this.#steps[level - 1] as Step;
-    const above: Above = { frame: cache.frame(parent), node, byte, crossing };
+    const { node, crossing } = this.#steps[level - 1] as Step;
+    const above: Above = { frame: cache.frame(parent), node, crossing };
     split(cache.frame(index), plan, cache.frame(fresh), blobId, above);
     this.#adopt(fresh, blobId);
   }
@@ -191,6 +199,8 @@ export class Mutation {
   #splitBelow(level: number, plan: SplitPlan): void {
     const { cache } = this.#state;
     const index = this.path[level] as number;
+    // All frames on the way may have to change with it.
+    if (!this.committed && level + 1 >= cache.heldLimit - SPARE_FRAMES) throw tooDeep(this.#state);
     let rising = 0;
     for (let at = level, height = plan.height + 1; at >= 0; at--, height++) {
       if (cache.frame(this.path[at] as number).height >= height) break;

@@ -19,10 +19,12 @@ import { findChild, nextChildByte } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { type Reader, readFence } from './reader.js';
-import { ROOT_BLOB, type TreeState } from './state.js';
+import { ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
+/** Frames that the way down to an entry leaves for others: it must be resident as a whole while it is walked. */
+const SPARE_FRAMES = 3;
 
 /** Where a walk begins: at `key` (inclusive), or after it. */
 export interface Bound {
@@ -163,6 +165,7 @@ export class Scanner {
     const version = cache.version(root);
     if ((version & 1) !== 0 || !cache.holds(root, ROOT_BLOB)) return undefined;
     const pointer = cache.frame(root).root;
+    readFence();
     if (pointer === 0) return cache.version(root) === version ? END : undefined;
     let outcome = this.#enter(root, version, pointer << 3, 0, true);
     for (;;) {
@@ -241,6 +244,7 @@ export class Scanner {
     if (from < 0) {
       this.#next[top] = 0;
       const terminator = frame.u16[(node + N_TERMINATOR) >> 1] as number;
+      readFence();
       if (cache.version(index) !== version) return CHANGED;
       if (terminator === 0) return SKIPPED;
       return this.#enter(index, version, terminator << 3, length, false);
@@ -290,6 +294,8 @@ export class Scanner {
       if (!isCrossing) return ENTERED;
       const below = cache.find(blobId);
       if (below < 0) {
+        if (new Set(this.#frames.slice(0, this.#depth)).size > cache.count - SPARE_FRAMES)
+          throw tooDeep(this.#state);
         this.#missing = blobId;
         this.#missingParent = index;
         this.#missingVersion = version;

@@ -129,6 +129,14 @@ export class TreeState {
   }
 }
 
+/** A way down through so many blobs cannot be held in memory as a whole. */
+export function tooDeep(state: TreeState): SpinneyError {
+  return new SpinneyError(
+    'ERR_NO_SPACE',
+    `Cannot follow a key in ${state.place}: it lies below more blobs than a cache of ${state.cache.bytes} bytes can hold at once; open with a larger one`,
+  );
+}
+
 export function poisoned(place: string): SpinneyError {
   return new SpinneyError(
     'ERR_POISONED',

@@ -106,25 +106,27 @@ export class Tree implements TreeOperations {
   }
 
   /**
-   * A handle for other threads, to be posted to them. From then on a maintenance worker runs the checkpoints.
-   * @throws ERR_NOT_SHAREABLE for a tree without a directory, or a read-only one
+   * A handle for other threads, to be posted to them. From then on a maintenance worker runs the checkpoints of a
+   * tree that is open for writing.
+   * @throws ERR_NOT_SHAREABLE for a tree without a directory
    */
   share(): TreeHandle {
     const { store, journal, control, cache, preImages, options } = this.#state;
-    if (!(store instanceof FileBlobStore) || journal === undefined) {
+    if (!(store instanceof FileBlobStore)) {
       throw new SpinneyError(
         'ERR_NOT_SHAREABLE',
-        `Cannot share the tree in ${options.place}: only one that is open for writing in a directory can be shared`,
+        `Cannot share the tree in ${options.place}: only one in a directory can be shared`,
       );
     }
-    if (this.#settings !== undefined && this.#worker === undefined)
+    if (this.#settings !== undefined && this.#worker === undefined && !options.readOnly) {
       this.#startWorker(this.#settings.schedule);
+    }
     return {
       control: control.buffer,
       cache: cache.handle,
       preImages: preImages.handle,
       store: store.share(),
-      journal: journal.share(),
+      journal: journal?.share(),
       options,
     };
   }
@@ -356,8 +358,10 @@ export class Tree implements TreeOperations {
     const state = this.#state;
     const { store } = state;
     if (!(store instanceof FileBlobStore)) return;
-    this.#stopMaintenance();
+    // What a failed round left staged only another round can publish or take back.
+    if (store.needsFlush()) this.#round?.run();
     store.handOver();
+    this.#stopMaintenance();
     const { words } = state.control;
     Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER);
     this.#round = undefined;
@@ -376,12 +380,8 @@ export class Tree implements TreeOperations {
     const { threadId } = worker;
     worker.on('error', () => {});
     worker.on('exit', () => {
-      if (
-        Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, MAINTENANCE_DIED) ===
-        MAINTENANCE_WORKER
-      ) {
-        this.threadDied(threadId);
-      }
+      Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, MAINTENANCE_DIED);
+      this.threadDied(threadId);
     });
     worker.unref();
   }

@@ -21,7 +21,11 @@ export const ANY_VERSION = -1;
 /** For `write`: only where the key is absent. */
 export const ABSENT = -2;
 
-const EMPTY = new Uint8Array(0);
+/** Frames of the cache's dirty share that a batch leaves for splits. */
+const SPARE_TARGETS = 3;
+/** An inner node that grows takes its new block before it gives back the old one, and is so much larger then. */
+const NODE_BYTES = 1024;
+const NODE_GROWTH_BYTES = 320;
 
 /** Most bytes that a key and its value take in a frame, inner nodes included. */
 function sizeOf(key: Uint8Array, value: Uint8Array): number {
@@ -112,10 +116,10 @@ export class Writer {
         mutation.makeRoom(mutation.path.length - 1, sizeOf(key, value as Uint8Array));
         continue;
       }
-      const { floats } = state.control;
-      floats[F_LSN] = version;
+      if (this.#replaying !== 0) return true;
+      state.control.floats[F_LSN] = version;
       const journal = state.journal;
-      if (journal !== undefined && this.#replaying === 0) {
+      if (journal !== undefined) {
         if (value === undefined) journal.appendDelete(version, key);
         else journal.appendPut(version, key, value);
         this.#appended = version;
@@ -144,12 +148,11 @@ export class Writer {
     encode: (changes: NetChange[]) => { body: Uint8Array; length: number },
   ): boolean {
     const state = this.#state;
-    let waitsForFrames = 0;
     for (;;) {
       let need: Need;
       state.lockTree();
       try {
-        if (this.#replaying === 0) state.checkWritable();
+        state.checkWritable();
         const changes = evaluate();
         state.cache.unpinAll();
         if (changes === undefined) return false;
@@ -158,10 +161,11 @@ export class Writer {
         break;
       } catch (error) {
         need = this.#asNeed(error);
+        // What others hold a checkpoint frees, however often they are quicker; what the batch itself holds, none does.
+        if (need.what === 'frames' && state.cache.pinned >= state.cache.heldLimit) throw this.#batchTooWide();
       } finally {
         this.#leave();
       }
-      if (need.what === 'frames' && ++waitsForFrames > 3) throw this.#batchTooWide();
       this.satisfy(need, this.#wanted);
     }
     this.#acknowledge();
@@ -171,7 +175,7 @@ export class Writer {
   #batchTooWide(): SpinneyError {
     return new SpinneyError(
       'ERR_BATCH_TOO_LARGE',
-      `Cannot do the batch in ${this.#state.place}: it touches more blobs than half a cache of ${this.#state.cache.bytes} bytes holds`,
+      `Cannot do the batch in ${this.#state.place}: it touches more blobs than a cache of ${this.#state.cache.bytes} bytes holds at once`,
     );
   }
 
@@ -195,7 +199,7 @@ export class Writer {
     mutation.endChanges();
     state.control.floats[F_LSN] = version;
     const journal = state.journal;
-    if (journal !== undefined && this.#replaying === 0) {
+    if (journal !== undefined) {
       journal.appendBatch(version, record.body, record.length);
       this.#appended = version;
     }
@@ -205,23 +209,34 @@ export class Writer {
   #prepareBatch(changes: NetChange[]): void {
     const { cache } = this.#state;
     const { mutation } = this;
-    const targets = new Set<number>();
-    let bytes = 0;
+    /** What the batch adds to each frame. */
+    const targets = new Map<number, { bytes: number; puts: number }>();
     for (const { key, value } of changes) {
       mutation.descend(key);
       for (const index of mutation.path) mutation.handOver(index);
       const { target } = mutation;
-      if (!targets.has(target)) {
-        targets.add(target);
-        if (targets.size > cache.heldLimit / 2) throw this.#batchTooWide();
+      let added = targets.get(target);
+      if (added === undefined) {
+        if (targets.size >= cache.heldLimit - SPARE_TARGETS) throw this.#batchTooWide();
         mutation.prepare(target);
+        added = { bytes: 0, puts: 0 };
+        targets.set(target, added);
       }
-      if (value !== undefined) bytes += sizeOf(key, value);
+      if (value === undefined) continue;
+      added.bytes += sizeOf(key, value);
+      added.puts++;
     }
-    if (bytes === 0) return;
-    // Each target may split once, and its parents; and once more for each part of a blob that is added.
-    const splits = targets.size * 2 + Math.ceil(bytes / (DATA_BYTES / 8)) + 2;
-    if (cache.available(splits) < splits) throw NEED_FRAMES;
+    let splits = 0;
+    for (const [target, { bytes, puts }] of targets) {
+      if (puts === 0 || mutation.hasRoom(target, bytes + puts * NODE_BYTES)) continue;
+      // It may split once, and once more for each part of a blob that is added.
+      splits += 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
+    }
+    if (splits === 0) return;
+    // Each blob above them may have to split with them.
+    const wanted = splits + cache.pinned - targets.size + 2;
+    if (cache.pinned + wanted > cache.count) throw this.#batchTooWide();
+    if (cache.available(wanted) < wanted) throw NEED_FRAMES;
   }
 
   /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */
@@ -253,20 +268,15 @@ export class Writer {
     return { version: at.frame.leafVersion(at.node), value };
   }
 
-  /** Makes the changes of one replayed record with its LSN. */
+  /**
+   * Makes the changes of one replayed record with its LSN. Nobody looks on, so they are made one by one, and a batch
+   * needs no more frames than its widest change, whatever the cache and the tree's shape were when it was written. A
+   * checkpoint in between is marked with the LSN before: then all of the record is played again, to the same end.
+   */
   replay(lsn: number, changes: NetChange[]): void {
     this.#replaying = lsn;
     try {
-      if (changes.length === 1) {
-        const { key, value } = changes[0] as NetChange;
-        if (this.#one(key, value, ANY_VERSION)) return;
-      } else if (changes.length > 1) {
-        this.batch(
-          () => changes,
-          () => ({ body: EMPTY, length: 0 }),
-        );
-        return;
-      }
+      for (const { key, value } of changes) this.#one(key, value, ANY_VERSION);
       this.#state.control.floats[F_LSN] = lsn;
     } finally {
       this.#replaying = 0;

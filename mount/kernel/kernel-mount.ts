@@ -12,7 +12,7 @@ import type { TreeHandle } from '../../engine/index.js';
 import * as libc from '../libc/libc.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
 import { MountState } from './mount-state.js';
-import { abortConnection, type DeviceMount, isMounted, mountDevice, unmountDevice } from './mounting.js';
+import { abortConnection, type DeviceMount, isMounted, unmountDevice } from './mounting.js';
 import { SharedQueue } from './shared-queue.js';
 import type { WorkerData, WorkerMessage } from './worker-data.js';
 
@@ -24,10 +24,24 @@ const WORKER_DEADLINE_MS = 10_000;
 const ABORT_DEADLINE_MS = 2000;
 
 /**
- * Mounts through /dev/fuse; resolves when the mount answers. Rejects with ERR_MOUNT, leaving nothing behind.
+ * Serves what `mountDevice` mounted; resolves when the mount answers. Rejects with ERR_MOUNT, leaving nothing
+ * behind, not even the mount.
  */
-export async function mountKernel(tree: TreeHandle, options: MountOptions, log: MountLog): Promise<Mounted> {
-  const mounted = new KernelMount(tree, options, log);
+export async function mountKernel(
+  device: DeviceMount,
+  tree: TreeHandle,
+  options: MountOptions,
+  log: MountLog,
+): Promise<Mounted> {
+  let state: MountState;
+  try {
+    state = MountState.create();
+  } catch (error) {
+    await unmountDevice(device, 'detach');
+    libc.close(device.fd);
+    throw error;
+  }
+  const mounted = new KernelMount(device, state, tree, options, log);
   try {
     await mounted.ready;
   } catch (error) {
@@ -56,15 +70,16 @@ class KernelMount implements Mounted {
   #sessionEnded = false;
   #failure: Error | undefined;
 
-  constructor(tree: TreeHandle, options: MountOptions, log: MountLog) {
+  constructor(
+    device: DeviceMount,
+    state: MountState,
+    tree: TreeHandle,
+    options: MountOptions,
+    log: MountLog,
+  ) {
     this.#log = log;
-    this.#state = MountState.create();
-    try {
-      this.#device = mountDevice(options);
-    } catch (error) {
-      this.#state.dispose();
-      throw error;
-    }
+    this.#state = state;
+    this.#device = device;
     this.mountpoint = this.#device.mountpoint;
     const workerData: WorkerData = {
       tree,

@@ -70,7 +70,10 @@ function rounds(system, directory, count) {
   for (let i = 0; i <= RUNS; i++) {
     const times = round(join(directory, `round-${i}`), count);
     if (i === 0) continue;
-    for (const [workload, time] of Object.entries(times)) (all[workload] ??= []).push(time);
+    for (const [workload, time] of Object.entries(times)) {
+      all[workload] ??= [];
+      all[workload].push(time);
+    }
   }
   for (const [workload, times] of Object.entries(all)) {
     const labels = { system, files: count };

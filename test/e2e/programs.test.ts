@@ -50,7 +50,7 @@ describe('a copy of the machine’s headers and documents', () => {
       truncate -s 10M sparse
       touch -d '1965-03-04 05:06:07.123456789' linux/types.h
       touch -d '2345-06-07 08:09:10.987654321' asm-generic
-      find . -type f -name '*.h' | head -500 | xargs setfattr -n user.checksum -v 0sAAECAwD/
+      find . -type f -name '*.h' | sed -n 1,500p | xargs setfattr -n user.checksum -v 0sAAECAwD/
       setfattr -n user.empty linux
       setfattr -n trusted.secret -v 1 link -h || true`);
     await site.mount();
@@ -62,7 +62,10 @@ describe('a copy of the machine’s headers and documents', () => {
     await same('attributes', `find . ! -type d -printf '%P %y %m %n %U %G %s %T@ %l\\n' | sort`);
     await same('directories', `find . -type d -printf '%P %m %n %U %G %T@\\n' | sort`);
     await same('ls -lR', 'ls -lRn --time-style=full-iso . | grep -v -e ^total -e ^d');
-    await same('sizes', `find . -type f -print0 | du -c --apparent-size -B1 --files0-from=- | sort`);
+    await same(
+      'sizes',
+      `find . -type f -print0 | sort -z | du -c --apparent-size -B1 --files0-from=- | sort`,
+    );
     await same('xattrs', 'getfattr -R -d -h -m - . | LC_ALL=C sort');
     await same('contents', 'find . -type f -print0 | sort -z | xargs -0 sha256sum');
     await same('links', 'find . -samefile hard | sort');
