@@ -52,6 +52,8 @@ export const MAINTENANCE_ENDING = 2;
 export const MAINTENANCE_ENDED = 3;
 /** It ended without having been told to. */
 export const MAINTENANCE_DIED = 4;
+/** The worker was made and has not come to life yet. */
+export const MAINTENANCE_STARTING = 5;
 
 // Float64 words.
 /** LSN of the last mutation (L). */

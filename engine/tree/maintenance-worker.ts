@@ -7,6 +7,7 @@ import {
   Control,
   MAINTENANCE_DIED,
   MAINTENANCE_ENDED,
+  MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
 import { Chores, type Schedule } from './maintenance.js';
@@ -30,6 +31,7 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
   const { journal } = state;
   if (journal === undefined) throw new Error('Cannot maintain a tree without a journal');
   const { array, index } = journal.activity;
+  Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING, MAINTENANCE_WORKER);
   for (;;) {
     const seen = Atomics.load(array, index);
     serveRequests(state, round);

@@ -16,6 +16,7 @@ import {
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
   F_JOURNAL_AT_CAPTURE,
+  MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
   MESSAGE_ROUND,
 } from '../shared/control.js';
@@ -35,6 +36,8 @@ const MERGE_SLICE = 16;
 const MERGE_AFTER_REMOVALS = 1000;
 /** A waiter looks this often whether what it waits for can still come. */
 const LOOK_AGAIN_MS = 200;
+/** A worker that was not alive by then will not be. */
+const START_DEADLINE_MS = 30_000;
 /** After a failed background round the next waits this long, doubled with each failure up to the limit. */
 const FIRST_BACK_OFF_MS = 50;
 const LONGEST_BACK_OFF_MS = 30_000;
@@ -54,19 +57,24 @@ export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, 
 /** Only a round in another thread leaves pre-images, and it frees their slots even when it fails. */
 function waitForPreImage(state: TreeState): void {
   const { words } = state.control;
+  const since = performance.now();
   for (;;) {
     const seen = Atomics.load(words, C_PRE_IMAGE_BELL);
     if (state.preImages.free > 0) return;
-    assertWorkerLives(state);
+    assertWorkerLives(state, since);
     Atomics.wait(words, C_PRE_IMAGE_BELL, seen, LOOK_AGAIN_MS);
   }
 }
 
-function assertWorkerLives(state: TreeState): void {
-  if (Atomics.load(state.control.words, C_MAINTENANCE_STATE) === MAINTENANCE_WORKER) return;
+/** Throws where nothing will come of waiting, as the caller does since `since` (ms, of performance.now). */
+function assertWorkerLives(state: TreeState, since: number): void {
+  const is = Atomics.load(state.control.words, C_MAINTENANCE_STATE);
+  if (is === MAINTENANCE_WORKER) return;
+  // Should it fail to start, only its maker's event loop hears of it, and the maker may be the one who waits.
+  if (is === MAINTENANCE_STARTING && performance.now() - since < START_DEADLINE_MS) return;
   throw new SpinneyError(
     'ERR_POISONED',
-    `Cannot go on with the tree in ${state.place}: its maintenance worker has ended; reopening recovers`,
+    `Cannot go on with the tree in ${state.place}: its maintenance worker has ended or did not start; reopening recovers`,
   );
 }
 
@@ -80,12 +88,13 @@ export class RemoteMaintenance implements Maintenance {
 
   checkpoint(): void {
     const { words } = this.#state.control;
+    const since = performance.now();
     const ticket = Atomics.add(words, C_ROUNDS_ASKED, 1) + 1;
     wakeWorker(this.#state);
     for (;;) {
       const ended = Atomics.load(words, C_ROUNDS_ENDED);
       if (((ended - ticket) | 0) >= 0) break;
-      assertWorkerLives(this.#state);
+      assertWorkerLives(this.#state, since);
       Atomics.wait(words, C_ROUNDS_ENDED, ended, LOOK_AGAIN_MS);
     }
     throwIfRoundFailed(this.#state);

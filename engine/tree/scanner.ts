@@ -19,7 +19,7 @@ import { findChild, nextChildByte } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { type Reader, readFence } from './reader.js';
-import { ROOT_BLOB, type TreeState, tooDeep } from './state.js';
+import { NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
@@ -100,19 +100,31 @@ export class Scanner {
   collect(bound: Bound, limit: number, options: ScanOptions, out: RangeEntry[]): Bound | undefined {
     let from = bound;
     const full = out.length + limit;
+    let loads = 0;
     for (let restarts = 0; ; restarts++) {
       const before = out.length;
       const next = this.#walk(from, full, options, out, restarts > MOST_RESTARTS);
       if (next !== undefined) return next === END ? undefined : next;
       const { control, counters } = this.#state;
       control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
+      if (this.#missing !== 0 && ++loads > this.#state.cache.count) {
+        loads = 0;
+        this.#makeRoom();
+      }
       if (out.length > before) {
         restarts = 0;
+        loads = 0;
         const resumed = resumeAfter(out[out.length - 1] as RangeEntry);
         if (resumed === undefined) return undefined;
         from = resumed;
       }
     }
+  }
+
+  /** The way down does not fit into the frames that dirty ones leave, so its blobs push each other out. */
+  #makeRoom(): void {
+    if (this.#state.treeLock.held) throw NEED_FRAMES;
+    this.#reader.makeRoom();
   }
 
   /**

@@ -17,6 +17,7 @@ import {
   MAINTENANCE_DIED,
   MAINTENANCE_ENDED,
   MAINTENANCE_ENDING,
+  MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
@@ -363,7 +364,7 @@ export class Tree implements TreeOperations {
     store.handOver();
     this.#stopMaintenance();
     const { words } = state.control;
-    Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER);
+    Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING);
     this.#round = undefined;
     this.#maintenance = new RemoteMaintenance(state);
     const handle: TreeHandle = {
@@ -375,22 +376,31 @@ export class Tree implements TreeOperations {
       options: state.options,
     };
     const workerData: MaintenanceWorkerData = { handle, schedule };
-    const worker = new Worker(new URL('./maintenance-worker.js', import.meta.url), { workerData });
+    // Without the program's own flags: some of them (--input-type) would keep the worker from starting.
+    const url = new URL('./maintenance-worker.js', import.meta.url);
+    const worker = new Worker(url, { workerData, execArgv: [] });
     this.#worker = worker;
     const { threadId } = worker;
     worker.on('error', () => {});
     worker.on('exit', () => {
-      Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, MAINTENANCE_DIED);
+      this.#leaveWorker(MAINTENANCE_DIED);
       this.threadDied(threadId);
     });
     worker.unref();
+  }
+
+  /** From a worker that is alive, or is about to be, to another state. */
+  #leaveWorker(state: number): void {
+    const { words } = this.#state.control;
+    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING, state);
+    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, state);
   }
 
   #stopMaintenance(): void {
     if (this.#maintenance instanceof InlineMaintenance) this.#maintenance.stop();
     if (this.#worker === undefined) return;
     const { words } = this.#state.control;
-    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, MAINTENANCE_ENDING);
+    this.#leaveWorker(MAINTENANCE_ENDING);
     wakeWorker(this.#state);
     while (Atomics.load(words, C_MAINTENANCE_STATE) === MAINTENANCE_ENDING) {
       // The worker answers within one round; should it die first, its exit cannot be seen from here.

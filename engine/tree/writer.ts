@@ -26,6 +26,8 @@ const SPARE_TARGETS = 3;
 /** An inner node that grows takes its new block before it gives back the old one, and is so much larger then. */
 const NODE_BYTES = 1024;
 const NODE_GROWTH_BYTES = 320;
+/** Splitting makes so much room in a frame, whatever is in it. */
+const MOST_ROOM_BYTES = DATA_BYTES / 4;
 
 /** Most bytes that a key and its value take in a frame, inner nodes included. */
 function sizeOf(key: Uint8Array, value: Uint8Array): number {
@@ -209,8 +211,27 @@ export class Writer {
   #prepareBatch(changes: NetChange[]): void {
     const { cache } = this.#state;
     const { mutation } = this;
+    for (;;) {
+      const cramped = this.#findCramped(changes);
+      if (cramped === undefined) return;
+      // The cache has no room for all splits at once: this one is made beforehand, which changes no contents.
+      cache.unpinAll();
+      mutation.descend(cramped.key);
+      mutation.prepare(mutation.target);
+      mutation.makeRoom(mutation.path.length - 1, cramped.bytes);
+      cache.unpinAll();
+    }
+  }
+
+  /**
+   * Does what #prepareBatch promises and returns undefined; or returns what the batch puts into a frame without room
+   * (one of its keys, and the bytes in all), should the splits need more frames than the cache has beside the rest.
+   */
+  #findCramped(changes: NetChange[]): { key: Uint8Array; bytes: number } | undefined {
+    const { cache } = this.#state;
+    const { mutation } = this;
     /** What the batch adds to each frame. */
-    const targets = new Map<number, { bytes: number; puts: number }>();
+    const targets = new Map<number, { key: Uint8Array; bytes: number; puts: number }>();
     for (const { key, value } of changes) {
       mutation.descend(key);
       for (const index of mutation.path) mutation.handOver(index);
@@ -219,7 +240,7 @@ export class Writer {
       if (added === undefined) {
         if (targets.size >= cache.heldLimit - SPARE_TARGETS) throw this.#batchTooWide();
         mutation.prepare(target);
-        added = { bytes: 0, puts: 0 };
+        added = { key, bytes: 0, puts: 0 };
         targets.set(target, added);
       }
       if (value === undefined) continue;
@@ -227,16 +248,23 @@ export class Writer {
       added.puts++;
     }
     let splits = 0;
-    for (const [target, { bytes, puts }] of targets) {
-      if (puts === 0 || mutation.hasRoom(target, bytes + puts * NODE_BYTES)) continue;
+    let cramped: { key: Uint8Array; bytes: number } | undefined;
+    for (const [target, { key, bytes, puts }] of targets) {
+      const needed = bytes + puts * NODE_BYTES;
+      if (puts === 0 || mutation.hasRoom(target, needed)) continue;
       // It may split once, and once more for each part of a blob that is added.
       splits += 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
+      if (needed <= MOST_ROOM_BYTES) cramped = { key, bytes: needed };
     }
-    if (splits === 0) return;
+    if (splits === 0) return undefined;
     // Each blob above them may have to split with them.
     const wanted = splits + cache.pinned - targets.size + 2;
-    if (cache.pinned + wanted > cache.count) throw this.#batchTooWide();
+    if (cache.pinned + wanted > cache.count) {
+      if (cramped === undefined) throw this.#batchTooWide();
+      return cramped;
+    }
     if (cache.available(wanted) < wanted) throw NEED_FRAMES;
+    return undefined;
   }
 
   /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */

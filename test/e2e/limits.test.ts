@@ -68,11 +68,10 @@ describe('names', () => {
     expect(await site.sh('ls -f $MNT/big | wc -l')).toBe('100002');
     expect(await site.sh('ls $MNT/big | sort -u | wc -l')).toBe('100000');
     expect(await site.sh('find $MNT/big -type f -name "*77" | wc -l')).toBe('1000');
-    await site.sh('mv $MNT/big $MNT/moved; test -f $MNT/moved/f99999; ! test -e $MNT/big');
     await site.kill();
     await site.mount();
-    expect(await site.sh('ls -f $MNT/moved | wc -l')).toBe('100002');
-    await site.sh('rm -rf $MNT/moved', 120);
+    expect(await site.sh('ls -f $MNT/big | wc -l')).toBe('100002');
+    await site.sh('rm -rf $MNT/big', 120);
     expect(await site.sh('ls -A $MNT')).toBe('');
     await site.umount();
     expect(site.logged(50)).toEqual([]);

@@ -205,7 +205,8 @@ class BlobCheck {
     }
     if (children.length !== count)
       this.fail(`the node at ${node} has ${children.length} children, not ${count}`);
-    if (children.some(([, child]) => child === 0)) this.fail(`the node at ${node} has a child without a node`);
+    if (children.some(([, child]) => child === 0))
+      this.fail(`the node at ${node} has a child without a node`);
     return children;
   }
 
@@ -285,7 +286,9 @@ function checkReferences(facts: ReadonlyMap<BlobId, BlobFacts>): number {
     for (const reference of blob.references) {
       const below = heights.get(reference.blobId) as number;
       if (reference.height < below)
-        throw new Error(`Blob ${id}: its crossing to ${reference.blobId} tells height ${reference.height}, not ${below}`);
+        throw new Error(
+          `Blob ${id}: its crossing to ${reference.blobId} tells height ${reference.height}, not ${below}`,
+        );
       height = Math.max(height, below + 1);
     }
     if (blob.height < height) throw new Error(`Blob ${id}: it tells height ${blob.height}, it has ${height}`);

@@ -51,7 +51,12 @@ describe('order of calls', () => {
     expect(calls).toEqual(expected);
     const deleted = store.log.flatMap((entry) => (entry.call === 'delete' ? [entry.id] : []));
     const marks = store.log.flatMap((entry) => (entry.call === 'flush' ? [entry.mark] : []));
-    expect(marks[0]).toEqual({ lsn: lastLsn, generation: 2, nextBlobId: expect.any(Number), pendingDeletes: deleted });
+    expect(marks[0]).toEqual({
+      lsn: lastLsn,
+      generation: 2,
+      nextBlobId: expect.any(Number),
+      pendingDeletes: deleted,
+    });
     expect(marks[1]).toBeUndefined();
     const ids = store.log.flatMap((entry) => (entry.call === 'write' ? [entry.id] : []));
     expect(new Set(ids).size).toBe(ids.length);
@@ -207,7 +212,8 @@ function loadOnFailingStore(target: FailpointBlobStore, seed: number, reopen: bo
   }
   const found = new Map<string, string>();
   for (const entry of tree.range()) {
-    if (entry.type === 'key') found.set(Buffer.from(entry.key).toString(), Buffer.from(entry.value).toString('base64'));
+    if (entry.type === 'key')
+      found.set(Buffer.from(entry.key).toString(), Buffer.from(entry.value).toString('base64'));
   }
   expect(found.size).toBe(model.size);
   for (const [key, value] of model) expect(found.get(key)).toBe(Buffer.from(value).toString('base64'));

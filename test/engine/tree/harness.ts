@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Batch, RangeEntry, RangeOptions, TreeOptions } from '../../../engine/api.js';
-import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { Tree } from '../../../engine/index.js';
+import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
 import { MemoryBlobStore } from '../../../engine/store/memory-blob-store.js';
 import { checkStore } from './check.js';
@@ -182,8 +182,7 @@ function recordStep(batch: Batch, step: Step, versionOf: (name: string, right: b
   const key = keyOf(step.key);
   if (step.op === 'put') batch.put(key, step.value);
   else if (step.op === 'putIfAbsent') batch.putIfAbsent(key, step.value);
-  else if (step.op === 'compareAndPut')
-    batch.compareAndPut(key, versionOf(step.key, step.right), step.value);
+  else if (step.op === 'compareAndPut') batch.compareAndPut(key, versionOf(step.key, step.right), step.value);
   else if (step.op === 'deleteIfVersion') batch.deleteIfVersion(key, versionOf(step.key, step.right));
   else if (step.op === 'assertVersion') batch.assertVersion(key, versionOf(step.key, step.right));
   else if (step.op === 'rename') batch.rename(key, keyOf(step.to), { force: step.force });
@@ -214,7 +213,8 @@ export class Run {
 
   #open(): Tree {
     if (this.#place === 'dir') return Tree.open({ dir: this.#dir, ...this.#options });
-    if (this.#place === 'store') return Tree.open({ store: this.#store, flushOnWrite: false, ...this.#options });
+    if (this.#place === 'store')
+      return Tree.open({ store: this.#store, flushOnWrite: false, ...this.#options });
     return Tree.open({ memory: true, ...this.#options });
   }
 
@@ -378,14 +378,19 @@ export class Run {
       assertEqual(done, expected !== undefined, what);
     } else if (step.op === 'deletePrefix') tree.deletePrefix(key);
     else if (step.op === 'rename') {
-      const code = codeOf(() => tree.rename(key, keyOf(step.to), { force: step.force }), 'ERR_NOT_FOUND', 'ERR_EXISTS');
+      const code = codeOf(
+        () => tree.rename(key, keyOf(step.to), { force: step.force }),
+        'ERR_NOT_FOUND',
+        'ERR_EXISTS',
+      );
       assertEqual(code, expected !== undefined ? undefined : had ? 'ERR_EXISTS' : 'ERR_NOT_FOUND', what);
     } else if (step.op === 'renamePrefix') {
       const code = codeOf(() => tree.renamePrefix(key, keyOf(step.to)), 'ERR_PREFIX_NOT_EMPTY');
       assertEqual(code, expected !== undefined ? undefined : 'ERR_PREFIX_NOT_EMPTY', what);
     } else if (step.op === 'assertPrefixEmpty')
       assertEqual(tree.isPrefixEmpty(key), expected !== undefined, what);
-    else if (step.op === 'assertAbsent') assertEqual(tree.getVersion(key), model.records.get(step.key)?.version, what);
+    else if (step.op === 'assertAbsent')
+      assertEqual(tree.getVersion(key), model.records.get(step.key)?.version, what);
     if (expected !== undefined) this.#adopt(expected);
   }
 
@@ -401,9 +406,17 @@ export class Run {
     const { key, after, delimiter, keysOnly } = operation;
     const options = { delimiter, keysOnly };
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-    const expected = this.model.range({ ...given, prefix: key, ...(after === undefined ? {} : { startAfter: after }) });
+    const expected = this.model.range({
+      ...given,
+      prefix: key,
+      ...(after === undefined ? {} : { startAfter: after }),
+    });
     const found = [
-      ...this.tree.range({ ...given, prefix: keyOf(key), ...(after === undefined ? {} : { startAfter: keyOf(after) }) }),
+      ...this.tree.range({
+        ...given,
+        prefix: keyOf(key),
+        ...(after === undefined ? {} : { startAfter: keyOf(after) }),
+      }),
     ];
     compareEntries(found, expected);
   }
@@ -425,7 +438,9 @@ export function compareEntries(found: readonly RangeEntry[], expected: readonly 
         ? same(a.key, b.key) && same(a.value, b.value) && a.version === b.version
         : a?.type === 'prefix' && b?.type === 'prefix' && same(a.prefix, b.prefix);
     if (!isSame) {
-      throw new Error(`range entry ${i} of ${found.length}/${expected.length}: ${describe(a)}, expected ${describe(b)}`);
+      throw new Error(
+        `range entry ${i} of ${found.length}/${expected.length}: ${describe(a)}, expected ${describe(b)}`,
+      );
     }
   }
 }

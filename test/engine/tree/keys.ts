@@ -23,7 +23,10 @@ const edges = `${char(0)}${char(1)}${char(254)}${char(255)}`;
 
 export const KEY_SPACES: readonly KeySpace[] = [
   // Nodes of every kind, which grow and shrink.
-  { name: 'bytes', key: (random) => char(below(random, 256)) + (random() < 0.5 ? '' : char(below(random, 256))) },
+  {
+    name: 'bytes',
+    key: (random) => char(below(random, 256)) + (random() < 0.5 ? '' : char(below(random, 256))),
+  },
   { name: 'edges', key: (random) => text(random, edges, 5) },
   // Common prefixes around the length of one node's prefix and of several.
   {
@@ -36,7 +39,8 @@ export const KEY_SPACES: readonly KeySpace[] = [
   { name: 'chain', key: (random) => 'c'.repeat(1 + below(random, 3000)) },
   {
     name: 'chain of edges',
-    key: (random) => pick(random, [char(0), char(255)]).repeat(1 + below(random, 300)) + pick(random, ['', char(0)]),
+    key: (random) =>
+      pick(random, [char(0), char(255)]).repeat(1 + below(random, 300)) + pick(random, ['', char(0)]),
   },
   {
     name: 'paths',
@@ -48,7 +52,8 @@ export const KEY_SPACES: readonly KeySpace[] = [
   },
   {
     name: 'largest keys',
-    key: (random) => `${'k'.repeat(16_000)}${text(random, 'kl', 20)}`.padEnd(pick(random, [16_030, 16_384]), 'z'),
+    key: (random) =>
+      `${'k'.repeat(16_000)}${text(random, 'kl', 20)}`.padEnd(pick(random, [16_030, 16_384]), 'z'),
   },
 ];
 
@@ -84,7 +89,8 @@ export function stepOf(random: Random, keys: () => string, sizes: readonly numbe
     case 7: {
       // Short enough that no key grows past the limit.
       const from = prefixOf(random, key);
-      const to = random() < 0.3 ? from.slice(0, -1) : `${from.slice(0, from.length >> 1)}${char(below(random, 256))}`;
+      const to =
+        random() < 0.3 ? from.slice(0, -1) : `${from.slice(0, from.length >> 1)}${char(below(random, 256))}`;
       return { op: 'renamePrefix', key: from, to: to === '' ? char(7) : to };
     }
     case 8:
@@ -114,9 +120,16 @@ export function operationOf(random: Random, keys: () => string, large = false): 
     if (after !== undefined && delimiter !== undefined && random() < 0.5) {
       after = after.slice(0, after.indexOf(char(delimiter)) + 1);
     }
-    return { op: 'range', key: prefixOf(random, key).slice(0, below(random, key.length + 1)), after, delimiter, keysOnly: random() < 0.3 };
+    return {
+      op: 'range',
+      key: prefixOf(random, key).slice(0, below(random, key.length + 1)),
+      after,
+      delimiter,
+      keysOnly: random() < 0.3,
+    };
   }
   if (roll < 0.3) return { op: 'get', key: keys() };
-  if (roll < 0.31) return { op: pick(random, ['checkpoint', 'compact', 'reopen', 'kill', 'compare'] as const) };
+  if (roll < 0.31)
+    return { op: pick(random, ['checkpoint', 'compact', 'reopen', 'kill', 'compare'] as const) };
   return stepOf(random, keys, sizes);
 }

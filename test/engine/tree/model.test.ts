@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { TreeOptions } from '../../../engine/api.js';
 import { seededRandom } from '../../support/disk/random.js';
 import { codeOf, type Place, Run, SMALL_CACHE } from './harness.js';
-import { KEY_SPACES, below, operationOf, type Random, valueOf } from './keys.js';
+import { below, KEY_SPACES, operationOf, type Random, valueOf } from './keys.js';
 
 let run: Run | undefined;
 afterEach(() => {
@@ -35,7 +35,14 @@ function play(place: Place, options: TreeOptions, seed: number, count: number, l
 }
 
 describe('random operations agree with the model', () => {
-  const cases: { name: string; place: Place; options: TreeOptions; runs: number; count: number; large: boolean }[] = [
+  const cases: {
+    name: string;
+    place: Place;
+    options: TreeOptions;
+    runs: number;
+    count: number;
+    large: boolean;
+  }[] = [
     { name: 'in memory', place: 'memory', options: {}, runs: 30, count: 300, large: false },
     { name: 'on a store', place: 'store', options: {}, runs: 40, count: 400, large: false },
     { name: 'on a store, large values', place: 'store', options: {}, runs: 12, count: 800, large: true },
@@ -110,7 +117,8 @@ describe('trees larger than the cache', () => {
       name: 'random bytes',
       place: 'store',
       options: {},
-      key: (random, near) => String.fromCharCode(near & 255, near >> 7) + bytesOf(random, 1 + below(random, 5)),
+      key: (random, near) =>
+        String.fromCharCode(near & 255, near >> 7) + bytesOf(random, 1 + below(random, 5)),
       sizes: [0, 100, 700],
       megabytes: 20,
     },
@@ -218,5 +226,21 @@ describe('special shapes', () => {
     for (let i = length - 1; i > 0; i--) expect(tree.delete('n'.repeat(i))).toBe(true);
     tree.compact();
     expect(tree.stats()).toMatchObject({ keyCount: 1, blobCount: 1 });
+  });
+
+  test('a batch over several full blobs fits the smallest cache', () => {
+    run = new Run('store', { cacheBytes: SMALL_CACHE });
+    const target = run;
+    const random = seededRandom(11);
+    for (let i = 0; i < 1500; i++) {
+      const steps = Array.from({ length: 5 }, () => ({
+        op: 'put' as const,
+        key: `d/${below(random, 6)}/${below(random, 9000)}`,
+        value: Buffer.alloc(below(random, 3000), i),
+      }));
+      target.apply({ op: 'atomic', steps });
+    }
+    target.finish();
+    expect(target.tree.stats().blobCount).toBeGreaterThan(16);
   });
 });

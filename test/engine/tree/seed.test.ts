@@ -59,7 +59,8 @@ describe.each(stores)('on a $name', ({ make }) => {
     expect({ bmDirtyCount, bmPendingDeleteCount }).toEqual({ bmDirtyCount: 0, bmPendingDeleteCount: 0 });
     expect(store.inner.listBlobs()).toHaveLength(blobCount);
     for (let i = 950; i < 1000; i++) {
-      if (store.counts.delete > 0) expect(tree.get(`k${String(i).padStart(5, '0')}`)).toEqual(new Uint8Array(VALUE));
+      if (store.counts.delete > 0)
+        expect(tree.get(`k${String(i).padStart(5, '0')}`)).toEqual(new Uint8Array(VALUE));
     }
   }
 

@@ -1,0 +1,42 @@
+/**
+ * Compiles the product into dist once before the tests, where its sources are newer: worker threads and child
+ * processes cannot load TypeScript. Used as vitest's globalSetup.
+ */
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const SOURCES = ['daemon', 'engine', 'mount'];
+const STAMPS = ['dist/.main.tsbuildinfo', 'dist/.hot.tsbuildinfo'];
+
+function newestSource(): number {
+  let newest = 0;
+  for (const folder of SOURCES) {
+    for (const name of fs.readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
+      if (name.endsWith('.ts')) newest = Math.max(newest, fs.statSync(path.join(ROOT, folder, name)).mtimeMs);
+    }
+  }
+  return newest;
+}
+
+function oldestStamp(): number {
+  const times = STAMPS.map(
+    (name) => fs.statSync(path.join(ROOT, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  );
+  return Math.min(...times);
+}
+
+export default function setup(): void {
+  if (newestSource() <= oldestStamp()) return;
+  execFileSync(path.join(ROOT, 'node_modules/.bin/tsc'), ['-b'], { cwd: ROOT, stdio: 'inherit' });
+}
+
+/** Where the built engine is, for workers and child processes. */
+export const BUILT_ENGINE = pathToFileURL(path.join(ROOT, 'dist/engine/index.js')).href;
+
+/** The engine as built: a tree that starts workers must come from there. */
+export async function builtEngine(): Promise<typeof import('../../engine/index.js')> {
+  return import(BUILT_ENGINE);
+}
