@@ -37,6 +37,8 @@ import {
 /** How full the new blob should be, and how full it may be. */
 const TARGET_BYTES = Math.floor(DATA_BYTES * 0.7);
 const MOST_BYTES = Math.floor(DATA_BYTES * 0.85);
+/** What at least stays in the full one. */
+const LEAST_LEFT_BYTES = Math.floor(DATA_BYTES * 0.15);
 
 /** The run of children to move: those of `node` under bytes `first`..`last`, leaving out crossings. */
 export interface SplitPlan {
@@ -50,39 +52,34 @@ export interface SplitPlan {
 const childBytes = new Int32Array(256);
 
 /**
- * Chooses what to move out of a frame that is full. There is always something: one node and its crossings take
- * less than 3 KiB, so a node that most of a frame hangs from has a child that is a subtree of its own.
+ * Chooses what to move out of a frame that is full: not more than leaves LEAST_LEFT_BYTES behind. If the new blob took
+ * almost everything it would be as full as this one, which would be left nearly empty, or (where the run leaves it for
+ * a blob beside it) with nothing that leads to it.
  *
- * The blob that stays keeps a part: where the run will leave it for a blob beside it, a run of everything would
- * leave a blob that nothing leads to, and another as full as this one. So the root node of a blob that has one
- * subtree only is passed by, and from the node below it, which may be lifted, not everything moves either.
+ * There is always something to move: a frame without room has more than half of its bytes in use, and one node, its
+ * terminator and its crossings take less than a third, so a node that most hangs from has a subtree below it.
  */
-export function planSplit(frame: Frame, isRootBlob: boolean): SplitPlan {
+export function planSplit(frame: Frame): SplitPlan {
+  const most = Math.min(MOST_BYTES, frame.liveBytes - LEAST_LEFT_BYTES);
   let node = frame.root << 3;
-  let mayLeave = !isRootBlob;
   for (;;) {
     let largest = -1;
-    let count = 0;
     for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
       const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
       childBytes[byte] = (frame.u8[child] & 15) === KIND_CROSSING ? 0 : subtreeBytes(frame, child);
-      if (childBytes[byte] !== 0) count++;
       if (largest < 0 || childBytes[byte] > childBytes[largest]) largest = byte;
     }
-    const isOnlyBelowRoot = mayLeave && count === 1 && node === frame.root << 3;
-    if (largest >= 0 && (isOnlyBelowRoot || childBytes[largest] > MOST_BYTES)) {
-      // Lifting asks that the root node have no other child at all.
-      mayLeave = isOnlyBelowRoot && nextChildByte(frame, node, 0) === largest;
+    if (largest >= 0 && childBytes[largest] > most) {
       node = frame.u16[findChild(frame, node, largest) >> 1] << 3;
       continue;
     }
-    return bestRun(frame, node, mayLeave && count > 1 ? count - 1 : count);
+    return bestRun(frame, node, most);
   }
 }
 
 /**
- * The run of at most `most` subtrees whose sum comes nearest to the target; the first of equals, so that ascending
- * loads leave full blobs.
+ * The run of at most `most` bytes whose sum comes nearest to the target; the first of equals, so that ascending loads
+ * leave full blobs.
  */
 function bestRun(frame: Frame, node: number, most: number): SplitPlan {
   let best = -1;
@@ -91,11 +88,10 @@ function bestRun(frame: Frame, node: number, most: number): SplitPlan {
   for (let from = nextChildByte(frame, node, 0); from >= 0; from = nextChildByte(frame, node, from + 1)) {
     if (childBytes[from] === 0) continue;
     let sum = 0;
-    let count = 0;
     for (let to = from; to >= 0; to = nextChildByte(frame, node, to + 1)) {
       if (childBytes[to] === 0) continue;
       sum += childBytes[to];
-      if (sum > MOST_BYTES || ++count > most) break;
+      if (sum > most) break;
       if (best < 0 || Math.abs(sum - TARGET_BYTES) < Math.abs(best - TARGET_BYTES)) {
         best = sum;
         first = from;

@@ -48,6 +48,8 @@ export class FrameCache {
   readonly count: number;
   /** Dirty and captured frames together stay below this, so that there is always one to evict. */
   readonly heldLimit: number;
+  /** Most blobs on a way down that must be resident as a whole; the rest is left for other uses. */
+  readonly longestPath: number;
   readonly handle: FrameCacheHandle;
   readonly #control: Control;
   readonly #rows: Int32Array;
@@ -71,6 +73,7 @@ export class FrameCache {
     } else this.handle = from;
     this.count = this.handle.frames.byteLength / BLOB_SIZE;
     this.heldLimit = Math.floor((this.count * 3) / 4);
+    this.longestPath = this.count - 3;
     this.#rows = new Int32Array(this.handle.rows);
     this.#table = new Int32Array(this.handle.table);
     this.#tableMask = this.#table.length / 2 - 1;

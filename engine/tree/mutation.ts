@@ -32,9 +32,6 @@ import { NEED_FRAMES, NEED_PRE_IMAGE, ROOT_BLOB, type TreeState, tooDeep } from 
 /** A full frame is rewritten in place, not split, when that frees at least this much of it. */
 const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.15);
 
-/** Frames that the way down to a key leaves for other uses: it must be resident as a whole to be changed. */
-const SPARE_FRAMES = 3;
-
 /** The node and the crossing by which the way down left a frame. */
 interface Step {
   node: number;
@@ -71,7 +68,7 @@ export class Mutation {
     let blobId = ROOT_BLOB;
     let depth = 0;
     for (;;) {
-      if (path.length === cache.count - SPARE_FRAMES) throw tooDeep(this.#state);
+      if (path.length === cache.longestPath) throw tooDeep(this.#state);
       const index = this.#state.resident(blobId);
       cache.pin(index);
       path.push(index);
@@ -140,7 +137,7 @@ export class Mutation {
     const index = this.path[level] as number;
     const frame = this.#state.cache.frame(index);
     if (frame.freeBytes >= WORTH_REPACKING + bytes) this.repack(index, []);
-    else this.#split(level, planSplit(frame, level === 0));
+    else this.#split(level, planSplit(frame));
     if (!this.committed) this.endChanges();
   }
 
@@ -199,8 +196,8 @@ export class Mutation {
   #splitBelow(level: number, plan: SplitPlan): void {
     const { cache } = this.#state;
     const index = this.path[level] as number;
-    // All frames on the way may have to change with it.
-    if (!this.committed && level + 1 >= cache.heldLimit - SPARE_FRAMES) throw tooDeep(this.#state);
+    // All frames on the way may have to change with it, and some more in one operation.
+    if (!this.committed && level + 4 >= cache.heldLimit) throw tooDeep(this.#state);
     let rising = 0;
     for (let at = level, height = plan.height + 1; at >= 0; at--, height++) {
       if (cache.frame(this.path[at] as number).height >= height) break;

@@ -23,8 +23,6 @@ import { NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
-/** Frames that the way down to an entry leaves for others: it must be resident as a whole while it is walked. */
-const SPARE_FRAMES = 3;
 
 /** Where a walk begins: at `key` (inclusive), or after it. */
 export interface Bound {
@@ -306,8 +304,7 @@ export class Scanner {
       if (!isCrossing) return ENTERED;
       const below = cache.find(blobId);
       if (below < 0) {
-        if (new Set(this.#frames.slice(0, this.#depth)).size > cache.count - SPARE_FRAMES)
-          throw tooDeep(this.#state);
+        if (new Set(this.#frames.slice(0, this.#depth)).size > cache.longestPath) throw tooDeep(this.#state);
         this.#missing = blobId;
         this.#missingParent = index;
         this.#missingVersion = version;

@@ -12,6 +12,7 @@ import { DATA_BYTES, LEAF_HEADER_BYTES } from '../art/layout.js';
 import { insertAt, removeAt } from '../art/write.js';
 import { SpinneyError } from '../errors.js';
 import { operationBodyBytes } from '../journal/record.js';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../limits.js';
 import { C_REMOVED, F_LSN } from '../shared/control.js';
 import { Mutation } from './mutation.js';
 import { NEED_FRAMES, NEED_JOURNAL, Need, type TreeState } from './state.js';
@@ -26,8 +27,8 @@ const SPARE_TARGETS = 3;
 /** An inner node that grows takes its new block before it gives back the old one, and is so much larger then. */
 const NODE_BYTES = 1024;
 const NODE_GROWTH_BYTES = 320;
-/** Splitting makes so much room in a frame, whatever is in it. */
-const MOST_ROOM_BYTES = DATA_BYTES / 4;
+/** Splitting makes so much room in a frame, whatever is in it: enough for the largest put. */
+const MOST_ROOM_BYTES = 2 * MAX_KEY_BYTES + MAX_VALUE_BYTES + 2 * NODE_BYTES;
 
 /** Most bytes that a key and its value take in a frame, inner nodes included. */
 function sizeOf(key: Uint8Array, value: Uint8Array): number {
@@ -225,13 +226,14 @@ export class Writer {
 
   /**
    * Does what #prepareBatch promises and returns undefined; or returns what the batch puts into a frame without room
-   * (one of its keys, and the bytes in all), should the splits need more frames than the cache has beside the rest.
+   * (one of its keys, and the bytes in all), should the splits need more frames than the cache has beside the rest,
+   * or make the way down too long.
    */
   #findCramped(changes: NetChange[]): { key: Uint8Array; bytes: number } | undefined {
     const { cache } = this.#state;
     const { mutation } = this;
     /** What the batch adds to each frame. */
-    const targets = new Map<number, { key: Uint8Array; bytes: number; puts: number }>();
+    const targets = new Map<number, { key: Uint8Array; depth: number; bytes: number; puts: number }>();
     for (const { key, value } of changes) {
       mutation.descend(key);
       for (const index of mutation.path) mutation.handOver(index);
@@ -240,7 +242,7 @@ export class Writer {
       if (added === undefined) {
         if (targets.size >= cache.heldLimit - SPARE_TARGETS) throw this.#batchTooWide();
         mutation.prepare(target);
-        added = { key, bytes: 0, puts: 0 };
+        added = { key, depth: mutation.path.length, bytes: 0, puts: 0 };
         targets.set(target, added);
       }
       if (value === undefined) continue;
@@ -249,12 +251,15 @@ export class Writer {
     }
     let splits = 0;
     let cramped: { key: Uint8Array; bytes: number } | undefined;
-    for (const [target, { key, bytes, puts }] of targets) {
+    for (const [target, { key, depth, bytes, puts }] of targets) {
       const needed = bytes + puts * NODE_BYTES;
       if (puts === 0 || mutation.hasRoom(target, needed)) continue;
       // It may split once, and once more for each part of a blob that is added.
-      splits += 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
+      const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
+      splits += parts;
       if (needed <= MOST_ROOM_BYTES) cramped = { key, bytes: needed };
+      else if (depth + parts > cache.longestPath) throw this.#batchTooWide();
+      if (depth + parts > cache.longestPath) return cramped;
     }
     if (splits === 0) return undefined;
     // Each blob above them may have to split with them.

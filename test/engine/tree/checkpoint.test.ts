@@ -10,8 +10,9 @@ import { imageRow } from '../../../engine/store/image.js';
 import { seededRandom } from '../../support/disk/random.js';
 import { checkStore } from './check.js';
 import { type Call, FailpointBlobStore } from './failpoint-store.js';
-import { keyOf, SMALL_CACHE } from './harness.js';
-import { below, valueOf } from './keys.js';
+import { SMALL_CACHE } from './harness.js';
+import { below, randomValue } from './keys.js';
+import { keyOf } from './model.js';
 
 let store: FailpointBlobStore;
 let tree: Tree;
@@ -194,7 +195,7 @@ function loadOnFailingStore(target: FailpointBlobStore, seed: number, reopen: bo
   };
   for (let i = 0; i < 6000; i++) {
     const key = `${'p'.repeat(below(random, 3))}/${below(random, 40)}/${below(random, 60)}`;
-    const value = valueOf(random, [10, 1000, 20_000]);
+    const value = randomValue(random, [10, 1000, 20_000]);
     const removes = random() < 0.3;
     if (survive(() => (removes ? tree.delete(key) : tree.put(key, value)))) {
       if (removes) model.delete(key);

@@ -1,5 +1,5 @@
 /** Key spaces that drive the tree's nodes into every shape, and operations drawn from them. Names are latin1. */
-import type { Operation, Step } from './harness.js';
+import type { Operation, Step } from './model.js';
 
 export type Random = () => number;
 
@@ -60,7 +60,7 @@ export const KEY_SPACES: readonly KeySpace[] = [
 const SIZES = [0, 0, 1, 7, 8, 30, 100, 100, 500, 2000];
 const LARGE_SIZES = [...SIZES, 20_000, 131_072];
 
-export function valueOf(random: Random, sizes: readonly number[] = SIZES): Uint8Array {
+export function randomValue(random: Random, sizes: readonly number[] = SIZES): Uint8Array {
   return Buffer.alloc(pick(random, sizes), char(below(random, 256)), 'latin1');
 }
 
@@ -71,7 +71,7 @@ function prefixOf(random: Random, key: string): string {
 /** One step of a batch, or an operation by itself. `keys` gives keys, some of which exist. */
 export function stepOf(random: Random, keys: () => string, sizes: readonly number[]): Step {
   const key = keys();
-  const value = valueOf(random, sizes);
+  const value = randomValue(random, sizes);
   const right = random() < 0.8;
   switch (below(random, 16)) {
     case 0:

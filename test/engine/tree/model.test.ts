@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { TreeOptions } from '../../../engine/api.js';
 import { seededRandom } from '../../support/disk/random.js';
 import { codeOf, type Place, Run, SMALL_CACHE } from './harness.js';
-import { below, KEY_SPACES, operationOf, type Random, valueOf } from './keys.js';
+import { below, KEY_SPACES, operationOf, type Random, randomValue } from './keys.js';
 
 let run: Run | undefined;
 afterEach(() => {
@@ -24,7 +24,7 @@ function play(place: Place, options: TreeOptions, seed: number, count: number, l
     pool.push(key);
     return key;
   };
-  run = new Run(place, { cacheBytes: SMALL_CACHE, ...options });
+  run = new Run(place, { cacheBytes: SMALL_CACHE, ...options }, large);
   try {
     for (let i = 0; i < count; i++) run.apply(operationOf(random, keys, large));
     run.finish();
@@ -76,7 +76,7 @@ function churn(target: Run, random: Random, key: NearKey, megabytes: number, siz
     const near = below(random, 1000);
     for (let i = 0; i < 300; i++) {
       const name = key(random, near);
-      const value = valueOf(random, sizes);
+      const value = randomValue(random, sizes);
       target.apply({ op: 'put', key: name, value });
       keys.push(name);
       bytes += name.length + value.length + 20;
@@ -88,7 +88,7 @@ function churn(target: Run, random: Random, key: NearKey, megabytes: number, siz
       for (let i = start; i < start + 100 && i < keys.length; i++) {
         const name = keys[i] as string;
         if (random() < share) target.apply({ op: 'delete', key: name });
-        else if (random() < 0.2) target.apply({ op: 'put', key: name, value: valueOf(random, sizes) });
+        else if (random() < 0.2) target.apply({ op: 'put', key: name, value: randomValue(random, sizes) });
       }
     }
     if (round === 0) target.apply({ op: 'compact' });
