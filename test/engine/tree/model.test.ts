@@ -243,4 +243,13 @@ describe('special shapes', () => {
     target.finish();
     expect(target.tree.stats().blobCount).toBeGreaterThan(16);
   });
+
+  test('one put does not set off a cascade of splits', () => {
+    run = new Run('store', { cacheBytes: SMALL_CACHE });
+    // A path of 64 nodes without branches leads to three values that fill a blob.
+    for (const end of 'abcdefgh')
+      run.apply({ op: 'put', key: `${'k'.repeat(16_000)}${end}`, value: Buffer.alloc(131_072, end) });
+    run.finish();
+    expect(run.tree.stats().spillovers).toBeLessThan(5);
+  });
 });
