@@ -4,6 +4,8 @@
 export const BLOB_SIZE = 512 * 1024;
 /** Longest key that a put accepts. A graft can make longer ones, which reads, scans and deletes accept. */
 export const MAX_KEY_BYTES = 16 * 1024;
+/** Longest part of a key that one leaf stores; what grafts make longer is spelled by inner nodes above it. */
+export const MAX_LEAF_KEY_BYTES = 2 * MAX_KEY_BYTES;
 export const MAX_VALUE_BYTES = 128 * 1024;
 /** Longest inline prefix of an inner node; longer common prefixes are chained. */
 export const MAX_PREFIX_BYTES = 255;
@@ -30,7 +32,11 @@ export const PRE_IMAGE_SLOTS = 8;
 function assertLimit(holds: boolean, relation: string): void {
   if (!holds) throw new Error(`Limits do not fit together: ${relation}`);
 }
-assertLimit(3 * (MAX_KEY_BYTES + MAX_VALUE_BYTES) < BLOB_SIZE, 'three of the largest leaves fit in a frame');
+assertLimit(MAX_LEAF_KEY_BYTES < 0x10000, 'the length of a key in a leaf fits into 16 bits');
+assertLimit(
+  3 * (MAX_LEAF_KEY_BYTES + MAX_VALUE_BYTES) < BLOB_SIZE,
+  'three of the largest leaves fit in a frame',
+);
 assertLimit(MAX_RECORD_BODY_BYTES * 2 <= JOURNAL_RING_BYTES, 'two of the largest records fit in the ring');
 assertLimit((JOURNAL_RING_BYTES & (JOURNAL_RING_BYTES - 1)) === 0, 'the ring size is a power of two');
 assertLimit(JOURNAL_RESERVE_BYTES >= JOURNAL_RING_BYTES, 'a reserve step covers a full ring');

@@ -83,6 +83,9 @@ export function nextChildByte(frame: Frame, node: number, from: number): number 
   return -1;
 }
 
+/** Stands in a child slot until the child is there; any non-zero pointer does. */
+export const PLACEHOLDER = 0xffff;
+
 /** Whether one more child fits without growing. */
 export function hasRoom(frame: Frame, node: number): boolean {
   return frame.u16[(node + N_COUNT) >> 1] < capacityOf(frame.u8[node] & 15);

@@ -7,7 +7,7 @@
  *
  * All scratch arrays belong to the module: each thread has its own, and nothing here calls back.
  */
-import { BLOB_SIZE, MAX_PREFIX_BYTES } from '../limits.js';
+import { BLOB_SIZE, MAX_LEAF_KEY_BYTES, MAX_PREFIX_BYTES } from '../limits.js';
 import type { Frame } from './frame.js';
 import {
   CROSSING_BYTES,
@@ -25,8 +25,9 @@ import {
   X_BLOB_ID,
   X_HEIGHT,
 } from './layout.js';
-import { addChild, findChild, initInner, nextChildByte } from './node.js';
+import { addChild, findChild, initInner, nextChildByte, PLACEHOLDER, removeChild } from './node.js';
 
+const EMPTY = new Uint8Array(0);
 const POINTERS = BLOB_SIZE / 8;
 
 /** Work still to do: (source: 0 the frame itself, else index + 1 of a merged blob; node offset; slot in the copy). */
@@ -77,7 +78,8 @@ function mergeIndex(merges: readonly Merge[], crossing: number): number {
 /**
  * Copies the subtree at `node` of `source` into `target` and writes its pointer to `targetSlot` (left 0 when
  * nothing remained of it). REQUIRES room in the target for the subtree and the merged blobs. `keepRoot`: the
- * first node is a blob's root below a crossing, whose shape stays as it is.
+ * first node is a blob's root below a crossing, whose shape stays as it is. `label`: bytes that come before the first
+ * node's prefix in the copy; REQUIRES that they fit into one prefix.
  */
 export function copySubtree(
   source: Frame,
@@ -86,6 +88,7 @@ export function copySubtree(
   targetSlot: number,
   merges: readonly Merge[],
   keepRoot: boolean,
+  label: Uint8Array = EMPTY,
 ): void {
   copiedCrossings.clear();
   let top = 0;
@@ -101,6 +104,7 @@ export function copySubtree(
     let frame = from === 0 ? source : merges[from - 1].frame;
     let origin = from;
     let prefix = 0;
+    if (first) for (; prefix < label.length; prefix++) gathered[prefix] = label[prefix];
     // Follow single children, gathering their bytes, to the node that will really stand here.
     for (;;) {
       const kind = frame.u8[at] & 15;
@@ -133,8 +137,10 @@ export function copySubtree(
         const nextFrame = onlyOrigin === 0 ? source : merges[onlyOrigin - 1].frame;
         const nextKind = nextFrame.u8[next] & 15;
         const room =
-          nextKind === KIND_LEAF ||
-          (nextKind !== KIND_CROSSING &&
+          (nextKind === KIND_LEAF &&
+            prefix + ownLength + 1 + nextFrame.leafKeyLength(next) <= MAX_LEAF_KEY_BYTES) ||
+          (nextKind !== KIND_LEAF &&
+            nextKind !== KIND_CROSSING &&
             prefix + ownLength + 1 + nextFrame.u8[next + N_PREFIX_LENGTH] <= MAX_PREFIX_BYTES);
         if (room) {
           for (let i = 0; i < ownLength; i++) gathered[prefix + i] = frame.u8[own + i];
@@ -154,15 +160,19 @@ export function copySubtree(
       for (let i = 0; i < prefix; i++) target.u8[toPrefix + i] = gathered[i];
       for (let i = 0; i < ownLength; i++) target.u8[toPrefix + prefix + i] = frame.u8[own + i];
       target.u16[slot >> 1] = to >> 3;
-      // Children slots exist before the children: a placeholder is put in and filled when its turn comes.
+      // Slots first, with a placeholder in each: an insertion moves the slots after it.
       for (let byte = nextChildByte(frame, at, 0); byte >= 0; byte = nextChildByte(frame, at, byte + 1)) {
         if (resolveChild(frame, at, byte, origin, merges)) addChild(target, to, byte, PLACEHOLDER);
       }
-      for (let byte = 255; byte >= 0; byte--) {
-        if (findChild(frame, at, byte) === 0 || !resolveChild(frame, at, byte, origin, merges)) continue;
-        work[top++] = resolvedOrigin;
-        work[top++] = resolvedNode;
-        work[top++] = findChild(target, to, byte);
+      // The last child goes deepest into the stack, so that copies come to stand in key order.
+      top += live * 3;
+      let entry = top;
+      for (let byte = nextChildByte(frame, at, 0); byte >= 0; byte = nextChildByte(frame, at, byte + 1)) {
+        if (!resolveChild(frame, at, byte, origin, merges)) continue;
+        entry -= 3;
+        work[entry] = resolvedOrigin;
+        work[entry + 1] = resolvedNode;
+        work[entry + 2] = findChild(target, to, byte);
       }
       if (terminator !== 0) {
         work[top++] = origin;
@@ -181,9 +191,6 @@ function emptyNode(target: Frame, slot: number): void {
   initInner(target, to, KIND_N4, 0);
   target.u16[slot >> 1] = to >> 3;
 }
-
-/** Stands in a child slot until the child is copied; any non-zero pointer does. */
-export const PLACEHOLDER = 0xffff;
 
 let resolvedOrigin = 0;
 let resolvedNode = 0;
@@ -240,24 +247,30 @@ function allocate(target: Frame, bytes: number): number {
   return offset;
 }
 
+/** Below this a loop is faster than a call that copies. */
+const MOST_LOOPED_BYTES = 512;
+
 function copyLeaf(frame: Frame, leaf: number, target: Frame, slot: number, prefix: number): void {
   const keyLength = frame.leafKeyLength(leaf);
   const valueLength = frame.leafValueLength(leaf);
-  const to = allocate(target, leafBytes(prefix + keyLength, valueLength));
-  const from = frame.u8;
-  const into = target.u8;
-  for (let i = 0; i < LEAF_HEADER_BYTES; i++) into[to + i] = from[leaf + i];
-  if (prefix !== 0) {
-    target.setLeafHeader(to, prefix + keyLength, valueLength);
-    for (let i = 0; i < prefix; i++) into[to + LEAF_HEADER_BYTES + i] = gathered[i];
-  }
-  const body = to + LEAF_HEADER_BYTES + prefix;
-  const start = leaf + LEAF_HEADER_BYTES;
-  const length = keyLength + valueLength;
-  if (length <= 128) for (let i = 0; i < length; i++) into[body + i] = from[start + i];
-  else into.set(from.subarray(start, start + length), body);
+  const bytes = leafBytes(prefix + keyLength, valueLength);
+  const to = allocate(target, bytes);
   target.addLeaves(1);
   target.u16[slot >> 1] = to >> 3;
+  if (prefix === 0 && bytes <= MOST_LOOPED_BYTES) {
+    // Blocks are multiples of 8 bytes at multiples of 8: whole words, padding included.
+    const from = frame.u32;
+    const into = target.u32;
+    const shift = (leaf - to) >> 2;
+    for (let word = to >> 2, end = (to + bytes) >> 2; word < end; word++) into[word] = from[word + shift];
+    return;
+  }
+  for (let i = 0; i < LEAF_HEADER_BYTES; i++) target.u8[to + i] = frame.u8[leaf + i];
+  target.setLeafHeader(to, prefix + keyLength, valueLength);
+  const body = to + LEAF_HEADER_BYTES;
+  for (let i = 0; i < prefix; i++) target.u8[body + i] = gathered[i];
+  const start = leaf + LEAF_HEADER_BYTES;
+  target.u8.set(frame.u8.subarray(start, start + keyLength + valueLength), body + prefix);
 }
 
 /** Bytes of one node that lead to one blob share one crossing; so do their copies. */
@@ -271,6 +284,14 @@ function copyCrossing(frame: Frame, crossing: number, target: Frame, slot: numbe
     copiedCrossings.set(name, pointer);
   }
   target.u16[slot >> 1] = pointer;
+}
+
+/** Takes the crossing out of the node: all bytes that lead to it, and the crossing itself. */
+export function removeCrossing(frame: Frame, node: number, crossing: number): void {
+  for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
+    if (frame.u16[findChild(frame, node, byte) >> 1] << 3 === crossing) removeChild(frame, node, byte);
+  }
+  frame.freeNode(crossing);
 }
 
 /** Frees the node at `node` and all below it in this frame; a crossing that several bytes share is freed once. */
@@ -316,17 +337,22 @@ export function greatestHeight(frame: Frame, node: number): number {
 /** Calls `visit` with the offset of each crossing of the frame, once each. */
 export function eachCrossing(frame: Frame, visit: (crossing: number) => void): void {
   if (frame.root === 0 || frame.crossings === 0) return;
-  const seen = new Set<number>();
-  const stack = [frame.root << 3];
+  for (const crossing of crossingsBelow(frame, frame.root << 3)) visit(crossing);
+}
+
+/** Offsets of the crossings below `node` in its frame, each once. */
+export function crossingsBelow(frame: Frame, node: number): number[] {
+  const found = new Set<number>();
+  const stack = [node];
   for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
     if ((frame.u8[at] & 15) === KIND_CROSSING) {
-      if (!seen.has(at)) visit(at);
-      seen.add(at);
+      found.add(at);
       continue;
     }
     const top = pushChildren(frame, at, 0);
     for (let i = 0; i < top; i++) stack.push(work[i]);
   }
+  return [...found];
 }
 
 function pushChildren(frame: Frame, node: number, from: number): number {

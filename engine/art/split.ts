@@ -22,14 +22,13 @@ import {
   N_TERMINATOR,
   prefixOffset,
 } from './layout.js';
-import { addChild, findChild, initInner, nextChildByte, removeChild } from './node.js';
+import { addChild, findChild, initInner, nextChildByte, PLACEHOLDER, removeChild } from './node.js';
 import {
   copySubtree,
   crossingBlobId,
   crossingHeight,
   freeSubtree,
   greatestHeight,
-  PLACEHOLDER,
   subtreeBytes,
   writeCrossing,
 } from './rewrite.js';

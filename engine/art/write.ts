@@ -5,7 +5,7 @@
  * nothing and says so. After that nothing can fail. REQUIRES: the caller has the frame latched.
  */
 
-import { MAX_PREFIX_BYTES } from '../limits.js';
+import { MAX_LEAF_KEY_BYTES, MAX_PREFIX_BYTES } from '../limits.js';
 import {
   type Descent,
   END_EMPTY,
@@ -63,7 +63,7 @@ function writeLeaf(
 }
 
 /** Shortens a leaf's key by its first `cut` bytes, in place, and frees the tail of its block. */
-function cutLeaf(frame: Frame, leaf: number, cut: number): void {
+export function cutLeaf(frame: Frame, leaf: number, cut: number): void {
   const keyLength = frame.leafKeyLength(leaf);
   const valueLength = frame.leafValueLength(leaf);
   const before = leafBytes(keyLength, valueLength);
@@ -80,7 +80,7 @@ function cutLeaf(frame: Frame, leaf: number, cut: number): void {
  * frame has no room. A chain has one node for each 256 bytes, since a child's byte carries one more.
  */
 let chainEnd = 0;
-function makeChain(frame: Frame, bytes: Uint8Array, from: number, length: number): number {
+export function makeChain(frame: Frame, bytes: Uint8Array, from: number, length: number): number {
   let first = 0;
   let last = 0;
   let at = from;
@@ -103,6 +103,11 @@ function makeChain(frame: Frame, bytes: Uint8Array, from: number, length: number
   }
   chainEnd = last;
   return first >> 3;
+}
+
+/** Offset of the last node of the chain made last. */
+export function chainLast(): number {
+  return chainEnd;
 }
 
 function freeChain(frame: Frame, first: number): void {
@@ -263,12 +268,18 @@ export function removeAt(at: Descent): void {
   if (slot === parent + N_TERMINATOR) frame.u16[slot >> 1] = 0;
   else removeChild(frame, parent, at.parentByte);
   frame.freeNode(leaf);
-  if (!at.parentIsBlobRoot) tidy(frame, parent, at.parentSlot);
-  else shrink(frame, parent, at.parentSlot);
+  tidyInner(frame, parent, at.parentSlot, at.parentIsBlobRoot);
 }
 
-/** Folds or shrinks the node after it lost a child or its terminator. */
-function tidy(frame: Frame, node: number, slot: number): void {
+/**
+ * Folds or shrinks an inner node after it lost a child or its terminator. The root node of a blob below a crossing
+ * keeps its shape and only shrinks.
+ */
+export function tidyInner(frame: Frame, node: number, slot: number, isBlobRoot: boolean): void {
+  if (isBlobRoot) {
+    shrink(frame, node, slot);
+    return;
+  }
   const count = frame.u16[(node + N_COUNT) >> 1];
   const terminator = frame.u16[(node + N_TERMINATOR) >> 1];
   if (count === 0) {
@@ -311,7 +322,8 @@ function fold(frame: Frame, node: number, slot: number, childPointer: number, by
   if (childKind === KIND_LEAF) {
     const keyLength = frame.leafKeyLength(child);
     const valueLength = frame.leafValueLength(child);
-    to = frame.allocate(leafBytes(keyLength + added, valueLength));
+    const fits = keyLength + added <= MAX_LEAF_KEY_BYTES;
+    to = fits ? frame.allocate(leafBytes(keyLength + added, valueLength)) : 0;
     if (to === 0) {
       shrink(frame, node, slot);
       return;

@@ -24,15 +24,14 @@ export const C_PENDING = C_HELD + 1;
 /** Rounds asked for, and how many of those have ended; waiters sleep on the second. */
 export const C_ROUNDS_ASKED = C_PENDING + 1;
 export const C_ROUNDS_ENDED = C_ROUNDS_ASKED + 1;
-/** Whether the last round failed. */
+/** Whether the last round failed, and whether the last one that was asked for did. */
 export const C_ROUND_FAILED = C_ROUNDS_ENDED + 1;
+export const C_ASKED_FAILED = C_ROUND_FAILED + 1;
 /** Keys removed so far, modulo 2^32: tells whether merging may have something to do. */
-export const C_REMOVED = C_ROUND_FAILED + 1;
+export const C_REMOVED = C_ASKED_FAILED + 1;
 /** One of the MAINTENANCE_ values. */
 export const C_MAINTENANCE_STATE = C_REMOVED + 1;
-/** Set once the tree is read-only for a reason found while it was open; the text is in the message area. */
-export const C_READ_ONLY = C_MAINTENANCE_STATE + 1;
-export const C_CLOSED = C_READ_ONLY + 1;
+export const C_CLOSED = C_MAINTENANCE_STATE + 1;
 /** Pre-image slots wait word: bumped when one becomes free. */
 export const C_PRE_IMAGE_BELL = C_CLOSED + 1;
 /** Clock hand (L). */
@@ -87,45 +86,38 @@ export interface ControlHandle {
   buffer: SharedArrayBuffer;
 }
 
-/** Two texts that threads leave for each other: why the last round failed, and why the tree became read-only. */
-export type MessageSlot = 0 | 1;
-export const MESSAGE_ROUND: MessageSlot = 0;
-export const MESSAGE_READ_ONLY: MessageSlot = 1;
-
 export class Control {
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array;
   readonly floats: Float64Array;
   readonly counters: Float64Array;
   readonly pending: Int32Array;
-  readonly #messages: Uint8Array;
+  readonly #message: Uint8Array;
 
   /** Makes a new block, or attaches to `buffer`. */
   constructor(buffer?: SharedArrayBuffer) {
     const floatsAt = CONTROL_WORDS * 4;
     const countersAt = floatsAt + CONTROL_FLOATS * 8;
     const messagesAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
-    const pendingAt = messagesAt + 2 * MESSAGE_BYTES;
+    const pendingAt = messagesAt + MESSAGE_BYTES;
     this.buffer = buffer ?? new SharedArrayBuffer(pendingAt + PENDING_CAPACITY * 4);
     this.words = new Int32Array(this.buffer, 0, CONTROL_WORDS);
     this.floats = new Float64Array(this.buffer, floatsAt, CONTROL_FLOATS);
     this.counters = new Float64Array(this.buffer, countersAt, MAX_THREADS * COUNTER_FLOATS);
-    this.#messages = new Uint8Array(this.buffer, messagesAt, 2 * MESSAGE_BYTES);
+    this.#message = new Uint8Array(this.buffer, messagesAt, MESSAGE_BYTES);
     this.pending = new Int32Array(this.buffer, pendingAt, PENDING_CAPACITY);
   }
 
-  /** Leaves an error for other threads: its code and message. Atomics on the word that announces it order it. */
-  leave(slot: MessageSlot, code: string, message: string): void {
+  /** Leaves the error of the last round for other threads. Atomics on the word that announces it order it. */
+  leaveError(code: string, message: string): void {
     const text = Buffer.from(`${code}\n${message}`).subarray(0, MESSAGE_BYTES - 4);
-    const at = slot * MESSAGE_BYTES;
-    this.#messages.set(text, at + 4);
-    new DataView(this.buffer, this.#messages.byteOffset + at).setUint32(0, text.length, true);
+    this.#message.set(text, 4);
+    new DataView(this.buffer, this.#message.byteOffset).setUint32(0, text.length, true);
   }
 
-  read(slot: MessageSlot): { code: string; message: string } {
-    const at = slot * MESSAGE_BYTES;
-    const length = new DataView(this.buffer, this.#messages.byteOffset + at).getUint32(0, true);
-    const text = Buffer.from(this.#messages.slice(at + 4, at + 4 + length)).toString();
+  lastError(): { code: string; message: string } {
+    const length = new DataView(this.buffer, this.#message.byteOffset).getUint32(0, true);
+    const text = Buffer.from(this.#message.slice(4, 4 + length)).toString();
     const line = text.indexOf('\n');
     return { code: text.slice(0, line), message: text.slice(line + 1) };
   }

@@ -8,7 +8,7 @@ import type { Batch, Key } from '../api.js';
 import { SpinneyError } from '../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../limits.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
-import type { NetChange } from './writer.js';
+import type { Change, Graft } from './changes.js';
 
 /** Why a guard failed. */
 export type GuardFailure = 'absent' | 'exists' | 'version' | 'prefix not empty';
@@ -16,8 +16,13 @@ export type GuardFailure = 'absent' | 'exists' | 'version' | 'prefix not empty';
 /** The tree as it stands, for guards; called under the tree lock. */
 export interface Projection {
   lookup(key: Uint8Array): { version: number; value: Uint8Array } | undefined;
-  /** Keys and values that begin with the prefix, in order, at most `limit`. */
-  list(prefix: Uint8Array, limit: number): { key: Uint8Array; value: Uint8Array }[];
+  /** Keys and values that begin with the prefix, in order. */
+  scan(prefix: Uint8Array): Iterable<Entry>;
+}
+
+interface Entry {
+  key: Uint8Array;
+  value: Uint8Array;
 }
 
 /** What a key holds in the projection once the batch has touched it. */
@@ -34,46 +39,101 @@ type Step = (projected: ProjectedTree) => GuardFailure | undefined;
 /** A key written by this very batch has a version that no caller can know. */
 const VERSION_OF_BATCH = -1;
 
+/** What the batch did between two grafts. */
+interface Layer {
+  /** The graft that came before; none for the first layer. */
+  graft: Graft | undefined;
+  touched: Map<string, Projected>;
+}
+
 class ProjectedTree {
   readonly #tree: Projection;
-  readonly #touched = new Map<string, Projected>();
+  readonly #layers: Layer[] = [{ graft: undefined, touched: new Map() }];
 
   constructor(tree: Projection) {
     this.#tree = tree;
   }
 
   version(key: Uint8Array): number | undefined {
-    const touched = this.#touched.get(nameOf(key));
-    if (touched !== undefined) return touched.value === undefined ? undefined : VERSION_OF_BATCH;
-    return this.#tree.lookup(key)?.version;
+    const found = this.#find(key);
+    if (found === undefined || !('existed' in found)) return found?.version;
+    return found.value === undefined ? undefined : VERSION_OF_BATCH;
   }
 
   value(key: Uint8Array): Uint8Array | undefined {
-    const touched = this.#touched.get(nameOf(key));
-    return touched === undefined ? this.#tree.lookup(key)?.value : touched.value;
+    return this.#find(key)?.value;
+  }
+
+  /** Looks down through the layers; a graft changes the name under which a key was known before. */
+  #find(key: Uint8Array): Projected | { version: number; value: Uint8Array } | undefined {
+    let name = key;
+    for (let level = this.#layers.length - 1; level >= 0; level--) {
+      const { graft, touched } = this.#layers[level] as Layer;
+      const found = touched.get(nameOf(name));
+      if (found !== undefined) return found;
+      if (graft === undefined) continue;
+      if (hasPrefix(name, graft.destination)) name = replacePrefix(name, graft.destination, graft.source);
+      else if (hasPrefix(name, graft.source)) return undefined;
+    }
+    return this.#tree.lookup(name);
   }
 
   set(key: Uint8Array, value: Uint8Array | undefined): void {
+    const { touched } = this.#layers[this.#layers.length - 1] as Layer;
     const name = nameOf(key);
-    const touched = this.#touched.get(name);
-    if (touched !== undefined) touched.value = value;
+    const before = touched.get(name);
+    if (before !== undefined) before.value = value;
     else {
       // Whether a key that is put existed does not matter, and its look-up is spared.
-      const existed = value !== undefined || this.#tree.lookup(key) !== undefined;
-      this.#touched.set(name, { key, value, existed });
+      const existed = value !== undefined || this.value(key) !== undefined;
+      touched.set(name, { key, value, existed });
     }
   }
 
-  /** Everything that begins with the prefix. */
-  list(prefix: Uint8Array): { key: Uint8Array; value: Uint8Array }[] {
-    const found: { key: Uint8Array; value: Uint8Array }[] = [];
-    for (const entry of this.#tree.list(prefix, MAX_BATCH_OPERATIONS + 1)) {
-      if (!this.#touched.has(nameOf(entry.key))) found.push(entry);
+  graft(source: Uint8Array, destination: Uint8Array): void {
+    this.#layers.push({ graft: { source, destination }, touched: new Map() });
+  }
+
+  /** Everything that begins with the prefix, in no particular order. */
+  entries(prefix: Uint8Array): Iterable<Entry> {
+    return this.#entries(prefix, this.#layers.length - 1);
+  }
+
+  *#entries(prefix: Uint8Array, level: number): Generator<Entry> {
+    const { touched } = this.#layers[level] as Layer;
+    for (const { key, value } of touched.values()) {
+      if (value !== undefined && hasPrefix(key, prefix)) yield { key, value };
     }
-    for (const { key, value } of this.#touched.values()) {
-      if (value !== undefined && hasPrefix(key, prefix)) found.push({ key, value });
+    for (const entry of this.#below(prefix, level)) {
+      if (!touched.has(nameOf(entry.key))) yield entry;
     }
-    if (found.length > MAX_BATCH_OPERATIONS) {
+  }
+
+  /** What the layers below show, under the names that the graft between gave it. */
+  *#below(prefix: Uint8Array, level: number): Generator<Entry> {
+    const { graft } = this.#layers[level] as Layer;
+    if (graft === undefined) {
+      yield* this.#tree.scan(prefix);
+      return;
+    }
+    const { source, destination } = graft;
+    const isInside = hasPrefix(prefix, destination);
+    if (isInside || hasPrefix(destination, prefix)) {
+      const moved = isInside ? replacePrefix(prefix, destination, source) : source;
+      for (const { key, value } of this.#entries(moved, level - 1)) {
+        yield { key: replacePrefix(key, source, destination), value };
+      }
+    }
+    // Nothing else is below the destination, and nothing is left below the source.
+    if (isInside || hasPrefix(prefix, source)) return;
+    for (const entry of this.#entries(prefix, level - 1)) if (!hasPrefix(entry.key, source)) yield entry;
+  }
+
+  /** Entries below the prefix, as many as one batch may touch. */
+  list(prefix: Uint8Array): Entry[] {
+    const found: Entry[] = [];
+    for (const entry of this.entries(prefix)) {
+      if (found.push(entry) <= MAX_BATCH_OPERATIONS) continue;
       throw new SpinneyError(
         'ERR_BATCH_TOO_LARGE',
         `Cannot do the batch: more than ${MAX_BATCH_OPERATIONS} keys begin with the prefix`,
@@ -82,21 +142,39 @@ class ProjectedTree {
     return found;
   }
 
-  /** Whether nothing begins with the prefix. As many tree entries are looked at as the batch could have deleted, and one. */
-  isEmpty(prefix: Uint8Array): boolean {
-    for (const { key, value } of this.#touched.values()) {
-      if (value !== undefined && hasPrefix(key, prefix)) return false;
+  /** Whether nothing begins with the prefix, besides what begins with `except`. */
+  isEmpty(prefix: Uint8Array, except?: Uint8Array): boolean {
+    if (except !== undefined && hasPrefix(prefix, except)) return true;
+    for (const { key } of this.entries(prefix)) {
+      if (except === undefined || !hasPrefix(key, except)) return false;
     }
-    return this.#tree.list(prefix, this.#touched.size + 1).every(({ key }) => this.#touched.has(nameOf(key)));
+    return true;
   }
 
-  changes(): NetChange[] {
-    const changes: NetChange[] = [];
-    for (const { key, value, existed } of this.#touched.values()) {
-      if (value !== undefined || existed) changes.push({ key, value });
+  changes(): Change[] {
+    const changes: Change[] = [];
+    for (const { graft, touched } of this.#layers) {
+      if (graft !== undefined) changes.push(graft);
+      for (const { key, value, existed } of touched.values()) {
+        if (value !== undefined || existed) changes.push({ key, value });
+      }
     }
     return changes;
   }
+}
+
+function replacePrefix(key: Uint8Array, from: Uint8Array, to: Uint8Array): Uint8Array {
+  return Buffer.concat([to, key.subarray(from.length)]);
+}
+
+/** Where one of the prefixes is empty there is nothing to hang a subtree from, or one key could become empty. */
+function moveEach(tree: ProjectedTree, from: Uint8Array, to: Uint8Array): void {
+  const moved = tree.list(from);
+  const destinations = moved.map(({ key }) => keyBytes(replacePrefix(key, from, to)));
+  for (const { key } of moved) tree.set(key, undefined);
+  moved.forEach(({ value }, i) => {
+    tree.set(destinations[i] as Uint8Array, value);
+  });
 }
 
 function nameOf(key: Uint8Array): string {
@@ -113,7 +191,7 @@ export class BatchRecorder implements Batch {
   failure: GuardFailure | undefined;
 
   /** Plays the batch on the tree as it stands; undefined: a guard failed. */
-  play(tree: Projection): NetChange[] | undefined {
+  play(tree: Projection): Change[] | undefined {
     const projected = new ProjectedTree(tree);
     for (const step of this.#steps) {
       this.failure = step(projected);
@@ -135,7 +213,7 @@ export class BatchRecorder implements Batch {
   }
 
   delete(key: Key): void {
-    const bytes = keyBytes(key);
+    const bytes = this.#key(key);
     this.#add((tree) => {
       tree.set(bytes, undefined);
       return undefined;
@@ -143,7 +221,7 @@ export class BatchRecorder implements Batch {
   }
 
   deleteIfVersion(key: Key, version: number): void {
-    const bytes = keyBytes(key);
+    const bytes = this.#key(key);
     const guard = matches(version);
     this.#add((tree) => {
       const failure = guard(tree.version(bytes));
@@ -153,8 +231,8 @@ export class BatchRecorder implements Batch {
   }
 
   rename(src: Key, dst: Key, options: { force?: boolean } = {}): void {
-    const from = keyBytes(src);
-    const to = keyBytes(dst);
+    const from = this.#key(src);
+    const to = this.#key(dst);
     this.#add((tree) => {
       const value = tree.value(from);
       if (value === undefined) return 'absent';
@@ -166,23 +244,20 @@ export class BatchRecorder implements Batch {
   }
 
   renamePrefix(srcPrefix: Key, dstPrefix: Key): void {
-    const from = prefixBytes(srcPrefix);
-    const to = prefixBytes(dstPrefix);
+    const from = this.#prefix(srcPrefix);
+    const to = this.#prefix(dstPrefix);
+    if (to.length > 0) keyBytes(to);
     this.#add((tree) => {
-      const moved = tree.list(from);
-      if (moved.length === 0) return undefined;
-      const destinations = moved.map(({ key }) => keyBytes(Buffer.concat([to, key.subarray(from.length)])));
-      for (const { key } of moved) tree.set(key, undefined);
-      if (!tree.isEmpty(to)) return 'prefix not empty';
-      moved.forEach(({ value }, i) => {
-        tree.set(destinations[i] as Uint8Array, value);
-      });
+      if (Buffer.compare(from, to) === 0 || tree.isEmpty(from)) return undefined;
+      if (!tree.isEmpty(to, from)) return 'prefix not empty';
+      if (from.length > 0 && to.length > 0) tree.graft(from, to);
+      else moveEach(tree, from, to);
       return undefined;
     });
   }
 
   deletePrefix(prefix: Key): void {
-    const bytes = prefixBytes(prefix);
+    const bytes = this.#prefix(prefix);
     this.#add((tree) => {
       for (const { key } of tree.list(bytes)) tree.set(key, undefined);
       return undefined;
@@ -190,18 +265,18 @@ export class BatchRecorder implements Batch {
   }
 
   assertVersion(key: Key, version: number): void {
-    const bytes = keyBytes(key);
+    const bytes = this.#key(key);
     const guard = matches(version);
     this.#add((tree) => guard(tree.version(bytes)));
   }
 
   assertAbsent(key: Key): void {
-    const bytes = keyBytes(key);
+    const bytes = this.#key(key);
     this.#add((tree) => (tree.version(bytes) === undefined ? undefined : 'exists'));
   }
 
   assertPrefixEmpty(prefix: Key): void {
-    const bytes = prefixBytes(prefix);
+    const bytes = this.#prefix(prefix);
     this.#add((tree) => (tree.isEmpty(bytes) ? undefined : 'prefix not empty'));
   }
 
@@ -210,13 +285,22 @@ export class BatchRecorder implements Batch {
     value: Uint8Array,
     guard: (version: number | undefined) => GuardFailure | undefined,
   ): void {
-    const bytes = keyBytes(key);
-    const stored = valueBytes(value);
+    const bytes = this.#key(key);
+    const stored = new Uint8Array(valueBytes(value));
     this.#add((tree) => {
       const failure = guard(tree.version(bytes));
       if (failure === undefined) tree.set(bytes, stored);
       return failure;
     });
+  }
+
+  /** The callback may use its buffers again before the batch is played. */
+  #key(key: Key): Uint8Array {
+    return new Uint8Array(keyBytes(key));
+  }
+
+  #prefix(prefix: Key): Uint8Array {
+    return new Uint8Array(prefixBytes(prefix));
   }
 
   #add(step: Step): void {

@@ -1,6 +1,7 @@
 /** The maintenance worker: the store's only writer, and whoever has nothing better to do sleeps on the journal. */
 import { workerData } from 'node:worker_threads';
 import {
+  C_ASKED_FAILED,
   C_MAINTENANCE_STATE,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
@@ -67,11 +68,14 @@ function serveRequests(state: TreeState, round: Round): void {
   const { words } = state.control;
   const asked = Atomics.load(words, C_ROUNDS_ASKED);
   if (asked === Atomics.load(words, C_ROUNDS_ENDED)) return;
+  let failed = 0;
   try {
     round.run();
   } catch {
-    // Left in the control block for those who asked.
+    // The round left its error in the control block, for those who asked.
+    failed = 1;
   }
+  Atomics.store(words, C_ASKED_FAILED, failed);
   Atomics.store(words, C_ROUNDS_ENDED, asked);
   Atomics.notify(words, C_ROUNDS_ENDED);
 }

@@ -7,22 +7,21 @@ import type { CheckpointOptions, Durability } from '../api.js';
 import { SpinneyError } from '../errors.js';
 import { JOURNAL_SEGMENT_BYTES } from '../limits.js';
 import {
+  C_ASKED_FAILED,
   C_DIRTY,
   C_MAINTENANCE_STATE,
   C_PENDING,
   C_PRE_IMAGE_BELL,
   C_REMOVED,
-  C_ROUND_FAILED,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
   F_JOURNAL_AT_CAPTURE,
   MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
-  MESSAGE_ROUND,
 } from '../shared/control.js';
 import { Compaction } from './compaction.js';
 import type { Round } from './round.js';
-import { Need, type TreeState } from './state.js';
+import { Need, needsRecovery, type TreeState } from './state.js';
 import { Writer } from './writer.js';
 
 export type Schedule = Required<CheckpointOptions>;
@@ -68,6 +67,7 @@ function waitForPreImage(state: TreeState): void {
 
 /** Throws where nothing will come of waiting, as the caller does since `since` (ms, of performance.now). */
 function assertWorkerLives(state: TreeState, since: number): void {
+  state.checkOpen();
   const is = Atomics.load(state.control.words, C_MAINTENANCE_STATE);
   if (is === MAINTENANCE_WORKER) return;
   // Should it fail to start, only its maker's event loop hears of it, and the maker may be the one who waits.
@@ -87,6 +87,7 @@ export class RemoteMaintenance implements Maintenance {
   }
 
   checkpoint(): void {
+    if (this.#state.options.readOnly) throw needsRecovery(this.#state.place);
     const { words } = this.#state.control;
     const since = performance.now();
     const ticket = Atomics.add(words, C_ROUNDS_ASKED, 1) + 1;
@@ -97,14 +98,10 @@ export class RemoteMaintenance implements Maintenance {
       assertWorkerLives(this.#state, since);
       Atomics.wait(words, C_ROUNDS_ENDED, ended, LOOK_AGAIN_MS);
     }
-    throwIfRoundFailed(this.#state);
+    if (Atomics.load(words, C_ASKED_FAILED) === 0) return;
+    const { code, message } = this.#state.control.lastError();
+    throw new SpinneyError(code as SpinneyError['code'], message);
   }
-}
-
-function throwIfRoundFailed(state: TreeState): void {
-  if (Atomics.load(state.control.words, C_ROUND_FAILED) === 0) return;
-  const { code, message } = state.control.read(MESSAGE_ROUND);
-  throw new SpinneyError(code as SpinneyError['code'], message);
 }
 
 /** Makes the maintenance worker look at once. */

@@ -4,8 +4,8 @@
  */
 import { Descent, descend, END_CROSSING } from '../art/descent.js';
 import { Frame } from '../art/frame.js';
-import { DATA_BYTES, H_BUMP } from '../art/layout.js';
-import { crossingHeight, type Merge, writeCrossingHeight } from '../art/rewrite.js';
+import { DATA_BYTES, H_BUMP, LEAF_HEADER_BYTES } from '../art/layout.js';
+import { crossingHeight, type Merge, removeCrossing, writeCrossingHeight } from '../art/rewrite.js';
 import {
   type Above,
   planSplit,
@@ -17,6 +17,7 @@ import {
   splitBeside,
   splitLifting,
 } from '../art/split.js';
+import { tidyInner } from '../art/write.js';
 import { CAPTURED, COPIED, DIRTY } from '../cache/frame-cache.js';
 import { BLOB_SIZE } from '../limits.js';
 import {
@@ -27,15 +28,23 @@ import {
   F_SPILLOVERS,
   PENDING_CAPACITY,
 } from '../shared/control.js';
-import { NEED_FRAMES, NEED_PRE_IMAGE, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
+import { NEED_FRAMES, NEED_PRE_IMAGE, Need, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 /** A full frame is rewritten in place, not split, when that frees at least this much of it. */
 const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.15);
 
-/** The node and the crossing by which the way down left a frame. */
+/** How the way down left a frame: from which node, through which crossing. */
 interface Step {
   node: number;
+  /** Slot of the node itself. */
+  slot: number;
+  isBlobRoot: boolean;
   crossing: number;
+}
+
+/** Most bytes that a key and its value take in a frame, inner nodes included. */
+export function sizeOf(key: Uint8Array, value: Uint8Array): number {
+  return LEAF_HEADER_BYTES + 2 * key.length + value.length + 64;
 }
 
 export class Mutation {
@@ -82,13 +91,12 @@ export class Mutation {
 
   #noteStep(level: number): void {
     const { at } = this;
-    const step = this.#steps[level];
-    if (step === undefined) {
-      this.#steps[level] = { node: at.parent, crossing: at.node };
-      return;
-    }
+    const step = this.#steps[level] ?? { node: 0, slot: 0, isBlobRoot: false, crossing: 0 };
     step.node = at.parent;
+    step.slot = at.parentSlot;
+    step.isBlobRoot = at.parentIsBlobRoot;
     step.crossing = at.node;
+    this.#steps[level] = step;
   }
 
   /** If the frame's image of the capture is still needed, keeps it before anything changes. */
@@ -182,14 +190,14 @@ export class Mutation {
       this.makeRoom(level - 1, bytes);
       return;
     }
-    const fresh = this.#newBlobFrame();
-    const blobId = this.#format(fresh);
+    const fresh = this.newBlobFrame();
+    const blobId = this.format(fresh);
     this.change(index);
     this.change(parent);
     const { node, crossing } = this.#steps[level - 1] as Step;
     const above: Above = { frame: cache.frame(parent), node, crossing };
     split(cache.frame(index), plan, cache.frame(fresh), blobId, above);
-    this.#adopt(fresh, blobId);
+    this.adopt(fresh, blobId);
   }
 
   /** Hangs the new blob below this one; heights above may grow, so those frames change too. */
@@ -205,17 +213,18 @@ export class Mutation {
       if (at > 0) this.prepare(this.path[at - 1] as number);
       rising++;
     }
-    const fresh = this.#newBlobFrame();
-    const blobId = this.#format(fresh);
+    const fresh = this.newBlobFrame();
+    const blobId = this.format(fresh);
     this.change(index);
     splitBelow(cache.frame(index), plan, cache.frame(fresh), blobId);
-    this.#adopt(fresh, blobId);
+    this.adopt(fresh, blobId);
     for (let at = level, height = plan.height + 1; rising > 0; at--, height++, rising--) {
-      this.#raise(at, height);
+      this.raise(at, height);
     }
   }
 
-  #raise(level: number, height: number): void {
+  /** Sets the height of the blob at this level of the path, and what the crossing to it tells. */
+  raise(level: number, height: number): void {
     const { cache } = this.#state;
     const index = this.path[level] as number;
     this.change(index);
@@ -228,7 +237,8 @@ export class Mutation {
     if (crossingHeight(frame, crossing) < height) writeCrossingHeight(frame, crossing, height);
   }
 
-  #newBlobFrame(): number {
+  /** A frame for a new blob, not yet formatted. */
+  newBlobFrame(): number {
     const { cache } = this.#state;
     if (!this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
     const index = cache.obtain();
@@ -237,7 +247,7 @@ export class Mutation {
   }
 
   /** Gives the obtained frame the next blob id. */
-  #format(index: number): number {
+  format(index: number): number {
     const { words } = this.#state.control;
     const blobId = words[C_NEXT_BLOB] as number;
     words[C_NEXT_BLOB] = blobId + 1;
@@ -246,7 +256,7 @@ export class Mutation {
   }
 
   /** Makes the frame's new blob one of the tree's. */
-  #adopt(index: number, blobId: number): void {
+  adopt(index: number, blobId: number): void {
     const { cache, control } = this.#state;
     cache.install(index, blobId);
     cache.setFlags(index, DIRTY, 0);
@@ -257,9 +267,9 @@ export class Mutation {
 
   /** The first blob of an empty tree. */
   makeRootBlob(): void {
-    const index = this.#newBlobFrame();
+    const index = this.newBlobFrame();
     this.#state.cache.frame(index).format(ROOT_BLOB);
-    this.#adopt(index, ROOT_BLOB);
+    this.adopt(index, ROOT_BLOB);
   }
 
   /** Makes sure that `retire` of this frame's blob, after `others` more, cannot fail. */
@@ -269,11 +279,53 @@ export class Mutation {
     if (pending + others >= PENDING_CAPACITY) throw NEED_FRAMES;
   }
 
-  /** A blob has left the tree: its frame is given up and its deletion from the store is due. */
+  /**
+   * After a removal in the target: if its blob holds nothing any more it leaves the tree, and so may those above it.
+   * Where something is missing that this needs, the empty blob stays until it is met again or compacted away.
+   */
+  dropEmpty(): void {
+    try {
+      for (let level = this.path.length - 1; level > 0; level--) {
+        if (!this.#isEmpty(level)) break;
+        this.#unlink(level);
+      }
+    } catch (error) {
+      if (!(error instanceof Need)) throw error;
+    }
+    if (!this.committed) this.endChanges();
+  }
+
+  #isEmpty(level: number): boolean {
+    const frame = this.#state.cache.frame(this.path[level] as number);
+    return frame.leaves === 0 && frame.crossings === 0;
+  }
+
+  #unlink(level: number): void {
+    const { cache } = this.#state;
+    const index = this.path[level] as number;
+    const parent = this.path[level - 1] as number;
+    this.prepare(parent);
+    this.prepareToRetire(index, 1);
+    this.change(parent);
+    const { node, slot, isBlobRoot, crossing } = this.#steps[level - 1] as Step;
+    removeCrossing(cache.frame(parent), node, crossing);
+    tidyInner(cache.frame(parent), node, slot, isBlobRoot);
+    this.retire(index);
+  }
+
+  /** The blob in the frame has left the tree: the frame is given up and the blob's deletion from the store is due. */
   retire(index: number): void {
+    this.retireBlob(this.#state.cache.blobIn(index));
+  }
+
+  /** As `retire`, for a blob that may not be resident. */
+  retireBlob(blobId: number): void {
     const { cache, control } = this.#state;
-    const blobId = cache.blobIn(index);
-    cache.drop(index);
+    const index = cache.find(blobId);
+    if (index >= 0) {
+      this.handOver(index);
+      cache.drop(index);
+    }
     control.pending[control.words[C_PENDING] as number] = blobId;
     Atomics.add(control.words, C_PENDING, 1);
     Atomics.sub(control.words, C_BLOB_COUNT, 1);

@@ -5,7 +5,7 @@ import { PreImages } from '../cache/pre-images.js';
 import { NodeDisk } from '../disk/node-disk.js';
 import { SpinneyError } from '../errors.js';
 import { Journal } from '../journal/journal.js';
-import { RECORD_DELETE, RECORD_PUT, type RecordReader } from '../journal/record.js';
+import { RECORD_DELETE, RECORD_GRAFT, RECORD_PUT, type RecordReader } from '../journal/record.js';
 import { recoverJournal } from '../journal/recovery.js';
 import { BLOB_SIZE, DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../limits.js';
 import {
@@ -20,11 +20,12 @@ import {
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { MemoryBlobStore } from '../store/memory-blob-store.js';
+import type { Change } from './changes.js';
 import { type Maintenance, type Schedule, satisfy } from './maintenance.js';
 import { Round } from './round.js';
 import { ROOT_BLOB, TreeState } from './state.js';
 import { threadNumber } from './thread-number.js';
-import { type NetChange, Writer } from './writer.js';
+import { Writer } from './writer.js';
 
 /** The options with their defaults, checked. */
 export interface Settings {
@@ -168,11 +169,12 @@ function recover(state: TreeState, disk: NodeDisk, store: FileBlobStore, setting
 }
 
 /** Keys and values of a record are copied into the tree during the call: views will do. */
-function changesOf(record: RecordReader, dir: string): NetChange[] {
-  const changes: NetChange[] = [];
+function changesOf(record: RecordReader, dir: string): Change[] {
+  const changes: Change[] = [];
   while (record.next()) {
     if (record.kind === RECORD_PUT) changes.push({ key: record.first, value: record.second });
     else if (record.kind === RECORD_DELETE) changes.push({ key: record.first, value: undefined });
+    else if (record.kind === RECORD_GRAFT) changes.push({ source: record.first, destination: record.second });
     else {
       throw new SpinneyError(
         'ERR_FORMAT_VERSION',

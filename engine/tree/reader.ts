@@ -10,7 +10,7 @@ import { Descent, descend, END_CROSSING, END_FOUND } from '../art/descent.js';
 import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_HITS, S_RESTARTS } from '../shared/control.js';
-import { Need, ROOT_BLOB, type TreeState } from './state.js';
+import { impossible, Need, ROOT_BLOB, type TreeState } from './state.js';
 
 const MOST_RESTARTS = 64;
 
@@ -100,14 +100,16 @@ export class Reader {
         parentVersion = version;
         continue;
       }
-      const found = at.end === END_FOUND && this.#copy(want);
+      const found = at.end === END_FOUND;
+      const copied = found && this.#copy(want);
       readFence();
       if (cache.version(index) !== version) return RESTART;
+      if (found && !copied) throw impossible(this.#state.place, blobId);
       return found ? FOUND : ABSENT;
     }
   }
 
-  /** Copies what is wanted; false where the leaf's lengths cannot be (a torn read, which validation rejects). */
+  /** Copies what is wanted; false where the leaf's lengths cannot be, as in a torn read. */
   #copy(want: number): boolean {
     const { frame, node } = this.#at;
     this.#version = frame.leafVersion(node);
@@ -150,7 +152,8 @@ export class Reader {
         let depth = 0;
         for (;;) {
           descend(this.#at, state.frameOf(blobId), key, depth, blobId === ROOT_BLOB);
-          if (this.#at.end !== END_CROSSING) return this.#at.end === END_FOUND && this.#copy(want);
+          if (this.#at.end === END_FOUND && !this.#copy(want)) throw impossible(state.place, blobId);
+          if (this.#at.end !== END_CROSSING) return this.#at.end === END_FOUND;
           blobId = this.#at.blobId;
           depth = this.#at.depth;
         }

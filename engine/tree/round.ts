@@ -19,10 +19,9 @@ import {
   F_JOURNAL_AT_CAPTURE,
   F_LAST_ROUND_MS,
   F_ROUNDS,
-  MESSAGE_ROUND,
 } from '../shared/control.js';
 import { sealImage } from '../store/image.js';
-import { poisoned, type TreeState } from './state.js';
+import { needsRecovery, poisoned, type TreeState } from './state.js';
 
 interface Capture {
   lsn: number;
@@ -69,12 +68,7 @@ export class Round {
     const state = this.#state;
     const { cache, control, store } = state;
     const { words, floats } = control;
-    if (state.options.readOnly) {
-      throw new SpinneyError(
-        'ERR_NEEDS_RECOVERY',
-        `Cannot open ${state.place} read-only: its journal holds more than the cache can; open it once for writing, or with a larger cache`,
-      );
-    }
+    if (state.options.readOnly) throw needsRecovery(state.place);
     state.lockTree();
     try {
       const frames: number[] = [];
@@ -195,7 +189,7 @@ export class Round {
     const { control } = this.#state;
     control.floats[F_FAILURES] = (control.floats[F_FAILURES] as number) + 1;
     const code = error instanceof SpinneyError ? error.code : 'ERR_IO';
-    control.leave(MESSAGE_ROUND, code, error instanceof Error ? error.message : String(error));
+    control.leaveError(code, error instanceof Error ? error.message : String(error));
     Atomics.store(control.words, C_ROUND_FAILED, 1);
   }
 }

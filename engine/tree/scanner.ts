@@ -19,7 +19,7 @@ import { findChild, nextChildByte } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { type Reader, readFence } from './reader.js';
-import { NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
+import { impossible, NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
@@ -354,7 +354,10 @@ export class Scanner {
     const leaf = this.#leaf;
     const start = leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(leaf);
     const end = start + frame.leafValueLength(leaf);
-    if (end > BLOB_SIZE) return CHANGED;
+    if (end > BLOB_SIZE) {
+      if (this.#valid()) throw impossible(this.#state.place, cache.blobIn(this.#leafFrame));
+      return CHANGED;
+    }
     const value = keysOnly ? EMPTY : frame.u8.slice(start, end);
     const version = frame.leafVersion(leaf);
     if (!this.#valid()) return CHANGED;

@@ -17,14 +17,12 @@ import {
   C_BLOB_COUNT,
   C_CLOSED,
   C_COMPACT_LOCK,
-  C_READ_ONLY,
   C_ROUND_LOCK,
   C_TREE_LOCK,
   COUNTER_FLOATS,
   type Control,
   F_LSN,
   MAX_THREADS,
-  MESSAGE_READ_ONLY,
   S_MISSES,
 } from '../shared/control.js';
 import { Mutex } from '../shared/mutex.js';
@@ -93,13 +91,6 @@ export class TreeState {
     if (this.options.readOnly) {
       throw new SpinneyError('ERR_READ_ONLY', `Cannot write to ${this.place}: it was opened read-only`);
     }
-    if (Atomics.load(this.control.words, C_READ_ONLY) !== 0) {
-      const { code, message } = this.control.read(MESSAGE_READ_ONLY);
-      throw new SpinneyError(
-        'ERR_READ_ONLY',
-        `Cannot write to ${this.place}: it became read-only after ${code}: ${message}; reopening recovers`,
-      );
-    }
   }
 
   /** Index of the frame that holds the blob, which is loaded if need be. REQUIRES the tree lock, and that the blob is in the tree. */
@@ -134,6 +125,22 @@ export function tooDeep(state: TreeState): SpinneyError {
   return new SpinneyError(
     'ERR_NO_SPACE',
     `Cannot follow a key in ${state.place}: it lies below more blobs than a cache of ${state.cache.bytes} bytes can hold at once; open with a larger one`,
+  );
+}
+
+/** A read-only open writes no checkpoint to free frames. */
+export function needsRecovery(place: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_NEEDS_RECOVERY',
+    `Cannot open ${place} read-only: its journal holds more than the cache can; open it once for writing, or with a larger cache`,
+  );
+}
+
+/** Bytes that pass their checksum and yet cannot be: whatever wrote them was broken. */
+export function impossible(place: string, blobId: number): SpinneyError {
+  return new SpinneyError(
+    'ERR_BLOB_CORRUPT',
+    `Cannot read blob ${blobId} of ${place}: it has a leaf that ends outside of it`,
   );
 }
 

@@ -14,7 +14,6 @@ import {
   F_MERGES,
   F_ROUNDS,
   F_SPILLOVERS,
-  MESSAGE_ROUND,
   S_HITS,
   S_MISSES,
   S_RESTARTS,
@@ -97,7 +96,7 @@ export function treeStats(state: TreeState): TreeStats {
       rounds: float(F_ROUNDS),
       failures: float(F_FAILURES),
       lastLsn: float(F_CHECKPOINT_LSN),
-      lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.read(MESSAGE_ROUND).message,
+      lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.lastError().message,
       lastDurationMs: float(F_LAST_ROUND_MS),
     },
   };

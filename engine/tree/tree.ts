@@ -23,6 +23,7 @@ import {
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { delimiterByte, keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
 import { BatchRecorder, type GuardFailure } from './batch.js';
+import type { Change } from './changes.js';
 import { Compaction } from './compaction.js';
 import {
   InlineMaintenance,
@@ -40,7 +41,7 @@ import { type Bound, compareBytes, Scanner, successor } from './scanner.js';
 import { attachState, type TreeHandle } from './shared-tree.js';
 import { NEED_FRAMES, type TreeState } from './state.js';
 import { treeStats } from './stats.js';
-import { ABSENT, ANY_VERSION, type NetChange, Writer } from './writer.js';
+import { ABSENT, ANY_VERSION, Writer } from './writer.js';
 
 /** Entries that a range collects at first, and at most, before it gives them out. */
 const FIRST_BATCH = 16;
@@ -58,7 +59,8 @@ type Mirror = 'never' | 'each write' | 'when looked at';
  *
  * Errors that any call can throw: ERR_CLOSED, ERR_POISONED, ERR_IO, ERR_BLOB_CORRUPT, ERR_BLOB_MISSING; any
  * mutation: ERR_READ_ONLY, ERR_NO_SPACE, ERR_JOURNAL_FAILED, ERR_KEY_TOO_LARGE, ERR_VALUE_TOO_LARGE. A mutation
- * that throws has changed nothing, save ERR_JOURNAL_FAILED, after which only reopening tells.
+ * that throws has changed nothing, save ERR_JOURNAL_FAILED, after which only reopening tells, and the failure of a
+ * caller's own store with `flushOnWrite`: then the change is made and only its mirroring failed.
  */
 export class Tree implements TreeOperations {
   readonly #state: TreeState;
@@ -98,7 +100,13 @@ export class Tree implements TreeOperations {
    */
   static open(options: TreeOptions): Tree {
     const settings = settingsOf(options);
-    return new Tree(openState(settings), settings);
+    const state = openState(settings);
+    try {
+      return new Tree(state, settings);
+    } catch (error) {
+      closeState(state);
+      throw error;
+    }
   }
 
   /** Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. */
@@ -218,9 +226,10 @@ export class Tree implements TreeOperations {
   }
 
   /**
-   * Moves all keys below one prefix to another, in one batch. An empty source is nothing to do.
-   * @throws ERR_PREFIX_NOT_EMPTY where keys begin with `dstPrefix` once the source is detached,
-   *   ERR_BATCH_TOO_LARGE for more keys than a batch can hold
+   * Moves all keys below one prefix to another, without visiting them: the cost is that of copying a frame at most,
+   * however many they are. An empty source is nothing to do. Versions stay. (With an empty prefix on either side the
+   * keys are moved one by one, in one batch.)
+   * @throws ERR_PREFIX_NOT_EMPTY where keys begin with `dstPrefix` once the source is detached
    */
   renamePrefix(srcPrefix: Key, dstPrefix: Key): void {
     const failure = this.#play((batch) => batch.renamePrefix(srcPrefix, dstPrefix));
@@ -250,7 +259,7 @@ export class Tree implements TreeOperations {
     record(batch);
     const projection = {
       lookup: (key: Uint8Array) => this.#writer.lookup(key),
-      list: (prefix: Uint8Array, limit: number) => this.#list(prefix, limit),
+      scan: (prefix: Uint8Array) => this.#scan(prefix),
     };
     const done = this.#writer.batch(
       () => batch.play(projection),
@@ -260,24 +269,24 @@ export class Tree implements TreeOperations {
     return done ? undefined : batch.failure;
   }
 
-  /** REQUIRES the tree lock. */
-  #list(prefix: Uint8Array, limit: number): { key: Uint8Array; value: Uint8Array }[] {
-    const found: RangeEntry[] = [];
-    this.#scanner.collect(
-      { key: prefix, inclusive: true },
-      limit,
-      { prefix, delimiter: -1, keysOnly: false },
-      found,
-    );
-    return found.flatMap((entry) => (entry.type === 'key' ? [entry] : []));
+  /** REQUIRES the tree lock throughout the iteration. */
+  *#scan(prefix: Uint8Array): Generator<{ key: Uint8Array; value: Uint8Array }> {
+    const options = { prefix, delimiter: -1, keysOnly: false };
+    let bound: Bound | undefined = { key: prefix, inclusive: true };
+    for (let size = 1; bound !== undefined; size = LARGEST_BATCH) {
+      const found: RangeEntry[] = [];
+      bound = this.#scanner.collect(bound, size, options, found);
+      for (const entry of found) if (entry.type === 'key') yield entry;
+    }
   }
 
-  #encode(changes: readonly NetChange[]): { body: Uint8Array; length: number } {
+  #encode(changes: readonly Change[]): { body: Uint8Array; length: number } {
     const encoder = this.#encoder;
     encoder.reset();
-    for (const { key, value } of changes) {
-      if (value === undefined) encoder.delete(key);
-      else encoder.put(key, value);
+    for (const change of changes) {
+      if ('source' in change) encoder.graft(change.source, change.destination);
+      else if (change.value === undefined) encoder.delete(change.key);
+      else encoder.put(change.key, change.value);
     }
     return { body: encoder.body(), length: encoder.length };
   }
@@ -346,11 +355,7 @@ export class Tree implements TreeOperations {
     } finally {
       Atomics.store(words, C_CLOSED, 1);
       this.#stopMaintenance();
-      try {
-        state.journal?.close();
-      } finally {
-        if (state.store instanceof FileBlobStore) state.store.close();
-      }
+      closeState(state);
     }
   }
 
@@ -408,6 +413,15 @@ export class Tree implements TreeOperations {
     }
     Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, MAINTENANCE_ENDED);
     this.#worker = undefined;
+  }
+}
+
+/** Makes the journal durable and gives the store's lock back. A caller's own store stays open. */
+function closeState(state: TreeState): void {
+  try {
+    state.journal?.close();
+  } finally {
+    if (state.store instanceof FileBlobStore) state.store.close();
   }
 }
 

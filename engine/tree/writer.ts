@@ -8,43 +8,29 @@
  * recovers from the store and the journal.
  */
 import { END_FOUND } from '../art/descent.js';
-import { DATA_BYTES, LEAF_HEADER_BYTES } from '../art/layout.js';
+import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { insertAt, removeAt } from '../art/write.js';
-import { SpinneyError } from '../errors.js';
 import { operationBodyBytes } from '../journal/record.js';
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../limits.js';
 import { C_REMOVED, F_LSN } from '../shared/control.js';
-import { Mutation } from './mutation.js';
-import { NEED_FRAMES, NEED_JOURNAL, Need, type TreeState } from './state.js';
+import { BatchPlan, batchTooWide } from './batch-plan.js';
+import type { Change, NetChange } from './changes.js';
+import { Grafting } from './grafting.js';
+import { Mutation, sizeOf } from './mutation.js';
+import { NEED_JOURNAL, Need, type TreeState } from './state.js';
 
 /** Any version, for `remove`, and for `write` whether the key exists or not. */
 export const ANY_VERSION = -1;
 /** For `write`: only where the key is absent. */
 export const ABSENT = -2;
 
-/** Frames of the cache's dirty share that a batch leaves for splits. */
-const SPARE_TARGETS = 3;
-/** An inner node that grows takes its new block before it gives back the old one, and is so much larger then. */
-const NODE_BYTES = 1024;
-const NODE_GROWTH_BYTES = 320;
-/** Splitting makes so much room in a frame, whatever is in it: enough for the largest put. */
-const MOST_ROOM_BYTES = 2 * MAX_KEY_BYTES + MAX_VALUE_BYTES + 2 * NODE_BYTES;
-
-/** Most bytes that a key and its value take in a frame, inner nodes included. */
-function sizeOf(key: Uint8Array, value: Uint8Array): number {
-  return LEAF_HEADER_BYTES + 2 * key.length + value.length + 64;
-}
-
-/** What a batch does to one key once all its operations have been played: the value it leaves, or none. */
-export interface NetChange {
-  key: Uint8Array;
-  value: Uint8Array | undefined;
-}
+const EMPTY = new Uint8Array(0);
 
 export class Writer {
   readonly #state: TreeState;
   /** What the attempt under way does to frames; also for compaction's steps. */
   readonly mutation: Mutation;
+  readonly #grafting: Grafting;
+  readonly #plan: BatchPlan;
   /** Body bytes that the last attempt wanted of the journal. */
   #wanted = 0;
   /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
@@ -59,6 +45,8 @@ export class Writer {
   ) {
     this.#state = state;
     this.mutation = new Mutation(state);
+    this.#grafting = new Grafting(state, this.mutation);
+    this.#plan = new BatchPlan(state, this.mutation, this.#grafting);
   }
 
   /**
@@ -127,6 +115,7 @@ export class Writer {
         else journal.appendPut(version, key, value);
         this.#appended = version;
       }
+      if (value === undefined) mutation.dropEmpty();
       return true;
     }
   }
@@ -147,15 +136,15 @@ export class Writer {
    * guard failed; they are then made as one mutation with one journal record, whose body `encode` writes.
    */
   batch(
-    evaluate: () => NetChange[] | undefined,
-    encode: (changes: NetChange[]) => { body: Uint8Array; length: number },
+    evaluate: () => Change[] | undefined,
+    encode: (changes: Change[]) => { body: Uint8Array; length: number },
   ): boolean {
     const state = this.#state;
     for (;;) {
       let need: Need;
       state.lockTree();
       try {
-        state.checkWritable();
+        if (this.#replaying === 0) state.checkWritable();
         const changes = evaluate();
         state.cache.unpinAll();
         if (changes === undefined) return false;
@@ -165,7 +154,7 @@ export class Writer {
       } catch (error) {
         need = this.#asNeed(error);
         // What others hold a checkpoint frees, however often they are quicker; what the batch itself holds, none does.
-        if (need.what === 'frames' && state.cache.pinned >= state.cache.heldLimit) throw this.#batchTooWide();
+        if (need.what === 'frames' && state.cache.pinned >= state.cache.heldLimit) throw batchTooWide(state);
       } finally {
         this.#leave();
       }
@@ -175,28 +164,17 @@ export class Writer {
     return true;
   }
 
-  #batchTooWide(): SpinneyError {
-    return new SpinneyError(
-      'ERR_BATCH_TOO_LARGE',
-      `Cannot do the batch in ${this.#state.place}: it touches more blobs than a cache of ${this.#state.cache.bytes} bytes holds at once`,
-    );
-  }
-
-  #attemptBatch(changes: NetChange[], record: { body: Uint8Array; length: number }): void {
+  #attemptBatch(changes: Change[], record: { body: Uint8Array; length: number }): void {
     const state = this.#state;
     const { mutation } = this;
     if (state.blobCount === 0) mutation.makeRootBlob();
-    this.#prepareBatch(changes);
+    this.#plan.prepare(changes);
     this.#reserve(record.length);
     const version = this.#nextLsn();
     mutation.committed = true;
-    for (const { key, value } of changes) {
-      for (;;) {
-        mutation.descend(key);
-        mutation.change(mutation.target);
-        if (this.#apply(key, value, version)) break;
-        mutation.makeRoom(mutation.path.length - 1, sizeOf(key, value as Uint8Array));
-      }
+    for (const change of changes) {
+      if ('source' in change) this.#grafting.apply(change.source, change.destination);
+      else this.#makeChange(change, version);
     }
     mutation.committed = false;
     mutation.endChanges();
@@ -208,68 +186,17 @@ export class Writer {
     }
   }
 
-  /** Makes every frame that the batch will change resident, pinned and changeable, and sees that splits find frames. */
-  #prepareBatch(changes: NetChange[]): void {
-    const { cache } = this.#state;
+  /** REQUIRES a committed mutation, so the frames on the way are ready to be changed. */
+  #makeChange({ key, value }: NetChange, version: number): void {
     const { mutation } = this;
     for (;;) {
-      const cramped = this.#findCramped(changes);
-      if (cramped === undefined) return;
-      // The cache has no room for all splits at once: this one is made beforehand, which changes no contents.
-      cache.unpinAll();
-      mutation.descend(cramped.key);
-      mutation.prepare(mutation.target);
-      mutation.makeRoom(mutation.path.length - 1, cramped.bytes);
-      cache.unpinAll();
-    }
-  }
-
-  /**
-   * Does what #prepareBatch promises and returns undefined; or returns what the batch puts into a frame without room
-   * (one of its keys, and the bytes in all), should the splits need more frames than the cache has beside the rest,
-   * or make the way down too long.
-   */
-  #findCramped(changes: NetChange[]): { key: Uint8Array; bytes: number } | undefined {
-    const { cache } = this.#state;
-    const { mutation } = this;
-    /** What the batch adds to each frame. */
-    const targets = new Map<number, { key: Uint8Array; depth: number; bytes: number; puts: number }>();
-    for (const { key, value } of changes) {
       mutation.descend(key);
-      for (const index of mutation.path) mutation.handOver(index);
-      const { target } = mutation;
-      let added = targets.get(target);
-      if (added === undefined) {
-        if (targets.size >= cache.heldLimit - SPARE_TARGETS) throw this.#batchTooWide();
-        mutation.prepare(target);
-        added = { key, depth: mutation.path.length, bytes: 0, puts: 0 };
-        targets.set(target, added);
-      }
-      if (value === undefined) continue;
-      added.bytes += sizeOf(key, value);
-      added.puts++;
+      mutation.prepare(mutation.target);
+      mutation.change(mutation.target);
+      if (this.#apply(key, value, version)) break;
+      mutation.makeRoom(mutation.path.length - 1, sizeOf(key, value as Uint8Array));
     }
-    let splits = 0;
-    let cramped: { key: Uint8Array; bytes: number } | undefined;
-    for (const [target, { key, depth, bytes, puts }] of targets) {
-      const needed = bytes + puts * NODE_BYTES;
-      if (puts === 0 || mutation.hasRoom(target, needed)) continue;
-      // It may split once, and once more for each part of a blob that is added.
-      const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
-      splits += parts;
-      if (needed <= MOST_ROOM_BYTES) cramped = { key, bytes: needed };
-      else if (depth + parts > cache.longestPath) throw this.#batchTooWide();
-      if (depth + parts > cache.longestPath) return cramped;
-    }
-    if (splits === 0) return undefined;
-    // Each blob above them may have to split with them.
-    const wanted = splits + cache.pinned - targets.size + 2;
-    if (cache.pinned + wanted > cache.count) {
-      if (cramped === undefined) throw this.#batchTooWide();
-      return cramped;
-    }
-    if (cache.available(wanted) < wanted) throw NEED_FRAMES;
-    return undefined;
+    if (value === undefined) mutation.dropEmpty();
   }
 
   /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */
@@ -302,14 +229,20 @@ export class Writer {
   }
 
   /**
-   * Makes the changes of one replayed record with its LSN. Nobody looks on, so they are made one by one, and a batch
-   * needs no more frames than its widest change, whatever the cache and the tree's shape were when it was written. A
-   * checkpoint in between is marked with the LSN before: then all of the record is played again, to the same end.
+   * Makes the changes of one replayed record with its LSN. Nobody looks on, so puts and deletes are made one by one,
+   * and need no more frames than the widest of them, whatever the cache and the tree's shape were when the record was
+   * written. A checkpoint in between is marked with the LSN before: then all of the record is played again, to the
+   * same end. A graft played twice would not come to the same end, so a record with one is made as a whole.
    */
-  replay(lsn: number, changes: NetChange[]): void {
+  replay(lsn: number, changes: Change[]): void {
     this.#replaying = lsn;
     try {
-      for (const { key, value } of changes) this.#one(key, value, ANY_VERSION);
+      if (changes.some((change) => 'source' in change)) {
+        this.batch(
+          () => changes,
+          () => ({ body: EMPTY, length: 0 }),
+        );
+      } else for (const { key, value } of changes as NetChange[]) this.#one(key, value, ANY_VERSION);
       this.#state.control.floats[F_LSN] = lsn;
     } finally {
       this.#replaying = 0;

@@ -1,5 +1,5 @@
 /** Names given to and taken from existing inodes: link, unlink, rmdir; and the end of orphans. */
-import { EEXIST, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from './errno.js';
+import { EEXIST, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from './errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from './inodes.js';
 import {
   childKey,
@@ -12,7 +12,6 @@ import {
   orphanKey,
   pathOfKey,
 } from './keys.js';
-import { Moves } from './moves.js';
 import * as record from './record.js';
 import { Removal } from './removal.js';
 import type { Attributes, Place, RemovalResult } from './types.js';
@@ -44,10 +43,7 @@ export function link(
     if (links >= MAX_LINKS) return -EMLINK;
     const ino = record.inoOf(found.record);
     const isFirst = !isKeptByNumber(found.key);
-    const moves = new Moves(inodes.tree);
-    if (isFirst && record.hasFlag(found.record, record.XATTRS)) {
-      if (!moves.add(entryXattrPrefix(place), inodeXattrPrefix(ino))) return -EXDEV;
-    }
+    const movesXattrs = isFirst && record.hasFlag(found.record, record.XATTRS);
     inodes.clock.read();
     record.setLinks(found.record, links + 1);
     inodes.stamp(found.record, record.CTIME);
@@ -58,7 +54,7 @@ export function link(
       if (isFirst) {
         batch.compareAndPut(found.key, found.version, name);
         batch.putIfAbsent(inodeKey(ino), found.record);
-        moves.record(batch);
+        if (movesXattrs) batch.renamePrefix(entryXattrPrefix(place), inodeXattrPrefix(ino));
       } else {
         batch.compareAndPut(found.key, found.version, found.record);
       }
@@ -99,7 +95,6 @@ export function removeEntry(
     if (inode === undefined) return RETRY;
     inodes.clock.read();
     const removal = new Removal(inodes, key, inode);
-    if (removal.refused !== 0) return removal.refused;
     inodes.stampDirectory(above.value);
     if (isDirectory) record.setLinks(above.value, record.linksOf(above.value) - 1);
     const done = inodes.tree.atomic((batch) => {

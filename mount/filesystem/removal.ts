@@ -4,10 +4,8 @@
  * to reclaim (content, extended attributes), the orphan is a record in the tree.
  */
 import type { Batch } from '../../engine/api.js';
-import { EXDEV } from './errno.js';
 import type { Found, Inodes } from './inodes.js';
 import { entryXattrPrefix, inodeXattrPrefix, isKeptByNumber, orphanKey, pathOfKey } from './keys.js';
-import { Moves } from './moves.js';
 import * as record from './record.js';
 
 export class Removal {
@@ -17,11 +15,8 @@ export class Removal {
   readonly #inodes: Inodes;
   readonly #name: Uint8Array;
   readonly #inode: Found;
-  readonly #moves: Moves;
   readonly #used: boolean;
   readonly #keptAsRecord: boolean;
-  /** 0, or the errno for which the removal cannot be. */
-  readonly refused: number;
 
   /** `name`: key of the entry; `inode`: the record it stands for, which this changes. The clock has been read. */
   constructor(inodes: Inodes, name: Uint8Array, inode: Found) {
@@ -37,10 +32,6 @@ export class Removal {
     const hasXattrs = record.hasFlag(inode.record, record.XATTRS);
     const hasContent = record.hasFlag(inode.record, record.CONTENT);
     this.#keptAsRecord = this.links === 0 && (hasContent || (hasXattrs && this.#used));
-    this.#moves = new Moves(inodes.tree);
-    const moved = this.links === 0 && hasXattrs && this.#used && !isKeptByNumber(inode.key);
-    const fits = !moved || this.#moves.add(entryXattrPrefix(pathOfKey(name)), inodeXattrPrefix(this.ino));
-    this.refused = fits ? 0 : -EXDEV;
   }
 
   /** Records all but the change of the entry itself, which the caller deletes or overwrites. */
@@ -54,8 +45,10 @@ export class Removal {
     if (byNumber) batch.deleteIfVersion(inode.key, inode.version);
     if (this.#keptAsRecord) batch.put(orphanKey(this.ino), inode.record);
     if (!record.hasFlag(inode.record, record.XATTRS)) return;
-    if (this.#used) this.#moves.record(batch);
-    else batch.deletePrefix(byNumber ? inodeXattrPrefix(this.ino) : entryXattrPrefix(pathOfKey(this.#name)));
+    const kept = inodeXattrPrefix(this.ino);
+    const prefix = byNumber ? kept : entryXattrPrefix(pathOfKey(this.#name));
+    if (!this.#used) batch.deletePrefix(prefix);
+    else if (!byNumber) batch.renamePrefix(prefix, kept);
   }
 
   /** After the batch succeeded. */

@@ -1,9 +1,13 @@
-/** Renaming: one batch, with the removal of what was at the new name, and the move of all that is below. */
-import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from './errno.js';
+/**
+ * Renaming: one batch, with the removal of what was at the new name, and the move of all that is below, whose cost
+ * does not grow with what that is.
+ */
+import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from './errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from './inodes.js';
 import {
   childKey,
   childrenPrefix,
+  childrenXattrPrefix,
   concat,
   entryKey,
   entryXattrPrefix,
@@ -12,7 +16,6 @@ import {
   pathOfKey,
   startsWith,
 } from './keys.js';
-import { Moves, moveSubtree } from './moves.js';
 import * as record from './record.js';
 import { Removal } from './removal.js';
 import { closeBacking, startWriteback } from './system.js';
@@ -94,12 +97,7 @@ function renameOnce(
     record.setLinks(newAbove.value, record.linksOf(newAbove.value) + (target === undefined ? 1 : 0));
   }
   const removal = replaced === undefined ? undefined : new Removal(inodes, to, replaced);
-  if (removal !== undefined && removal.refused !== 0) return removal.refused;
-  const moves = new Moves(tree);
-  if (!isLink && record.hasFlag(source.record, record.XATTRS)) {
-    if (!moves.add(entryXattrPrefix(oldPath), entryXattrPrefix(newPath))) return -EXDEV;
-  }
-  if (isDirectory && !moveSubtree(moves, oldPath, newPath)) return -EXDEV;
+  const hasXattrs = !isLink && record.hasFlag(source.record, record.XATTRS);
   if (removal !== undefined) writeBackFirst(inodes, source);
 
   const done = tree.atomic((batch) => {
@@ -109,7 +107,11 @@ function renameOnce(
     if (target === undefined) batch.putIfAbsent(to, entry.value);
     else batch.compareAndPut(to, target.version, entry.value);
     if (isLink) batch.compareAndPut(source.key, source.version, source.record);
-    moves.record(batch);
+    if (hasXattrs) batch.renamePrefix(entryXattrPrefix(oldPath), entryXattrPrefix(newPath));
+    if (isDirectory) {
+      batch.renamePrefix(childrenPrefix(oldPath), childrenPrefix(newPath));
+      batch.renamePrefix(childrenXattrPrefix(oldPath), childrenXattrPrefix(newPath));
+    }
     batch.compareAndPut(entryKey(oldParent), above.version, above.value);
     if (crosses) batch.compareAndPut(entryKey(newParent), newAbove.version, newAbove.value);
   });

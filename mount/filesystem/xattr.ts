@@ -1,8 +1,8 @@
 /** Extended attributes: `x` keys beside an entry, `y` keys of an inode that is kept by its number. */
 import { MAX_KEY_BYTES } from '../../engine/limits.js';
-import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, ENOSPC, EOPNOTSUPP, ERANGE } from './errno.js';
+import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, ERANGE } from './errno.js';
 import { type Found, type Inodes, RETRY, retry } from './inodes.js';
-import { concat, entryXattrPrefix, equalBytes, inodeXattrPrefix, isKeptByNumber } from './keys.js';
+import { concat, entryXattrPrefix, inodeXattrPrefix, isKeptByNumber } from './keys.js';
 import * as record from './record.js';
 import type { Place } from './types.js';
 
@@ -11,12 +11,6 @@ export const XATTR_REPLACE = 2;
 const MAX_NAME_BYTES = 255;
 const MAX_VALUE_BYTES = 65_536;
 const MAX_LIST_BYTES = 65_536;
-/**
- * All attributes of one inode, each with what it costs besides its bytes. They move in one batch when the inode is
- * linked, unlinked or renamed; this keeps two inodes' attributes within a batch even where the cache is smallest.
- */
-const MAX_TOTAL_BYTES = 256 * 1024;
-const ATTRIBUTE_OVERHEAD_BYTES = 256;
 const NAMESPACES = ['user.', 'trusted.', 'security.'].map((name) => Buffer.from(name));
 
 /** Prefix of the keys of the attributes of the inode found at `place`. */
@@ -53,7 +47,6 @@ export function setXattr(
       if (exists && (flags & XATTR_CREATE) !== 0) return -EEXIST;
       if (!exists && (flags & XATTR_REPLACE) !== 0) return -ENODATA;
     }
-    if (!hasRoom(inodes, place, found, key, value.length)) return -ENOSPC;
     inodes.clock.read();
     inodes.stamp(found.record, record.CTIME);
     record.setFlag(found.record, record.XATTRS);
@@ -117,18 +110,6 @@ export function removeXattr(inodes: Inodes, place: Place, name: Uint8Array): num
     });
     return done ? 0 : RETRY;
   });
-}
-
-/** Whether the inode's other attributes leave room for this one. */
-function hasRoom(inodes: Inodes, place: Place, found: Found, key: Uint8Array, valueBytes: number): boolean {
-  if (!record.hasFlag(found.record, record.XATTRS)) return true;
-  let total = key.length + valueBytes + ATTRIBUTE_OVERHEAD_BYTES;
-  for (const entry of inodes.tree.range({ prefix: xattrPrefix(place, found) })) {
-    if (entry.type !== 'key' || equalBytes(entry.key, key)) continue;
-    total += entry.key.length + entry.value.length + ATTRIBUTE_OVERHEAD_BYTES;
-    if (total > MAX_TOTAL_BYTES) return false;
-  }
-  return true;
 }
 
 /** `system.*` (access control lists among them) and unknown namespaces are not stored. */

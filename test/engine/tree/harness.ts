@@ -8,7 +8,16 @@ import { Tree } from '../../../engine/index.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
 import { MemoryBlobStore } from '../../../engine/store/memory-blob-store.js';
 import { checkStore } from './check.js';
-import { keyOf, Model, nameOf, type Operation, Refusal, type Step } from './model.js';
+import {
+  IN_BATCH,
+  keyOf,
+  Model,
+  type ModelRecord,
+  nameOf,
+  type Operation,
+  Refusal,
+  type Step,
+} from './model.js';
 
 export const SMALL_CACHE = 8 * 1024 * 1024;
 
@@ -130,8 +139,8 @@ export class Run {
     try {
       const changed = this.model.play(op === 'atomic' ? operation.steps : [operation]);
       let bytes = 0;
-      for (const [name, value] of changed ?? []) {
-        bytes += 2 * name.length + (value ?? this.model.records.get(name)?.value ?? []).length;
+      for (const [name, record] of changed ?? []) {
+        bytes += 2 * name.length + ((record ?? this.model.records.get(name))?.value.length ?? 0);
       }
       return { allowed: bytes > WIDE_BATCH_BYTES ? [...allowed, 'ERR_BATCH_TOO_LARGE'] : allowed };
     } catch (error) {
@@ -195,11 +204,11 @@ export class Run {
   #versionOf = (name: string, right: boolean): number =>
     right ? (this.model.records.get(name)?.version ?? WRONG_VERSION) : WRONG_VERSION;
 
-  #adopt(changed: Map<string, Uint8Array | undefined>): void {
-    const version = this.tree.lastLsn();
-    for (const [name, value] of changed) {
-      if (value === undefined) this.model.delete(name);
-      else this.model.set(name, value, version);
+  #adopt(changed: Map<string, ModelRecord | undefined>): void {
+    const lsn = this.tree.lastLsn();
+    for (const [name, record] of changed) {
+      if (record === undefined) this.model.delete(name);
+      else this.model.set(name, record.value, record.version === IN_BATCH ? lsn : record.version);
     }
   }
 

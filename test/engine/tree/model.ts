@@ -30,7 +30,7 @@ export type Operation =
   | { op: 'checkpoint' | 'compact' | 'reopen' | 'kill' | 'compare' };
 
 /** Stands for "written by this batch": no version matches it. */
-const IN_BATCH = -1;
+export const IN_BATCH = -1;
 
 /** The contents as a Map; names are keys in latin1, whose order is the bytes'. */
 export class Model {
@@ -53,29 +53,30 @@ export class Model {
   }
 
   /** Plays the steps; undefined when a guard failed, and then nothing has changed. */
-  play(steps: readonly Step[]): Map<string, Uint8Array | undefined> | undefined {
-    const changed = new Map<string, Uint8Array | undefined>();
-    const version = (name: string): number | undefined => {
-      if (!changed.has(name)) return this.records.get(name)?.version;
-      return changed.get(name) === undefined ? undefined : IN_BATCH;
+  play(steps: readonly Step[]): Map<string, ModelRecord | undefined> | undefined {
+    const changed = new Map<string, ModelRecord | undefined>();
+    const record = (name: string): ModelRecord | undefined =>
+      changed.has(name) ? changed.get(name) : this.records.get(name);
+    const value = (name: string): Uint8Array | undefined => record(name)?.value;
+    const put = (name: string, written: Uint8Array): void => {
+      changed.set(name, { value: written, version: IN_BATCH });
     };
-    const value = (name: string): Uint8Array | undefined =>
-      changed.has(name) ? changed.get(name) : this.records.get(name)?.value;
     const names = (prefix: string): string[] =>
       [...new Set([...this.records.keys(), ...changed.keys()])].filter(
         (name) => name.startsWith(prefix) && value(name) !== undefined,
       );
+    // The run takes the right version from what was there under this name before the batch.
     const matches = (name: string, right: boolean): boolean =>
-      right && version(name) !== undefined && version(name) !== IN_BATCH;
+      right && record(name) !== undefined && record(name)?.version === this.records.get(name)?.version;
     for (const step of steps) {
       const { op, key } = step;
-      if (op === 'put') changed.set(key, step.value);
+      if (op === 'put') put(key, step.value);
       else if (op === 'putIfAbsent') {
         if (value(key) !== undefined) return undefined;
-        changed.set(key, step.value);
+        put(key, step.value);
       } else if (op === 'compareAndPut') {
         if (!matches(key, step.right)) return undefined;
-        changed.set(key, step.value);
+        put(key, step.value);
       } else if (op === 'delete') changed.set(key, undefined);
       else if (op === 'deleteIfVersion') {
         if (!matches(key, step.right)) return undefined;
@@ -91,14 +92,20 @@ export class Model {
         const moved = value(key);
         if (moved === undefined || (value(step.to) !== undefined && !step.force)) return undefined;
         changed.set(key, undefined);
-        changed.set(step.to, moved);
+        put(step.to, moved);
       } else if (op === 'renamePrefix') {
-        const moved = names(key).map((name) => [name, value(name)] as const);
-        if (moved.length === 0) continue;
-        for (const [name] of moved) assertKey(step.to + name.slice(key.length));
+        const moved = names(key).map((name) => [name, record(name) as ModelRecord] as const);
+        if (moved.length === 0 || key === step.to) continue;
+        // With an empty prefix keys are moved one by one; a graft lets them grow and keep their versions.
+        const isGraft = key !== '' && step.to !== '';
+        if (!isGraft) for (const [name] of moved) assertKey(step.to + name.slice(key.length));
         for (const [name] of moved) changed.set(name, undefined);
         if (names(step.to).length > 0) return undefined;
-        for (const [name, record] of moved) changed.set(step.to + name.slice(key.length), record);
+        for (const [name, { value: kept, version }] of moved) {
+          const to = step.to + name.slice(key.length);
+          if (isGraft) changed.set(to, { value: kept, version });
+          else put(to, kept);
+        }
       }
     }
     return changed;

@@ -15,6 +15,7 @@ import { BLOB_SIZE, MIN_CACHE_BYTES } from '../../../engine/limits.js';
 import { Control, F_MERGES } from '../../../engine/shared/control.js';
 import { MUTEX_WORDS, Mutex } from '../../../engine/shared/mutex.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
+import type { NetChange } from '../../../engine/tree/changes.js';
 import { Compaction } from '../../../engine/tree/compaction.js';
 import { satisfy } from '../../../engine/tree/maintenance.js';
 import { openState, settingsOf } from '../../../engine/tree/open.js';
@@ -208,7 +209,7 @@ test('a small batch is not refused because others are quicker to take the frames
     ],
     (changes) => {
       encoder.reset();
-      for (const change of changes) encoder.put(change.key, change.value as Uint8Array);
+      for (const change of changes as NetChange[]) encoder.put(change.key, change.value as Uint8Array);
       return { body: encoder.body(), length: encoder.length };
     },
   );

@@ -1,0 +1,143 @@
+/**
+ * Makes sure, before a batch changes anything, of all that it will need: that the frames it changes are resident,
+ * pinned and changeable, and that its splits will find frames. REQUIRES the tree lock.
+ */
+import { DATA_BYTES } from '../art/layout.js';
+import { SpinneyError } from '../errors.js';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../limits.js';
+import type { Change, Graft } from './changes.js';
+import type { Grafting } from './grafting.js';
+import { type Mutation, sizeOf } from './mutation.js';
+import { NEED_FRAMES, type TreeState } from './state.js';
+
+/** Frames of the cache's dirty share that a batch leaves for splits. */
+const SPARE_TARGETS = 3;
+/** An inner node that grows takes its new block before it gives back the old one, and is so much larger then. */
+const NODE_BYTES = 1024;
+const NODE_GROWTH_BYTES = 320;
+/** Splitting makes so much room in a frame, whatever is in it: enough for the largest put. */
+const MOST_ROOM_BYTES = 2 * MAX_KEY_BYTES + MAX_VALUE_BYTES + 2 * NODE_BYTES;
+
+/** What a batch adds to one frame, and a key by which the way leads there. */
+interface Target {
+  key: Uint8Array;
+  /** Blobs on that way. */
+  depth: number;
+  bytes: number;
+  puts: number;
+}
+
+export class BatchPlan {
+  readonly #state: TreeState;
+  readonly #mutation: Mutation;
+  readonly #grafting: Grafting;
+  readonly #targets = new Map<number, Target>();
+
+  constructor(state: TreeState, mutation: Mutation, grafting: Grafting) {
+    this.#state = state;
+    this.#mutation = mutation;
+    this.#grafting = grafting;
+  }
+
+  /** Throws a Need where something must be waited for, ERR_BATCH_TOO_LARGE where the cache is too small for the batch. */
+  prepare(changes: readonly Change[]): void {
+    const { cache } = this.#state;
+    const mutation = this.#mutation;
+    for (;;) {
+      const cramped = this.#findCramped(this.#pinTargets(changes));
+      if (cramped === undefined) return;
+      // The cache has no room for all splits at once: this one is made beforehand, which changes no contents.
+      cache.unpinAll();
+      mutation.descend(cramped.key);
+      mutation.prepare(mutation.target);
+      mutation.makeRoom(mutation.path.length - 1, cramped.bytes);
+      cache.unpinAll();
+    }
+  }
+
+  /** Notes what each frame will take in; returns the frames that grafts need beside those. */
+  #pinTargets(changes: readonly Change[]): number {
+    const mutation = this.#mutation;
+    const grafts: Graft[] = [];
+    let frames = 0;
+    this.#targets.clear();
+    for (const change of changes) {
+      const isGraft = 'source' in change;
+      const key = nameBefore(isGraft ? change.destination : change.key, grafts);
+      mutation.descend(key);
+      for (const index of mutation.path) mutation.handOver(index);
+      const target = this.#target(mutation.target, key, mutation.path.length);
+      if (isGraft) {
+        const source = nameBefore(change.source, grafts);
+        const needs = this.#grafting.prepare(source, change.destination);
+        grafts.push(change);
+        if (needs.index < 0) continue;
+        this.#target(needs.index, source, needs.depth);
+        frames += needs.frames;
+        target.bytes += needs.bytes;
+        target.puts++;
+      } else if (change.value !== undefined) {
+        target.bytes += sizeOf(change.key, change.value);
+        target.puts++;
+      }
+    }
+    return frames;
+  }
+
+  #target(index: number, key: Uint8Array, depth: number): Target {
+    const known = this.#targets.get(index);
+    if (known !== undefined) return known;
+    if (this.#targets.size >= this.#state.cache.heldLimit - SPARE_TARGETS) throw batchTooWide(this.#state);
+    this.#mutation.prepare(index);
+    const target = { key, depth, bytes: 0, puts: 0 };
+    this.#targets.set(index, target);
+    return target;
+  }
+
+  /**
+   * Sees that splits will find frames and returns undefined; or returns a target without room, should the splits
+   * need more frames than the cache has beside the rest, or make the way down too long.
+   */
+  #findCramped(framesForGrafts: number): { key: Uint8Array; bytes: number } | undefined {
+    const { cache } = this.#state;
+    let frames = framesForGrafts;
+    let cramped: { key: Uint8Array; bytes: number } | undefined;
+    for (const [index, { key, depth, bytes, puts }] of this.#targets) {
+      const needed = bytes + puts * NODE_BYTES;
+      if (puts === 0 || this.#mutation.hasRoom(index, needed)) continue;
+      // It may split once, and once more for each part of a blob that is added.
+      const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
+      frames += parts;
+      if (needed <= MOST_ROOM_BYTES) cramped = { key, bytes: needed };
+      else if (depth + parts > cache.longestPath) throw batchTooWide(this.#state);
+      if (depth + parts > cache.longestPath) return cramped;
+    }
+    if (frames === 0) return undefined;
+    // Each blob above them may have to split with them.
+    const wanted = frames + cache.pinned - this.#targets.size + 2;
+    if (cache.pinned + wanted > cache.count) {
+      if (cramped === undefined) throw batchTooWide(this.#state);
+      return cramped;
+    }
+    if (cache.available(wanted) < wanted) throw NEED_FRAMES;
+    return undefined;
+  }
+}
+
+export function batchTooWide(state: TreeState): SpinneyError {
+  return new SpinneyError(
+    'ERR_BATCH_TOO_LARGE',
+    `Cannot do the batch in ${state.options.place}: it touches more blobs than a cache of ${state.cache.bytes} bytes holds at once`,
+  );
+}
+
+/** The name that what is now under `key` had before the grafts. */
+function nameBefore(key: Uint8Array, grafts: readonly Graft[]): Uint8Array {
+  let name = key;
+  for (const { source, destination } of grafts.toReversed()) {
+    const { length } = destination;
+    if (name.length < length || Buffer.compare(name.subarray(0, length), destination) !== 0) continue;
+    name = Buffer.concat([source, name.subarray(length)]);
+  }
+  return name;
+}
