@@ -8,6 +8,9 @@ import { BLOB_SIZE } from '../limits.js';
 export const IMAGE_MAGIC = 0x4e525053;
 export const IMAGE_FORMAT_VERSION = 1;
 
+/** The tree's first blob. It exists once the first key was put, and its root node may be any node. */
+export const ROOT_BLOB = 1;
+
 // Header: byte offsets.
 export const H_MAGIC = 0;
 export const H_FORMAT_VERSION = 4;

@@ -17,10 +17,13 @@ import {
   H_ROOT,
   innerBytes,
   KIND_CROSSING,
+  KIND_LEAF,
   kindFor,
+  N_COUNT,
   N_PREFIX_LENGTH,
   N_TERMINATOR,
   prefixOffset,
+  ROOT_BLOB,
 } from './layout.js';
 import { addChild, findChild, initInner, nextChildByte, PLACEHOLDER, removeChild } from './node.js';
 import {
@@ -36,6 +39,7 @@ import {
 /** How full the new blob should be, and how full it may be. */
 const TARGET_BYTES = Math.floor(DATA_BYTES * 0.7);
 const MOST_BYTES = Math.floor(DATA_BYTES * 0.85);
+const HALF_BYTES = Math.floor(DATA_BYTES * 0.5);
 /** What at least stays in the full one. */
 const LEAST_LEFT_BYTES = Math.floor(DATA_BYTES * 0.15);
 
@@ -44,6 +48,8 @@ export interface SplitPlan {
   node: number;
   first: number;
   last: number;
+  /** What the run takes. */
+  bytes: number;
   /** Height that the new blob will have. */
   height: number;
 }
@@ -57,28 +63,52 @@ const childBytes = new Int32Array(256);
  *
  * There is always something to move: a frame without room has more than half of its bytes in use, and one node, its
  * terminator and its crossings take less than a third, so a node that most hangs from has a subtree below it.
+ *
+ * Where keys are each other's beginnings, nodes form a chain, and the highest cut that is possible would leave little
+ * here, again and again, blob below blob. So a single subtree is cut further down, towards the middle.
  */
 export function planSplit(frame: Frame): SplitPlan {
   const most = Math.min(MOST_BYTES, frame.liveBytes - LEAST_LEFT_BYTES);
   let node = frame.root << 3;
+  let best: SplitPlan | undefined;
   for (;;) {
-    let largest = -1;
-    for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
-      const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
-      childBytes[byte] = (frame.u8[child] & 15) === KIND_CROSSING ? 0 : subtreeBytes(frame, child);
-      if (largest < 0 || childBytes[byte] > childBytes[largest]) largest = byte;
+    const largest = measureChildren(frame, node);
+    if (childBytes[largest] <= most) {
+      const plan = bestRun(frame, node, most);
+      if (best !== undefined && Math.abs(plan.bytes - HALF_BYTES) >= Math.abs(best.bytes - HALF_BYTES))
+        return best;
+      best = plan;
+      if (plan.first !== plan.last || plan.bytes <= HALF_BYTES || canHangAbove(frame, node)) return best;
     }
-    if (largest >= 0 && childBytes[largest] > most) {
-      node = frame.u16[findChild(frame, node, largest) >> 1] << 3;
-      continue;
-    }
-    return bestRun(frame, node, most);
+    node = childOf(frame, node, largest);
+    if ((frame.u8[node] & 15) === KIND_LEAF) return best as SplitPlan;
   }
+}
+
+/** Fills childBytes for the node's children, with 0 for crossings; returns the byte of the largest. */
+function measureChildren(frame: Frame, node: number): number {
+  let largest = -1;
+  for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
+    const child = childOf(frame, node, byte);
+    childBytes[byte] = isCrossing(frame, child) ? 0 : subtreeBytes(frame, child);
+    if (largest < 0 || childBytes[byte] > childBytes[largest]) largest = byte;
+  }
+  return largest;
+}
+
+/** Whether a run of this node's children can leave for a blob beside this one. */
+function canHangAbove(frame: Frame, node: number): boolean {
+  const root = frame.root << 3;
+  if (frame.blobId === ROOT_BLOB) return false;
+  return (
+    node === root ||
+    (frame.u16[(root + N_COUNT) >> 1] === 1 && childOf(frame, root, nextChildByte(frame, root, 0)) === node)
+  );
 }
 
 /**
  * The run of at most `most` bytes whose sum comes nearest to the target; the first of equals, so that ascending loads
- * leave full blobs.
+ * leave full blobs. REQUIRES childBytes of the node.
  */
 function bestRun(frame: Frame, node: number, most: number): SplitPlan {
   let best = -1;
@@ -101,11 +131,9 @@ function bestRun(frame: Frame, node: number, most: number): SplitPlan {
   if (best < 0) throw new Error('Cannot split a frame: its node has nothing to move');
   let height = 0;
   for (let byte = first; byte >= 0 && byte <= last; byte = nextChildByte(frame, node, byte + 1)) {
-    if (childBytes[byte] === 0) continue;
-    const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
-    height = Math.max(height, greatestHeight(frame, child));
+    if (childBytes[byte] !== 0) height = Math.max(height, greatestHeight(frame, childOf(frame, node, byte)));
   }
-  return { node, first, last, height: height + 1 };
+  return { node, first, last, bytes: best, height: height + 1 };
 }
 
 /** Copies the planned run's subtrees into `target` as the children of its new root node, and frees them here. */

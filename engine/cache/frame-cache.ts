@@ -73,7 +73,7 @@ export class FrameCache {
     } else this.handle = from;
     this.count = this.handle.frames.byteLength / BLOB_SIZE;
     this.heldLimit = Math.floor((this.count * 3) / 4);
-    this.longestPath = this.count - 3;
+    this.longestPath = this.count - 2;
     this.#rows = new Int32Array(this.handle.rows);
     this.#table = new Int32Array(this.handle.table);
     this.#tableMask = this.#table.length / 2 - 1;

@@ -204,8 +204,8 @@ export class Mutation {
   #splitBelow(level: number, plan: SplitPlan): void {
     const { cache } = this.#state;
     const index = this.path[level] as number;
-    // All frames on the way may have to change with it, and some more in one operation.
-    if (!this.committed && level + 4 >= cache.heldLimit) throw tooDeep(this.#state);
+    // All frames on the way may have to change with it.
+    if (!this.committed && level + 1 >= cache.heldLimit) throw tooDeep(this.#state);
     let rising = 0;
     for (let at = level, height = plan.height + 1; at >= 0; at--, height++) {
       if (cache.frame(this.path[at] as number).height >= height) break;

@@ -28,8 +28,7 @@ import {
 import { Mutex } from '../shared/mutex.js';
 import type { BlobStore } from '../store/blob-store.js';
 
-/** The tree's first blob. It exists once the first key was put, and its root node may be any node. */
-export const ROOT_BLOB = 1;
+export { ROOT_BLOB } from '../art/layout.js';
 
 /** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
 export class Need extends Error {

@@ -127,7 +127,7 @@ describe('trees larger than the cache', () => {
       place: 'store',
       options: {},
       key: (random, near) =>
-        `${'x'.repeat(600)}${near % 40}${'y'.repeat(below(random, 900))}${below(random, 1000)}`,
+        `${'x'.repeat(600)}${near % 40}${'y'.repeat(below(random, 600))}${below(random, 1000)}`,
       sizes: [0, 100, 5000],
       megabytes: 30,
     },
