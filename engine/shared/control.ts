@@ -40,8 +40,6 @@ export const C_CLOCK_HAND = C_PRE_IMAGE_BELL + 1;
 export const C_FRESH_FRAMES = C_CLOCK_HAND + 1;
 /** Head of the list of frames given back, index + 1 (L). */
 export const C_FREE_FRAMES = C_FRESH_FRAMES + 1;
-/** Whole-tree compactions so far, modulo 2^32; what noted blob ids before one must not use them after (compact lock). */
-export const C_COMPACTIONS = C_FREE_FRAMES + 1;
 export const CONTROL_WORDS = 64;
 
 // Values of C_MAINTENANCE_STATE.

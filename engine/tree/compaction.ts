@@ -2,8 +2,8 @@
  * Online compaction: rewrites frames without gaps, and takes small blobs back into the blob above them.
  *
  * It works blob by blob, children first, each step one short critical section, so readers and writers go on
- * between the steps. Under the compact lock no blob leaves the tree but by its own hand, so a blob id that it
- * noted stays good; the frame's crossings are read anew in each step.
+ * between the steps. A blob that was noted in one step may have left the tree by the next, with its last key or by
+ * another compaction: each step first asks whether it is still there, and reads crossings anew.
  */
 import { DATA_BYTES } from '../art/layout.js';
 import {
@@ -13,7 +13,7 @@ import {
   type Merge,
   writeCrossingHeight,
 } from '../art/rewrite.js';
-import { C_COMPACTIONS, F_MERGES } from '../shared/control.js';
+import { F_MERGES } from '../shared/control.js';
 import { poisoned, ROOT_BLOB, type TreeState } from './state.js';
 import type { Writer } from './writer.js';
 
@@ -31,9 +31,8 @@ interface Child {
 export class Compaction {
   readonly #state: TreeState;
   readonly #writer: Writer;
-  /** Blobs that `mergeSome` has still to look at, and the value of C_COMPACTIONS for which they are in the tree. */
+  /** Blobs that `mergeSome` has still to look at. */
   readonly #queue: number[] = [];
-  #queuedAt = 0;
 
   constructor(state: TreeState, writer: Writer) {
     this.#state = state;
@@ -46,7 +45,6 @@ export class Compaction {
     if (!compactLock.lock()) throw poisoned(place);
     try {
       this.#state.checkWritable();
-      Atomics.add(this.#state.control.words, C_COMPACTIONS, 1);
       if (this.#state.blobCount > 0) this.#visit(ROOT_BLOB);
     } finally {
       compactLock.unlock();
@@ -68,6 +66,7 @@ export class Compaction {
 
   #childrenOf(blobId: number): Child[] {
     const state = this.#state;
+    if (!state.isInTree(blobId)) return [];
     const index = state.resident(blobId);
     state.cache.pin(index);
     const frame = state.cache.frame(index);
@@ -78,8 +77,9 @@ export class Compaction {
     return children;
   }
 
-  /** One step: rewrites the blob with the small ones below it taken in. Returns its height. */
+  /** One step: rewrites the blob with the small ones below it taken in. Returns its height; 0: it has left the tree. */
   #rebuild(blobId: number, heights: ReadonlyMap<number, number>): number {
+    if (!this.#state.isInTree(blobId)) return 0;
     const { cache, control } = this.#state;
     const { mutation } = this.#writer;
     const children = this.#childrenOf(blobId);
@@ -159,17 +159,14 @@ export class Compaction {
 
   /**
    * Takes small blobs back, as `run` does, but looks at no more than `most` blobs that lead to others, going on
-   * where the last call ended (at the root, where a whole compaction came between). Does nothing while another
-   * thread compacts: that may be waiting for a checkpoint from the very thread that calls this.
+   * where the last call ended. Does nothing while another thread compacts: that may be waiting for a checkpoint from
+   * the very thread that calls this.
    */
   mergeSome(most: number): void {
-    const { compactLock, control, blobCount } = this.#state;
+    const { compactLock, blobCount } = this.#state;
     if (blobCount === 0 || !compactLock.tryLock()) return;
     const queue = this.#queue;
     try {
-      const compactions = Atomics.load(control.words, C_COMPACTIONS);
-      if (compactions !== this.#queuedAt) queue.length = 0;
-      this.#queuedAt = compactions;
       if (queue.length === 0) queue.push(ROOT_BLOB);
       for (let i = 0; i < most && queue.length > 0; i++) {
         const blobId = queue.shift() as number;
@@ -182,6 +179,7 @@ export class Compaction {
 
   #mergeBelow(blobId: number): void {
     const { cache, store } = this.#state;
+    if (!this.#state.isInTree(blobId)) return;
     // A blob without crossings needs no look, and the store's index tells so without reading it.
     if (cache.find(blobId) < 0 && store.blobRow?.(blobId)?.crossings === 0) return;
     const children = this.#childrenOf(blobId);

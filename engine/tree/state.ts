@@ -17,6 +17,7 @@ import {
   C_BLOB_COUNT,
   C_CLOSED,
   C_COMPACT_LOCK,
+  C_PENDING,
   C_ROUND_LOCK,
   C_TREE_LOCK,
   COUNTER_FLOATS,
@@ -112,6 +113,13 @@ export class TreeState {
     }
     cache.install(index, blobId);
     return index;
+  }
+
+  /** Whether a blob that once was in the tree still is. REQUIRES the tree lock; ids are never given out twice. */
+  isInTree(blobId: number): boolean {
+    if (this.cache.find(blobId) >= 0) return true;
+    const { pending, words } = this.control;
+    return this.store.hasBlob(blobId) && !pending.subarray(0, words[C_PENDING]).includes(blobId);
   }
 
   frameOf(blobId: number): Frame {

@@ -157,7 +157,7 @@ export class FileBlobStore implements BlobStore {
       throw new SpinneyError('ERR_BLOB_MISSING', `Cannot read blob ${id}: it is not in ${this.directory}`);
     }
     try {
-      this.#readSlot(this.#map.rowAt(slot), into);
+      this.#readSlot(this.#map.rowAt(slot, id), into);
     } finally {
       this.#map.unpin(slot);
     }
@@ -253,7 +253,7 @@ export class FileBlobStore implements BlobStore {
     this.#assertOpen();
     const slot = this.#map.pin(id);
     if (slot === -1) return undefined;
-    const { slot: _slot, crc: _crc, ...row } = this.#map.rowAt(slot);
+    const { slot: _slot, crc: _crc, ...row } = this.#map.rowAt(slot, id);
     this.#map.unpin(slot);
     return row;
   }
@@ -397,7 +397,7 @@ export class FileBlobStore implements BlobStore {
   #rewriteUnsynced(): void {
     const image = new Uint8Array(BLOB_SIZE);
     for (const slot of this.#unsynced) {
-      this.#readSlot(this.#map.rowAt(slot), image);
+      this.#readSlot(this.#map.rowAt(slot, this.#map.idAt(slot)), image);
       writeFully(this.#disk, this.#fd, image, slot * BLOB_SIZE);
     }
   }
@@ -408,7 +408,7 @@ export class FileBlobStore implements BlobStore {
       const slot = this.#map.slotOf(id);
       if (slot === -1)
         throw new SpinneyError('ERR_BLOB_MISSING', `Cannot publish blob ${id}: it has no slot`);
-      return this.#map.rowAt(slot);
+      return this.#map.rowAt(slot, id);
     });
   }
 

@@ -117,12 +117,15 @@ export class SlotMap {
     return Atomics.load(this.#words, slotWord(slot, ID)) >>> 0;
   }
 
-  /** What is known of the blob in a slot, which the caller has pinned or is the writer of. */
-  rowAt(slot: number): StoredRow {
+  /**
+   * What is known of blob `id` in its slot, which the caller has pinned or is the writer of. The slot's own word for the
+   * id does not tell: a blob that is replaced meanwhile is unmapped, pinned or not.
+   */
+  rowAt(slot: number, id: BlobId): StoredRow {
     const words = this.#words;
     const at = slotWord(slot, 0);
     return {
-      id: this.idAt(slot),
+      id,
       slot,
       crc: words[at + CRC]! >>> 0,
       generation: this.#doubles[at / 2 + GENERATION_DOUBLE]!,
