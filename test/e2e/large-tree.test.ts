@@ -47,7 +47,10 @@ it('a tree larger than the cache is served from bounded memory', async () => {
   await check();
   await site.sh('rm -r $MNT/*');
   // What the removed files left is reclaimed once their removal is durable.
-  await vi.waitFor(async () => expect((await site.stats()).tree.keyCount).toBe(2), { timeout: 60_000, interval: 200 });
+  await vi.waitFor(async () => expect((await site.stats()).tree.keyCount).toBe(2), {
+    timeout: 60_000,
+    interval: 200,
+  });
   await site.must('compact', '--store', site.store);
   const { blobCount, keyCount } = (await site.stats()).tree;
   expect({ blobCount, keyCount }).toEqual({ blobCount: 1, keyCount: 2 });
