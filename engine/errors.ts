@@ -11,7 +11,6 @@ export type ErrorCode =
   | 'ERR_NOT_FOUND'
   | 'ERR_EXISTS'
   | 'ERR_PREFIX_NOT_EMPTY'
-  | 'ERR_VIEW_EXPIRED'
   // Opening a store.
   | 'ERR_NO_STORE'
   | 'ERR_STORE_LOCKED'

@@ -233,10 +233,8 @@ export class FrameCache {
 
   /** Puts the blob whose image the obtained frame now holds into the page table. */
   install(index: number, blobId: number): void {
-    this.latch(index);
-    Atomics.store(this.#rows, index * ROW + M_BLOB, blobId);
+    this.#setBlob(index, blobId);
     this.#rows[index * ROW + M_USED] = 1;
-    this.unlatch(index);
     const table = this.#table;
     const mask = this.#tableMask;
     let at = (Math.imul(blobId, 0x9e3779b1) >>> 7) & mask;
@@ -264,10 +262,16 @@ export class FrameCache {
   #empty(index: number): void {
     const rows = this.#rows;
     const blobId = rows[index * ROW + M_BLOB] as number;
-    this.latch(index);
-    Atomics.store(rows, index * ROW + M_BLOB, 0);
-    this.unlatch(index);
+    this.#setBlob(index, 0);
     this.#removeEntry(blobId);
+  }
+
+  /** Changes what the frame holds, and with it the version; one that is latched stays so until its change ends. */
+  #setBlob(index: number, blobId: number): void {
+    const wasLatched = this.isLatched(index);
+    if (!wasLatched) this.latch(index);
+    Atomics.store(this.#rows, index * ROW + M_BLOB, blobId);
+    if (!wasLatched) this.unlatch(index);
   }
 
   /** Linear probing without tombstones: later entries of the run move back over the hole. */

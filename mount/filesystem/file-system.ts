@@ -3,9 +3,11 @@
  * failure; see types.ts. One thread calls it. The operations themselves are in the files by subject; this one
  * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
  */
+
 import { closeSync, fsyncSync, mkdirSync, openSync, statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { newAttributes, newChange } from './arguments.js';
 import { setAttributes } from './attributes.js';
 import { ContentFiles } from './content.js';
 import { makeEntry } from './entries.js';
@@ -62,21 +64,8 @@ export class FileSystem {
   readonly #inodes: Inodes;
   readonly #files: OpenFiles;
   readonly #directories: OpenDirectories;
-  readonly #attributes: Attributes = record.newAttributes();
-  readonly #change: AttributeChange = {
-    valid: CHANGE_SIZE,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    atimeSeconds: 0,
-    atimeNanos: 0,
-    mtimeSeconds: 0,
-    mtimeNanos: 0,
-    ctimeSeconds: 0,
-    ctimeNanos: 0,
-    handle: 0,
-  };
+  readonly #attributes: Attributes = newAttributes();
+  readonly #change: AttributeChange = { ...newChange(), valid: CHANGE_SIZE };
 
   constructor(tree: TreeOperations, options: FileSystemOptions) {
     this.#inodes = new Inodes({

@@ -9,9 +9,11 @@
  *   a crash; the backing file tells the truth then too.
  * - Records that the tree returns are private copies, and are changed in place.
  */
+
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../engine/limits.js';
+import { newAttributes } from './arguments.js';
 import type { ContentFiles } from './content.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from './errno.js';
 import type { InodeNumbers } from './inode-numbers.js';
@@ -65,7 +67,7 @@ export class Inodes {
   readonly orphans = new Map<number, Uint8Array | null>();
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
   readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
-  readonly #attributes: Attributes = record.newAttributes();
+  readonly #attributes: Attributes = newAttributes();
 
   constructor(parts: {
     tree: TreeOperations;

@@ -1,4 +1,5 @@
 /** The directories that are open for listing. Their paths follow what happens to the directories. */
+import { newAttributes } from './arguments.js';
 import { DirectoryHandle } from './directory.js';
 import { EBADF, ENOENT, ENOTDIR } from './errno.js';
 import { Handles } from './handles.js';
@@ -10,7 +11,7 @@ import type { Attributes, DirectorySink, Place } from './types.js';
 export class OpenDirectories {
   readonly #inodes: Inodes;
   readonly #handles = new Handles<DirectoryHandle>();
-  readonly #attributes: Attributes = record.newAttributes();
+  readonly #attributes: Attributes = newAttributes();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;

@@ -211,29 +211,6 @@ export function readAttributes(record: Uint8Array, out: Attributes): void {
   out.live = false;
 }
 
-/** An object to receive attributes, all zero. */
-export function newAttributes(): Attributes {
-  return {
-    ino: 0,
-    mode: 0,
-    nlink: 0,
-    uid: 0,
-    gid: 0,
-    rdev: 0,
-    size: 0,
-    blocks: 0,
-    atimeSeconds: 0,
-    atimeNanos: 0,
-    mtimeSeconds: 0,
-    mtimeNanos: 0,
-    ctimeSeconds: 0,
-    ctimeNanos: 0,
-    btimeSeconds: 0,
-    btimeNanos: 0,
-    live: false,
-  };
-}
-
 function unsigned32(bytes: Uint8Array, at: number): number {
   return bytes[at]! + bytes[at + 1]! * 0x100 + bytes[at + 2]! * 0x1_0000 + bytes[at + 3]! * 0x100_0000;
 }

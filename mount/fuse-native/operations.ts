@@ -5,9 +5,10 @@
  * The binding calls a handler `_op_<name>` with a function that replies, and the raw arguments; some of its own
  * handlers lose what is needed (the size of an xattr buffer, half of a time), so all are replaced here.
  */
+
+import { newAttributes, newChange } from '../filesystem/arguments.js';
 import * as errno from '../filesystem/errno.js';
 import type { FileSystem } from '../filesystem/file-system.js';
-import { newAttributes } from '../filesystem/record.js';
 import {
   type AttributeChange,
   type Attributes,
@@ -223,20 +224,7 @@ function bufferOf(operation: string, args: readonly unknown[]): unknown[] {
   return operation === 'read' || operation === 'write' ? [0, buffer] : [buffer];
 }
 
-const NO_CHANGE: AttributeChange = {
-  valid: 0,
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  atimeSeconds: 0,
-  atimeNanos: 0,
-  mtimeSeconds: 0,
-  mtimeNanos: 0,
-  ctimeSeconds: 0,
-  ctimeNanos: 0,
-  handle: 0,
-};
+const NO_CHANGE = newChange();
 
 function place(path: string): Uint8Array {
   return path === '/' ? EMPTY : Buffer.from(path);

@@ -4,15 +4,9 @@
  * requests (EINVAL) and exceptions (EIO) are handled here, in one place each.
  */
 import { constants } from 'node:os';
+import { newAttributes, newChange } from '../filesystem/arguments.js';
 import type { FsyncPlan } from '../filesystem/open-files.js';
-import type {
-  AttributeChange,
-  Attributes,
-  Caller,
-  Place,
-  RemovalResult,
-  StatFs,
-} from '../filesystem/types.js';
+import type { Attributes, Caller, Place, RemovalResult, StatFs } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 import { Listing } from './listing.js';
 import type { MountState } from './mount-state.js';
@@ -59,39 +53,8 @@ export class Session {
   readonly secondPath = new ReusableBytes(4096);
   readonly firstName = new ReusableBytes(256);
   readonly secondName = new ReusableBytes(256);
-  readonly attributes: Attributes = {
-    ino: 0,
-    mode: 0,
-    nlink: 0,
-    uid: 0,
-    gid: 0,
-    rdev: 0,
-    size: 0,
-    blocks: 0,
-    atimeSeconds: 0,
-    atimeNanos: 0,
-    mtimeSeconds: 0,
-    mtimeNanos: 0,
-    ctimeSeconds: 0,
-    ctimeNanos: 0,
-    btimeSeconds: 0,
-    btimeNanos: 0,
-    live: false,
-  };
-  readonly change: AttributeChange = {
-    valid: 0,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    atimeSeconds: 0,
-    atimeNanos: 0,
-    mtimeSeconds: 0,
-    mtimeNanos: 0,
-    ctimeSeconds: 0,
-    ctimeNanos: 0,
-    handle: 0,
-  };
+  readonly attributes = newAttributes();
+  readonly change = newChange();
   readonly listing = new Listing(this);
   readonly removal: RemovalResult = { removedIno: 0, removedLinks: 0, movedIno: 0 };
   readonly statfs: StatFs = {

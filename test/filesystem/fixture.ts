@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TreeOperations } from '../../engine/api.js';
+import { newAttributes, newChange } from '../../mount/filesystem/arguments.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
-import { newAttributes } from '../../mount/filesystem/record.js';
 import type { Clock } from '../../mount/filesystem/system.js';
 import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
 import { ModelTree } from '../support/model-tree.js';
@@ -164,20 +164,7 @@ export class Fixture {
   }
 }
 
-const NO_CHANGE: AttributeChange = {
-  valid: 0,
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  atimeSeconds: 0,
-  atimeNanos: 0,
-  mtimeSeconds: 0,
-  mtimeNanos: 0,
-  ctimeSeconds: 0,
-  ctimeNanos: 0,
-  handle: 0,
-};
+const NO_CHANGE = newChange();
 
 export function newResult(): RemovalResult {
   return { removedIno: 0, removedLinks: 0, movedIno: 0 };
