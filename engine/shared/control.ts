@@ -40,6 +40,11 @@ export const C_CLOCK_HAND = C_PRE_IMAGE_BELL + 1;
 export const C_FRESH_FRAMES = C_CLOCK_HAND + 1;
 /** Head of the list of frames given back, index + 1 (L). */
 export const C_FREE_FRAMES = C_FRESH_FRAMES + 1;
+/**
+ * Grafts begun. When what is above a blob moves, the blob keeps its frame and version while its keys change: readers
+ * validate this word too.
+ */
+export const C_GRAFTS = C_FREE_FRAMES + 1;
 export const CONTROL_WORDS = 64;
 
 // Values of C_MAINTENANCE_STATE.

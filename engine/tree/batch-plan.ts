@@ -59,6 +59,9 @@ export class BatchPlan {
   #pinTargets(changes: readonly Change[]): number {
     const mutation = this.#mutation;
     const grafts: Graft[] = [];
+    const graftTargets: { graft: Graft; targets: Target[] }[] = [];
+    // What the batch has brought so far, under the names of this point of it: a graft may take it along.
+    const brought: { key: Uint8Array; bytes: number }[] = [];
     let frames = 0;
     this.#targets.clear();
     for (const change of changes) {
@@ -68,17 +71,32 @@ export class BatchPlan {
       for (const index of mutation.path) mutation.handOver(index);
       const target = this.#target(mutation.target, key, mutation.path.length);
       if (isGraft) {
-        const source = nameBefore(change.source, grafts);
-        const needs = this.#grafting.prepare(source, change.destination);
+        const { source, destination } = change;
+        let added = 0;
+        for (const piece of brought) {
+          if (!startsWith(piece.key, source)) continue;
+          added += piece.bytes + NODE_BYTES;
+          piece.key = Buffer.concat([destination, piece.key.subarray(source.length)]);
+        }
+        const from = nameBefore(source, grafts);
+        const needs = this.#grafting.prepare(from, destination, added);
         grafts.push(change);
-        if (needs.index < 0) continue;
-        this.#target(needs.index, source, needs.depth);
+        if (needs.index < 0 && added === 0) continue;
+        const targets = [target];
+        if (needs.index >= 0) targets.push(this.#target(needs.index, from, needs.depth));
+        graftTargets.push({ graft: change, targets });
+        brought.push({ key: destination, bytes: needs.moved });
         frames += needs.frames;
-        target.bytes += needs.bytes;
-        target.puts++;
+        take(target, needs.bytes);
       } else if (change.value !== undefined) {
-        target.bytes += sizeOf(change.key, change.value);
-        target.puts++;
+        const bytes = sizeOf(change.key, change.value);
+        brought.push({ key: change.key, bytes });
+        take(target, bytes);
+        // What is put below either name of a graft may come to stand in the frames that the graft changes.
+        for (const { graft, targets } of graftTargets) {
+          if (!startsWith(change.key, graft.destination) && !startsWith(change.key, graft.source)) continue;
+          for (const other of targets) if (other !== target) take(other, bytes);
+        }
       }
     }
     return frames;
@@ -124,6 +142,15 @@ export class BatchPlan {
   }
 }
 
+function take(target: Target, bytes: number): void {
+  target.bytes += bytes;
+  target.puts++;
+}
+
+function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
+  return key.length >= prefix.length && Buffer.compare(key.subarray(0, prefix.length), prefix) === 0;
+}
+
 export function batchTooWide(state: TreeState): SpinneyError {
   return new SpinneyError(
     'ERR_BATCH_TOO_LARGE',
@@ -135,9 +162,7 @@ export function batchTooWide(state: TreeState): SpinneyError {
 function nameBefore(key: Uint8Array, grafts: readonly Graft[]): Uint8Array {
   let name = key;
   for (const { source, destination } of grafts.toReversed()) {
-    const { length } = destination;
-    if (name.length < length || Buffer.compare(name.subarray(0, length), destination) !== 0) continue;
-    name = Buffer.concat([source, name.subarray(length)]);
+    if (startsWith(name, destination)) name = Buffer.concat([source, name.subarray(destination.length)]);
   }
   return name;
 }

@@ -13,6 +13,7 @@ import { crossingBlobId, crossingsBelow, eachCrossing, subtreeBytes } from '../a
 import { planSplit, splitBelow } from '../art/split.js';
 import { insertAt } from '../art/write.js';
 import { BLOB_SIZE } from '../limits.js';
+import { C_GRAFTS } from '../shared/control.js';
 import { type Mutation, sizeOf } from './mutation.js';
 import { ROOT_BLOB, type TreeState } from './state.js';
 
@@ -24,13 +25,15 @@ const SLACK = DATA_BYTES / 16;
 /** Frames for a large subtree: a blob of its own, and another where it fills more than one with its new name. */
 const LARGE_SUBTREE_FRAMES = 2;
 
-/** What a graft will need: the frame of its subtree (-1: there is none), frames, and bytes at the destination. */
+/** What a graft will need: the frame of its subtree (-1: there is none yet), frames, and bytes at the destination. */
 export interface GraftNeeds {
   index: number;
   /** Blobs on the way to it. */
   depth: number;
   frames: number;
   bytes: number;
+  /** What moves, as far as it is in one frame. */
+  moved: number;
 }
 
 export class Grafting {
@@ -44,21 +47,24 @@ export class Grafting {
     this.#mutation = mutation;
   }
 
-  /** Makes the frames on the way to the subtree resident and pinned, and measures it. May throw a Need. */
-  prepare(source: Uint8Array, destination: Uint8Array): GraftNeeds {
+  /**
+   * Makes the frames on the way to the subtree resident and pinned, and measures it; `added` bytes will have come to
+   * it by then. May throw a Need.
+   */
+  prepare(source: Uint8Array, destination: Uint8Array, added: number): GraftNeeds {
     let depth = 0;
     const index = this.#locate(source, (way) => {
       this.#mutation.handOver(way);
       depth++;
     });
-    if (index < 0) return { index, depth, frames: 0, bytes: 0 };
-    const subtree = subtreeBytes(this.#state.cache.frame(index), this.#spot.node);
-    const isLarge = subtree > SMALL_SUBTREE;
+    const moved = added + (index < 0 ? 0 : subtreeBytes(this.#state.cache.frame(index), this.#spot.node));
+    const isLarge = moved > SMALL_SUBTREE;
     return {
       index,
       depth,
       frames: isLarge ? LARGE_SUBTREE_FRAMES : 0,
-      bytes: sizeOf(destination, EMPTY) + destination.length + (isLarge ? 0 : subtree),
+      bytes: sizeOf(destination, EMPTY) + destination.length + (isLarge ? 0 : moved),
+      moved,
     };
   }
 
@@ -88,6 +94,7 @@ export class Grafting {
     if (from < 0) return;
     mutation.prepare(from);
     mutation.change(from);
+    Atomics.add(this.#state.control.words, C_GRAFTS, 1);
     this.#scratch ??= new Frame(new ArrayBuffer(BLOB_SIZE), 0);
     const scratch = this.#scratch;
     scratch.format(0);
@@ -166,7 +173,9 @@ export class Grafting {
         this.#raise(level, scratch.height);
         return;
       }
-      if (freeBytes >= room + SLACK) {
+      // A place at the root is the frame's only leaf: a rewrite leaves all else free, and there is nothing to split.
+      const isOnlyLeaf = mutation.at.parent === 0 && bumpBytes < chain;
+      if (freeBytes >= room + SLACK || isOnlyLeaf) {
         mutation.repack(index, []);
         continue;
       }

@@ -9,7 +9,7 @@ import type { TreeRecord } from '../api.js';
 import { Descent, descend, END_CROSSING, END_FOUND } from '../art/descent.js';
 import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { BLOB_SIZE } from '../limits.js';
-import { C_BLOB_COUNT, S_HITS, S_RESTARTS } from '../shared/control.js';
+import { C_BLOB_COUNT, C_GRAFTS, S_HITS, S_RESTARTS } from '../shared/control.js';
 import { impossible, Need, ROOT_BLOB, type TreeState } from './state.js';
 
 const MOST_RESTARTS = 64;
@@ -73,6 +73,7 @@ export class Reader {
   #attempt(key: Uint8Array, want: number): number {
     const { cache, control, counters } = this.#state;
     const at = this.#at;
+    const grafts = Atomics.load(control.words, C_GRAFTS);
     let blobId = ROOT_BLOB;
     let depth = 0;
     let parent = -1;
@@ -104,6 +105,7 @@ export class Reader {
       const copied = found && this.#copy(want);
       readFence();
       if (cache.version(index) !== version) return RESTART;
+      if (Atomics.load(control.words, C_GRAFTS) !== grafts) return RESTART;
       if (found && !copied) throw impossible(this.#state.place, blobId);
       return found ? FOUND : ABSENT;
     }

@@ -172,11 +172,14 @@ export class Writer {
     this.#reserve(record.length);
     const version = this.#nextLsn();
     mutation.committed = true;
-    for (const change of changes) {
-      if ('source' in change) this.#grafting.apply(change.source, change.destination);
-      else this.#makeChange(change, version);
+    try {
+      for (const change of changes) {
+        if ('source' in change) this.#grafting.apply(change.source, change.destination);
+        else this.#makeChange(change, version);
+      }
+    } finally {
+      mutation.committed = false;
     }
-    mutation.committed = false;
     mutation.endChanges();
     state.control.floats[F_LSN] = version;
     const journal = state.journal;

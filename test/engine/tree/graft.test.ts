@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { FrameCache } from '../../../engine/cache/frame-cache.js';
 import { MemoryBlobStore, Tree } from '../../../engine/index.js';
 import { checkStore } from './check.js';
 
@@ -166,6 +167,71 @@ describe('renamePrefix', () => {
     checkStore(store);
     expect(contents(tree).map(([key]) => key)).toEqual(['old/1']);
     expect(store.listBlobs()).toHaveLength(tree.stats().blobCount);
+  });
+
+  it('moves all that a blob without room has', () => {
+    for (const size of [20, 100, 1000]) {
+      const tree = Tree.open({ memory: true, flushOnWrite: false });
+      let count = 0;
+      for (; tree.stats().blobCount <= 1; count++)
+        tree.put(`d/${String(count).padStart(6, '0')}`, Buffer.alloc(size));
+      tree.deletePrefix('');
+      for (let i = 0; i < count - 1; i++) tree.put(`d/${String(i).padStart(6, '0')}`, Buffer.alloc(size));
+      tree.renamePrefix('d/', 'e/');
+      expect(contents(tree)).toHaveLength(count - 1);
+      expect(tree.isPrefixEmpty('d/')).toBe(true);
+    }
+  });
+
+  it('is not overlooked by a read that is already on its way below', () => {
+    const tree = Tree.open({ memory: true, flushOnWrite: false });
+    const keys = Array.from({ length: 700 }, (_, i) => `d/${'n'.repeat(i + 1)}`);
+    for (const key of keys) tree.put(key, Buffer.alloc(3000, 1));
+    tree.put('z', Buffer.from('1'));
+    const key = keys.at(-1)!;
+    const original = FrameCache.prototype.find;
+    const looked: number[] = [];
+    let last = 0;
+    const find = vi.spyOn(FrameCache.prototype, 'find').mockImplementation(function (
+      this: FrameCache,
+      blobId,
+    ) {
+      if (blobId === last) {
+        last = 0;
+        // What another thread may do at this very moment.
+        tree.renamePrefix('d/', 'e/');
+        tree.put(key.replace('d/', 'e/'), Buffer.from('put after the move'));
+      }
+      looked.push(blobId);
+      return original.call(this, blobId);
+    });
+    try {
+      tree.get(key);
+      expect(looked.length).toBeGreaterThan(2);
+      last = looked.at(-1)!;
+      expect(tree.get(key)).toBeUndefined();
+      expect(last).toBe(0);
+    } finally {
+      find.mockRestore();
+    }
+  });
+
+  it('takes along what its own batch has put', () => {
+    const store = new MemoryBlobStore();
+    const tree = Tree.open({ store, flushOnWrite: false, cacheBytes: 8 << 20 });
+    for (let i = 0; i < 9_000; i++) tree.put(`deep/${i % 9}/${i}`, Buffer.alloc(600));
+    for (let i = 0; i < 60; i++) {
+      tree.atomic((batch) => {
+        batch.put(`s${i}`, Buffer.alloc(131_000, i));
+        batch.renamePrefix('s', `deep/${i % 9}/moved/${i}/`);
+        batch.put(`deep/${i % 9}/moved/${i}/more`, Buffer.alloc(50_000));
+        batch.renamePrefix(`deep/${i % 9}/moved/${i}/`, `other/${i}/`);
+      });
+    }
+    tree.checkpoint();
+    checkStore(store);
+    expect([...tree.range({ prefix: 'other/', keysOnly: true })]).toHaveLength(120);
+    expect(tree.get(`other/7/7`)).toEqual(new Uint8Array(Buffer.alloc(131_000, 7)));
   });
 
   it('is seen by the guards that come after it in a batch', () => {
