@@ -5,6 +5,7 @@
  */
 import { BLOB_SIZE } from '../limits.js';
 
+/** "SPRN" */
 export const IMAGE_MAGIC = 0x4e525053;
 export const IMAGE_FORMAT_VERSION = 1;
 
@@ -78,11 +79,6 @@ export const N256_PREFIX = 520;
 export const X_HEIGHT = 2; // u16, the blob's height when it was last known
 export const X_BLOB_ID = 4; // u32
 export const CROSSING_BYTES = 8;
-
-/** Rounds up to a multiple of 8. */
-export function align8(bytes: number): number {
-  return (bytes + 7) & ~7;
-}
 
 export function leafBytes(keyLength: number, valueLength: number): number {
   return (LEAF_HEADER_BYTES + keyLength + valueLength + 7) & ~7;

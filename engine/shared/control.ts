@@ -84,11 +84,6 @@ export const PENDING_CAPACITY = 1 << 20;
 
 const MESSAGE_BYTES = 4096;
 
-/** Handle of a control block, for other threads. */
-export interface ControlHandle {
-  buffer: SharedArrayBuffer;
-}
-
 export class Control {
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array;

@@ -3,24 +3,37 @@
  * image layout is in engine/FORMAT.md.
  */
 import { crc32 } from 'node:zlib';
+import {
+  H_BLOB_ID,
+  H_COMPACTIONS,
+  H_CRC,
+  H_CROSSINGS,
+  H_FORMAT_VERSION,
+  H_GENERATION,
+  H_HEIGHT,
+  H_LEAVES,
+  H_LIVE_BYTES,
+  H_MAGIC,
+  IMAGE_FORMAT_VERSION,
+  IMAGE_MAGIC,
+} from '../art/layout.js';
 import { BLOB_SIZE } from '../limits.js';
 import type { BlobId, BlobRow } from './blob-store.js';
 
-/** "SPRN" */
-export const IMAGE_MAGIC = 0x4e525053;
-export const IMAGE_VERSION = 1;
+export { IMAGE_MAGIC };
+export const IMAGE_VERSION = IMAGE_FORMAT_VERSION;
 
 export const IMAGE_OFFSET = {
-  magic: 0, // u32
-  version: 4, // u16
-  id: 8, // u32
-  crc: 12, // u32, of the whole image with these four bytes taken as zero
-  generation: 16, // f64
-  liveBytes: 24, // u32
-  leaves: 28, // u32
-  crossings: 32, // u32
-  compactions: 36, // u32
-  height: 40, // u16
+  magic: H_MAGIC, // u32
+  version: H_FORMAT_VERSION, // u16
+  id: H_BLOB_ID, // u32
+  crc: H_CRC, // u32, of the whole image with these four bytes taken as zero
+  generation: H_GENERATION, // f64
+  liveBytes: H_LIVE_BYTES, // u32
+  leaves: H_LEAVES, // u32
+  crossings: H_CROSSINGS, // u32
+  compactions: H_COMPACTIONS, // u32
+  height: H_HEIGHT, // u16
 } as const;
 
 const ZERO_CRC = new Uint8Array(4);

@@ -1,7 +1,6 @@
 /** Figures about an open tree. Blobs that are not resident are told by the store's index, without being read. */
 
 import type { TreeStats } from '../api.js';
-import { Frame } from '../art/frame.js';
 import { BLOB_SIZE } from '../limits.js';
 import {
   C_HELD,
@@ -19,6 +18,7 @@ import {
   S_RESTARTS,
 } from '../shared/control.js';
 import type { BlobRow } from '../store/blob-store.js';
+import { imageRow } from '../store/image.js';
 import { ROOT_BLOB, type TreeState } from './state.js';
 
 /** REQUIRES the tree lock: the blobs in the tree, in no particular order. */
@@ -30,9 +30,9 @@ export function blobRows(state: TreeState): BlobRow[] {
   cache.eachResident((index, blobId) => {
     if (gone.has(blobId)) return;
     seen.add(blobId);
-    rows.push(rowOf(cache.frame(index), blobId));
+    rows.push(imageRow(cache.frame(index).u8));
   });
-  let scratch: Frame | undefined;
+  let scratch: Uint8Array | undefined;
   for (const blobId of store.listBlobs()) {
     if (seen.has(blobId) || gone.has(blobId)) continue;
     const row = store.blobRow?.(blobId);
@@ -40,17 +40,11 @@ export function blobRows(state: TreeState): BlobRow[] {
       rows.push(row);
       continue;
     }
-    scratch ??= new Frame(new ArrayBuffer(BLOB_SIZE), 0);
-    store.readBlob(blobId, scratch.u8);
-    rows.push(rowOf(scratch, blobId));
+    scratch ??= new Uint8Array(BLOB_SIZE);
+    store.readBlob(blobId, scratch);
+    rows.push(imageRow(scratch));
   }
   return rows;
-}
-
-function rowOf(frame: Frame, id: number): BlobRow {
-  const { liveBytes, leaves, crossings, compactions, height } = frame;
-  const generation = new DataView(frame.u8.buffer, frame.u8.byteOffset).getFloat64(16, true);
-  return { id, generation, liveBytes, leaves, crossings, compactions, height };
 }
 
 export function treeStats(state: TreeState): TreeStats {
