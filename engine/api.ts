@@ -48,6 +48,11 @@ export interface TreeRecord {
   version: number;
 }
 
+/** A key with its record. */
+export interface KeyRecord extends TreeRecord {
+  key: Uint8Array;
+}
+
 export interface RangeOptions {
   /** Only keys that begin with this. Default: all. */
   prefix?: Key;
@@ -129,11 +134,21 @@ export interface TreeStats {
   };
 }
 
-/** The operations of an open tree, which all threads that attach to it share. Implemented by `Tree`. */
-export interface TreeOperations {
+/** What can be read of a tree, as it is or as a view shows it. */
+export interface TreeReads {
   get(key: Key): Uint8Array | undefined;
   getRecord(key: Key): TreeRecord | undefined;
   getVersion(key: Key): number | undefined;
+  range(options?: RangeOptions): IterableIterator<RangeEntry>;
+  /** The longest key that `key` begins with, itself included. */
+  longestPrefix(key: Key): KeyRecord | undefined;
+  isPrefixEmpty(prefix: Key): boolean;
+  /** How many keys begin with the prefix, counted up to `limit` (default: all). */
+  countPrefix(prefix: Key, limit?: number): number;
+}
+
+/** The operations of an open tree, which all threads that attach to it share. Implemented by `Tree`. */
+export interface TreeOperations extends TreeReads {
   put(key: Key, value: Uint8Array): void;
   /** Returns false, and changes nothing, where the key exists. */
   putIfAbsent(key: Key, value: Uint8Array): boolean;
@@ -146,8 +161,8 @@ export interface TreeOperations {
   deletePrefix(prefix: Key): void;
   /** All or nothing; false: a guard failed and nothing was done. The callback only records. */
   atomic(record: (batch: Batch) => void): boolean;
-  range(options?: RangeOptions): Iterable<RangeEntry>;
-  isPrefixEmpty(prefix: Key): boolean;
+  /** Calls `read` with the keys below the prefix as they are at this instant; writers go on meanwhile. */
+  view<T>(prefix: Key, read: (view: TreeReads) => T): T;
   /** LSN of the last mutation. */
   lastLsn(): number;
   /** Every mutation up to this LSN survives a power cut. */

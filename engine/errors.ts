@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'ERR_NOT_FOUND'
   | 'ERR_EXISTS'
   | 'ERR_PREFIX_NOT_EMPTY'
+  | 'ERR_VIEW_EXPIRED'
   // Opening a store.
   | 'ERR_NO_STORE'
   | 'ERR_STORE_LOCKED'

@@ -22,6 +22,7 @@ import {
   N16_PREFIX,
   N48_PREFIX,
   N256_PREFIX,
+  prefixOffset,
   X_BLOB_ID,
 } from './layout.js';
 import { findChild } from './node.js';
@@ -162,4 +163,48 @@ export function descend(
   at.parentIsBlobRoot = !isRootBlob && parentSlot === H_ROOT;
   at.depth = depth;
   at.matched = matched;
+}
+
+/** The longest key that is a beginning of another, as far as one frame tells. */
+export class LongestMatch {
+  /** Its leaf, 0: this frame has none; and its length. */
+  leaf = 0;
+  length = 0;
+  /** When not 0, longer ones may be in this blob, `depth` bytes of the key known. */
+  blobId = 0;
+  depth = 0;
+}
+
+/** Walks from the frame's root along the key and notes the last leaf that it passes. As `descend`, for readers too. */
+export function findLongest(at: LongestMatch, frame: Frame, key: Uint8Array, depth: number): void {
+  const { u8, u16 } = frame;
+  at.leaf = 0;
+  at.blobId = 0;
+  let slot = H_ROOT;
+  let known = depth;
+  for (;;) {
+    const node = u16[slot >> 1] << 3;
+    const kind = u8[node] & 15;
+    if (node === 0) return;
+    if (kind === KIND_CROSSING) {
+      at.blobId = frame.u32[(node + X_BLOB_ID) >> 2];
+      at.depth = known - 1;
+      return;
+    }
+    const isLeaf = kind === KIND_LEAF;
+    const length = isLeaf ? frame.leafKeyLength(node) : u8[node + N_PREFIX_LENGTH];
+    const label = isLeaf ? node + LEAF_HEADER_BYTES : node + prefixOffset(kind);
+    if (length > key.length - known) return;
+    for (let i = 0; i < length; i++) if (u8[label + i] !== key[known + i]) return;
+    known += length;
+    const leaf = isLeaf ? node : u16[(node + N_TERMINATOR) >> 1] << 3;
+    if (leaf !== 0) {
+      at.leaf = leaf;
+      at.length = known;
+    }
+    if (isLeaf || known === key.length) return;
+    slot = findChild(frame, node, key[known]);
+    if (slot === 0) return;
+    known++;
+  }
 }

@@ -1,13 +1,15 @@
 /**
- * The frames that hold blobs in memory, which blob is in which, and which of them may leave.
+ * The frames that hold blobs in memory, which blob is in which, and which of them may leave; and behind them the frames
+ * that hold images for views.
  *
  * Rules
- * - Everything but `find`, `validate` and the reading of a frame's bytes happens under the tree lock.
+ * - Everything but what readers and writers of single keys do (`find`, `version`, `holds`, `touch`, `isReady`, `tryLatch`
+ *   and what follows it, and the reading of a frame's bytes) is done by the thread that has the tree lock for itself.
  * - A frame has a version word, odd while it is being changed and never reset. A reader takes the version, checks
  *   that the frame holds the blob it came for, reads, and validates the version. `M_BLOB` changes only in steps
  *   that change the version too.
- * - The page table may miss a blob that is resident (a reader can look while an entry moves): a miss is looked up
- *   again under the lock before anything is concluded from it.
+ * - The page table may miss a blob that is resident: a miss is looked up again under the lock before anything is
+ *   concluded from it.
  * - Only frames without flags are evicted: dirty, captured and pinned ones stay.
  */
 import { Frame } from '../art/frame.js';
@@ -18,8 +20,11 @@ import {
   C_FREE_FRAMES,
   C_FRESH_FRAMES,
   C_HELD,
+  C_VIEW_EPOCH,
   type Control,
 } from '../shared/control.js';
+import { PageTable } from './page-table.js';
+import { ViewImages } from './view-images.js';
 
 // Words of a frame's row.
 const M_VERSION = 0;
@@ -27,7 +32,14 @@ const M_BLOB = 1;
 const M_FLAGS = 2;
 const M_USED = 3;
 const M_NEXT_FREE = 4;
-const ROW = 8;
+/** All views that began up to this epoch have the blob's image, or need none. */
+const M_EPOCH = 5;
+/** A cache line, so that writers in different frames do not meet. */
+const ROW = 16;
+
+/** Frames for the images of views, for each frame of the cache, and at least. */
+const IMAGES_SHARE = 1 / 4;
+const LEAST_IMAGES = 16;
 
 /** Changed since the last capture. */
 export const DIRTY = 1;
@@ -42,6 +54,8 @@ export interface FrameCacheHandle {
   frames: SharedArrayBuffer;
   rows: SharedArrayBuffer;
   table: SharedArrayBuffer;
+  images: SharedArrayBuffer;
+  views: SharedArrayBuffer;
 }
 
 export class FrameCache {
@@ -51,33 +65,49 @@ export class FrameCache {
   /** Most blobs on a way down that must be resident as a whole; the rest is left for other uses. */
   readonly longestPath: number;
   readonly handle: FrameCacheHandle;
+  readonly views: ViewImages;
   readonly #control: Control;
   readonly #rows: Int32Array;
-  readonly #table: Int32Array;
-  readonly #tableMask: number;
-  readonly #frames: (Frame | undefined)[] = [];
+  readonly #table: PageTable;
+  /** The epoch as of which blobs are found; 0: as they are. */
+  readonly #epoch: number;
+  readonly #frames: (Frame | undefined)[];
   readonly #pinned: number[] = [];
 
-  /** `bytes` makes a new cache of so many bytes; a handle attaches to one. */
-  constructor(control: Control, from: { bytes: number } | FrameCacheHandle) {
+  /** `bytes` makes a new cache of so many bytes; a handle attaches to one; `view` is for `asOf`. */
+  constructor(
+    control: Control,
+    from: { bytes: number } | FrameCacheHandle,
+    view: { epoch: number; frames: (Frame | undefined)[] } = { epoch: 0, frames: [] },
+  ) {
     this.#control = control;
+    this.#epoch = view.epoch;
+    this.#frames = view.frames;
     if ('bytes' in from) {
       const count = Math.floor(from.bytes / BLOB_SIZE);
-      let entries = 64;
-      while (entries < count * 4) entries *= 2;
+      const images = Math.max(LEAST_IMAGES, Math.floor(count * IMAGES_SHARE));
       this.handle = {
         frames: new SharedArrayBuffer(count * BLOB_SIZE),
-        rows: new SharedArrayBuffer(count * ROW * 4),
-        table: new SharedArrayBuffer(entries * 8),
+        rows: new SharedArrayBuffer((count + images) * ROW * 4),
+        table: new PageTable(count).buffer,
+        images: new SharedArrayBuffer(images * BLOB_SIZE),
+        views: new ViewImages(control, images).buffer,
       };
     } else this.handle = from;
-    this.count = this.handle.frames.byteLength / BLOB_SIZE;
+    const { frames, images, rows, table, views } = this.handle;
+    this.count = frames.byteLength / BLOB_SIZE;
     this.heldLimit = Math.floor((this.count * 3) / 4);
     this.longestPath = this.count - 2;
-    this.#rows = new Int32Array(this.handle.rows);
-    this.#table = new Int32Array(this.handle.table);
-    this.#tableMask = this.#table.length / 2 - 1;
-    for (let i = 0; i < this.count; i++) this.#frames.push(undefined);
+    this.#rows = new Int32Array(rows);
+    this.#table = new PageTable(this.count, table);
+    const slots = images.byteLength / BLOB_SIZE;
+    this.views = new ViewImages(control, slots, views);
+    while (this.#frames.length < this.count + slots) this.#frames.push(undefined);
+  }
+
+  /** The same cache, with the blobs found as the view of this epoch sees them; for reading only. */
+  asOf(epoch: number): FrameCache {
+    return new FrameCache(this.#control, this.handle, { epoch, frames: this.#frames });
   }
 
   get bytes(): number {
@@ -90,23 +120,21 @@ export class FrameCache {
   }
 
   #makeFrame(index: number): Frame {
-    const frame = new Frame(this.handle.frames, index * BLOB_SIZE);
+    const frame =
+      index < this.count
+        ? new Frame(this.handle.frames, index * BLOB_SIZE)
+        : new Frame(this.handle.images, (index - this.count) * BLOB_SIZE);
     this.#frames[index] = frame;
     return frame;
   }
 
   /** The frame that holds the blob, or -1. Without the lock, a hint that `holds` must confirm. */
   find(blobId: number): number {
-    const table = this.#table;
-    const mask = this.#tableMask;
-    let at = (Math.imul(blobId, 0x9e3779b1) >>> 7) & mask;
-    for (let step = 0; step <= mask; step++) {
-      const id = Atomics.load(table, at * 2);
-      if (id === blobId) return Atomics.load(table, at * 2 + 1);
-      if (id === 0) return -1;
-      at = (at + 1) & mask;
+    if (this.#epoch !== 0) {
+      const slot = this.views.find(blobId, this.#epoch);
+      if (slot >= 0) return this.count + slot;
     }
-    return -1;
+    return this.#table.find(blobId);
   }
 
   /** The frame's version; odd: it is being changed. */
@@ -116,7 +144,9 @@ export class FrameCache {
 
   /** Whether the frame holds the blob; to be asked between taking the version and validating it. */
   holds(index: number, blobId: number): boolean {
-    return Atomics.load(this.#rows, index * ROW + M_BLOB) === blobId;
+    if (Atomics.load(this.#rows, index * ROW + M_BLOB) !== blobId) return false;
+    // An image is announced before the blob changes: where there is none after the version was taken, that version will do.
+    return this.#epoch === 0 || index >= this.count || this.views.find(blobId, this.#epoch) < 0;
   }
 
   /** Notes a use, for the clock. */
@@ -133,6 +163,43 @@ export class FrameCache {
   /** Ends the change. */
   unlatch(index: number): void {
     Atomics.add(this.#rows, index * ROW + M_VERSION, 1);
+  }
+
+  /** Whether a writer of a single key may change the frame as it is: it is dirty, and nobody needs its image. */
+  isReady(index: number): boolean {
+    const at = index * ROW;
+    const isDirty = ((this.#rows[at + M_FLAGS] as number) & DIRTY) !== 0;
+    return isDirty && this.#rows[at + M_EPOCH] === this.#control.words[C_VIEW_EPOCH];
+  }
+
+  /** Latches the frame if it still has this version. */
+  tryLatch(index: number, version: number): boolean {
+    const at = index * ROW + M_VERSION;
+    return Atomics.compareExchange(this.#rows, at, version, (version + 1) | 0) === version;
+  }
+
+  /** Ends a latch under which nothing was changed: the frame has the version again that it had before. */
+  releaseUnchanged(index: number, version: number): void {
+    Atomics.store(this.#rows, index * ROW + M_VERSION, version);
+  }
+
+  /** Before a blob changes or leaves the tree: keeps its image if a view needs it. */
+  keepForViews(index: number): void {
+    const rows = this.#rows;
+    const epoch = this.#control.words[C_VIEW_EPOCH] as number;
+    const since = rows[index * ROW + M_EPOCH] as number;
+    if (since === epoch) return;
+    const blobId = rows[index * ROW + M_BLOB] as number;
+    const slot = this.views.take(blobId, since);
+    if (slot >= 0) {
+      const image = this.count + slot;
+      this.latch(image);
+      Atomics.store(rows, image * ROW + M_BLOB, blobId);
+      this.frame(image).u8.set(this.frame(index).u8);
+      this.unlatch(image);
+      this.views.announce(slot, blobId, since);
+    }
+    rows[index * ROW + M_EPOCH] = epoch;
   }
 
   isLatched(index: number): boolean {
@@ -231,16 +298,12 @@ export class FrameCache {
     return count;
   }
 
-  /** Puts the blob whose image the obtained frame now holds into the page table. */
-  install(index: number, blobId: number): void {
+  /** Puts the blob whose image the obtained frame now holds into the page table. `isNew`: it was just made. */
+  install(index: number, blobId: number, isNew: boolean): void {
     this.#setBlob(index, blobId);
     this.#rows[index * ROW + M_USED] = 1;
-    const table = this.#table;
-    const mask = this.#tableMask;
-    let at = (Math.imul(blobId, 0x9e3779b1) >>> 7) & mask;
-    while (table[at * 2] !== 0) at = (at + 1) & mask;
-    Atomics.store(table, at * 2 + 1, index);
-    Atomics.store(table, at * 2, blobId);
+    this.#rows[index * ROW + M_EPOCH] = isNew ? (this.#control.words[C_VIEW_EPOCH] as number) : 0;
+    this.#table.add(blobId, index);
   }
 
   /** Gives back an obtained frame that was not installed. */
@@ -263,7 +326,7 @@ export class FrameCache {
     const rows = this.#rows;
     const blobId = rows[index * ROW + M_BLOB] as number;
     this.#setBlob(index, 0);
-    this.#removeEntry(blobId);
+    this.#table.remove(blobId);
   }
 
   /** Changes what the frame holds, and with it the version; one that is latched stays so until its change ends. */
@@ -272,26 +335,6 @@ export class FrameCache {
     if (!wasLatched) this.latch(index);
     Atomics.store(this.#rows, index * ROW + M_BLOB, blobId);
     if (!wasLatched) this.unlatch(index);
-  }
-
-  /** Linear probing without tombstones: later entries of the run move back over the hole. */
-  #removeEntry(blobId: number): void {
-    const table = this.#table;
-    const mask = this.#tableMask;
-    let at = (Math.imul(blobId, 0x9e3779b1) >>> 7) & mask;
-    while (table[at * 2] !== blobId) at = (at + 1) & mask;
-    let hole = at;
-    for (;;) {
-      at = (at + 1) & mask;
-      const id = table[at * 2] as number;
-      if (id === 0) break;
-      const home = (Math.imul(id, 0x9e3779b1) >>> 7) & mask;
-      if (((at - home) & mask) < ((at - hole) & mask)) continue;
-      Atomics.store(table, hole * 2 + 1, table[at * 2 + 1] as number);
-      Atomics.store(table, hole * 2, id);
-      hole = at;
-    }
-    Atomics.store(table, hole * 2, 0);
   }
 
   /** Calls `visit` for each resident blob. */

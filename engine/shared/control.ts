@@ -1,9 +1,11 @@
 /**
  * The words that all threads of an open tree share, besides frames, page table and journal.
  *
- * Rules: words marked (L) are read and written under the tree lock, counters marked (S) are approximate sums that
+ * Rules: words marked (L) are read and written by the thread that has the tree lock for itself, or where said under the
+ * append lock inside it; counters marked (S) are approximate sums that
  * only stats read; all others through Atomics. Numbers beyond 32 bits stand in the f64 area, under the same rules.
  */
+import { GATE_ROW } from './gate.js';
 import { MUTEX_WORDS } from './mutex.js';
 
 // Int32 words.
@@ -12,8 +14,10 @@ export const C_TREE_LOCK = 0;
 export const C_ROUND_LOCK = C_TREE_LOCK + MUTEX_WORDS;
 /** One compaction at a time, so blobs leave the tree only by the hand of its holder. */
 export const C_COMPACT_LOCK = C_ROUND_LOCK + MUTEX_WORDS;
+/** Orders the writers of single keys, who pass the tree lock together, in the journal. */
+export const C_APPEND_LOCK = C_COMPACT_LOCK + MUTEX_WORDS;
 /** The next blob id (L). */
-export const C_NEXT_BLOB = C_COMPACT_LOCK + MUTEX_WORDS;
+export const C_NEXT_BLOB = C_APPEND_LOCK + MUTEX_WORDS;
 /** Blobs in the tree (L). */
 export const C_BLOB_COUNT = C_NEXT_BLOB + 1;
 /** Frames that are dirty, and frames that are dirty or captured (L). */
@@ -45,6 +49,8 @@ export const C_FREE_FRAMES = C_FRESH_FRAMES + 1;
  * validate this word too.
  */
 export const C_GRAFTS = C_FREE_FRAMES + 1;
+/** Views begun so far (L): each has the number as its epoch. */
+export const C_VIEW_EPOCH = C_GRAFTS + 1;
 export const CONTROL_WORDS = 64;
 
 // Values of C_MAINTENANCE_STATE.
@@ -58,7 +64,7 @@ export const MAINTENANCE_DIED = 4;
 export const MAINTENANCE_STARTING = 5;
 
 // Float64 words.
-/** LSN of the last mutation (L). */
+/** LSN of the last mutation (L, or under the append lock). */
 export const F_LSN = 0;
 export const F_GENERATION = 1;
 export const F_CHECKPOINT_LSN = 2;
@@ -72,11 +78,11 @@ export const F_COMPACTIONS = 8;
 export const F_JOURNAL_AT_CAPTURE = 9;
 export const CONTROL_FLOATS = 16;
 
-/** Counters (S), a row for each thread. */
+/** Counters (S), a row for each thread: a cache line. */
 export const S_HITS = 0;
 export const S_MISSES = 1;
 export const S_RESTARTS = 2;
-export const COUNTER_FLOATS = 4;
+export const COUNTER_FLOATS = 8;
 export const MAX_THREADS = 256;
 
 /** Room for pending deletes; a writer that would need more waits for a checkpoint. */
@@ -89,6 +95,8 @@ export class Control {
   readonly words: Int32Array;
   readonly floats: Float64Array;
   readonly counters: Float64Array;
+  /** The rows of the tree lock. */
+  readonly gate: Int32Array;
   readonly pending: Int32Array;
   readonly #message: Uint8Array;
 
@@ -96,12 +104,14 @@ export class Control {
   constructor(buffer?: SharedArrayBuffer) {
     const floatsAt = CONTROL_WORDS * 4;
     const countersAt = floatsAt + CONTROL_FLOATS * 8;
-    const messagesAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
+    const gateAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
+    const messagesAt = gateAt + MAX_THREADS * GATE_ROW * 4;
     const pendingAt = messagesAt + MESSAGE_BYTES;
     this.buffer = buffer ?? new SharedArrayBuffer(pendingAt + PENDING_CAPACITY * 4);
     this.words = new Int32Array(this.buffer, 0, CONTROL_WORDS);
     this.floats = new Float64Array(this.buffer, floatsAt, CONTROL_FLOATS);
     this.counters = new Float64Array(this.buffer, countersAt, MAX_THREADS * COUNTER_FLOATS);
+    this.gate = new Int32Array(this.buffer, gateAt, MAX_THREADS * GATE_ROW);
     this.#message = new Uint8Array(this.buffer, messagesAt, MESSAGE_BYTES);
     this.pending = new Int32Array(this.buffer, pendingAt, PENDING_CAPACITY);
   }

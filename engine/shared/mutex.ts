@@ -1,7 +1,8 @@
 /**
  * A mutual exclusion lock in shared memory, after Drepper, "Futexes Are Tricky" (2011): 0 free, 1 held, 2 held
  * with waiters. The holder wakes a waiter when it releases; so that the death of a holder hangs nobody, the lock
- * knows its holder, and whoever supervises the threads calls `abandonedBy`, after which every lock() fails.
+ * knows its holder, and whoever supervises the threads calls `abandonedBy`, after which every lock() fails and the
+ * lock is never free again.
  *
  * Three words: state, holder (a thread number from 1), abandoned (0 or 1).
  */
@@ -69,8 +70,17 @@ export class Mutex {
   }
 
   #release(): void {
-    if (Atomics.exchange(this.#words, this.#state, FREE) === CONTENDED)
+    if (this.abandoned) {
+      Atomics.store(this.#words, this.#state, CONTENDED);
+      Atomics.notify(this.#words, this.#state);
+    } else if (Atomics.exchange(this.#words, this.#state, FREE) === CONTENDED) {
       Atomics.notify(this.#words, this.#state, 1);
+    }
+  }
+
+  /** Whether nobody holds the lock, at this moment. */
+  get isFree(): boolean {
+    return Atomics.load(this.#words, this.#state) === FREE;
   }
 
   /** Whether this thread holds the lock. */

@@ -33,6 +33,11 @@ import { NEED_FRAMES, NEED_PRE_IMAGE, Need, ROOT_BLOB, type TreeState, tooDeep }
 /** A full frame is rewritten in place, not split, when that frees at least this much of it. */
 const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.15);
 
+/** In place of a version that the caller expects: any, also for a key that is absent where something is to be put. */
+export const ANY_VERSION = -1;
+/** In place of a version: the key must be absent. */
+export const ABSENT = -2;
+
 /** How the way down left a frame: from which node, through which crossing. */
 interface Step {
   node: number;
@@ -99,9 +104,10 @@ export class Mutation {
     this.#steps[level] = step;
   }
 
-  /** If the frame's image of the capture is still needed, keeps it before anything changes. */
+  /** Keeps the frame's image, before anything changes, for the checkpoint and the views that need it. */
   handOver(index: number): void {
     const { cache, preImages } = this.#state;
+    cache.keepForViews(index);
     if ((cache.flags(index) & (CAPTURED | COPIED)) !== CAPTURED) return;
     if (!preImages.keep(cache.blobIn(index), cache.frame(index).u8)) throw NEED_PRE_IMAGE;
     cache.setFlags(index, COPIED, 0);
@@ -258,7 +264,7 @@ export class Mutation {
   /** Makes the frame's new blob one of the tree's. */
   adopt(index: number, blobId: number): void {
     const { cache, control } = this.#state;
-    cache.install(index, blobId);
+    cache.install(index, blobId, true);
     cache.setFlags(index, DIRTY, 0);
     cache.pin(index);
     Atomics.add(control.words, C_BLOB_COUNT, 1);
@@ -318,14 +324,14 @@ export class Mutation {
     this.retireBlob(this.#state.cache.blobIn(index));
   }
 
-  /** As `retire`, for a blob that may not be resident. */
+  /** As `retire`, for a blob that may not be resident, of which then no image can be kept. */
   retireBlob(blobId: number): void {
     const { cache, control } = this.#state;
     const index = cache.find(blobId);
     if (index >= 0) {
       this.handOver(index);
       cache.drop(index);
-    }
+    } else cache.views.expireAll();
     control.pending[control.words[C_PENDING] as number] = blobId;
     Atomics.add(control.words, C_PENDING, 1);
     Atomics.sub(control.words, C_BLOB_COUNT, 1);

@@ -5,11 +5,14 @@
  * only after validation. After MOST_RESTARTS it reads under the tree lock, so that nobody starves.
  */
 
-import type { TreeRecord } from '../api.js';
-import { Descent, descend, END_CROSSING, END_FOUND } from '../art/descent.js';
+import type { KeyRecord, TreeRecord } from '../api.js';
+import { Descent, descend, END_CROSSING, END_FOUND, findLongest, LongestMatch } from '../art/descent.js';
+import type { Frame } from '../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, C_GRAFTS, S_HITS, S_RESTARTS } from '../shared/control.js';
+import { readFence } from '../shared/fence.js';
+import { Slab } from './slab.js';
 import { impossible, Need, ROOT_BLOB, type TreeState } from './state.js';
 
 const MOST_RESTARTS = 64;
@@ -23,18 +26,14 @@ const WANT_VALUE = 0;
 const WANT_VERSION = 1;
 const WANT_RECORD = 2;
 
-/** A fence for readers on weakly ordered machines: a read-modify-write on a word of this thread. */
-const fence = new Int32Array(new SharedArrayBuffer(4));
-const weaklyOrdered = process.arch !== 'x64' && process.arch !== 'ia32';
-
-/** Orders the plain reads before it before the validation after it. */
-export function readFence(): void {
-  if (weaklyOrdered) Atomics.exchange(fence, 0, 0);
-}
-
 export class Reader {
   readonly #state: TreeState;
   readonly #at = new Descent();
+  readonly #longest = new LongestMatch();
+  /** Frames on the way of a search for the longest key, and their versions. */
+  readonly #frames: number[] = [];
+  readonly #versions: number[] = [];
+  readonly #slab = new Slab();
   #value: Uint8Array | undefined;
   #version = 0;
 
@@ -60,14 +59,28 @@ export class Reader {
     return { value: this.#value as Uint8Array, version: this.#version };
   }
 
+  /** The longest key that `key` begins with. */
+  longestPrefix(key: Uint8Array): KeyRecord | undefined {
+    let outcome = RESTART;
+    for (let i = 0; i < MOST_RESTARTS && outcome === RESTART; i++) outcome = this.#attemptLongest(key);
+    if (outcome === RESTART) outcome = this.#longestLocked(key);
+    if (outcome === ABSENT) return undefined;
+    const { length } = this.#longest;
+    return { key: key.slice(0, length), value: this.#value as Uint8Array, version: this.#version };
+  }
+
   #read(key: Uint8Array, want: number): boolean {
     for (let i = 0; i < MOST_RESTARTS; i++) {
       const outcome = this.#attempt(key, want);
       if (outcome !== RESTART) return outcome === FOUND;
-      const { control, counters } = this.#state;
-      control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
+      this.#noteRestart();
     }
-    return this.#readLocked(key, want);
+    return this.#readLocked(key, want) === FOUND;
+  }
+
+  #noteRestart(): void {
+    const { control, counters } = this.#state;
+    control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
   }
 
   #attempt(key: Uint8Array, want: number): number {
@@ -102,7 +115,7 @@ export class Reader {
         continue;
       }
       const found = at.end === END_FOUND;
-      const copied = found && this.#copy(want);
+      const copied = found && this.#copy(frame, at.node, want);
       readFence();
       if (cache.version(index) !== version) return RESTART;
       if (Atomics.load(control.words, C_GRAFTS) !== grafts) return RESTART;
@@ -111,15 +124,67 @@ export class Reader {
     }
   }
 
+  /** A longer match may be in any frame of the way, and the one that counts in one above: so all are validated at the end. */
+  #attemptLongest(key: Uint8Array): number {
+    const { cache, control } = this.#state;
+    const match = this.#longest;
+    const grafts = Atomics.load(control.words, C_GRAFTS);
+    let blobId = ROOT_BLOB;
+    let depth = 0;
+    let found: Frame | undefined;
+    let leaf = 0;
+    let length = 0;
+    this.#frames.length = 0;
+    this.#versions.length = 0;
+    for (;;) {
+      const index = cache.find(blobId);
+      if (index < 0) {
+        if (blobId === ROOT_BLOB && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
+        const last = this.#frames.length - 1;
+        this.loadBelow(blobId, this.#frames[last] ?? -1, this.#versions[last] ?? 0);
+        return RESTART;
+      }
+      const version = cache.version(index);
+      if ((version & 1) !== 0 || !cache.holds(index, blobId) || !this.#isValid()) return RESTART;
+      cache.touch(index);
+      this.#frames.push(index);
+      this.#versions.push(version);
+      const frame = cache.frame(index);
+      findLongest(match, frame, key, depth);
+      if (match.leaf !== 0) {
+        found = frame;
+        leaf = match.leaf;
+        length = match.length;
+      }
+      if (match.blobId === 0) break;
+      blobId = match.blobId;
+      depth = match.depth;
+      if (!this.#isValid()) return RESTART;
+    }
+    const copied = found !== undefined && this.#copy(found, leaf, WANT_RECORD);
+    if (!this.#isValid() || Atomics.load(control.words, C_GRAFTS) !== grafts) return RESTART;
+    if (found !== undefined && !copied) throw impossible(this.#state.place, blobId);
+    match.length = length;
+    return copied ? FOUND : ABSENT;
+  }
+
+  #isValid(): boolean {
+    const { cache } = this.#state;
+    readFence();
+    for (let i = 0; i < this.#frames.length; i++) {
+      if (cache.version(this.#frames[i] as number) !== this.#versions[i]) return false;
+    }
+    return true;
+  }
+
   /** Copies what is wanted; false where the leaf's lengths cannot be, as in a torn read. */
-  #copy(want: number): boolean {
-    const { frame, node } = this.#at;
-    this.#version = frame.leafVersion(node);
+  #copy(frame: Frame, leaf: number, want: number): boolean {
+    this.#version = frame.leafVersion(leaf);
     if (want === WANT_VERSION) return true;
-    const start = node + LEAF_HEADER_BYTES + frame.leafKeyLength(node);
-    const end = start + frame.leafValueLength(node);
-    if (end > BLOB_SIZE) return false;
-    this.#value = frame.u8.slice(start, end);
+    const start = leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(leaf);
+    const length = frame.leafValueLength(leaf);
+    if (start + length > BLOB_SIZE) return false;
+    this.#value = this.#slab.copy(frame.u32, start, length);
     return true;
   }
 
@@ -144,21 +209,48 @@ export class Reader {
     if (full) this.makeRoom();
   }
 
-  #readLocked(key: Uint8Array, want: number): boolean {
+  #readLocked(key: Uint8Array, want: number): number {
+    const { place } = this.#state;
+    const at = this.#at;
+    return this.#locked((blobId, depth) => {
+      descend(at, this.#state.frameOf(blobId), key, depth, blobId === ROOT_BLOB);
+      if (at.end === END_FOUND && !this.#copy(at.frame, at.node, want)) throw impossible(place, blobId);
+      return at.end === END_CROSSING ? at : at.end === END_FOUND;
+    });
+  }
+
+  #longestLocked(key: Uint8Array): number {
+    const match = this.#longest;
+    let length = -1;
+    const outcome = this.#locked((blobId, depth) => {
+      if (blobId === ROOT_BLOB) length = -1;
+      const frame = this.#state.frameOf(blobId);
+      findLongest(match, frame, key, depth);
+      if (match.leaf !== 0) {
+        if (!this.#copy(frame, match.leaf, WANT_RECORD)) throw impossible(this.#state.place, blobId);
+        length = match.length;
+      }
+      return match.blobId !== 0 ? match : length >= 0;
+    });
+    match.length = length;
+    return outcome;
+  }
+
+  /**
+   * Goes down from blob to blob under the tree lock, when nothing changes: so the blobs on the way need not be resident
+   * all at once. `step` tells where the way goes on, or whether something was found.
+   */
+  #locked(
+    step: (blobId: number, depth: number) => Readonly<{ blobId: number; depth: number }> | boolean,
+  ): number {
     const state = this.#state;
     for (;;) {
       state.lockTree();
       try {
-        if (state.blobCount === 0) return false;
-        let blobId = ROOT_BLOB;
-        let depth = 0;
-        for (;;) {
-          descend(this.#at, state.frameOf(blobId), key, depth, blobId === ROOT_BLOB);
-          if (this.#at.end === END_FOUND && !this.#copy(want)) throw impossible(state.place, blobId);
-          if (this.#at.end !== END_CROSSING) return this.#at.end === END_FOUND;
-          blobId = this.#at.blobId;
-          depth = this.#at.depth;
-        }
+        if (state.blobCount === 0) return ABSENT;
+        let outcome = step(ROOT_BLOB, 0);
+        while (typeof outcome !== 'boolean') outcome = step(outcome.blobId, outcome.depth);
+        return outcome ? FOUND : ABSENT;
       } catch (error) {
         if (!(error instanceof Need)) throw error;
       } finally {

@@ -1,34 +1,50 @@
 /**
- * Walks the tree in key order and collects entries, a batch at a time. Optimistic like reader.ts: whatever was
- * read from a frame is acted on only after the versions of all frames on the way have been validated; when one
- * changed, the walk starts again after the last entry it gave out. So a key that was there throughout is neither
- * missed nor repeated.
+ * Walks the tree in key order and collects entries, a batch at a time.
+ *
+ * Optimistic like reader.ts, but validated by the stretch: within one frame the walk goes on without looking at versions,
+ * and what it gathered there counts only once the versions of all frames on the way have been validated. That happens
+ * before a crossing is followed, before a frame is left, at the end of a batch and every LONGEST_STRETCH steps. When one
+ * changed, what was gathered since the last validation is dropped and the walk starts again after the last entry that
+ * counts. So a key that was there throughout is neither missed nor repeated. Whatever a stretch reads from a frame under
+ * change, it stays inside the frame and ends.
  */
 
 import type { RangeEntry } from '../api.js';
+import type { Frame } from '../art/frame.js';
 import {
+  H_ROOT,
   KIND_CROSSING,
   KIND_LEAF,
+  KIND_N4,
+  KIND_N16,
+  KIND_N48,
+  KIND_N256,
   LEAF_HEADER_BYTES,
+  N_COUNT,
+  N_KEYS,
   N_PREFIX_LENGTH,
   N_TERMINATOR,
+  N4_CHILDREN,
+  N16_CHILDREN,
+  N48_CHILDREN,
+  N48_INDEX,
+  N256_CHILDREN,
   prefixOffset,
   X_BLOB_ID,
 } from '../art/layout.js';
-import { findChild, nextChildByte } from '../art/node.js';
+import { findChild } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
-import { type Reader, readFence } from './reader.js';
+import { readFence } from '../shared/fence.js';
+import { type Bound, boundAfter } from './bound.js';
+import type { Reader } from './reader.js';
+import { Slab } from './slab.js';
 import { impossible, NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
-
-/** Where a walk begins: at `key` (inclusive), or after it. */
-export interface Bound {
-  key: Uint8Array;
-  inclusive: boolean;
-}
+/** Steps without a validation, so that a walk through a frame under change ends. */
+const LONGEST_STRETCH = 4096;
 
 export interface ScanOptions {
   prefix: Uint8Array;
@@ -37,54 +53,47 @@ export interface ScanOptions {
   keysOnly: boolean;
 }
 
-/** The first key after all that begin with `prefix`, or undefined when there is none such. */
-export function successor(prefix: Uint8Array): Uint8Array | undefined {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length--;
-  if (length === 0) return undefined;
-  const next = prefix.slice(0, length);
-  next[length - 1] = (next[length - 1] as number) + 1;
-  return next;
-}
-
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  return Buffer.compare(a, b);
-}
-
-function startsWith(key: Uint8Array, length: number, prefix: Uint8Array): boolean {
-  if (length < prefix.length) return false;
-  for (let i = 0; i < prefix.length; i++) if (key[i] !== prefix[i]) return false;
-  return true;
-}
-
-/** Outcome of entering a node. */
-const SKIPPED = 0;
-const ENTERED = 1;
-const IS_LEAF = 2;
-const CHANGED = 3;
-const MISSING = 4;
+/** Outcomes of `#seek`, `#follow` and `#run`. */
+const CHANGED = 0;
+const ON_THE_WAY = 1;
+const NOTHING = 2;
+const ENDED = 3;
+const FULL = 4;
 
 export class Scanner {
   readonly #state: TreeState;
   readonly #reader: Reader;
+  readonly #slab = new Slab();
   // One entry for each inner node on the way.
-  readonly #nodes: number[] = [];
-  readonly #frames: number[] = [];
-  readonly #versions: number[] = [];
-  /** The next child byte to look at; -1: the terminator comes first. */
-  readonly #next: number[] = [];
+  #nodes = new Int32Array(64);
+  /** What comes next in the node: -1 its terminator, else the index of a child (N4, N16) or its least byte. */
+  #positions = new Int32Array(64);
   /** Bytes of the key up to and with the node's prefix. */
-  readonly #lengths: number[] = [];
+  #lengths = new Int32Array(64);
+  /** Which frame of the way the node is in. */
+  #levels = new Int32Array(64);
   #depth = 0;
+  // One entry for each frame on the way.
+  #frames = new Int32Array(16);
+  #versions = new Int32Array(16);
+  /** The innermost frame of the way; -1: none. */
+  #level = -1;
   #key = new Uint8Array(1024);
-  /** The lower bound, while the walk is still on its way to it. */
-  #target: Uint8Array = EMPTY;
-  #inclusive = true;
-  /** Set by #enter for a leaf. */
+  #keyWords = new Uint32Array(this.#key.buffer);
+  /** A leaf in the innermost frame that comes next, before all that the nodes lead to, and the length of the way to it. */
   #leaf = 0;
-  #leafFrame = 0;
-  #leafVersion = 0;
-  #keyLength = 0;
+  #leafDepth = 0;
+  /** Set by #follow: the child that was looked for, in the innermost frame. */
+  #child = 0;
+  /** Entries or keys that count. */
+  #sure = 0;
+  #counted = 0;
+  /** The bound that the way stands at, if nothing has changed since. */
+  #standsAt: Bound | undefined;
+  /** A blob that the walk needs and that is not resident, and where it was found. */
+  #missing = 0;
+  #missingParent = -1;
+  #missingVersion = 0;
 
   constructor(state: TreeState, reader: Reader) {
     this.#state = state;
@@ -96,26 +105,47 @@ export class Scanner {
    * end of the range.
    */
   collect(bound: Bound, limit: number, options: ScanOptions, out: RangeEntry[]): Bound | undefined {
-    let from = bound;
     const full = out.length + limit;
-    let loads = 0;
-    for (let restarts = 0; ; restarts++) {
+    this.#sure = out.length;
+    let from: Bound | undefined = bound;
+    for (let attempt = new Attempts(); from !== undefined; attempt.failed()) {
       const before = out.length;
-      const next = this.#walk(from, full, options, out, restarts > MOST_RESTARTS);
-      if (next !== undefined) return next === END ? undefined : next;
-      const { control, counters } = this.#state;
-      control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
-      if (this.#missing !== 0 && ++loads > this.#state.cache.count) {
-        loads = 0;
-        this.#makeRoom();
+      const outcome = this.#walk(from, full, options, out, attempt.exclusive);
+      if (outcome === ENDED) return undefined;
+      if (outcome === FULL || out.length > before) from = boundAfter(out[out.length - 1] as RangeEntry);
+      if (outcome === FULL) {
+        this.#standsAt = from;
+        return from;
       }
-      if (out.length > before) {
-        restarts = 0;
-        loads = 0;
-        const resumed = resumeAfter(out[out.length - 1] as RangeEntry);
-        if (resumed === undefined) return undefined;
-        from = resumed;
+      if (out.length > before) attempt = new Attempts();
+      this.#miss(attempt);
+    }
+    return undefined;
+  }
+
+  /** Counts keys from `bound` on that begin with the prefix, up to `limit`; the rest begins at `next`, if there is one. */
+  count(bound: Bound, limit: number, prefix: Uint8Array): { keys: number; next: Bound | undefined } {
+    const options = { prefix, delimiter: -1, keysOnly: true };
+    for (let attempt = new Attempts(); ; attempt.failed()) {
+      this.#sure = 0;
+      const outcome = this.#walk(bound, limit, options, undefined, attempt.exclusive);
+      if (outcome === ENDED) return { keys: this.#counted, next: undefined };
+      if (outcome === FULL) {
+        const next = { key: this.#key.slice(0, this.#leafDepth), inclusive: false };
+        this.#standsAt = next;
+        return { keys: this.#counted, next };
       }
+      this.#miss(attempt);
+    }
+  }
+
+  /** After an attempt that met a change, or a blob that was not resident. */
+  #miss(attempt: Attempts): void {
+    const { control, counters, cache } = this.#state;
+    control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
+    if (this.#missing !== 0 && ++attempt.loads > cache.count) {
+      attempt.loads = 0;
+      this.#makeRoom();
     }
   }
 
@@ -133,263 +163,357 @@ export class Scanner {
     from: Bound,
     full: number,
     options: ScanOptions,
-    out: RangeEntry[],
+    out: RangeEntry[] | undefined,
     exclusive: boolean,
-  ): Bound | undefined {
+  ): number {
     const state = this.#state;
     this.#missing = 0;
     if (state.treeLock.held) {
-      const next = this.#attempt(from, full, options, out);
+      const outcome = this.#attempt(from, full, options, out);
       if (this.#missing !== 0) state.resident(this.#missing);
-      return next;
+      return outcome;
     }
     if (exclusive) state.lockTree();
-    let next: Bound | undefined;
+    let outcome: number;
     try {
-      next = this.#attempt(from, full, options, out);
+      outcome = this.#attempt(from, full, options, out);
     } finally {
       if (exclusive) state.treeLock.unlock();
     }
     if (this.#missing !== 0) this.#reader.loadBelow(this.#missing, this.#missingParent, this.#missingVersion);
-    return next;
+    return outcome;
   }
 
-  /** A blob that the walk needs and that is not resident, and where it was found. */
-  #missing = 0;
-  #missingParent = -1;
-  #missingVersion = 0;
+  #attempt(from: Bound, full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
+    this.#counted = this.#sure;
+    const stands = this.#standsAt === from && this.#isValid();
+    this.#standsAt = undefined;
+    let outcome = stands ? ON_THE_WAY : this.#seek(from, options.prefix);
+    if (outcome === ON_THE_WAY) outcome = this.#run(full, options, out);
+    if (outcome !== CHANGED && outcome !== NOTHING && this.#isValid()) return outcome;
+    if (out !== undefined) out.length = this.#sure;
+    return CHANGED;
+  }
 
-  /** The end of the range is told by END; undefined: something changed, start again after the last entry. */
-  #attempt(from: Bound, full: number, options: ScanOptions, out: RangeEntry[]): Bound | undefined {
+  /** Goes to where the range begins. ENDED: nothing is there; REQUIRES a validation then. */
+  #seek(from: Bound, prefix: Uint8Array): number {
     const { cache, control } = this.#state;
+    const { key: target, inclusive } = from;
     this.#depth = 0;
-    this.#target = from.key;
-    this.#inclusive = from.inclusive;
+    this.#level = -1;
+    this.#leaf = 0;
+    for (let i = 0; i < prefix.length; i++) if (target[i] !== prefix[i]) return ENDED;
     const root = cache.find(ROOT_BLOB);
     if (root < 0) {
-      if (Atomics.load(control.words, C_BLOB_COUNT) === 0) return END;
+      if (Atomics.load(control.words, C_BLOB_COUNT) === 0) return ENDED;
       this.#missing = ROOT_BLOB;
       this.#missingParent = -1;
-      return undefined;
+      return CHANGED;
     }
     const version = cache.version(root);
-    if ((version & 1) !== 0 || !cache.holds(root, ROOT_BLOB)) return undefined;
-    const pointer = cache.frame(root).root;
-    readFence();
-    if (pointer === 0) return cache.version(root) === version ? END : undefined;
-    let outcome = this.#enter(root, version, pointer << 3, 0, true);
+    if ((version & 1) !== 0 || !cache.holds(root, ROOT_BLOB)) return CHANGED;
+    this.#pushFrame(root, version);
+    let frame = cache.frame(root);
+    let node = (frame.u16[H_ROOT >> 1] as number) << 3;
+    if (node === 0) return ENDED;
+    let length = 0;
     for (;;) {
-      if (outcome === CHANGED || outcome === MISSING) return undefined;
-      if (outcome === IS_LEAF) {
-        const stop = this.#emit(options, out);
-        if (stop === CHANGED) return undefined;
-        if (stop === SKIPPED) return END;
-        if (out.length >= full) return resumeAfter(out[out.length - 1] as RangeEntry) ?? END;
+      const isLeaf = ((frame.u8[node] as number) & 15) === KIND_LEAF;
+      const total = this.#spell(frame, node, length);
+      const common = Math.min(total, target.length);
+      const key = this.#key;
+      let same = length;
+      while (same < common && key[same] === target[same]) same++;
+      if (same < common) {
+        if ((key[same] as number) < (target[same] as number)) return ON_THE_WAY;
+        if (same < prefix.length) return ENDED;
       }
-      if (this.#depth === 0) return END;
-      outcome = this.#step();
+      const isAfter = same < common || total > target.length;
+      if (isLeaf) {
+        if (isAfter || (total === target.length && inclusive)) {
+          this.#leaf = node;
+          this.#leafDepth = length;
+        }
+        return ON_THE_WAY;
+      }
+      if (isAfter || total === target.length) {
+        this.#pushNode(node, total, isAfter || inclusive ? -1 : 0);
+        return ON_THE_WAY;
+      }
+      const byte = target[total] as number;
+      this.#pushNode(node, total, positionAfter(frame, node, byte));
+      const slot = findChild(frame, node, byte);
+      if (slot === 0) return ON_THE_WAY;
+      this.#child = (frame.u16[slot >> 1] as number) << 3;
+      this.#reserve(total + 1);
+      this.#key[total] = byte;
+      const outcome = this.#follow(byte);
+      if (outcome === NOTHING) return ON_THE_WAY;
+      if (outcome === CHANGED) return CHANGED;
+      frame = cache.frame(this.#frames[this.#level]!);
+      node = this.#child;
+      length = total + 1;
     }
   }
 
   /**
-   * Goes to the node at `node`, `length` bytes of its key known; `bounded`: they equal the lower bound's. An inner
-   * node is pushed, a leaf left in #leaf; SKIPPED when all below is before the lower bound.
+   * Goes on along the way until `full` entries are in `out` (or so many keys are counted) or the range ends. What was
+   * gathered since the last validation is the caller's to validate.
    */
-  #enter(index: number, version: number, node: number, length: number, bounded: boolean): number {
+  #run(full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
     const { cache } = this.#state;
-    const frame = cache.frame(index);
-    const u8 = frame.u8;
-    const kind = (u8[node] as number) & 15;
-    const isLeaf = kind === KIND_LEAF;
-    const count = isLeaf ? frame.leafKeyLength(node) : (u8[node + N_PREFIX_LENGTH] as number);
-    const at = isLeaf ? node + LEAF_HEADER_BYTES : node + prefixOffset(kind);
-    this.#reserve(length + count);
-    const key = this.#key;
-    for (let i = 0; i < count; i++) key[length + i] = u8[at + i] as number;
-    readFence();
-    if (cache.version(index) !== version) return CHANGED;
-    const total = length + count;
-    let onBound = bounded;
-    if (bounded) {
-      const target = this.#target;
-      const common = Math.min(total, target.length);
-      let i = length;
-      while (i < common && key[i] === target[i]) i++;
-      if (i < common) {
-        if ((key[i] as number) < (target[i] as number)) return SKIPPED;
-        onBound = false;
-      } else if (isLeaf) {
-        if (total < target.length || (total === target.length && !this.#inclusive)) return SKIPPED;
-      } else if (total > target.length) onBound = false;
+    const { prefix, delimiter } = options;
+    let frame = cache.frame(this.#frames[this.#level]!);
+    let level = this.#level;
+    let stretch = LONGEST_STRETCH;
+    for (;;) {
+      if (this.#leaf !== 0) {
+        const leaf = this.#leaf;
+        this.#leaf = 0;
+        const length = this.#spell(frame, leaf, this.#leafDepth);
+        this.#leafDepth = length;
+        if (out === undefined) this.#counted++;
+        else if (delimiter < 0 || !this.#rollUp(length, prefix.length, delimiter, out)) {
+          if (!this.#give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
+        }
+        if ((out === undefined ? this.#counted : out.length) >= full) return FULL;
+      }
+      const top = this.#depth - 1;
+      if (top < 0) return ENDED;
+      if (this.#levels[top] !== level) {
+        // Leaving frames: what came from them must count before they are forgotten.
+        if (!this.#settle(out)) return CHANGED;
+        level = this.#levels[top]!;
+        this.#level = level;
+        frame = cache.frame(this.#frames[level]!);
+      }
+      if (--stretch === 0) {
+        if (!this.#settle(out)) return CHANGED;
+        stretch = LONGEST_STRETCH;
+      }
+      const length = this.#lengths[top]!;
+      // The way to the prefix leads through this node: all its other children come after it.
+      if (length < prefix.length) return ENDED;
+      const node = this.#nodes[top]!;
+      const { u8, u16 } = frame;
+      const at = this.#positions[top]!;
+      let byte = 0;
+      let child = 0;
+      if (at < 0) {
+        this.#positions[top] = 0;
+        child = u16[(node + N_TERMINATOR) >> 1]! << 3;
+        if (child !== 0) {
+          this.#leaf = child;
+          this.#leafDepth = length;
+        }
+        continue;
+      }
+      const kind = u8[node]! & 15;
+      if (kind === KIND_N4 || kind === KIND_N16) {
+        if (at < u16[(node + N_COUNT) >> 1]! && at < 16) {
+          byte = u8[node + N_KEYS + at]!;
+          child = u16[((node + (kind === KIND_N4 ? N4_CHILDREN : N16_CHILDREN)) >> 1) + at]! << 3;
+          this.#positions[top] = at + 1;
+        }
+      } else if (kind === KIND_N48) {
+        byte = at;
+        while (byte < 256 && u8[node + N48_INDEX + byte] === 0) byte++;
+        if (byte < 256) {
+          child = u16[((node + N48_CHILDREN) >> 1) + u8[node + N48_INDEX + byte]! - 1]! << 3;
+          this.#positions[top] = byte + 1;
+        }
+      } else if (kind === KIND_N256) {
+        const children = (node + N256_CHILDREN) >> 1;
+        byte = at;
+        while (byte < 256 && u16[children + byte] === 0) byte++;
+        if (byte < 256) {
+          child = u16[children + byte]! << 3;
+          this.#positions[top] = byte + 1;
+        }
+      } else return CHANGED;
+      if (child === 0) {
+        this.#depth = top;
+        continue;
+      }
+      if (length + 1 > this.#key.length) this.#reserve(length + 1);
+      this.#key[length] = byte;
+      let childKind = u8[child]! & 15;
+      if (childKind === KIND_CROSSING) {
+        if (!this.#settle(out)) return CHANGED;
+        this.#child = child;
+        const outcome = this.#follow(byte);
+        if (outcome === CHANGED) return CHANGED;
+        if (outcome === NOTHING) {
+          if (!this.#settle(out)) return CHANGED;
+          this.#level = level;
+          continue;
+        }
+        level = this.#level;
+        frame = cache.frame(this.#frames[level]!);
+        child = this.#child;
+        childKind = frame.u8[child]! & 15;
+      }
+      if (childKind === KIND_LEAF) {
+        this.#leaf = child;
+        this.#leafDepth = length + 1;
+      } else this.#pushNode(child, this.#spell(frame, child, length + 1), -1);
     }
-    if (isLeaf) {
-      this.#leaf = node;
-      this.#leafFrame = index;
-      this.#leafVersion = version;
-      this.#keyLength = total;
-      return IS_LEAF;
-    }
-    const depth = this.#depth++;
-    this.#nodes[depth] = node;
-    this.#frames[depth] = index;
-    this.#versions[depth] = version;
-    this.#lengths[depth] = total;
-    // A node on the bound gives its terminator only if the bound is exactly there, and children from the bound's byte.
-    if (!onBound) this.#next[depth] = -1;
-    else if (total === this.#target.length) this.#next[depth] = this.#inclusive ? -1 : 0;
-    else this.#next[depth] = this.#target[total] as number;
-    return ENTERED;
   }
 
-  /** From the innermost node to its next child; pops it when there is none. Returns as #enter, or MISSING. */
-  #step(): number {
-    const { cache } = this.#state;
-    const top = this.#depth - 1;
-    const node = this.#nodes[top] as number;
-    const index = this.#frames[top] as number;
-    const version = this.#versions[top] as number;
-    const length = this.#lengths[top] as number;
-    const frame = cache.frame(index);
-    const from = this.#next[top] as number;
-    if (from < 0) {
-      this.#next[top] = 0;
-      const terminator = frame.u16[(node + N_TERMINATOR) >> 1] as number;
-      readFence();
-      if (cache.version(index) !== version) return CHANGED;
-      if (terminator === 0) return SKIPPED;
-      return this.#enter(index, version, terminator << 3, length, false);
-    }
-    const byte = nextChildByte(frame, node, from);
-    const slot = byte < 0 ? 0 : findChild(frame, node, byte);
-    const child = slot === 0 ? 0 : (frame.u16[slot >> 1] as number) << 3;
-    readFence();
-    if (cache.version(index) !== version) return CHANGED;
-    if (byte < 0) {
-      this.#depth--;
-      return SKIPPED;
-    }
-    // The bound's own byte is met only in the first step of a node that is on the bound.
-    const bounded = this.#isOnBound(length, byte);
-    this.#reserve(length + 1);
-    this.#key[length] = byte;
-    this.#childNode = child;
-    this.#childFrame = index;
-    this.#childVersion = version;
-    const crossed = this.#cross(byte);
-    if (crossed !== ENTERED) {
-      if (crossed === SKIPPED) this.#next[top] = byte + 1;
-      return crossed;
-    }
-    this.#next[top] = byte + 1;
-    return this.#enter(this.#childFrame, this.#childVersion, this.#childNode, length + 1, bounded);
-  }
-
-  /** The child that a step leads to; behind crossings after #cross. */
-  #childNode = 0;
-  #childFrame = 0;
-  #childVersion = 0;
-
-  /** While the child is a crossing, goes to the blob's own child for `byte`. As #step, SKIPPED when it has none. */
-  #cross(byte: number): number {
+  /**
+   * While #child is a crossing, goes to the blob's own child for `byte`: NOTHING when it has none, CHANGED also when
+   * the blob is not resident. The frames before are validated with that.
+   */
+  #follow(byte: number): number {
     const { cache } = this.#state;
     for (;;) {
-      const index = this.#childFrame;
-      const version = this.#childVersion;
-      const node = this.#childNode;
+      const index = this.#frames[this.#level]!;
       const frame = cache.frame(index);
-      const isCrossing = ((frame.u8[node] as number) & 15) === KIND_CROSSING;
-      const blobId = frame.u32[(node + X_BLOB_ID) >> 2] as number;
-      readFence();
-      if (cache.version(index) !== version) return CHANGED;
-      if (!isCrossing) return ENTERED;
+      const child = this.#child;
+      if ((frame.u8[child]! & 15) !== KIND_CROSSING) return ON_THE_WAY;
+      const blobId = frame.u32[(child + X_BLOB_ID) >> 2]!;
+      if (!this.#isValid()) return CHANGED;
       const below = cache.find(blobId);
       if (below < 0) {
-        if (new Set(this.#frames.slice(0, this.#depth)).size > cache.longestPath) throw tooDeep(this.#state);
+        if (this.#level + 1 > cache.longestPath) throw tooDeep(this.#state);
         this.#missing = blobId;
         this.#missingParent = index;
-        this.#missingVersion = version;
-        return MISSING;
+        this.#missingVersion = this.#versions[this.#level]!;
+        return CHANGED;
       }
-      const belowVersion = cache.version(below);
-      if ((belowVersion & 1) !== 0 || !cache.holds(below, blobId)) return CHANGED;
-      if (cache.version(index) !== version) return CHANGED;
+      const version = cache.version(below);
+      if ((version & 1) !== 0 || !cache.holds(below, blobId)) return CHANGED;
+      if (!this.#isValid()) return CHANGED;
       cache.touch(below);
+      this.#pushFrame(below, version);
       const belowFrame = cache.frame(below);
       const slot = findChild(belowFrame, belowFrame.root << 3, byte);
-      this.#childNode = slot === 0 ? 0 : (belowFrame.u16[slot >> 1] as number) << 3;
-      this.#childFrame = below;
-      this.#childVersion = belowVersion;
-      readFence();
-      if (cache.version(below) !== belowVersion) return CHANGED;
-      if (slot === 0) return SKIPPED;
+      if (slot === 0) return NOTHING;
+      this.#child = belowFrame.u16[slot >> 1]! << 3;
     }
   }
 
-  /** Whether the key so far, and `byte` after it, are the lower bound's beginning. */
-  #isOnBound(length: number, byte: number): boolean {
-    const target = this.#target;
-    if (length >= target.length || target[length] !== byte) return false;
-    for (let i = 0; i < length; i++) if (this.#key[i] !== target[i]) return false;
+  /** Appends what the node or leaf at `node` adds to the key, whose first `length` bytes are known; returns the sum. */
+  #spell(frame: Frame, node: number, length: number): number {
+    const u8 = frame.u8;
+    const kind = u8[node]! & 15;
+    const isLeaf = kind === KIND_LEAF;
+    const count = isLeaf ? frame.leafKeyLength(node) : u8[node + N_PREFIX_LENGTH]!;
+    if (length + count > this.#key.length) this.#reserve(length + count);
+    const key = this.#key;
+    const from = isLeaf ? node + LEAF_HEADER_BYTES : node + prefixOffset(kind);
+    for (let i = 0; i < count; i++) key[length + i] = u8[from + i]!;
+    return length + count;
+  }
+
+  /** Gives out the key as a rolled-up prefix if the delimiter is in its rest, and passes over all that it stands for. */
+  #rollUp(length: number, from: number, delimiter: number, out: RangeEntry[]): boolean {
+    const key = this.#key;
+    let at = from;
+    while (at < length && key[at] !== delimiter) at++;
+    if (at === length) return false;
+    out.push({ type: 'prefix', prefix: this.#slab.copy(this.#keyWords, 0, at + 1) });
+    while (this.#depth > 0 && this.#lengths[this.#depth - 1]! > at) this.#depth--;
     return true;
   }
 
-  /** Gives out the leaf that was entered; SKIPPED: it is beyond the prefix, the range ends. */
-  #emit(options: ScanOptions, out: RangeEntry[]): number {
-    const { prefix, delimiter, keysOnly } = options;
-    const { cache } = this.#state;
-    const length = this.#keyLength;
-    if (!startsWith(this.#key, length, prefix)) return this.#valid() ? SKIPPED : CHANGED;
-    if (delimiter >= 0) {
-      let at = prefix.length;
-      while (at < length && this.#key[at] !== delimiter) at++;
-      if (at < length) {
-        const rolled = this.#key.slice(0, at + 1);
-        if (!this.#valid()) return CHANGED;
-        out.push({ type: 'prefix', prefix: rolled });
-        while (this.#depth > 0 && (this.#lengths[this.#depth - 1] as number) > at) this.#depth--;
-        return ENTERED;
-      }
-    }
-    const frame = cache.frame(this.#leafFrame);
-    const leaf = this.#leaf;
+  /** Gives out a leaf; false where its lengths cannot be, as in a frame under change. */
+  #give(frame: Frame, leaf: number, length: number, keysOnly: boolean, out: RangeEntry[]): boolean {
     const start = leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(leaf);
-    const end = start + frame.leafValueLength(leaf);
-    if (end > BLOB_SIZE) {
-      if (this.#valid()) throw impossible(this.#state.place, cache.blobIn(this.#leafFrame));
-      return CHANGED;
+    const valueLength = frame.leafValueLength(leaf);
+    if (start + valueLength > BLOB_SIZE) {
+      if (this.#isValid())
+        throw impossible(this.#state.place, this.#state.cache.blobIn(this.#frames[this.#level]!));
+      return false;
     }
-    const value = keysOnly ? EMPTY : frame.u8.slice(start, end);
-    const version = frame.leafVersion(leaf);
-    if (!this.#valid()) return CHANGED;
-    out.push({ type: 'key', key: this.#key.slice(0, length), value, version });
-    return ENTERED;
+    out.push({
+      type: 'key',
+      key: this.#slab.copy(this.#keyWords, 0, length),
+      value: keysOnly ? EMPTY : this.#slab.copy(frame.u32, start, valueLength),
+      version: frame.leafVersion(leaf),
+    });
+    return true;
   }
 
-  /** Whether nothing on the way to the leaf has changed. */
-  #valid(): boolean {
+  /** If nothing on the way has changed, what was gathered counts. */
+  #settle(out: RangeEntry[] | undefined): boolean {
+    if (!this.#isValid()) return false;
+    if (out !== undefined) this.#sure = out.length;
+    return true;
+  }
+
+  /** Whether no frame on the way has changed. */
+  #isValid(): boolean {
     const { cache } = this.#state;
     readFence();
-    if (cache.version(this.#leafFrame) !== this.#leafVersion) return false;
-    for (let i = 0; i < this.#depth; i++) {
-      if (cache.version(this.#frames[i] as number) !== this.#versions[i]) return false;
+    for (let i = 0; i <= this.#level; i++) {
+      if (cache.version(this.#frames[i]!) !== this.#versions[i]) return false;
     }
     return true;
+  }
+
+  #pushNode(node: number, length: number, position: number): void {
+    const depth = this.#depth++;
+    if (depth === this.#nodes.length) {
+      this.#nodes = doubled(this.#nodes);
+      this.#positions = doubled(this.#positions);
+      this.#lengths = doubled(this.#lengths);
+      this.#levels = doubled(this.#levels);
+    }
+    this.#nodes[depth] = node;
+    this.#positions[depth] = position;
+    this.#lengths[depth] = length;
+    this.#levels[depth] = this.#level;
+  }
+
+  #pushFrame(index: number, version: number): void {
+    const level = ++this.#level;
+    if (level === this.#frames.length) {
+      this.#frames = doubled(this.#frames);
+      this.#versions = doubled(this.#versions);
+    }
+    this.#frames[level] = index;
+    this.#versions[level] = version;
   }
 
   #reserve(length: number): void {
     if (length <= this.#key.length) return;
-    const grown = new Uint8Array(Math.max(length, this.#key.length * 2));
+    let size = this.#key.length * 2;
+    while (size < length) size *= 2;
+    const grown = new Uint8Array(size);
     grown.set(this.#key);
     this.#key = grown;
+    this.#keyWords = new Uint32Array(grown.buffer);
   }
 }
 
-/** "Nothing after this." */
-const END: Bound = { key: EMPTY, inclusive: false };
+/** How often a walk has failed to get on. */
+class Attempts {
+  #failures = 0;
+  /** Blobs loaded without getting on. */
+  loads = 0;
 
-/** The bound after an entry; undefined when nothing can follow it. */
-export function resumeAfter(entry: RangeEntry): Bound | undefined {
-  if (entry.type === 'key') return { key: entry.key, inclusive: false };
-  const next = successor(entry.prefix);
-  return next === undefined ? undefined : { key: next, inclusive: true };
+  get exclusive(): boolean {
+    return this.#failures > MOST_RESTARTS;
+  }
+
+  failed(): void {
+    this.#failures++;
+  }
+}
+
+/** The position of the first child of `node` after `byte`. */
+function positionAfter(frame: Frame, node: number, byte: number): number {
+  const kind = frame.u8[node]! & 15;
+  if (kind !== KIND_N4 && kind !== KIND_N16) return byte + 1;
+  const count = frame.u16[(node + N_COUNT) >> 1]!;
+  let at = 0;
+  while (at < count && at < 16 && frame.u8[node + N_KEYS + at]! <= byte) at++;
+  return at;
+}
+
+function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const grown = new Int32Array(array.length * 2);
+  grown.set(array);
+  return grown;
 }

@@ -1,10 +1,11 @@
 /**
  * An open tree as one thread sees it: what all threads share, and the way to a blob's frame.
  *
- * Lock order: compact lock, round lock, tree lock. The tree lock is held by every mutation from its descent to
- * its last store, by loads and evictions, and by the capture of a checkpoint; so a capture sees no half-done
- * mutation. Readers of resident blobs take no lock (see reader.ts). Nothing waits for a round while it holds the
- * tree lock: what a mutation lacks is told by throwing a `Need` before anything is changed.
+ * Lock order: compact lock, round lock, tree lock, append lock. Every mutation is behind the tree lock from its descent
+ * to its last store: alone, or, where it changes one key of a frame that is ready for it, beside others (point-writer.ts).
+ * Loads, evictions and the capture of a checkpoint are alone; so a capture sees no half-done mutation. Readers of
+ * resident blobs take no lock (see reader.ts). Nothing waits for a round while it holds the tree lock: what a mutation
+ * lacks is told by throwing a `Need` before anything is changed.
  */
 
 import type { Durability } from '../api.js';
@@ -14,6 +15,7 @@ import type { PreImages } from '../cache/pre-images.js';
 import { SpinneyError } from '../errors.js';
 import type { Journal } from '../journal/journal.js';
 import {
+  C_APPEND_LOCK,
   C_BLOB_COUNT,
   C_CLOSED,
   C_COMPACT_LOCK,
@@ -26,6 +28,7 @@ import {
   MAX_THREADS,
   S_MISSES,
 } from '../shared/control.js';
+import { Gate } from '../shared/gate.js';
 import { Mutex } from '../shared/mutex.js';
 import type { BlobStore } from '../store/blob-store.js';
 
@@ -44,13 +47,14 @@ export const NEED_PRE_IMAGE = new Need('pre-image');
 export const NEED_JOURNAL = new Need('journal');
 
 export class TreeState {
-  readonly treeLock: Mutex;
+  readonly appendLock: Mutex;
   readonly roundLock: Mutex;
   readonly compactLock: Mutex;
   /** First of this thread's counters in `control.counters`. */
   readonly counters: number;
   /** Where the tree lives, for messages. */
   readonly place: string;
+  #ended = false;
 
   constructor(
     readonly control: Control,
@@ -60,12 +64,26 @@ export class TreeState {
     readonly journal: Journal | undefined,
     readonly thread: number,
     readonly options: { place: string; readOnly: boolean; durability: Durability },
+    readonly treeLock = new Gate(control.words, C_TREE_LOCK, control.gate, thread),
   ) {
     this.place = options.place;
-    this.treeLock = new Mutex(control.words, C_TREE_LOCK, thread);
+    this.appendLock = new Mutex(control.words, C_APPEND_LOCK, thread);
     this.roundLock = new Mutex(control.words, C_ROUND_LOCK, thread);
     this.compactLock = new Mutex(control.words, C_COMPACT_LOCK, thread);
     this.counters = (thread % MAX_THREADS) * COUNTER_FLOATS;
+  }
+
+  /** The same tree with the blobs as of an epoch, for reading. */
+  asOf(epoch: number): TreeState {
+    const { control, cache, preImages, store, journal, thread, options, treeLock } = this;
+    return new TreeState(control, cache.asOf(epoch), preImages, store, journal, thread, options, treeLock);
+  }
+
+  /** Ends this thread's use of an open tree. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.treeLock.close();
   }
 
   lockTree(): void {
@@ -81,7 +99,7 @@ export class TreeState {
   }
 
   checkOpen(): void {
-    if (Atomics.load(this.control.words, C_CLOSED) !== 0) {
+    if (this.#ended || Atomics.load(this.control.words, C_CLOSED) !== 0) {
       throw new SpinneyError('ERR_CLOSED', `Cannot use the tree in ${this.place}: it is closed`);
     }
   }
@@ -111,7 +129,7 @@ export class TreeState {
       cache.giveBack(index);
       throw error;
     }
-    cache.install(index, blobId);
+    cache.install(index, blobId, false);
     return index;
   }
 

@@ -2,10 +2,12 @@ import { Worker } from 'node:worker_threads';
 import type {
   Batch,
   Key,
+  KeyRecord,
   RangeEntry,
   RangeOptions,
   TreeOperations,
   TreeOptions,
+  TreeReads,
   TreeRecord,
   TreeStats,
 } from '../api.js';
@@ -21,8 +23,9 @@ import {
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { delimiterByte, keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
+import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
 import { BatchRecorder, type GuardFailure } from './batch.js';
+import type { Bound } from './bound.js';
 import type { Change } from './changes.js';
 import { Compaction } from './compaction.js';
 import {
@@ -34,18 +37,20 @@ import {
   wakeWorker,
 } from './maintenance.js';
 import type { MaintenanceWorkerData } from './maintenance-worker.js';
+import { ABSENT, ANY_VERSION } from './mutation.js';
 import { openState, type Settings, settingsOf } from './open.js';
 import { Reader } from './reader.js';
+import { Reads } from './reads.js';
 import { Round } from './round.js';
-import { type Bound, compareBytes, Scanner, successor } from './scanner.js';
+import { Scanner } from './scanner.js';
 import { attachState, type TreeHandle } from './shared-tree.js';
 import { NEED_FRAMES, type TreeState } from './state.js';
 import { treeStats } from './stats.js';
-import { ABSENT, ANY_VERSION, Writer } from './writer.js';
+import { readView } from './view.js';
+import { Writer } from './writer.js';
 
-/** Entries that a range collects at first, and at most, before it gives them out. */
-const FIRST_BATCH = 16;
-const LARGEST_BATCH = 256;
+/** Entries that a batch's look at a prefix collects at a time, after the first. */
+const SCANNED_AT_ONCE = 256;
 
 /** How writes of a tree without a journal reach its store by themselves. */
 type Mirror = 'never' | 'each write' | 'when looked at';
@@ -66,7 +71,9 @@ export class Tree implements TreeOperations {
   readonly #state: TreeState;
   readonly #reader: Reader;
   readonly #writer: Writer;
+  /** For looks at prefixes inside batches. */
   readonly #scanner: Scanner;
+  readonly #reads: Reads;
   readonly #compaction: Compaction;
   readonly #encoder = new BatchEncoder();
   readonly #settings: Settings | undefined;
@@ -81,6 +88,7 @@ export class Tree implements TreeOperations {
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES, 0));
     this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));
     this.#scanner = new Scanner(state, this.#reader);
+    this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), () => state.checkOpen());
     this.#compaction = new Compaction(state, this.#writer);
     this.#mirror = mirrorOf(settings);
     if (settings === undefined) {
@@ -144,18 +152,15 @@ export class Tree implements TreeOperations {
 
   /** The key's value, a copy; undefined where there is none. */
   get(key: Key): Uint8Array | undefined {
-    this.#state.checkOpen();
-    return this.#reader.get(prefixBytes(key));
+    return this.#reads.get(key);
   }
 
   getRecord(key: Key): TreeRecord | undefined {
-    this.#state.checkOpen();
-    return this.#reader.getRecord(prefixBytes(key));
+    return this.#reads.getRecord(key);
   }
 
   getVersion(key: Key): number | undefined {
-    this.#state.checkOpen();
-    return this.#reader.getVersion(prefixBytes(key));
+    return this.#reads.getVersion(key);
   }
 
   /**
@@ -163,33 +168,25 @@ export class Tree implements TreeOperations {
    * iteration is given exactly once whatever changes meanwhile. With a delimiter a level is rolled up, at the cost
    * of one short walk for each rolled-up prefix however many keys it stands for.
    */
-  *range(options: RangeOptions = {}): Generator<RangeEntry, void, undefined> {
-    const prefix = options.prefix === undefined ? new Uint8Array(0) : prefixBytes(options.prefix);
-    const delimiter = delimiterByte(options.delimiter);
-    const scan = { prefix, delimiter, keysOnly: options.keysOnly === true };
-    let bound = startOf(prefix, delimiter, options.startAfter);
-    let size = FIRST_BATCH;
-    while (bound !== undefined) {
-      this.#state.checkOpen();
-      const batch: RangeEntry[] = [];
-      bound = this.#scanner.collect(bound, size, scan, batch);
-      yield* batch;
-      size = Math.min(size * 4, LARGEST_BATCH);
-    }
+  range(options: RangeOptions = {}): IterableIterator<RangeEntry> {
+    return this.#reads.range(options);
   }
 
-  /** Whether no key begins with the prefix. */
+  longestPrefix(key: Key): KeyRecord | undefined {
+    return this.#reads.longestPrefix(key);
+  }
+
   isPrefixEmpty(prefix: Key): boolean {
+    return this.#reads.isPrefixEmpty(prefix);
+  }
+
+  countPrefix(prefix: Key, limit?: number): number {
+    return this.#reads.countPrefix(prefix, limit);
+  }
+
+  view<T>(prefix: Key, read: (view: TreeReads) => T): T {
     this.#state.checkOpen();
-    const bytes = prefixBytes(prefix);
-    const found: RangeEntry[] = [];
-    this.#scanner.collect(
-      { key: bytes, inclusive: true },
-      1,
-      { prefix: bytes, delimiter: -1, keysOnly: true },
-      found,
-    );
-    return found.length === 0;
+    return readView(this.#state, prefix, this.#reader.makeRoom, read);
   }
 
   // Mutations.
@@ -273,7 +270,7 @@ export class Tree implements TreeOperations {
   *#scan(prefix: Uint8Array): Generator<{ key: Uint8Array; value: Uint8Array }> {
     const options = { prefix, delimiter: -1, keysOnly: false };
     let bound: Bound | undefined = { key: prefix, inclusive: true };
-    for (let size = 1; bound !== undefined; size = LARGEST_BATCH) {
+    for (let size = 1; bound !== undefined; size = SCANNED_AT_ONCE) {
       const found: RangeEntry[] = [];
       bound = this.#scanner.collect(bound, size, options, found);
       for (const entry of found) if (entry.type === 'key') yield entry;
@@ -334,9 +331,12 @@ export class Tree implements TreeOperations {
 
   /** To be called when a thread that had attached has ended; the tree is poisoned if that was in the middle of a change. */
   threadDied(threadId: number): void {
-    const { treeLock, roundLock, compactLock, journal } = this.#state;
-    for (const lock of [treeLock, roundLock, compactLock]) lock.abandonedBy(threadId + 1);
+    const { treeLock, appendLock, roundLock, compactLock, journal, cache } = this.#state;
+    for (const lock of [appendLock, treeLock, roundLock, compactLock]) lock.abandonedBy(threadId + 1);
     journal?.threadDied(threadId);
+    if (!treeLock.lock()) return;
+    cache.views.endThose(threadId + 1);
+    treeLock.unlock();
   }
 
   /**
@@ -346,7 +346,10 @@ export class Tree implements TreeOperations {
    */
   close(): void {
     const state = this.#state;
-    if (this.#settings === undefined) return;
+    if (this.#settings === undefined) {
+      state.end();
+      return;
+    }
     const { words } = state.control;
     if (Atomics.load(words, C_CLOSED) !== 0) return;
     const { schedule, readOnly } = this.#settings;
@@ -433,22 +436,6 @@ function mirrorOf(settings: Settings | undefined): Mirror {
   if (settings === undefined || !settings.flushOnWrite || settings.readOnly) return 'never';
   // Nobody but the tree itself can look into its private store, so its mirror need not be ahead of a look.
   return settings.kind === 'memory' ? 'when looked at' : 'each write';
-}
-
-/** Where a range begins: at its prefix, or after `startAfter` where that is later. */
-function startOf(prefix: Uint8Array, delimiter: number, startAfter: Key | undefined): Bound | undefined {
-  const atPrefix: Bound = { key: prefix, inclusive: true };
-  if (startAfter === undefined) return atPrefix;
-  const after = prefixBytes(startAfter);
-  if (after.length === 0 || compareBytes(after, prefix) < 0) return atPrefix;
-  const isRolledUp =
-    delimiter >= 0 &&
-    after.length > prefix.length &&
-    after.indexOf(delimiter, prefix.length) === after.length - 1 &&
-    compareBytes(after.subarray(0, prefix.length), prefix) === 0;
-  if (!isRolledUp) return { key: after, inclusive: false };
-  const next = successor(after);
-  return next === undefined ? undefined : { key: next, inclusive: true };
 }
 
 function show(key: Key): string {

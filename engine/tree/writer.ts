@@ -1,7 +1,8 @@
 /**
- * Mutations. Each attempt runs under the tree lock: descend (loading what is missing), make sure of everything
- * it will need (frames, pre-image slots, journal space), change, append to the journal. What is missing is told
- * by throwing a Need while nothing is changed yet; it is seen to without the lock, and the attempt starts anew.
+ * Mutations. What changes one key in a frame that is ready for it is done beside other writers (point-writer.ts). For
+ * all else an attempt takes the tree lock for itself: descend (loading what is missing), make sure of everything it will
+ * need (frames, pre-image slots, journal space), change, append to the journal. What is missing is told by throwing a
+ * Need while nothing is changed yet; it is seen to without the lock, and the attempt starts anew.
  *
  * Frames stay latched from their first change to the end of the operation, so readers see all or nothing. An
  * exception while frames are latched means that the tree in memory may be broken: it is poisoned, and reopening
@@ -15,13 +16,9 @@ import { C_REMOVED, F_LSN } from '../shared/control.js';
 import { BatchPlan, batchTooWide } from './batch-plan.js';
 import type { Change, NetChange } from './changes.js';
 import { Grafting } from './grafting.js';
-import { Mutation, sizeOf } from './mutation.js';
+import { ABSENT, ANY_VERSION, Mutation, sizeOf } from './mutation.js';
+import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
 import { NEED_JOURNAL, Need, type TreeState } from './state.js';
-
-/** Any version, for `remove`, and for `write` whether the key exists or not. */
-export const ANY_VERSION = -1;
-/** For `write`: only where the key is absent. */
-export const ABSENT = -2;
 
 const EMPTY = new Uint8Array(0);
 
@@ -31,6 +28,7 @@ export class Writer {
   readonly mutation: Mutation;
   readonly #grafting: Grafting;
   readonly #plan: BatchPlan;
+  readonly #points: PointWriter;
   /** Body bytes that the last attempt wanted of the journal. */
   #wanted = 0;
   /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
@@ -47,6 +45,7 @@ export class Writer {
     this.mutation = new Mutation(state);
     this.#grafting = new Grafting(state, this.mutation);
     this.#plan = new BatchPlan(state, this.mutation, this.#grafting);
+    this.#points = new PointWriter(state);
   }
 
   /**
@@ -54,12 +53,22 @@ export class Writer {
    * Returns whether it was stored.
    */
   write(key: Uint8Array, value: Uint8Array, expected: number): boolean {
-    return this.#one(key, value, expected);
+    return this.#point(key, value, expected);
   }
 
   /** Deletes the key where its version is `expected` (or ANY_VERSION). Returns whether it was deleted. */
   remove(key: Uint8Array, expected: number): boolean {
-    return this.#one(key, undefined, expected);
+    return this.#point(key, undefined, expected);
+  }
+
+  #point(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
+    const state = this.#state;
+    state.checkWritable();
+    const outcome = this.#points.attempt(key, value, expected);
+    if (outcome === ELSEWHERE) return this.#one(key, value, expected);
+    if (outcome === REFUSED) return false;
+    state.journal?.acknowledge(this.#points.lsn);
+    return true;
   }
 
   #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {

@@ -5,9 +5,11 @@
 import type {
   Batch,
   Key,
+  KeyRecord,
   RangeEntry,
   RangeOptions,
   TreeOperations,
+  TreeReads,
   TreeRecord,
   TreeStats,
 } from '../../engine/api.js';
@@ -250,7 +252,7 @@ export class ModelTree implements TreeOperations {
     return true;
   }
 
-  *range(options: RangeOptions = {}): Iterable<RangeEntry> {
+  *range(options: RangeOptions = {}): Generator<RangeEntry> {
     const prefix = text(options.prefix ?? '');
     const delimiter =
       typeof options.delimiter === 'number' ? String.fromCharCode(options.delimiter) : options.delimiter;
@@ -278,6 +280,26 @@ export class ModelTree implements TreeOperations {
   isPrefixEmpty(prefix: Key): boolean {
     for (const _ of this.range({ prefix })) return false;
     return true;
+  }
+
+  longestPrefix(key: Key): KeyRecord | undefined {
+    const name = text(key);
+    for (let length = name.length; length > 0; length--) {
+      const record = this.#state.get(name.slice(0, length));
+      if (record !== undefined) return { ...record, key: bytes(name.slice(0, length)) };
+    }
+    return undefined;
+  }
+
+  countPrefix(prefix: Key, limit = Number.POSITIVE_INFINITY): number {
+    const count = this.keys().filter((key) => key.startsWith(text(prefix))).length;
+    return Math.min(count, Math.floor(limit));
+  }
+
+  view<T>(_prefix: Key, read: (view: TreeReads) => T): T {
+    const seen = new ModelTree();
+    for (const [key, record] of this.#state) seen.#state.set(key, record);
+    return read(seen);
   }
 
   lastLsn(): number {

@@ -18,11 +18,12 @@ import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
 import type { NetChange } from '../../../engine/tree/changes.js';
 import { Compaction } from '../../../engine/tree/compaction.js';
 import { satisfy } from '../../../engine/tree/maintenance.js';
+import { ANY_VERSION } from '../../../engine/tree/mutation.js';
 import { openState, settingsOf } from '../../../engine/tree/open.js';
 import { Round } from '../../../engine/tree/round.js';
 import type { TreeState } from '../../../engine/tree/state.js';
 import { treeStats } from '../../../engine/tree/stats.js';
-import { ANY_VERSION, Writer } from '../../../engine/tree/writer.js';
+import { Writer } from '../../../engine/tree/writer.js';
 import { BUILT_ENGINE } from '../../support/build.js';
 
 let dir = '';
@@ -287,13 +288,13 @@ test('a walk down more blobs than dirty frames leave room for comes to its end',
 
 test('a frame is found for eviction however busily readers note their use', async () => {
   const cache = new FrameCache(new Control(), { bytes: MIN_CACHE_BYTES });
-  for (let id = 1; id <= cache.count; id++) cache.install(cache.obtain(), id);
+  for (let id = 1; id <= cache.count; id++) cache.install(cache.obtain(), id, false);
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const reader = new Worker(
     `const { rows, stop, count } = require('node:worker_threads').workerData;
      const words = new Int32Array(rows);
      while (Atomics.load(stop, 0) === 0) {
-       for (let n = 0; n < 100; n++) for (let i = 0; i < count; i++) words[i * 8 + 3] = 1;
+       for (let n = 0; n < 100; n++) for (let i = 0; i < count; i++) words[i * 16 + 3] = 1;
      }`,
     { eval: true, workerData: { rows: cache.handle.rows, stop, count: cache.count } },
   );
@@ -302,7 +303,7 @@ test('a frame is found for eviction however busily readers note their use', asyn
   for (let id = 100; id < 100_100; id++) {
     const index = cache.obtain();
     if (index < 0) none++;
-    else cache.install(index, id);
+    else cache.install(index, id, false);
   }
   Atomics.store(stop, 0, 1);
   await reader.terminate();

@@ -1,0 +1,41 @@
+/**
+ * Where copies for callers come from. A typed array of its own costs an allocation outside the heap from 65 bytes on,
+ * ten times what a view costs; so copies are views of slabs, as small Buffers are in Node, and what a caller keeps
+ * keeps at most one slab.
+ */
+const SLAB_BYTES = 8192;
+/** What is larger gets memory of its own. */
+const MOST_SHARED_BYTES = SLAB_BYTES / 4;
+const EMPTY = new Uint8Array(0);
+
+export class Slab {
+  #buffer = new ArrayBuffer(SLAB_BYTES);
+  #words = new Uint32Array(this.#buffer);
+  #at = 0;
+
+  /**
+   * A copy of the `length` bytes at byte `start` of `from`. Copied word by word, so the copy stands at the same offset
+   * modulo 4 as its source. What lies beyond the end of `from` is read as zero.
+   */
+  copy(from: Uint32Array, start: number, length: number): Uint8Array {
+    if (length === 0) return EMPTY;
+    if (length > MOST_SHARED_BYTES) {
+      const bytes = new Uint8Array(from.buffer, from.byteOffset, from.byteLength);
+      return bytes.slice(start, start + length);
+    }
+    const skew = start & 3;
+    const taken = (skew + length + 3) & ~3;
+    if (this.#at + taken > SLAB_BYTES) {
+      this.#buffer = new ArrayBuffer(SLAB_BYTES);
+      this.#words = new Uint32Array(this.#buffer);
+      this.#at = 0;
+    }
+    const words = this.#words;
+    const at = this.#at;
+    const end = (at + taken) >> 2;
+    let source = start >> 2;
+    for (let word = at >> 2; word < end; word++) words[word] = from[source++]!;
+    this.#at = at + taken;
+    return new Uint8Array(this.#buffer, at + skew, length);
+  }
+}
