@@ -77,8 +77,12 @@ export interface RangePrefix {
 }
 export type RangeEntry = RangeKey | RangePrefix;
 
-/** Records operations for `atomic`; nothing happens before the callback has returned. */
+/**
+ * Records operations for `atomic`; nothing happens before the callback has returned. Keys and values are copied.
+ * @throws ERR_KEY_TOO_LARGE, ERR_VALUE_TOO_LARGE, ERR_INVALID_ARGUMENT, ERR_BATCH_TOO_LARGE, from the call that is wrong
+ */
 export interface Batch {
+  /** Stores the value. */
   put(key: Key, value: Uint8Array): void;
   /** Guard: the batch fails if the key exists. */
   putIfAbsent(key: Key, value: Uint8Array): void;
@@ -92,9 +96,13 @@ export interface Batch {
   rename(src: Key, dst: Key, options?: { force?: boolean }): void;
   /** Guard: the batch fails if `dstPrefix` is not empty once `srcPrefix` is detached. */
   renamePrefix(srcPrefix: Key, dstPrefix: Key): void;
+  /** Deletes all keys that begin with the prefix, those that the batch put included. */
   deletePrefix(prefix: Key): void;
+  /** Guard: the batch fails if the key's version is another, or the key is absent. */
   assertVersion(key: Key, version: number): void;
+  /** Guard: the batch fails if the key exists. */
   assertAbsent(key: Key): void;
+  /** Guard: the batch fails if a key begins with the prefix. */
   assertPrefixEmpty(prefix: Key): void;
 }
 
@@ -134,42 +142,112 @@ export interface TreeStats {
   };
 }
 
-/** What can be read of a tree, as it is or as a view shows it. */
+/**
+ * What can be read of a tree, as it is or as a view shows it.
+ *
+ * Thread safety: any number of threads read at a time, each through its own Tree object; readers take no lock, and
+ * writers do not wait for them. Each call sees the tree as it was at one moment during the call; of a range that holds
+ * for each batch of at most 256 entries. Costs are in blobs on the way down (one to four) and bytes copied; a blob that is
+ * not in the cache costs one read of 512 KiB. Returned bytes are the caller's own copies.
+ *
+ * @throws ERR_CLOSED, ERR_POISONED, ERR_IO, ERR_BLOB_CORRUPT, ERR_BLOB_MISSING, ERR_NO_SPACE (the way down does not fit
+ *   into the cache), ERR_INVALID_ARGUMENT; in a view also ERR_VIEW_EXPIRED
+ */
 export interface TreeReads {
+  /** The key's value (0 to 128 KiB), or undefined where there is no such key. One descent. */
   get(key: Key): Uint8Array | undefined;
+  /** The key's value and version, or undefined. One descent. */
   getRecord(key: Key): TreeRecord | undefined;
+  /** The key's version, an LSN below 2^53, or undefined. One descent; the value is not copied. */
   getVersion(key: Key): number | undefined;
+  /**
+   * Entries in the order of their bytes. Lazy: one descent for each batch (16 entries at first, 256 at most), a step
+   * for each entry. A key that is there throughout the iteration is given exactly once, whatever else changes
+   * meanwhile; one that comes or goes may be given or not. With a delimiter a level is rolled up, S3-style: a step
+   * for each rolled-up prefix, however many keys it stands for.
+   */
   range(options?: RangeOptions): IterableIterator<RangeEntry>;
-  /** The longest key that `key` begins with, itself included. */
+  /** The longest key that `key` begins with, itself included, with its record; undefined where there is none. One descent. */
   longestPrefix(key: Key): KeyRecord | undefined;
+  /** Whether no key begins with the prefix. One descent. */
   isPrefixEmpty(prefix: Key): boolean;
-  /** How many keys begin with the prefix, counted up to `limit` (default: all). */
+  /**
+   * How many keys begin with the prefix, but at most `limit` (a number from 0; default: no limit). A step for each key
+   * counted; nothing is copied. Counts 4096 keys at a time: each part is of one moment.
+   */
   countPrefix(prefix: Key, limit?: number): number;
 }
 
-/** The operations of an open tree, which all threads that attach to it share. Implemented by `Tree`. */
+/**
+ * The operations of an open tree. Implemented by `Tree`.
+ *
+ * Thread safety: any number of threads write at a time, each through its own Tree object. Every mutation is atomic:
+ * readers see all of it or nothing. Writers of single keys go on beside each other; batches, and writes that need a blob
+ * to be loaded, split or made ready, are made one at a time. A mutation returns when it is as durable as the tree's
+ * durability level says.
+ *
+ * @throws as TreeReads; mutations also ERR_READ_ONLY, ERR_NO_SPACE, ERR_JOURNAL_FAILED, ERR_KEY_TOO_LARGE (keys have 1 to
+ *   16,384 bytes), ERR_VALUE_TOO_LARGE (values have at most 131,072). A mutation that throws has changed nothing, save
+ *   ERR_JOURNAL_FAILED, after which only reopening tells.
+ */
 export interface TreeOperations extends TreeReads {
+  /** Stores the value, whether the key is there or not. One descent, one journal record. */
   put(key: Key, value: Uint8Array): void;
-  /** Returns false, and changes nothing, where the key exists. */
+  /** Stores the value where the key is absent; returns whether it did. */
   putIfAbsent(key: Key, value: Uint8Array): boolean;
+  /** Stores the value where the key's version is still `version` (a whole number from 0); returns whether it did. */
   compareAndPut(key: Key, version: number, value: Uint8Array): boolean;
-  /** Returns whether the key was there. */
+  /** Deletes the key; returns whether it was there. Takes keys of any length. */
   delete(key: Key): boolean;
+  /** Deletes the key where its version is still `version`; returns whether it did. */
   deleteIfVersion(key: Key, version: number): boolean;
+  /**
+   * Moves a key's value to another key, as one change; the version is new. Two descents, one journal record.
+   * @throws ERR_NOT_FOUND where `src` is absent, ERR_EXISTS where `dst` is there and `force` is not given
+   */
   rename(src: Key, dst: Key, options?: { force?: boolean }): void;
+  /**
+   * Moves all keys that begin with one prefix to another, without visiting them: the cost is that of copying a frame at
+   * most, however many they are. An empty source is nothing to do. Versions stay. (With an empty prefix on either side the
+   * keys are moved one by one, in one batch.)
+   * @throws ERR_PREFIX_NOT_EMPTY where keys begin with `dstPrefix` once the source is detached
+   */
   renamePrefix(srcPrefix: Key, dstPrefix: Key): void;
+  /**
+   * Deletes all keys that begin with the prefix, as one change. A step and an entry of the journal record for each key.
+   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 keys
+   */
   deletePrefix(prefix: Key): void;
-  /** All or nothing; false: a guard failed and nothing was done. The callback only records. */
+  /**
+   * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only records;
+   * where it throws nothing is done. Guards see what the operations before them did. One journal record.
+   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as fit in three quarters of the cache
+   */
   atomic(record: (batch: Batch) => void): boolean;
-  /** Calls `read` with the keys below the prefix as they are at this instant; writers go on meanwhile. */
+  /**
+   * Calls `read` with the keys that begin with the prefix as they are at this instant, and returns what it returns;
+   * threads (and `read` itself) may write meanwhile. Beginning and ending cost a moment; each blob that changes for the
+   * first time while views go on is copied once, by its writer, into one of a fixed number of slots (a quarter of the
+   * cache, 16 at least), which writers never wait for. What the view gives is for the time of the call: it ends with `read`,
+   * also with an asynchronous one.
+   * @throws ERR_VIEW_EXPIRED, from the view's reads or from here, where more blobs changed than there are slots, or 64
+   *   views go on; what `read` throws
+   */
   view<T>(prefix: Key, read: (view: TreeReads) => T): T;
-  /** LSN of the last mutation. */
+  /** LSN of the last mutation, 0 in a new tree. No lock, no I/O. */
   lastLsn(): number;
-  /** Every mutation up to this LSN survives a power cut. */
+  /** Every mutation up to this LSN survives a power cut. No lock, no I/O. */
   durableLsn(): number;
-  /** Makes everything acknowledged so far durable. */
+  /** Makes everything acknowledged so far durable: at most one fdatasync, shared with other callers. */
   sync(): void;
+  /**
+   * Publishes the tree as of now in the store, and cuts the journal. Writes each blob that changed since the last one;
+   * other threads go on meanwhile. Nothing to do costs nothing.
+   * @throws what made the round fail; the next one tries again
+   */
   checkpoint(): void;
+  /** Rewrites all blobs without gaps and merges small ones, in steps between which readers and writers go on. */
   compact(): void;
+  /** Figures about the tree. A row for each blob: cost grows with their number; no blob is read for it. */
   stats(): TreeStats;
 }

@@ -111,7 +111,7 @@ export class Round {
     journal?.removeBefore(lsn);
   }
 
-  /** Kept pre-images go first, since writers may be waiting for their slots. */
+  /** Kept pre-images go first, since writers may be waiting for their slots. Images are copied beside writers where that does. */
   #writeBlobs(capture: Capture): void {
     const state = this.#state;
     const { cache, preImages, store } = state;
@@ -119,18 +119,21 @@ export class Round {
     const written = new Set<number>();
     let next = 0;
     while (written.size < frames.length / 2) {
+      while (written.has(frames[next + 1] as number)) next += 2;
+      const index = frames[next] as number;
+      const version = cache.version(index);
+      this.#image.set(cache.frame(index).u8);
       let blobId = 0;
       state.lockTree();
       try {
         blobId = preImages.waiting();
         if (blobId !== 0) preImages.take(blobId, this.#image);
         else {
-          while (written.has(frames[next + 1] as number)) next += 2;
-          const index = frames[next] as number;
           blobId = frames[next + 1] as number;
           if (cache.blobIn(index) !== blobId)
             throw new Error(`Cannot write blob ${blobId}: its captured image is gone`);
-          this.#image.set(cache.frame(index).u8);
+          // Nothing changes a captured frame before its pre-image is kept: so one that has its version still is whole.
+          if (cache.version(index) !== version) this.#image.set(cache.frame(index).u8);
           cache.setFlags(index, COPIED, 0);
         }
       } finally {

@@ -32,7 +32,7 @@ import {
   prefixOffset,
   X_BLOB_ID,
 } from '../art/layout.js';
-import { findChild } from '../art/node.js';
+import { findChild, nextChildByte } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { readFence } from '../shared/fence.js';
@@ -45,6 +45,8 @@ const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
 /** Steps without a validation, so that a walk through a frame under change ends. */
 const LONGEST_STRETCH = 4096;
+/** Nodes that are looked at to see whether something is below one. */
+const MOST_LOOKS = 32;
 
 export interface ScanOptions {
   prefix: Uint8Array;
@@ -247,7 +249,7 @@ export class Scanner {
       this.#child = (frame.u16[slot >> 1] as number) << 3;
       this.#reserve(total + 1);
       this.#key[total] = byte;
-      const outcome = this.#follow(byte);
+      const outcome = this.#follow(byte, undefined);
       if (outcome === NOTHING) return ON_THE_WAY;
       if (outcome === CHANGED) return CHANGED;
       frame = cache.frame(this.#frames[this.#level]!);
@@ -273,8 +275,10 @@ export class Scanner {
         const length = this.#spell(frame, leaf, this.#leafDepth);
         this.#leafDepth = length;
         if (out === undefined) this.#counted++;
-        else if (delimiter < 0 || !this.#rollUp(length, prefix.length, delimiter, out)) {
-          if (!this.#give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
+        else {
+          const cut = delimiter < 0 ? length : this.#delimiterAt(prefix.length, length, delimiter);
+          if (cut < length) this.#rollUp(cut, out);
+          else if (!this.#give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
         }
         if ((out === undefined ? this.#counted : out.length) >= full) return FULL;
       }
@@ -339,9 +343,8 @@ export class Scanner {
       this.#key[length] = byte;
       let childKind = u8[child]! & 15;
       if (childKind === KIND_CROSSING) {
-        if (!this.#settle(out)) return CHANGED;
         this.#child = child;
-        const outcome = this.#follow(byte);
+        const outcome = this.#follow(byte, out);
         if (outcome === CHANGED) return CHANGED;
         if (outcome === NOTHING) {
           if (!this.#settle(out)) return CHANGED;
@@ -356,15 +359,22 @@ export class Scanner {
       if (childKind === KIND_LEAF) {
         this.#leaf = child;
         this.#leafDepth = length + 1;
-      } else this.#pushNode(child, this.#spell(frame, child, length + 1), -1);
+        continue;
+      }
+      const total = this.#spell(frame, child, length + 1);
+      const cut = delimiter < 0 ? total : this.#delimiterAt(prefix.length, total, delimiter);
+      if (cut < total && out !== undefined && isInhabited(frame, child)) {
+        this.#rollUp(cut, out);
+        if (out.length >= full) return FULL;
+      } else this.#pushNode(child, total, -1);
     }
   }
 
   /**
    * While #child is a crossing, goes to the blob's own child for `byte`: NOTHING when it has none, CHANGED also when
-   * the blob is not resident. The frames before are validated with that.
+   * the blob is not resident. The frames before are validated with that, and what was gathered in them counts.
    */
-  #follow(byte: number): number {
+  #follow(byte: number, out: RangeEntry[] | undefined): number {
     const { cache } = this.#state;
     for (;;) {
       const index = this.#frames[this.#level]!;
@@ -372,9 +382,9 @@ export class Scanner {
       const child = this.#child;
       if ((frame.u8[child]! & 15) !== KIND_CROSSING) return ON_THE_WAY;
       const blobId = frame.u32[(child + X_BLOB_ID) >> 2]!;
-      if (!this.#isValid()) return CHANGED;
       const below = cache.find(blobId);
       if (below < 0) {
+        if (!this.#isValid()) return CHANGED;
         if (this.#level + 1 > cache.longestPath) throw tooDeep(this.#state);
         this.#missing = blobId;
         this.#missingParent = index;
@@ -383,7 +393,7 @@ export class Scanner {
       }
       const version = cache.version(below);
       if ((version & 1) !== 0 || !cache.holds(below, blobId)) return CHANGED;
-      if (!this.#isValid()) return CHANGED;
+      if (!this.#settle(out)) return CHANGED;
       cache.touch(below);
       this.#pushFrame(below, version);
       const belowFrame = cache.frame(below);
@@ -406,15 +416,18 @@ export class Scanner {
     return length + count;
   }
 
-  /** Gives out the key as a rolled-up prefix if the delimiter is in its rest, and passes over all that it stands for. */
-  #rollUp(length: number, from: number, delimiter: number, out: RangeEntry[]): boolean {
+  /** Where in the key the delimiter is, from `from` on; `length` where it is not. */
+  #delimiterAt(from: number, length: number, delimiter: number): number {
     const key = this.#key;
     let at = from;
     while (at < length && key[at] !== delimiter) at++;
-    if (at === length) return false;
-    out.push({ type: 'prefix', prefix: this.#slab.copy(this.#keyWords, 0, at + 1) });
-    while (this.#depth > 0 && this.#lengths[this.#depth - 1]! > at) this.#depth--;
-    return true;
+    return Math.min(at, length);
+  }
+
+  /** Gives out the key up to the delimiter at `cut`, and passes over all that begins with that. */
+  #rollUp(cut: number, out: RangeEntry[]): void {
+    out.push({ type: 'prefix', prefix: this.#slab.copy(this.#keyWords, 0, cut + 1) });
+    while (this.#depth > 0 && this.#lengths[this.#depth - 1]! > cut) this.#depth--;
   }
 
   /** Gives out a leaf; false where its lengths cannot be, as in a frame under change. */
@@ -500,6 +513,25 @@ class Attempts {
   failed(): void {
     this.#failures++;
   }
+}
+
+/** Whether there is a leaf below the node in its own frame; false: not that this frame tells at a glance. */
+function isInhabited(frame: Frame, node: number): boolean {
+  let at = node;
+  for (let step = 0; step < MOST_LOOKS; step++) {
+    const kind = frame.u8[at]! & 15;
+    if (kind === KIND_LEAF) return true;
+    if (kind === KIND_CROSSING) return false;
+    if (frame.u16[(at + N_TERMINATOR) >> 1] !== 0) return true;
+    let next = 0;
+    for (let byte = nextChildByte(frame, at, 0); byte >= 0; byte = nextChildByte(frame, at, byte + 1)) {
+      next = frame.u16[findChild(frame, at, byte) >> 1]! << 3;
+      if ((frame.u8[next]! & 15) !== KIND_CROSSING) break;
+    }
+    if (next === 0) return false;
+    at = next;
+  }
+  return false;
 }
 
 /** The position of the first child of `node` after `byte`. */
