@@ -70,19 +70,18 @@ export class FrameCache {
   readonly #rows: Int32Array;
   readonly #table: PageTable;
   /** The epoch as of which blobs are found; 0: as they are. */
-  readonly #epoch: number;
+  #epoch = 0;
   readonly #frames: (Frame | undefined)[];
   readonly #pinned: number[] = [];
 
-  /** `bytes` makes a new cache of so many bytes; a handle attaches to one; `view` is for `asOf`. */
+  /** `bytes` makes a new cache of so many bytes; a handle attaches to one; `frames` are another's on the same memory. */
   constructor(
     control: Control,
     from: { bytes: number } | FrameCacheHandle,
-    view: { epoch: number; frames: (Frame | undefined)[] } = { epoch: 0, frames: [] },
+    frames: (Frame | undefined)[] = [],
   ) {
     this.#control = control;
-    this.#epoch = view.epoch;
-    this.#frames = view.frames;
+    this.#frames = frames;
     if ('bytes' in from) {
       const count = Math.floor(from.bytes / BLOB_SIZE);
       const images = Math.max(LEAST_IMAGES, Math.floor(count * IMAGES_SHARE));
@@ -94,20 +93,25 @@ export class FrameCache {
         views: new ViewImages(control, images).buffer,
       };
     } else this.handle = from;
-    const { frames, images, rows, table, views } = this.handle;
-    this.count = frames.byteLength / BLOB_SIZE;
+    const { rows, table, views } = this.handle;
+    const images = this.handle.images.byteLength / BLOB_SIZE;
+    this.count = this.handle.frames.byteLength / BLOB_SIZE;
     this.heldLimit = Math.floor((this.count * 3) / 4);
     this.longestPath = this.count - 2;
     this.#rows = new Int32Array(rows);
     this.#table = new PageTable(this.count, table);
-    const slots = images.byteLength / BLOB_SIZE;
-    this.views = new ViewImages(control, slots, views);
-    while (this.#frames.length < this.count + slots) this.#frames.push(undefined);
+    this.views = new ViewImages(control, images, views);
+    while (this.#frames.length < this.count + images) this.#frames.push(undefined);
   }
 
-  /** The same cache, with the blobs found as the view of this epoch sees them; for reading only. */
-  asOf(epoch: number): FrameCache {
-    return new FrameCache(this.#control, this.handle, { epoch, frames: this.#frames });
+  /** The same cache for the reads of views. */
+  forViews(): FrameCache {
+    return new FrameCache(this.#control, this.handle, this.#frames);
+  }
+
+  /** Blobs are found as the view of this epoch sees them from now on; for reading only. */
+  seeAsOf(epoch: number): void {
+    this.#epoch = epoch;
   }
 
   get bytes(): number {
@@ -181,6 +185,15 @@ export class FrameCache {
   /** Ends a latch under which nothing was changed: the frame has the version again that it had before. */
   releaseUnchanged(index: number, version: number): void {
     Atomics.store(this.#rows, index * ROW + M_VERSION, version);
+  }
+
+  /** Begins a view by the thread of this number; as `ViewImages.begin`. */
+  beginView(thread: number): number {
+    if (this.views.mayRenumber) {
+      for (let at = M_EPOCH; at < this.#rows.length; at += ROW) this.#rows[at] = 0;
+      this.#control.words[C_VIEW_EPOCH] = 0;
+    }
+    return this.views.begin(thread);
   }
 
   /** Before a blob changes or leaves the tree: keeps its image if a view needs it. */

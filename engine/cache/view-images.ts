@@ -14,6 +14,8 @@ import { C_VIEW_EPOCH, type Control } from '../shared/control.js';
 
 /** Views at a time. */
 const MOST_VIEWS = 64;
+/** The number must fit into a word. */
+const LAST_EPOCH = 0x7fffffff;
 // Words of a view's row.
 const V_EPOCH = 0;
 const V_THREAD = 1;
@@ -42,18 +44,24 @@ export class ViewImages {
 
   /** Begins a view by the thread of this number; returns its row, or -1 where as many as may be are under way. */
   begin(thread: number): number {
-    for (let view = 0; view < MOST_VIEWS; view++) {
+    const epoch = this.#latest + 1;
+    for (let view = 0; view < MOST_VIEWS && epoch <= LAST_EPOCH; view++) {
       const at = view * VIEW_ROW;
       if (this.#words[at + V_EPOCH] !== 0) continue;
-      const { words } = this.#control;
-      const epoch = (words[C_VIEW_EPOCH] as number) + 1;
-      words[C_VIEW_EPOCH] = epoch;
+      this.#control.words[C_VIEW_EPOCH] = epoch;
       this.#words[at + V_THREAD] = thread;
       Atomics.store(this.#words, at + V_EXPIRED, 0);
       Atomics.store(this.#words, at + V_EPOCH, epoch);
       return view;
     }
     return -1;
+  }
+
+  /** Whether the epochs should be numbered anew, which can be done while no view goes on. */
+  get mayRenumber(): boolean {
+    if (this.#latest < LAST_EPOCH / 2) return false;
+    for (let view = 0; view < MOST_VIEWS; view++) if (this.epochOf(view) !== 0) return false;
+    return true;
   }
 
   epochOf(view: number): number {
@@ -91,7 +99,10 @@ export class ViewImages {
     for (let slot = 0; slot < this.#slots; slot++) {
       const at = SLOTS_AT + slot * SLOT_ROW;
       if (Atomics.load(words, at + S_BLOB) !== blobId) continue;
-      if (Atomics.load(words, at + S_FROM) <= epoch && epoch <= Atomics.load(words, at + S_TO)) return slot;
+      const from = Atomics.load(words, at + S_FROM);
+      const to = Atomics.load(words, at + S_TO);
+      // A slot that is given to other epochs of the blob meanwhile has another beginning by the time its end is seen.
+      if (from <= epoch && epoch <= to && Atomics.load(words, at + S_FROM) === from) return slot;
     }
     return -1;
   }

@@ -95,6 +95,7 @@ export class Mutex {
   /** What the lock protects is broken: nobody gets it any more. */
   abandon(): void {
     Atomics.store(this.#words, this.#state + 2, 1);
+    Atomics.compareExchange(this.#words, this.#state, FREE, CONTENDED);
     Atomics.notify(this.#words, this.#state);
   }
 

@@ -40,6 +40,8 @@ export class PointWriter {
   #isRoot = false;
   /** LSN of the record that the last DONE appended. */
   lsn = 0;
+  /** While the journal is replayed: the LSN of the record, nothing is appended; else 0. */
+  replaying = 0;
 
   constructor(state: TreeState) {
     this.#state = state;
@@ -138,6 +140,10 @@ export class PointWriter {
   /** Appends the record; false: the journal has no room for it. */
   #append(key: Uint8Array, value: Uint8Array | undefined): boolean {
     const { appendLock, control, journal, place } = this.#state;
+    if (this.replaying !== 0) {
+      this.lsn = this.replaying;
+      return true;
+    }
     if (!appendLock.lock()) throw poisoned(place);
     const bytes = operationBodyBytes(key.length, value === undefined ? 0 : value.length);
     const hasRoom = journal === undefined || journal.reserve(bytes);

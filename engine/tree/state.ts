@@ -73,10 +73,10 @@ export class TreeState {
     this.counters = (thread % MAX_THREADS) * COUNTER_FLOATS;
   }
 
-  /** The same tree with the blobs as of an epoch, for reading. */
-  asOf(epoch: number): TreeState {
+  /** The same tree for the reads of views: its cache finds the blobs as of the epoch that it is told. */
+  forViews(): TreeState {
     const { control, cache, preImages, store, journal, thread, options, treeLock } = this;
-    return new TreeState(control, cache.asOf(epoch), preImages, store, journal, thread, options, treeLock);
+    return new TreeState(control, cache.forViews(), preImages, store, journal, thread, options, treeLock);
   }
 
   /** Ends this thread's use of an open tree. */

@@ -46,7 +46,7 @@ import { Scanner } from './scanner.js';
 import { attachState, type TreeHandle } from './shared-tree.js';
 import { NEED_FRAMES, type TreeState } from './state.js';
 import { treeStats } from './stats.js';
-import { readView } from './view.js';
+import { Views } from './view.js';
 import { Writer } from './writer.js';
 
 /** Entries that a batch's look at a prefix collects at a time, after the first. */
@@ -74,6 +74,7 @@ export class Tree implements TreeOperations {
   /** For looks at prefixes inside batches. */
   readonly #scanner: Scanner;
   readonly #reads: Reads;
+  readonly #views: Views;
   readonly #compaction: Compaction;
   readonly #encoder = new BatchEncoder();
   readonly #settings: Settings | undefined;
@@ -89,6 +90,7 @@ export class Tree implements TreeOperations {
     this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));
     this.#scanner = new Scanner(state, this.#reader);
     this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), () => state.checkOpen());
+    this.#views = new Views(state, this.#reader.makeRoom);
     this.#compaction = new Compaction(state, this.#writer);
     this.#mirror = mirrorOf(settings);
     if (settings === undefined) {
@@ -186,7 +188,7 @@ export class Tree implements TreeOperations {
 
   view<T>(prefix: Key, read: (view: TreeReads) => T): T {
     this.#state.checkOpen();
-    return readView(this.#state, prefix, this.#reader.makeRoom, read);
+    return this.#views.run(prefixBytes(prefix), read);
   }
 
   // Mutations.

@@ -6,25 +6,57 @@
 import type { Key, KeyRecord, RangeEntry, RangeOptions, TreeReads, TreeRecord } from '../api.js';
 import { SpinneyError } from '../errors.js';
 import { prefixBytes } from './arguments.js';
+import { RangeCursor } from './range.js';
 import { Reader } from './reader.js';
 import { Reads } from './reads.js';
 import { Scanner } from './scanner.js';
 import type { TreeState } from './state.js';
 
-/** Calls `read` with a view of the keys that begin with the prefix; `makeRoom` as for a Reader. */
-export function readView<T>(
-  state: TreeState,
-  prefix: Key,
-  makeRoom: () => void,
-  read: (view: TreeReads) => T,
-): T {
-  const view = new View(state, new Uint8Array(prefixBytes(prefix)), makeRoom);
-  try {
-    const result = read(view);
-    view.check();
-    return result;
-  } finally {
-    view.end();
+/** Makes views of a tree, for one thread. */
+export class Views {
+  readonly #state: TreeState;
+  readonly #makeRoom: () => void;
+  /** What views read with that have ended, to be used again. */
+  readonly #idle: ViewReads[] = [];
+
+  /** `makeRoom` as for a Reader. */
+  constructor(state: TreeState, makeRoom: () => void) {
+    this.#state = state;
+    this.#makeRoom = makeRoom;
+  }
+
+  /** Calls `read` with a view of the keys that begin with the prefix. */
+  run<T>(prefix: Uint8Array, read: (view: TreeReads) => T): T {
+    const reads = this.#idle.pop() ?? new ViewReads(this.#state, this.#makeRoom);
+    const view = new View(this.#state, new Uint8Array(prefix), reads);
+    try {
+      const result = read(view);
+      view.check();
+      return result;
+    } finally {
+      view.end();
+      this.#idle.push(reads);
+    }
+  }
+}
+
+/** The reads of one view after another. */
+class ViewReads {
+  readonly #state: TreeState;
+  readonly scanner: Scanner;
+  readonly reads: Reads;
+  /** Throws where the view under way cannot go on. */
+  check: () => void = () => {};
+
+  constructor(state: TreeState, makeRoom: () => void) {
+    this.#state = state.forViews();
+    const reader = new Reader(this.#state, makeRoom);
+    this.scanner = new Scanner(this.#state, reader);
+    this.reads = new Reads(reader, this.scanner, () => this.check());
+  }
+
+  seeAsOf(epoch: number): void {
+    this.#state.cache.seeAsOf(epoch);
   }
 }
 
@@ -32,32 +64,30 @@ class View implements TreeReads {
   readonly #state: TreeState;
   readonly #prefix: Uint8Array;
   readonly #view: number;
-  readonly #reads: Reads;
+  readonly #viewer: ViewReads;
   readonly #isEmpty: boolean;
   #ended = false;
 
-  constructor(state: TreeState, prefix: Uint8Array, makeRoom: () => void) {
+  constructor(state: TreeState, prefix: Uint8Array, viewer: ViewReads) {
     this.#state = state;
     this.#prefix = prefix;
+    this.#viewer = viewer;
     const { cache } = state;
-    let epoch: number;
     state.lockTree();
     try {
-      this.#view = cache.views.begin(state.thread);
+      this.#view = cache.beginView(state.thread);
       if (this.#view < 0) {
         throw new SpinneyError(
           'ERR_VIEW_EXPIRED',
           `Cannot begin a view of ${state.place}: as many as can be are under way`,
         );
       }
-      epoch = cache.views.epochOf(this.#view);
+      viewer.seeAsOf(cache.views.epochOf(this.#view));
       this.#isEmpty = state.blobCount === 0;
     } finally {
       state.treeLock.unlock();
     }
-    const then = state.asOf(epoch);
-    const reader = new Reader(then, makeRoom);
-    this.#reads = new Reads(reader, new Scanner(then, reader), () => this.check());
+    viewer.check = () => this.check();
   }
 
   get(key: Key): Uint8Array | undefined {
@@ -75,7 +105,8 @@ class View implements TreeReads {
   range(options: RangeOptions = {}): IterableIterator<RangeEntry> {
     const prefix = options.prefix ?? this.#prefix;
     const nothing: RangeEntry[] = [];
-    return this.#read(prefix, nothing.values(), (reads) => reads.range({ ...options, prefix }));
+    const iterate = () => new RangeCursor(this.#viewer.scanner, { ...options, prefix }, () => this.check());
+    return this.#read(prefix, nothing.values(), iterate);
   }
 
   longestPrefix(key: Key): KeyRecord | undefined {
@@ -100,7 +131,7 @@ class View implements TreeReads {
         `Cannot read ${show(prefixBytes(key))} in a view of what begins with ${show(this.#prefix)}`,
       );
     }
-    const result = this.#isEmpty ? nothing : read(this.#reads);
+    const result = this.#isEmpty ? nothing : read(this.#viewer.reads);
     this.check();
     return result;
   }

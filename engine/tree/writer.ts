@@ -33,7 +33,7 @@ export class Writer {
   #wanted = 0;
   /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
   #appended = 0;
-  /** While the journal is replayed: the LSN of the record, nothing is appended. */
+  /** While the journal is replayed: the LSN of the record, nothing is appended; else 0. */
   #replaying = 0;
 
   /** `satisfy` does, without locks, what a Need asks for, or throws why it cannot be done. */
@@ -248,16 +248,22 @@ export class Writer {
    */
   replay(lsn: number, changes: Change[]): void {
     this.#replaying = lsn;
+    this.#points.replaying = lsn;
     try {
       if (changes.some((change) => 'source' in change)) {
         this.batch(
           () => changes,
           () => ({ body: EMPTY, length: 0 }),
         );
-      } else for (const { key, value } of changes as NetChange[]) this.#one(key, value, ANY_VERSION);
+      } else {
+        for (const { key, value } of changes as NetChange[]) {
+          if (this.#points.attempt(key, value, ANY_VERSION) === ELSEWHERE) this.#one(key, value, ANY_VERSION);
+        }
+      }
       this.#state.control.floats[F_LSN] = lsn;
     } finally {
       this.#replaying = 0;
+      this.#points.replaying = 0;
     }
   }
 
