@@ -22,6 +22,14 @@ export interface Disk {
   allocate(fd: number, offset: number, length: number): void;
   /** Gives the range's space back and leaves zeros; does nothing where the filesystem cannot. */
   punchHole(fd: number, offset: number, length: number): void;
+  /**
+   * Maps the file's first `length` bytes, which are allocated, into memory that all mappings, reads and writes of the
+   * file share: what is stored there survives the process, and a power cut may leave any mixture of its pages' ages.
+   * The mapping outlives the descriptor.
+   */
+  map(fd: number, length: number): ArrayBuffer;
+  /** Ends a mapping of this thread's. The process dies if anything touches the buffer afterwards. */
+  unmap(buffer: ArrayBuffer): void;
   size(fd: number): number;
   rename(from: string, to: string): void;
   unlink(path: string): void;

@@ -15,14 +15,22 @@ export const FALLOC_FL_PUNCH_HOLE = 2;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
+export const PROT_READ_WRITE = 3;
+export const MAP_SHARED = 1;
+/** What mmap returns on failure: the pointer of value -1. */
+export const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
-/** Each returns -1 on failure; `errno()` right after the call tells why. */
+/** Each returns -1 on failure, mmap MAP_FAILED; `errno()` right after the call tells why. */
 export interface Libc {
   open(path: string, flags: number, mode: number): number;
   close(fd: number): number;
   flock(fd: number, operation: number): number;
   fallocate(fd: number, mode: number, offset: number, length: number): number;
+  mmap(address: null, length: number, protection: number, flags: number, fd: number, offset: number): bigint;
+  munmap(address: bigint, length: number): number;
   errno(): number;
+  /** The memory at an address as a buffer, which does not own it. */
+  view(address: bigint, length: number): ArrayBuffer;
 }
 
 let loaded: Libc | undefined;
@@ -48,7 +56,12 @@ function load(): Libc {
       close: library.func('int close(int fd)'),
       flock: library.func('int flock(int fd, int operation)'),
       fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+      mmap: library.func(
+        'void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)',
+      ),
+      munmap: library.func('int munmap(void *address, size_t length)'),
       errno: () => koffi.errno(),
+      view: (address, length) => koffi.view(address, length),
     };
   } catch (cause) {
     throw new SpinneyError(

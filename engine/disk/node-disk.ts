@@ -12,10 +12,13 @@ import {
   LOCK_NB,
   LOCK_SH,
   libc,
+  MAP_FAILED,
+  MAP_SHARED,
   O_CLOEXEC,
   O_CREAT,
   O_RDONLY,
   O_RDWR,
+  PROT_READ_WRITE,
   systemError,
 } from './libc.js';
 
@@ -52,6 +55,8 @@ function untilDone<T>(call: () => T): T {
 }
 
 export class NodeDisk implements Disk {
+  readonly #mappings = new Map<ArrayBuffer, bigint>();
+
   open(path: string, options: { write: boolean; create?: boolean }): number {
     if (path.includes('\0')) throw systemError(constants.errno.EINVAL, 'open', path);
     const flags = (options.write ? O_RDWR : O_RDONLY) | (options.create ? O_CREAT : 0) | O_CLOEXEC;
@@ -101,6 +106,21 @@ export class NodeDisk implements Disk {
     const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     const result = uninterrupted(() => libc().fallocate(fd, mode, offset, length));
     if (result < 0 && result !== -EOPNOTSUPP) throw systemError(-result, 'fallocate');
+  }
+
+  map(fd: number, length: number): ArrayBuffer {
+    const address = libc().mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+    if (address === MAP_FAILED) throw systemError(libc().errno(), 'mmap');
+    const buffer = libc().view(address, length);
+    this.#mappings.set(buffer, address);
+    return buffer;
+  }
+
+  unmap(buffer: ArrayBuffer): void {
+    const address = this.#mappings.get(buffer);
+    if (address === undefined) return;
+    this.#mappings.delete(buffer);
+    if (libc().munmap(address, buffer.byteLength) !== 0) throw systemError(libc().errno(), 'munmap');
   }
 
   size(fd: number): number {

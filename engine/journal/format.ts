@@ -8,7 +8,10 @@ import { crc32 } from 'node:zlib';
 export const JOURNAL_FORMAT_VERSION = 1;
 export const UUID_BYTES = 16;
 
-/** "SPJS": magic u32, version u32, store UUID, first LSN u64, zeros, CRC u32 of the 60 bytes before it. */
+/**
+ * "SPJS": magic u32, version u32, store UUID, first LSN u64, seed of the records' CRCs u32, zeros, CRC u32 of the 60
+ * bytes before it.
+ */
 const SEGMENT_MAGIC = 0x534a5053;
 export const SEGMENT_HEADER_BYTES = 64;
 
@@ -16,7 +19,10 @@ export const SEGMENT_HEADER_BYTES = 64;
 export const GROUP_MAGIC = 0x474a5053;
 export const GROUP_HEADER_BYTES = 48;
 
-/** "SR", a type byte, a zero byte | body length u32 | LSN u64 | header CRC u32 | body CRC u32. */
+/**
+ * "SR", a type byte, a zero byte | body length u32 | LSN u64 | header CRC u32 | body CRC u32. The CRCs continue from a
+ * seed that each opening of the store draws anew, so that no bytes but those of its own records count as one.
+ */
 export const RECORD_MAGIC = 0x5253;
 export const RECORD_HEADER_BYTES = 24;
 
@@ -36,31 +42,32 @@ export function lsnFromHalves(low: number, high: number): number {
   return (high >>> 0) * TWO_TO_32 + (low >>> 0);
 }
 
-function writeLsn(view: DataView, offset: number, lsn: number): void {
+export function writeLsn(view: DataView, offset: number, lsn: number): void {
   view.setInt32(offset, lsn | 0, true);
   view.setInt32(offset + 4, lsnHigh(lsn), true);
 }
 
-function readLsn(view: DataView, offset: number): number {
+export function readLsn(view: DataView, offset: number): number {
   return lsnFromHalves(view.getInt32(offset, true), view.getInt32(offset + 4, true));
 }
 
-function viewOf(bytes: Uint8Array): DataView {
+export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function hasUuid(header: Uint8Array, uuid: Uint8Array): boolean {
+export function hasUuid(header: Uint8Array, uuid: Uint8Array): boolean {
   for (let index = 0; index < UUID_BYTES; index++) if (header[8 + index] !== uuid[index]) return false;
   return true;
 }
 
-export function encodeSegmentHeader(uuid: Uint8Array, firstLsn: number): Uint8Array {
+export function encodeSegmentHeader(uuid: Uint8Array, firstLsn: number, recordSeed: number): Uint8Array {
   const header = new Uint8Array(SEGMENT_HEADER_BYTES);
   const view = viewOf(header);
   view.setUint32(0, SEGMENT_MAGIC, true);
   view.setUint32(4, JOURNAL_FORMAT_VERSION, true);
   header.set(uuid, 8);
   writeLsn(view, 24, firstLsn);
+  view.setUint32(32, recordSeed, true);
   view.setUint32(60, crc32(header.subarray(0, 60)), true);
   return header;
 }
@@ -69,6 +76,7 @@ export interface SegmentHeader {
   version: number;
   ownUuid: boolean;
   firstLsn: number;
+  recordSeed: number;
 }
 
 /** The header at the start of `bytes`, or undefined where there is none with a right checksum. */
@@ -77,7 +85,12 @@ export function decodeSegmentHeader(bytes: Uint8Array, uuid: Uint8Array): Segmen
   const view = viewOf(bytes);
   if (view.getUint32(0, true) !== SEGMENT_MAGIC) return undefined;
   if (view.getUint32(60, true) !== crc32(bytes.subarray(0, 60))) return undefined;
-  return { version: view.getUint32(4, true), ownUuid: hasUuid(bytes, uuid), firstLsn: readLsn(view, 24) };
+  return {
+    version: view.getUint32(4, true),
+    ownUuid: hasUuid(bytes, uuid),
+    firstLsn: readLsn(view, 24),
+    recordSeed: view.getUint32(32, true),
+  };
 }
 
 /** Writes the header of a group of `length` bytes (header included) into the first 48 bytes of `into`. */

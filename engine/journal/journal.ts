@@ -5,10 +5,14 @@
  * begins again; else it changes the tree, calls one `append...` and releases the mutex, then calls `acknowledge`.
  * LSNs are consecutive. Between a successful `reserve` and its `append...` nothing else may be appended.
  *
+ * An appended record is in the ring, which is a mapped file (ring-file.ts), and survives a killed process from then
+ * on. What is in the ring is moved to segments when space is needed, by `flush`, and on the way to `synced`.
+ *
  * Everything else may be called by any thread at any time. The state is in shared memory: `share` gives a handle
  * that can be posted to another thread, where `attach` opens it. After a failed write or fdatasync every call on every
  * thread throws ERR_JOURNAL_FAILED with the cause.
  */
+import { randomInt } from 'node:crypto';
 import type { Durability } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
@@ -23,6 +27,7 @@ import {
   type RecordType,
 } from './record.js';
 import { Ring } from './ring.js';
+import { makeRing, mapRing, type RingOptions, retireRing } from './ring-file.js';
 import { errorCode, errorText, listSegments } from './segment-file.js';
 import { SegmentWriter } from './segment-writer.js';
 import {
@@ -60,13 +65,9 @@ export interface JournalOptions {
 }
 
 /** What another thread needs to attach; can be posted to it. */
-export interface JournalHandle {
+export interface JournalHandle extends RingOptions {
   control: SharedArrayBuffer;
-  ring: SharedArrayBuffer;
-  directory: string;
-  uuid: Uint8Array;
   durability: Durability;
-  sizes: JournalSizes;
 }
 
 export interface JournalCounters {
@@ -84,35 +85,47 @@ export class Journal {
   readonly #shared: JournalShared;
   readonly #words: Int32Array;
   readonly #ring: Ring;
+  /** This thread's mapping of the ring's file, until it is ended. */
+  #mapping: ArrayBuffer | undefined;
   readonly #writer: SegmentWriter;
   readonly #commit: GroupCommit;
 
-  private constructor(handle: JournalHandle, disk: Disk) {
+  private constructor(handle: JournalHandle, disk: Disk, mapping: ArrayBuffer) {
     this.#disk = disk;
     this.#handle = handle;
     this.#shared = new JournalShared(handle.control);
     this.#words = this.#shared.words;
-    this.#ring = new Ring(handle.ring, handle.sizes.ringBytes);
+    this.#mapping = mapping;
+    this.#ring = new Ring(mapping, handle.sizes, handle.recordSeed);
     this.#writer = new SegmentWriter(disk, this.#shared, this.#ring, handle);
     this.#commit = new GroupCommit(this.#shared, this.#writer);
   }
 
   /**
    * Opens the journal for writing. Everything before `nextLsn` must be durable and recovered, see `recoverJournal`.
-   * Does no I/O: the first segment is made when a record first needs it.
+   * Makes the ring's file; the first segment is made when a record first needs it.
+   * @throws ERR_NO_SPACE, ERR_IO naming the file
    */
   static open(options: JournalOptions): Journal {
     const { disk, directory, uuid, nextLsn, durability, sizes = DEFAULT_SIZES } = options;
     assertSizes(sizes);
     const control = new SharedArrayBuffer(controlBytes());
-    const ring = new SharedArrayBuffer(Ring.bufferBytes(sizes.ringBytes, sizes.maxBodyBytes));
-    const journal = new Journal({ control, ring, directory, uuid, durability, sizes }, disk);
+    const recordSeed = randomInt(1, 2 ** 32);
+    const handle = { control, directory, uuid, recordSeed, durability, sizes };
+    const journal = new Journal(handle, disk, makeRing(disk, handle, nextLsn));
     journal.#shared.initialise(nextLsn);
     return journal;
   }
 
+  /** Opens, in another thread, the journal that `share` gave the handle of. Throws ERR_CLOSED, ERR_IO. */
   static attach(handle: JournalHandle, disk: Disk): Journal {
-    return new Journal(handle, disk);
+    try {
+      return new Journal(handle, disk, mapRing(disk, handle));
+    } catch (error) {
+      const shared = new JournalShared(handle.control);
+      if (shared.closed) shared.throwUnlessUsable();
+      throw error;
+    }
   }
 
   share(): JournalHandle {
@@ -186,15 +199,18 @@ export class Journal {
     });
   }
 
-  /** What `written` and `synced` demand of a mutation with this LSN; also wakes the maintenance thread. */
+  /**
+   * What the durability demands of a mutation with this LSN; also wakes the maintenance thread. At `written` nothing is
+   * left to wait for: the record survives the process since it was appended.
+   */
   acknowledge(lsn: number): void {
     const { durability } = this.#handle;
     if (durability === 'synced') this.waitSynced(lsn);
-    else if (durability === 'written') this.waitWritten(lsn);
+    else if (durability === 'written' && this.#shared.failed) throw this.#shared.failure();
     this.#wakeMaintenance();
   }
 
-  /** Returns once the record with this LSN survives the death of the process. */
+  /** Returns once the record with this LSN is in a segment. */
   waitWritten(lsn: number): void {
     this.#commit.waitWritten(lsn);
   }
@@ -204,7 +220,7 @@ export class Journal {
     this.#commit.waitSynced(lsn);
   }
 
-  /** Writes what is in the ring. */
+  /** Moves what is in the ring to the segments. */
   flush(): void {
     this.waitWritten(this.publishedLsn());
   }
@@ -252,7 +268,10 @@ export class Journal {
     }
   }
 
-  /** Syncs, gives unused space back and closes the file. Nobody may append any more. */
+  /**
+   * Syncs, gives unused space back, takes the ring's name away and closes the file. Nobody may append any more. Where
+   * it fails, the ring stays for recovery to read.
+   */
   close(): void {
     const shared = this.#shared;
     shared.lock(SYNC_LOCK);
@@ -266,11 +285,22 @@ export class Journal {
       } finally {
         this.#writer.closeFile();
         shared.close();
+        this.detach();
       }
+      retireRing(this.#disk, this.#handle.directory);
     } finally {
       shared.unlock(FLUSH_LOCK);
       shared.unlock(SYNC_LOCK);
     }
+  }
+
+  /** Ends this thread's mapping of the ring; other threads keep theirs. This object is of no use afterwards. */
+  detach(): void {
+    const mapping = this.#mapping;
+    if (mapping === undefined) return;
+    this.#mapping = undefined;
+    this.#ring.drop();
+    this.#disk.unmap(mapping);
   }
 
   /** To be called once a thread that used the journal is gone for good, so that others can take its place. */
@@ -292,7 +322,7 @@ export class Journal {
     return this.#shared.durableLsn;
   }
 
-  /** Bytes in the ring that a killed process would lose. */
+  /** Bytes in the ring that are in no segment yet. */
   unflushedBytes(): number {
     const written = Atomics.load(this.#words, WRITTEN);
     return (Atomics.load(this.#words, PUBLISHED) - written) >>> 0;

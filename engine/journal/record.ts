@@ -63,15 +63,18 @@ export class RecordReader {
   #bodyEnd = 0;
   #remaining = 0;
 
-  /** Body length that the header at `offset` (a multiple of 8) states, or -1 where no header is valid. */
-  static peek(words: Int32Array, offset: number): number {
+  /**
+   * Body length that the header at `offset` (a multiple of 8) states, or -1 where no header is valid. `seed` is what
+   * the CRCs of these records continue from.
+   */
+  static peek(words: Int32Array, offset: number, seed: number): number {
     const index = offset >> 2;
     const start = words[index]!;
     const length = words[index + 1]!;
     const type = start >>> 16;
     if ((start & 0xffff) !== RECORD_MAGIC || type < RECORD_PUT || type > RECORD_DELETE_PREFIX) return -1;
     if (length < 0 || length > MAX_RECORD_BODY_BYTES) return -1;
-    return crc32Words(words, index, index + 4, 0) === words[index + 4]! ? length : -1;
+    return crc32Words(words, index, index + 4, seed) === words[index + 4]! ? length : -1;
   }
 
   /**

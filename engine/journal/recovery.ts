@@ -9,13 +9,15 @@
  * it was synced; the durable LSN in each group. A record missing at or below that is corruption, and then no
  * file is touched. A record missing above it is where the log ends.
  *
- * Repair only removes what validation ignores, so a crash during it leads to the same end the next time.
+ * Repair removes what validation ignores, and then saves to a segment what only the ring had (ring-recovery.ts), so a
+ * crash during it leads to the same end the next time. The ring stays as it is until the journal is opened.
  */
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
 import { JOURNAL_FORMAT_VERSION } from './format.js';
 import type { RecordReader } from './record.js';
-import { errorText, listSegments, type SegmentName } from './segment-file.js';
+import { readRing, replayRecords, saveRecords } from './ring-recovery.js';
+import { corrupt, errorText, listSegments, type SegmentName, unknownVersion } from './segment-file.js';
 import { SegmentReader } from './segment-reader.js';
 
 export interface RecoveryOptions {
@@ -39,8 +41,14 @@ export interface RecoveryResult {
   lastLsn: number;
   /** How many records were applied. */
   replayed: number;
-  /** Where bytes of unfinished writes were cut off (or would be, if it were not read-only). */
-  truncated?: { file: string; offset: number };
+  /** How many of the log's last records only the ring had, because the process was killed. */
+  fromRing: number;
+  /** Where bytes of unfinished writes were cut off, and how many (or would be, if it were not read-only). */
+  truncated?: { file: string; offset: number; bytes: number };
+}
+
+interface Segment extends SegmentName {
+  recordSeed: number;
 }
 
 interface LogEnd {
@@ -48,54 +56,63 @@ interface LogEnd {
   /** Files without a record, which are of no use. */
   useless: SegmentName[];
   /** The segment with the last record and where its valid part ends. */
-  last?: { segment: SegmentName; offset: number; size: number; isCut: boolean };
+  last?: { segment: SegmentName; offset: number; size: number; cutBytes: number };
 }
 
-/** Recovers the journal in `directory`. Throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_IO. */
+/** Recovers the journal in `directory`. Throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_NO_SPACE, ERR_IO. */
 export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   const { markLsn, readOnly } = options;
   const { segments, useless } = classifySegments(options);
   const needed = dropCovered(segments, markLsn);
   const end = findEnd(options, needed, useless);
-  if (!readOnly) repair(options, end);
-  const replayed = replay(options, needed, end.nextLsn);
-  const result: RecoveryResult = { lastLsn: end.nextLsn - 1, replayed };
-  if (end.last?.isCut) result.truncated = { file: end.last.segment.path, offset: end.last.offset };
+  const ring = readRing(options, segments, end.nextLsn);
+  if (!readOnly) {
+    repair(options, end);
+    if (ring !== undefined) saveRecords(options, ring);
+  }
+  let replayed = 0;
+  const apply = (lsn: number, record: RecordReader): void => {
+    if (lsn <= markLsn) return;
+    options.apply(lsn, record);
+    replayed++;
+  };
+  replay(options, needed, end.nextLsn, apply);
+  if (ring !== undefined) replayRecords(ring, apply);
+  const fromRing = ring?.count ?? 0;
+  const result: RecoveryResult = { lastLsn: end.nextLsn - 1 + fromRing, replayed, fromRing };
+  if (end.last !== undefined && end.last.cutBytes > 0) {
+    const { segment, offset, cutBytes } = end.last;
+    result.truncated = { file: segment.path, offset, bytes: cutBytes };
+  }
   return result;
 }
 
 /** Tells the segments from files that were created but never got a header, which are useless. */
-function classifySegments(options: RecoveryOptions): { segments: SegmentName[]; useless: SegmentName[] } {
-  const segments: SegmentName[] = [];
+function classifySegments(options: RecoveryOptions): { segments: Segment[]; useless: SegmentName[] } {
+  const segments: Segment[] = [];
   const useless: SegmentName[] = [];
   for (const segment of listSegments(options.disk, options.directory)) {
-    const isSegment = withReader(options, segment, (reader) => {
+    withReader(options, segment, (reader) => {
       const header = reader.header();
       if (header === undefined) {
         // The header was durable before the first group was written.
         if (reader.scan(0).groups > 0) throw corrupt(segment.path, 0, 'the segment header is damaged');
-        return false;
+        useless.push(segment);
+        return;
       }
-      if (header.version !== JOURNAL_FORMAT_VERSION) {
-        throw new SpinneyError(
-          'ERR_FORMAT_VERSION',
-          `Cannot recover the journal: ${segment.path} has format version ${header.version}, ` +
-            `this program knows ${JOURNAL_FORMAT_VERSION}`,
-        );
-      }
+      if (header.version !== JOURNAL_FORMAT_VERSION) throw unknownVersion(segment.path, header.version);
       if (!header.ownUuid) throw corrupt(segment.path, 0, 'the segment belongs to another store');
       if (header.firstLsn !== segment.firstLsn) {
         throw corrupt(segment.path, 0, `the segment begins with LSN ${header.firstLsn}, unlike its name`);
       }
-      return true;
+      segments.push({ ...segment, recordSeed: header.recordSeed });
     });
-    (isSegment ? segments : useless).push(segment);
   }
   return { segments, useless };
 }
 
 /** Leaves out the segments whose records the checkpoint covers all; a crash came before their removal. */
-function dropCovered(segments: SegmentName[], markLsn: number): SegmentName[] {
+function dropCovered(segments: Segment[], markLsn: number): Segment[] {
   const first = segments[0];
   if (first === undefined) return [];
   if (first.firstLsn > markLsn + 1) {
@@ -120,8 +137,8 @@ function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: Seg
       const tail = isLast ? reader.scan(end.offset) : undefined;
       durableLsn = Math.max(durableLsn, end.durableLsn, tail?.durableLsn ?? 0);
       previous = { path: segment.path, offset: end.offset };
-      const isCut = tail !== undefined && !tail.allZero;
-      if (end.nextLsn > segment.firstLsn) last = { segment, offset: end.offset, size: reader.size, isCut };
+      const cutBytes = tail === undefined ? 0 : tail.end - end.offset;
+      if (end.nextLsn > segment.firstLsn) last = { segment, offset: end.offset, size: reader.size, cutBytes };
       else useless = [...useless, segment];
       nextLsn = end.nextLsn;
     });
@@ -156,23 +173,20 @@ function repair(options: RecoveryOptions, end: LogEnd): void {
   }
 }
 
-function replay(options: RecoveryOptions, segments: SegmentName[], endLsn: number): number {
-  const { markLsn, apply } = options;
-  let replayed = 0;
+function replay(
+  options: RecoveryOptions,
+  segments: SegmentName[],
+  endLsn: number,
+  apply: RecoveryOptions['apply'],
+): void {
   let nextLsn = segments[0]?.firstLsn ?? endLsn;
   for (const segment of segments) {
     if (segment.firstLsn >= endLsn) break;
     withReader(options, segment, (reader) => {
-      const end = reader.walk(nextLsn, (lsn, record) => {
-        if (lsn <= markLsn) return;
-        apply(lsn, record);
-        replayed++;
-      });
-      nextLsn = end.nextLsn;
+      nextLsn = reader.walk(nextLsn, apply).nextLsn;
     });
   }
   if (nextLsn !== endLsn) throw corrupt(options.directory, 0, 'it changed while it was read');
-  return replayed;
 }
 
 function withReader<T>(
@@ -190,11 +204,4 @@ function withReader<T>(
 
 function missing(path: string, offset: number, lsn: number): SpinneyError {
   return corrupt(path, offset, `record ${lsn}, which was durable, is damaged or missing`);
-}
-
-function corrupt(path: string, offset: number, problem: string): SpinneyError {
-  return new SpinneyError(
-    'ERR_JOURNAL_CORRUPT',
-    `Cannot recover the journal: ${path} at offset ${offset}: ${problem}`,
-  );
 }

@@ -1,7 +1,9 @@
 /**
- * The ring that records are encoded into. A record is contiguous: one that would cross the ring's end goes on in an
- * overflow area behind it, and the same number of bytes at the ring's start stays unused in that lap. Position p
- * is at p modulo the ring's size, so no position needs to know this but the one after such a record.
+ * The ring that records are encoded into, in one thread's mapping of the ring's file (ring-file.ts).
+ *
+ * A record is contiguous: one that would cross the ring's end goes on in an overflow area behind it, and the same
+ * number of bytes at the ring's start stays unused in that lap. Position p is at p modulo the ring's size, so no
+ * position needs to know this but the one after such a record.
  *
  * Appending is for the one thread that holds the tree's writer mutex and has reserved; walking for the holder
  * of the flush lock.
@@ -9,24 +11,41 @@
 import { crc32Words } from './crc32.js';
 import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from './format.js';
 import { OPERATION_HEADER_BYTES } from './record.js';
+import { RING_HEADER_BYTES, ringAreaBytes, storeHeads } from './ring-file.js';
+import type { JournalSizes } from './sizes.js';
 
 /** Below this, copying byte by byte beats a call of `set`. */
 const SHORT_COPY = 24;
 
 export class Ring {
-  readonly #bytes: Uint8Array;
-  readonly #words: Int32Array;
+  #bytes: Uint8Array;
+  #words: Int32Array;
+  #header: Int32Array;
   readonly #size: number;
+  readonly #seed: number;
 
-  /** `size` is a power of two; the buffer has room for it and the largest record. */
-  constructor(buffer: SharedArrayBuffer, size: number) {
-    this.#bytes = new Uint8Array(buffer);
-    this.#words = new Int32Array(buffer);
-    this.#size = size;
+  /** `file` is a mapping of a ring's file with these sizes and this seed for the CRCs of its records. */
+  constructor(file: ArrayBuffer, sizes: JournalSizes, recordSeed: number) {
+    const area = ringAreaBytes(sizes);
+    this.#bytes = new Uint8Array(file, RING_HEADER_BYTES, area);
+    this.#words = new Int32Array(file, RING_HEADER_BYTES, area >> 2);
+    this.#header = new Int32Array(file, 0, RING_HEADER_BYTES >> 2);
+    this.#size = sizes.ringBytes;
+    this.#seed = recordSeed;
   }
 
-  static bufferBytes(size: number, maxBodyBytes: number): number {
-    return size + recordBytes(maxBodyBytes);
+  /** Lets go of the mapping, so that it can be ended. */
+  drop(): void {
+    this.#bytes = new Uint8Array(0);
+    this.#words = this.#header = new Int32Array(0);
+  }
+
+  /**
+   * Notes in the file that everything before `position` is in a segment, and that the record there has this LSN. To be
+   * called before the space of those records is given free.
+   */
+  moveHeads(position: number, lsn: number): void {
+    storeHeads(this.#header, position, lsn);
   }
 
   /** Encodes a record of one operation at `position`; returns its size. */
@@ -69,7 +88,7 @@ export class Ring {
     words[word + 1] = end - start - RECORD_HEADER_BYTES;
     words[word + 2] = lsn | 0;
     words[word + 3] = lsnHigh(lsn);
-    const headerCrc = crc32Words(words, word, word + 4, 0);
+    const headerCrc = crc32Words(words, word, word + 4, this.#seed);
     words[word + 4] = headerCrc;
     words[word + 5] = crc32Words(words, word + 6, word + (size >> 2), headerCrc);
     return size;

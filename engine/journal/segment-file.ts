@@ -1,7 +1,7 @@
 /** Segment files by name, and making, removing and writing them. */
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
-import { encodeSegmentHeader } from './format.js';
+import { encodeSegmentHeader, JOURNAL_FORMAT_VERSION } from './format.js';
 
 const NAME = /^journal-([0-9a-f]{16})\.wal$/;
 
@@ -23,6 +23,20 @@ export function listSegments(disk: Disk, directory: string): SegmentName[] {
       segments.push({ path: `${directory}/${name}`, firstLsn: Number.parseInt(digits, 16) });
   }
   return segments.sort((a, b) => a.firstLsn - b.firstLsn);
+}
+
+export function corrupt(path: string, offset: number, problem: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_JOURNAL_CORRUPT',
+    `Cannot recover the journal: ${path} at offset ${offset}: ${problem}`,
+  );
+}
+
+export function unknownVersion(path: string, version: number): SpinneyError {
+  return new SpinneyError(
+    'ERR_FORMAT_VERSION',
+    `Cannot recover the journal: ${path} has format version ${version}, this program knows ${JOURNAL_FORMAT_VERSION}`,
+  );
 }
 
 export function errorCode(error: unknown): string | undefined {
@@ -89,9 +103,10 @@ export function allocateLargest(disk: Disk, fd: number, offset: number, sizes: r
 export function writeSegmentHeader(
   disk: Disk,
   fd: number,
-  segment: { directory: string; uuid: Uint8Array; firstLsn: number },
+  segment: { directory: string; uuid: Uint8Array; firstLsn: number; recordSeed: number },
 ): void {
-  writeFully(disk, fd, [encodeSegmentHeader(segment.uuid, segment.firstLsn)], 0);
+  const { uuid, firstLsn, recordSeed } = segment;
+  writeFully(disk, fd, [encodeSegmentHeader(uuid, firstLsn, recordSeed)], 0);
   disk.fsync(fd);
   disk.syncDirectory(segment.directory);
 }

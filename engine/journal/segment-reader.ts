@@ -73,6 +73,7 @@ export class SegmentReader {
     let nextLsn = firstLsn;
     let durableLsn = 0;
     let offset = SEGMENT_HEADER_BYTES;
+    const seed = this.header()?.recordSeed ?? 0;
     for (;;) {
       const at = this.#at(offset, GROUP_HEADER_BYTES);
       const group = at < 0 ? undefined : decodeGroupHeader(this.#bytes, at, this.#uuid);
@@ -82,7 +83,7 @@ export class SegmentReader {
       let recordOffset = offset + GROUP_HEADER_BYTES;
       while (
         recordOffset < groupEnd &&
-        this.#load(record, recordOffset, groupEnd) &&
+        this.#load(record, recordOffset, groupEnd, seed) &&
         record.lsn === nextLsn
       ) {
         visit(nextLsn, record);
@@ -101,30 +102,33 @@ export class SegmentReader {
 
   /**
    * Looks through what lies beyond `offset` for groups.
-   * @returns how many there are, the highest LSN that one of them says was durable, and whether all bytes are zero
+   * @returns how many there are, the highest LSN that one of them says was durable, and where the zeros begin that the
+   * file ends with, to 8 bytes; `offset` where there is nothing else
    */
-  scan(offset: number): { groups: number; durableLsn: number; allZero: boolean } {
+  scan(offset: number): { groups: number; durableLsn: number; end: number } {
     let groups = 0;
     let durableLsn = 0;
-    let allZero = true;
+    let end = offset;
     let position = offset;
     while (position < this.size) {
-      const at = this.#at(position, Math.min(8, this.size - position));
+      const length = Math.min(8, this.size - position);
+      const at = this.#at(position, length);
       if (at < 0) break;
       const word = this.#words[at >> 2]!;
-      if (allZero) allZero = this.#isZero(at, Math.min(8, this.size - position));
       const header = word === GROUP_MAGIC ? this.#at(position, GROUP_HEADER_BYTES) : -1;
       const group = header < 0 ? undefined : decodeGroupHeader(this.#bytes, header, this.#uuid);
       if (group === undefined) {
+        if (!this.#isZero(position - this.#start, length)) end = position + length;
         position += 8;
       } else {
         groups++;
         durableLsn = Math.max(durableLsn, group.durableLsn);
         // Not into the group: a value in it may look like anything.
         position += group.length;
+        end = Math.min(position, this.size);
       }
     }
-    return { groups, durableLsn, allZero };
+    return { groups, durableLsn, end };
   }
 
   #isZero(at: number, length: number): boolean {
@@ -132,9 +136,9 @@ export class SegmentReader {
     return true;
   }
 
-  #load(record: RecordReader, offset: number, groupEnd: number): boolean {
+  #load(record: RecordReader, offset: number, groupEnd: number, seed: number): boolean {
     const header = this.#at(offset, RECORD_HEADER_BYTES);
-    const bodyLength = header < 0 ? -1 : RecordReader.peek(this.#words, header);
+    const bodyLength = header < 0 ? -1 : RecordReader.peek(this.#words, header, seed);
     if (bodyLength < 0 || offset + recordBytes(bodyLength) > groupEnd) return false;
     const at = this.#at(offset, recordBytes(bodyLength));
     return at >= 0 && record.load(this.#bytes, this.#words, at);

@@ -34,12 +34,20 @@ import type { JournalSizes } from './sizes.js';
 /** Space is asked for in multiples of this on a disk that is too full for a whole step. */
 const SMALL_STEP_BYTES = 4096;
 
+/**
+ * What is held back of a segment's space: the group that `close` ends it with, and two blocks more. A recovery cuts the
+ * space off and saves the ring's records to another file; the header and the last, partly filled block of that find room
+ * even where nothing else was left on the disk.
+ */
+const KEPT_BYTES = GROUP_HEADER_BYTES + 2 * SMALL_STEP_BYTES;
+
 export class SegmentWriter {
   readonly #disk: Disk;
   readonly #shared: JournalShared;
   readonly #ring: Ring;
   readonly #directory: string;
   readonly #uuid: Uint8Array;
+  readonly #recordSeed: number;
   readonly #sizes: JournalSizes;
   readonly #groupHeader = new Uint8Array(GROUP_HEADER_BYTES);
 
@@ -47,13 +55,14 @@ export class SegmentWriter {
     disk: Disk,
     shared: JournalShared,
     ring: Ring,
-    store: { directory: string; uuid: Uint8Array; sizes: JournalSizes },
+    store: { directory: string; uuid: Uint8Array; recordSeed: number; sizes: JournalSizes },
   ) {
     this.#disk = disk;
     this.#shared = shared;
     this.#ring = ring;
     this.#directory = store.directory;
     this.#uuid = store.uuid;
+    this.#recordSeed = store.recordSeed;
     this.#sizes = store.sizes;
   }
 
@@ -71,6 +80,7 @@ export class SegmentWriter {
     const recordsLength = (to - from) | 0;
     this.#writeGroup(firstLsn, recordsLength, records.pieces);
     const { count } = records;
+    this.#ring.moveHeads(to, firstLsn + count);
     shared.commitFlush({
       position: to,
       lsn: firstLsn + count - 1,
@@ -128,7 +138,12 @@ export class SegmentWriter {
     Atomics.store(words, CHANGING_SEGMENT, 1);
     const { fd, size } = this.#allocateSegment(path);
     try {
-      writeSegmentHeader(this.#disk, fd, { directory: this.#directory, uuid: this.#uuid, firstLsn });
+      writeSegmentHeader(this.#disk, fd, {
+        directory: this.#directory,
+        uuid: this.#uuid,
+        firstLsn,
+        recordSeed: this.#recordSeed,
+      });
     } catch (error) {
       this.#disk.close(fd);
       throw this.#failure(`${path}: ${errorText(error)}`);
@@ -137,8 +152,7 @@ export class SegmentWriter {
     const oldOffset = words[FILE_OFFSET]!;
     shared.numbers[FILE_LSN] = firstLsn;
     Atomics.store(words, FILE_OFFSET, SEGMENT_HEADER_BYTES);
-    // The bytes left out are for the group that `close` ends a segment with.
-    Atomics.store(words, SPACE, size - SEGMENT_HEADER_BYTES - GROUP_HEADER_BYTES);
+    Atomics.store(words, SPACE, size - SEGMENT_HEADER_BYTES - KEPT_BYTES);
     Atomics.store(words, FILE, fd);
     Atomics.store(words, CHANGING_SEGMENT, 0);
     if (oldFile >= 0) this.#shed(oldFile, oldOffset);
@@ -201,7 +215,7 @@ export class SegmentWriter {
 
   /** Opens a segment's file, empty but for its reserved space; on failure nothing has changed. */
   #allocateSegment(path: string): { fd: number; size: number } {
-    const least = SEGMENT_HEADER_BYTES + this.#sizes.ringBytes + GROUP_HEADER_BYTES;
+    const least = SEGMENT_HEADER_BYTES + this.#sizes.ringBytes + KEPT_BYTES;
     let fd = -1;
     try {
       fd = this.#disk.open(path, { write: true, create: true });
@@ -250,7 +264,7 @@ export class SegmentWriter {
   /** Where the segment's reserved space ends. */
   #end(): number {
     const words = this.#shared.words;
-    return words[FILE_OFFSET]! + Atomics.load(words, SPACE) + GROUP_HEADER_BYTES;
+    return words[FILE_OFFSET]! + Atomics.load(words, SPACE) + KEPT_BYTES;
   }
 
   #failure(cause: string): SpinneyError {

@@ -1,5 +1,6 @@
 /**
- * The journal's state that all threads share, and its two locks.
+ * The journal's state that all threads share, and its two locks. The records themselves lie in the ring's file, which
+ * each thread maps for itself; the atomics here order the accesses to both.
  *
  * Who writes what (nothing else may):
  * - PUBLISHED, CHARGED and the published LSN: the appender, under the tree's writer mutex.
@@ -13,6 +14,7 @@
  * - The charge of a record is its size and a group header. CHARGED - DISCHARGED, the charge of what is in the ring,
  *   never exceeds the ring's size nor SPACE: flushing therefore never needs space that the file lacks.
  * - LSNs are 64-bit floats; a load or store of one is a single instruction on the 64-bit machines that Node supports.
+ * - DISCHARGED moves after the heads in the ring's file did: what recovery would begin with is not written over.
  * - A flush moves several words: it writes them to NEXT_* first and raises COMMITTING, so that a successor of a
  *   thread that died on the way can finish the move instead of writing the same records twice.
  */

@@ -52,6 +52,7 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
     Atomics.wait(array, index, seen, Math.min(pause, LONGEST_SLEEP_MS));
     journal.setSleeping(false);
   }
+  journal.detach();
   state.store.close?.();
 }
 

@@ -26,9 +26,12 @@ import { Writer } from './writer.js';
 
 export type Schedule = Required<CheckpointOptions>;
 
-/** A killed process may lose this much of what was acknowledged at `buffered`. */
+/**
+ * The worker moves records from the ring to the segments this often at `written` and `buffered`, so that writers seldom
+ * have to make room themselves. A kill loses nothing of the ring.
+ */
 export const FLUSH_INTERVAL_MS = 10;
-/** At `written`, and at `buffered`, everything is made durable this often. */
+/** At `written` and `buffered`, everything is made durable this often. */
 export const SYNC_INTERVAL_MS = 1000;
 /** Background merging looks at so many blobs at a time, after so many removals. */
 const MERGE_SLICE = 16;
@@ -153,13 +156,11 @@ export class Chores {
       if (now - this.#lastSync >= SYNC_INTERVAL_MS) {
         journal.sync();
         this.#lastSync = now;
-        return this.#durability === 'buffered' ? FLUSH_INTERVAL_MS : SYNC_INTERVAL_MS;
+        return this.#durability === 'synced' ? SYNC_INTERVAL_MS : FLUSH_INTERVAL_MS;
       }
-      if (this.#durability === 'buffered') {
-        if (journal.unflushedBytes() > 0) journal.flush();
-        return FLUSH_INTERVAL_MS;
-      }
-      return SYNC_INTERVAL_MS - (now - this.#lastSync);
+      if (this.#durability === 'synced') return SYNC_INTERVAL_MS - (now - this.#lastSync);
+      if (journal.unflushedBytes() > 0) journal.flush();
+      return FLUSH_INTERVAL_MS;
     } catch {
       // The journal has latched its failure: every writer is told, and there is nothing left to tend.
       return Number.POSITIVE_INFINITY;
@@ -217,10 +218,8 @@ export class InlineMaintenance implements Maintenance {
   constructor(state: TreeState, round: Round, schedule: Schedule) {
     this.#round = round;
     this.#chores = new Chores(state, round, schedule);
-    const interval =
-      state.journal !== undefined && state.options.durability === 'buffered'
-        ? FLUSH_INTERVAL_MS
-        : Math.min(schedule.idleIntervalMs, SYNC_INTERVAL_MS);
+    // Several looks per sync: one that comes a moment too early does not put it off by a whole interval.
+    const interval = Math.min(schedule.idleIntervalMs, SYNC_INTERVAL_MS / 4);
     this.#timer = setInterval(() => this.#chores.run(performance.now()), interval);
     this.#timer.unref();
   }

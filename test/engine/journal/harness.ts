@@ -19,7 +19,7 @@ export const UUID = Uint8Array.from({ length: 16 }, (_, index) => 0xa0 + index);
 export const SMALL: JournalSizes = {
   ringBytes: 2048,
   maxBodyBytes: 1024,
-  segmentBytes: 8192,
+  segmentBytes: 20480,
   reserveBytes: 2048,
 };
 

@@ -72,10 +72,18 @@ function expectContents(target: Tree, expected: ReadonlyMap<string, Uint8Array>)
   expect(keys).toEqual([...expected.keys()].sort());
 }
 
-/** Runs the work in a process that is killed once it has acknowledged `acknowledgements`; the last number told. */
-function workUntilKilled(options: TreeOptions, acknowledgements: number): Promise<number> {
+/**
+ * Runs the work in a process that is killed once it has acknowledged `acknowledgements`; the last number told.
+ * @param syncEvery operations between two syncs of its own; none by default
+ */
+function workUntilKilled(
+  options: TreeOptions,
+  acknowledgements: number,
+  syncEvery?: number,
+): Promise<number> {
   const script = path.join(import.meta.dirname, 'killed-process.mjs');
-  const child = spawn(process.execPath, [script, BUILT_ENGINE, JSON.stringify({ dir, ...options })], {
+  const given = [BUILT_ENGINE, JSON.stringify({ dir, ...options }), String(syncEvery)];
+  const child = spawn(process.execPath, [script, ...given], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   return new Promise((resolve, reject) => {
@@ -118,7 +126,8 @@ describe('kill -9 at random points', () => {
     };
     let last = 0;
     for (let i = 0; i < kills; i++) {
-      const acknowledged = await workUntilKilled(options, 1 + Math.floor(random() * most));
+      const syncEvery = i % 2 === 0 ? undefined : 2 + Math.floor(random() * 60);
+      const acknowledged = await workUntilKilled(options, 1 + Math.floor(random() * most), syncEvery);
       expect(acknowledged).toBeGreaterThan(0);
       // Every third time the next process meets what the kill left, with nobody's look in between.
       if (i % 3 === 1) continue;
@@ -139,6 +148,18 @@ describe('kill -9 at random points', () => {
       expect(checkStore(store).leaves).toBe(keyCount);
     } finally {
       store.close();
+    }
+  });
+
+  test.each(['inline', 'worker'] as const)('after laps of the ring, %s', async (host) => {
+    const expected = new Expected();
+    const options: TreeOptions = { cacheBytes: SMALL_CACHE, durability: 'written', checkpoint: { host } };
+    for (const acknowledgements of [3000, 6500]) {
+      const acknowledged = await workUntilKilled(options, acknowledgements);
+      const left = open();
+      expect(left.lastLsn()).toBeGreaterThanOrEqual(acknowledged);
+      expectContents(left, expected.advanceTo(left.lastLsn()));
+      left.close();
     }
   });
 

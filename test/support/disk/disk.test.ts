@@ -49,6 +49,26 @@ describe.each([
     expect(() => disk.size(fd)).toThrow(withCode('EBADF'));
   });
 
+  it('maps what reads and writes share, beyond the descriptor', () => {
+    const { disk, root } = create();
+    const fd = disk.open(`${root}/a`, { write: true, create: true });
+    disk.allocate(fd, 0, 8192);
+    const [one, other] = [disk.map(fd, 8192), disk.map(fd, 8192)].map((buffer) => new Uint8Array(buffer));
+    expect(one!.length).toBe(8192);
+    one![4096] = 7;
+    disk.write(fd, [bytes(8)], 4097);
+    disk.close(fd);
+    disk.rename(`${root}/a`, `${root}/b`);
+    one![4098] = 9;
+    expect([...other!.subarray(4096, 4099)]).toEqual([7, 8, 9]);
+    disk.unmap(one!.buffer as ArrayBuffer);
+    expect(content(disk, `${root}/b`).slice(4095, 4100)).toEqual([0, 7, 8, 9, 0]);
+    other![0] = 1;
+    expect(content(disk, `${root}/b`)[0]).toBe(1);
+    disk.unmap(other!.buffer as ArrayBuffer);
+    expect(() => disk.map(fd, 8192)).toThrow(withCode('EBADF'));
+  });
+
   it('keeps names', () => {
     const { disk, root } = create();
     expect(() => disk.open(`${root}/a`, { write: true })).toThrow(withCode('ENOENT'));
@@ -125,6 +145,30 @@ describe('MemoryDisk after a power cut', () => {
     for (const state of ['0000', '1100', '0022', '1122', '1000', '0100', '1120', '1102'])
       expect(seen).toContain(state);
     expect(seen).not.toContain('1020');
+  });
+
+  it('keeps what was mapped at a kill, and sectors of any ages at a power cut', () => {
+    const disk = new MemoryDisk();
+    const fd = disk.open('/a', { write: true, create: true });
+    disk.allocate(fd, 0, 4096);
+    disk.fsync(fd);
+    disk.syncDirectory('/');
+    const mapped = new Uint8Array(disk.map(fd, 4096));
+    const random = seededRandom(3);
+    const seen = new Set<string>();
+    for (const age of [1, 2]) {
+      for (const sector of [0, 1]) mapped.fill(age, sector * 512, sector * 512 + 512);
+      const killed = content(disk.afterKill(), '/a');
+      expect([killed[0], killed[511], killed[1023], killed[1024]]).toEqual([age, age, age, 0]);
+    }
+    for (let cut = 0; cut < 200; cut++) {
+      const left = content(disk.afterPowerCut(random), '/a');
+      expect(left.slice(0, 512).every((byte) => byte === left[0])).toBe(true);
+      seen.add(`${left[0]}${left[512]}`);
+    }
+    expect([...seen].sort()).toEqual(['00', '01', '02', '10', '11', '12', '20', '21', '22']);
+    disk.fsync(fd);
+    expect(content(disk.afterPowerCut('drop'), '/a')[512]).toBe(2);
   });
 
   it('counts space in pages', () => {

@@ -124,6 +124,14 @@ export class FaultDisk<Inner extends Disk = MemoryDisk> implements Disk {
     this.#call('punchHole', this.#path(fd), () => this.inner.punchHole(fd, offset, length));
   }
 
+  map(fd: number, length: number): ArrayBuffer {
+    return this.#call('map', this.#path(fd), () => this.inner.map(fd, length));
+  }
+
+  unmap(buffer: ArrayBuffer): void {
+    this.#call('unmap', 'a mapping', () => this.inner.unmap(buffer));
+  }
+
   size(fd: number): number {
     return this.#call('size', this.#path(fd), () => this.inner.size(fd));
   }

@@ -12,6 +12,9 @@
  *   const cut = disk.afterPowerCut('drop')        // unsynced changes are gone
  *   const cut = disk.afterPowerCut(random)        // a random subset of them is there, the last one torn
  *
+ * Memory that is mapped from a file is looked at whenever something is done to the disk: what was stored since is a
+ * change of each 512-byte sector concerned, so a power cut leaves sectors of any mixture of ages.
+ *
  * `afterKill` and `afterPowerCut` leave the disk as it is and share its pages, so both are cheap: a test may
  * take `disk.afterKill()` at every call (see FaultDisk.onCall) and derive many power cuts from each.
  * Capacity, locks (flock semantics, per open) and `isSameFile` work. One thread only.
@@ -39,7 +42,9 @@ interface FileNode {
   durable: Pages;
   unsynced: FileChange[];
   links: number;
+  /** Open descriptors and mappings. */
   opens: number;
+  map?: { bytes: Uint8Array<ArrayBuffer>; users: number };
 }
 interface DirectoryNode {
   seen: Map<string, Node>;
@@ -104,6 +109,9 @@ function applyTorn(pages: Pages, change: FileChange, random: () => number): void
   }
 }
 
+/** What a disk writes in one piece. */
+const SECTOR_SIZE = 512;
+
 export class MemoryDisk implements Disk {
   /** Bytes that all files together may take up, in 4 KiB pages. May be changed at any time. */
   capacityBytes: number;
@@ -111,6 +119,7 @@ export class MemoryDisk implements Disk {
   #open = new Map<number, OpenFile>();
   #nextFd = 3;
   #usedPages = 0;
+  #mapped = new Set<FileNode>();
 
   constructor(options: { capacityBytes?: number } = {}) {
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
@@ -124,6 +133,7 @@ export class MemoryDisk implements Disk {
 
   /** The disk as the next process finds it after this one was killed: no open files, no locks. */
   afterKill(): MemoryDisk {
+    this.#takeStores();
     return this.#copy(
       (file) => ({
         ...newFile(),
@@ -137,6 +147,7 @@ export class MemoryDisk implements Disk {
 
   /** The disk as the machine finds it after a power cut now. Everything that is left is durable. */
   afterPowerCut(survivors: Survivors): MemoryDisk {
+    this.#takeStores();
     const random = typeof survivors === 'function' ? survivors : undefined;
     const chance =
       random === undefined
@@ -175,6 +186,7 @@ export class MemoryDisk implements Disk {
 
   /** The whole content of a file as a process sees it. */
   readFile(path: string): Uint8Array {
+    this.#takeStores();
     const { seen } = this.#fileAt(path, 'read');
     const bytes = new Uint8Array(seen.size);
     seen.read(bytes, 0);
@@ -197,6 +209,13 @@ export class MemoryDisk implements Disk {
   /** Descriptors not closed yet, by path: a test can check that nothing leaks. */
   openPaths(): string[] {
     return [...this.#open.values()].map((open) => open.path);
+  }
+
+  /** Mappings not ended yet. */
+  get mappings(): number {
+    let count = 0;
+    for (const { map } of this.#mapped) count += map?.users ?? 0;
+    return count;
   }
 
   // Disk.
@@ -225,6 +244,7 @@ export class MemoryDisk implements Disk {
   }
 
   read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number {
+    this.#takeStores();
     return this.#file(fd, 'read').file.seen.read(into.subarray(offset, offset + length), position);
   }
 
@@ -250,6 +270,7 @@ export class MemoryDisk implements Disk {
   }
 
   fdatasync(fd: number): void {
+    this.#takeStores();
     const { file } = this.#file(fd, 'fdatasync');
     for (const change of file.unsynced) applyToFile(file.durable, change);
     file.unsynced = [];
@@ -275,6 +296,36 @@ export class MemoryDisk implements Disk {
 
   punchHole(fd: number, offset: number, length: number): void {
     this.#changeFile(this.#writable(fd, 'fallocate').file, { kind: 'punch', offset, length });
+  }
+
+  map(fd: number, length: number): ArrayBuffer {
+    const { file, path } = this.#writable(fd, 'mmap');
+    // A real one would let the process die at the first touch behind the end.
+    if (length > file.seen.size) throw errnoError('EINVAL', 'mmap', path);
+    if (file.map === undefined) {
+      file.map = { bytes: new Uint8Array(length), users: 0 };
+      file.seen.read(file.map.bytes, 0);
+      this.#mapped.add(file);
+    }
+    if (file.map.bytes.length !== length) throw errnoError('EINVAL', 'mmap', path);
+    file.map.users++;
+    file.opens++;
+    return file.map.bytes.buffer;
+  }
+
+  unmap(buffer: ArrayBuffer): void {
+    this.#takeStores();
+    for (const file of this.#mapped) {
+      if (file.map?.bytes.buffer !== buffer) continue;
+      if (--file.map.users === 0) {
+        delete file.map;
+        this.#mapped.delete(file);
+      }
+      file.opens--;
+      this.#release(file);
+      return;
+    }
+    throw errnoError('EINVAL', 'munmap', 'a buffer');
   }
 
   size(fd: number): number {
@@ -343,7 +394,29 @@ export class MemoryDisk implements Disk {
     return Math.floor(this.capacityBytes / PAGE_SIZE) - this.#usedPages;
   }
 
+  /** Turns what was stored in mapped memory since the last look into changes of the files. */
+  #takeStores(): void {
+    for (const file of this.#mapped) {
+      if (file.map === undefined) continue;
+      const { bytes } = file.map;
+      const known = Buffer.alloc(bytes.length);
+      file.seen.read(known, 0);
+      if (known.equals(bytes)) continue;
+      for (let at = 0; at < bytes.length; at += SECTOR_SIZE) {
+        const data = bytes.slice(at, at + SECTOR_SIZE);
+        if (known.compare(data, 0, data.length, at, at + data.length) === 0) continue;
+        this.#apply(file, { kind: 'write', position: at, data });
+      }
+    }
+  }
+
   #changeFile(file: FileNode, change: FileChange): void {
+    this.#takeStores();
+    this.#apply(file, change);
+    if (file.map !== undefined) file.seen.read(file.map.bytes, 0);
+  }
+
+  #apply(file: FileNode, change: FileChange): void {
     const before = file.seen.count;
     applyToFile(file.seen, change);
     file.unsynced.push(change);
@@ -351,6 +424,7 @@ export class MemoryDisk implements Disk {
   }
 
   #change(directory: DirectoryNode, change: DirectoryChange): void {
+    this.#takeStores();
     applyToDirectory(directory.seen, change);
     directory.unsynced.push(change);
   }

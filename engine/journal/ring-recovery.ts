@@ -1,0 +1,165 @@
+/**
+ * The records that only the ring had when the process was killed.
+ *
+ * Nothing is searched for: from the head on, records follow each other as they were appended, and the first that is not
+ * valid or not numbered one more than the last ends them. A record is valid only with the seed of the ring's own
+ * opening in its CRCs, under which each LSN was given once; so neither what is left of an earlier lap, nor of an
+ * earlier opening, nor the bytes of a value, which cannot know the seed, passes for the next record. This holds
+ * after a power cut too, when the pages, the header's among them, may be of any mixture of ages: what is taken are
+ * true records that follow on what the segments hold. If they do not follow on it, none is taken.
+ *
+ * Records are saved to a durable segment before the ring is made anew. After a crash on the way the same records are
+ * found in the segments, in the ring, or some in each.
+ */
+import type { Disk } from '../disk/disk.js';
+import { diskError, hasErrno, readFully } from '../disk/io.js';
+import {
+  encodeGroupHeader,
+  GROUP_HEADER_BYTES,
+  JOURNAL_FORMAT_VERSION,
+  RECORD_HEADER_BYTES,
+  recordBytes,
+  SEGMENT_HEADER_BYTES,
+} from './format.js';
+import { RecordReader } from './record.js';
+import {
+  decodeRingHeader,
+  latestHead,
+  RING_HEADER_BYTES,
+  type RingHead,
+  type RingHeader,
+  ringPath,
+} from './ring-file.js';
+import { corrupt, segmentPath, unknownVersion, writeFully, writeSegmentHeader } from './segment-file.js';
+
+export interface Store {
+  disk: Disk;
+  directory: string;
+  uuid: Uint8Array;
+}
+
+/** Records that follow each other without a gap. */
+export interface RingRecords {
+  firstLsn: number;
+  count: number;
+  recordSeed: number;
+  bytes: Uint8Array;
+}
+
+/**
+ * The records from `nextLsn` on, where the segments end; undefined where the ring has none.
+ * @param segments those that the log consists of
+ * @throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_IO naming the file
+ */
+export function readRing(
+  store: Store,
+  segments: readonly { firstLsn: number; recordSeed: number }[],
+  nextLsn: number,
+): RingRecords | undefined {
+  const path = ringPath(store.directory);
+  const file = readFile(store.disk, path);
+  if (file === undefined) return undefined;
+  const header = checkedHeader(file, path, store.uuid);
+  const head = latestHead(new Int32Array(file.buffer));
+  if (head === undefined) throw corrupt(path, 0, 'both heads of the ring are damaged');
+  // A later opening than the ring's has written since: somebody put an old file back.
+  const isStale = segments.some(
+    (segment) => segment.firstLsn >= header.firstLsn && segment.recordSeed !== header.recordSeed,
+  );
+  if (isStale || head.lsn > nextLsn) return undefined;
+  return walk(file, header, head, nextLsn);
+}
+
+function readFile(disk: Disk, path: string): Uint8Array<ArrayBuffer> | undefined {
+  let fd = -1;
+  try {
+    fd = disk.open(path, { write: false });
+    const size = disk.size(fd);
+    const bytes = new Uint8Array((size + 7) & ~7);
+    return bytes.subarray(0, readFully(disk, fd, bytes, 0, size, 0));
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw diskError(`read the journal's ring: ${path}`, error);
+  } finally {
+    if (fd >= 0) disk.close(fd);
+  }
+}
+
+/** The file got its name with a header that was durable: without a valid one it is damaged. */
+function checkedHeader(file: Uint8Array, path: string, uuid: Uint8Array): RingHeader {
+  const header = decodeRingHeader(file, uuid);
+  if (header === undefined) throw corrupt(path, 0, "the ring's header is damaged");
+  if (header.version !== JOURNAL_FORMAT_VERSION) throw unknownVersion(path, header.version);
+  if (!header.ownUuid) throw corrupt(path, 0, 'the ring belongs to another store');
+  if (file.length < RING_HEADER_BYTES + header.areaBytes)
+    throw corrupt(path, file.length, 'the ring is cut off');
+  return header;
+}
+
+function walk(
+  file: Uint8Array<ArrayBuffer>,
+  { ringBytes, areaBytes, recordSeed }: RingHeader,
+  head: RingHead,
+  nextLsn: number,
+): RingRecords | undefined {
+  const bytes = new Uint8Array(file.buffer, RING_HEADER_BYTES, areaBytes);
+  const words = new Int32Array(file.buffer, RING_HEADER_BYTES, areaBytes >> 2);
+  const record = new RecordReader();
+  const taken: Uint8Array[] = [];
+  let start = head.position & (ringBytes - 1);
+  for (let lsn = head.lsn; start + RECORD_HEADER_BYTES <= areaBytes; lsn++) {
+    const bodyLength = RecordReader.peek(words, start, recordSeed);
+    if (bodyLength < 0 || start + recordBytes(bodyLength) > areaBytes) break;
+    if (!record.load(bytes, words, start) || record.lsn !== lsn) break;
+    if (lsn >= nextLsn) taken.push(bytes.subarray(start, start + record.size));
+    start += record.size;
+    if (start >= ringBytes) start -= ringBytes;
+  }
+  if (taken.length === 0) return undefined;
+  return { firstLsn: nextLsn, count: taken.length, recordSeed, bytes: joined(taken) };
+}
+
+function joined(pieces: Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** Makes the records durable in a segment of their own. All before them must be durable. */
+export function saveRecords({ disk, directory, uuid }: Store, records: RingRecords): void {
+  const { firstLsn, recordSeed, bytes } = records;
+  const path = segmentPath(directory, firstLsn);
+  const group = new Uint8Array(GROUP_HEADER_BYTES);
+  const length = GROUP_HEADER_BYTES + bytes.length;
+  encodeGroupHeader(group, { uuid, length, firstLsn, durableLsn: firstLsn - 1 });
+  let fd = -1;
+  try {
+    fd = disk.open(path, { write: true, create: true });
+    writeSegmentHeader(disk, fd, { directory, uuid, firstLsn, recordSeed });
+    writeFully(disk, fd, [group, bytes], SEGMENT_HEADER_BYTES);
+    disk.fsync(fd);
+  } catch (error) {
+    throw diskError(`save what the journal's ring held: ${path}`, error);
+  } finally {
+    if (fd >= 0) disk.close(fd);
+  }
+}
+
+/** Calls `apply` for each of the records. */
+export function replayRecords(
+  { bytes, firstLsn, count }: RingRecords,
+  apply: (lsn: number, record: RecordReader) => void,
+): void {
+  const words = new Int32Array(bytes.buffer);
+  const record = new RecordReader();
+  let offset = 0;
+  for (let lsn = firstLsn; lsn < firstLsn + count; lsn++) {
+    if (!record.load(bytes, words, offset)) throw new Error('a record of the ring changed while it was read');
+    apply(lsn, record);
+    offset += record.size;
+  }
+}
