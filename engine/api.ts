@@ -6,8 +6,8 @@ export type Key = Uint8Array | string;
 
 /**
  * What an acknowledged write survives.
- * - `buffered`: acknowledged when in the ring; a killed process may lose the last 10 ms.
- * - `written`: acknowledged once write(2) returned; survives a killed process; fdatasync every second.
+ * - `buffered`: acknowledged when in the journal's ring, a mapped file: survives a killed process; fdatasync every second.
+ * - `written`: the same, and throws where the journal has failed meanwhile.
  * - `synced`: acknowledged once fdatasync returned; survives a power cut.
  */
 export type Durability = 'buffered' | 'written' | 'synced';

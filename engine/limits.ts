@@ -15,7 +15,7 @@ export const MIN_CACHE_BYTES = 8 * 1024 * 1024;
 /** Above this a frame's index would not fit the page table's word. */
 export const MAX_CACHE_BYTES = 64 * 1024 * 1024 * 1024;
 
-/** The journal's shared-memory ring. A power of two. */
+/** The journal's ring, a mapped file. A power of two. */
 export const JOURNAL_RING_BYTES = 8 * 1024 * 1024;
 /** Largest body of one journal record, so of one batch. */
 export const MAX_RECORD_BODY_BYTES = 4 * 1024 * 1024;
