@@ -30,6 +30,10 @@ export interface Disk {
   map(fd: number, length: number): ArrayBuffer;
   /** Ends a mapping of this thread's. The process dies if anything touches the buffer afterwards. */
   unmap(buffer: ArrayBuffer): void;
+  /** Says that reads of the file will follow no order, so that the system reads no more than it is asked for. */
+  expectRandomReads(fd: number): void;
+  /** Asks the system to read the range ahead of a call that will want it; returns at once. */
+  readAhead(fd: number, offset: number, length: number): void;
   size(fd: number): number;
   rename(from: string, to: string): void;
   unlink(path: string): void;

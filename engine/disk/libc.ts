@@ -15,6 +15,8 @@ export const FALLOC_FL_PUNCH_HOLE = 2;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
+export const POSIX_FADV_RANDOM = 1;
+export const POSIX_FADV_WILLNEED = 3;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;
 /** What mmap returns on failure: the pointer of value -1. */
@@ -26,6 +28,8 @@ export interface Libc {
   close(fd: number): number;
   flock(fd: number, operation: number): number;
   fallocate(fd: number, mode: number, offset: number, length: number): number;
+  /** A hint; what it returns need not be looked at. */
+  posix_fadvise(fd: number, offset: number, length: number, advice: number): number;
   mmap(address: null, length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): number;
   errno(): number;
@@ -56,6 +60,7 @@ function load(): Libc {
       close: library.func('int close(int fd)'),
       flock: library.func('int flock(int fd, int operation)'),
       fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+      posix_fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)'),
       mmap: library.func(
         'void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)',
       ),

@@ -18,6 +18,8 @@ import {
   O_CREAT,
   O_RDONLY,
   O_RDWR,
+  POSIX_FADV_RANDOM,
+  POSIX_FADV_WILLNEED,
   PROT_READ_WRITE,
   systemError,
 } from './libc.js';
@@ -121,6 +123,14 @@ export class NodeDisk implements Disk {
     if (address === undefined) return;
     this.#mappings.delete(buffer);
     if (libc().munmap(address, buffer.byteLength) !== 0) throw systemError(libc().errno(), 'munmap');
+  }
+
+  expectRandomReads(fd: number): void {
+    libc().posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+  }
+
+  readAhead(fd: number, offset: number, length: number): void {
+    libc().posix_fadvise(fd, offset, length, POSIX_FADV_WILLNEED);
   }
 
   size(fd: number): number {

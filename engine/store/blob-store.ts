@@ -45,5 +45,7 @@ export interface BlobStore {
   needsFlush(): boolean;
   /** Counts of a blob as last written, without reading it, where the store keeps them. */
   blobRow?(id: BlobId): BlobRow | undefined;
+  /** A hint that these blobs will be read soon, in this order; returns at once. Blobs that the store does not hold are passed over. */
+  readAhead?(ids: readonly BlobId[]): void;
   close?(): void;
 }

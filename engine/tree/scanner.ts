@@ -45,6 +45,8 @@ const EMPTY = new Uint8Array(0);
 const MOST_RESTARTS = 1000;
 /** Steps without a validation, so that a walk through a frame under change ends. */
 const LONGEST_STRETCH = 4096;
+/** Blobs that the store is told of ahead of a scan. */
+const MOST_AHEAD = 4;
 /** Nodes that are looked at to see whether something is below one. */
 const MOST_LOOKS = 32;
 
@@ -96,6 +98,8 @@ export class Scanner {
   #missing = 0;
   #missingParent = -1;
   #missingVersion = 0;
+  /** Blobs that the walk will want after the missing one. */
+  readonly #ahead: number[] = [];
 
   constructor(state: TreeState, reader: Reader) {
     this.#state = state;
@@ -182,7 +186,10 @@ export class Scanner {
     } finally {
       if (exclusive) state.treeLock.unlock();
     }
-    if (this.#missing !== 0) this.#reader.loadBelow(this.#missing, this.#missingParent, this.#missingVersion);
+    if (this.#missing !== 0) {
+      if (full - this.#sure > 1 && this.#ahead.length > 0) state.store.readAhead?.(this.#ahead);
+      this.#reader.loadBelow(this.#missing, this.#missingParent, this.#missingVersion);
+    }
     return outcome;
   }
 
@@ -389,6 +396,7 @@ export class Scanner {
         this.#missing = blobId;
         this.#missingParent = index;
         this.#missingVersion = this.#versions[this.#level]!;
+        this.#lookAhead(frame, blobId);
         return CHANGED;
       }
       const version = cache.version(below);
@@ -400,6 +408,24 @@ export class Scanner {
       const slot = findChild(belowFrame, belowFrame.root << 3, byte);
       if (slot === 0) return NOTHING;
       this.#child = belowFrame.u16[slot >> 1]! << 3;
+    }
+  }
+
+  /** Notes the blobs that the innermost node leads to after this one, as far as they are not resident. */
+  #lookAhead(frame: Frame, blobId: number): void {
+    const top = this.#depth - 1;
+    this.#ahead.length = 0;
+    if (top < 0 || this.#levels[top] !== this.#level) return;
+    const node = this.#nodes[top]!;
+    let last = blobId;
+    let byte = nextChildByte(frame, node, this.#key[this.#lengths[top]!]!);
+    for (; byte >= 0 && this.#ahead.length < MOST_AHEAD; byte = nextChildByte(frame, node, byte + 1)) {
+      const child = frame.u16[findChild(frame, node, byte) >> 1]! << 3;
+      if ((frame.u8[child]! & 15) !== KIND_CROSSING) continue;
+      const next = frame.u32[(child + X_BLOB_ID) >> 2]!;
+      if (next === last || this.#state.cache.find(next) >= 0) continue;
+      this.#ahead.push(next);
+      last = next;
     }
   }
 

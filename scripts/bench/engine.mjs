@@ -1,92 +1,103 @@
 /**
- * The engine alone: put, get, list of 100 and directory rollup, at 20,000 and 500,000 path-shaped keys with 64-byte
- * values, on a store in a directory at durability `written`, and `buffered` beside it for put.
+ * The engine against the databases that one would take instead: all in one process, with the same keys, in turns.
+ * stores.mjs makes the stores, workloads.mjs says what is done, rounds.mjs how the turns go, threads.mjs measures
+ * several threads, systems/ has one adapter for each system.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Tree } from '../../dist/engine/index.js';
-import { measure } from './measure.mjs';
+import { writeFileSync } from 'node:fs';
+import { SHAPES, unsharedKeyBytes, VALUE_BYTES } from './keys.mjs';
+import { markdownTables } from './markdown.mjs';
+import { median, print, RUNS, report } from './report.mjs';
+import { runRounds } from './rounds.mjs';
+import { withStores } from './stores.mjs';
+import { benchThreads } from './threads.mjs';
+import { PARTS, WORKLOADS } from './workloads.mjs';
 
-const VALUE = Buffer.alloc(64, 'v');
-const OPERATIONS = 20_000;
+/** How long a turn and an interval of the threads are to last, in milliseconds; and how many rounds there are. */
+const FULL = { turnMs: 50, mostOperations: Number.POSITIVE_INFINITY, intervalMs: 250, rounds: RUNS };
+const QUICK = { turnMs: 0, mostOperations: 1000, intervalMs: 20, rounds: 1 };
 
-/** The two shapes of keys, and the level that their rollup lists. */
-const SHAPES = {
-  bucket: {
-    key: (i) => `bucket-${pad(i % 32, 2)}/path/sub/file-${pad(Math.floor(i / 32), 4)}.bin`,
-    rollup: '',
-  },
-  local: {
-    key: (i) => `/usr/local/share/category-${i % 64}/file-${pad(Math.floor(i / 64), 4)}`,
-    rollup: '/usr/local/share/',
-  },
-};
-
-function pad(number, width) {
-  return String(number).padStart(width, '0');
-}
-
-/** A shuffle that is the same in every run (a multiplicative walk through all indices). */
-function shuffled(keys) {
-  const step = 7_368_787 % keys.length;
-  return keys.map((_, i) => keys[(i * step) % keys.length]);
-}
-
-export function benchEngine(sizes) {
-  for (const shape of Object.keys(SHAPES)) for (const count of sizes) benchShape(shape, count);
-}
-
-function benchShape(shape, count) {
-  const { key, rollup } = SHAPES[shape];
-  const keys = Array.from({ length: count }, (_, i) => Buffer.from(key(i)));
-  const labels = { shape, keys: count, durability: 'written' };
-  withTree('written', (tree) => {
-    for (const each of keys) tree.put(each, VALUE);
-    const some = shuffled(keys).slice(0, OPERATIONS);
-    measure('engine.get', labels, some.length, () => {
-      for (const each of some) tree.get(each);
-    });
-    measure('engine.put', labels, some.length, () => {
-      for (const each of some) tree.put(each, VALUE);
-    });
-    const starts = some.slice(0, 500);
-    measure('engine.list100', labels, starts.length, () => {
-      for (const start of starts) {
-        let left = 100;
-        for (const _ of tree.range({ startAfter: start })) if (--left === 0) break;
-      }
-    });
-    measure('engine.rollup', labels, 200, () => {
-      for (let i = 0; i < 200; i++) for (const _ of tree.range({ prefix: rollup, delimiter: '/' }));
-    });
-    const { averageFill, liveBytes, maxBlobDepth } = tree.stats();
-    console.log(
-      JSON.stringify({
-        figure: 'engine.space',
-        ...labels,
-        averageFill,
-        bytesPerKey: liveBytes / count,
-        maxBlobDepth,
-      }),
-    );
-  });
-  withTree('buffered', (tree) => {
-    for (const each of keys) tree.put(each, VALUE);
-    const some = shuffled(keys).slice(0, OPERATIONS);
-    measure('engine.put', { ...labels, durability: 'buffered' }, some.length, () => {
-      for (const each of some) tree.put(each, VALUE);
-    });
-  });
-}
-
-function withTree(durability, use) {
-  const dir = mkdtempSync(join(tmpdir(), 'spinney-bench-'));
-  const tree = Tree.open({ dir, durability, cacheBytes: 512 * 1024 * 1024 });
-  try {
-    use(tree);
-  } finally {
-    tree.close();
-    rmSync(dir, { recursive: true });
+/** Measures what the options ask for, printing each figure, and then the tables. */
+export async function benchEngine({ quick, sizes, shapes, only, markdown }) {
+  const timing = quick ? QUICK : FULL;
+  const figures = [];
+  // Writes that survive a power cut take as long as the disk does, whatever the keys: once is enough.
+  let durable = true;
+  for (const count of sizes) {
+    for (const name of shapes) {
+      const parts = partsOf(SHAPES[name], only, durable);
+      if (parts.length === 0) continue;
+      figures.push(...(await benchShape(name, count, parts, timing)));
+      durable &&= !parts.includes('putDurable');
+    }
   }
+  const tables = markdownTables(figures);
+  console.log(tables);
+  if (markdown !== undefined) writeFileSync(markdown, tables);
+}
+
+/** Those of the parts asked for that are measured with the shape, in the order in which they are told. */
+function partsOf(shape, only, durable) {
+  return PARTS.filter(
+    (part) => only.includes(part) && shape.parts.includes(part) && (durable || part !== 'putDurable'),
+  );
+}
+
+async function benchShape(shapeName, count, parts, timing) {
+  const shape = SHAPES[shapeName];
+  const labels = { shape: shapeName, keys: count };
+  const figures = [];
+  const durable = parts.includes('putDurable');
+  await withStores({ durable, shape, count }, async (stores, spaces) => {
+    for (const part of parts) {
+      if (part === 'space') figures.push(...spaceFigures(spaces, shape, labels));
+      else if (part === 'threads') figures.push(...(await benchThreads(stores, labels, timing)));
+      else figures.push(...(await workloadFigures(part, stores, shape, labels, timing)));
+    }
+  });
+  return figures;
+}
+
+/** Reads are the same at every durability level, so one is enough. */
+function takesPart({ system, first, durable }, workload) {
+  if (workload.systems?.includes(system) === false) return false;
+  return workload.durable ? durable : !durable && (first || workload.writes === true);
+}
+
+async function workloadFigures(name, stores, shape, labels, timing) {
+  const workload = WORKLOADS[name];
+  const those = stores.filter((store) => takesPart(store, workload));
+  const results = await runRounds(workload, those, { shape, count: labels.keys, ...timing });
+  return those.map(({ system, level }, i) => {
+    const { perOperation, ratios, settleMs, p50, p99 } = results[i];
+    const more = { ratio: median(ratios), settleMs, p50, p99 };
+    return report(name, { system, durability: level, ...labels, threads: 1 }, perOperation, 'us/op', more);
+  });
+}
+
+function spaceFigures(spaces, shape, labels) {
+  const least = labels.keys * VALUE_BYTES + unsharedKeyBytes(shape, labels.keys);
+  return spaces.map((space) => print(spaceFigure(space, labels, least)));
+}
+
+/** `least`: bytes of all values and of the parts of keys that a key does not share with the one before it. */
+function spaceFigure({ system, loadMs, diskBytes, liveBytes, averageFill, maxBlobDepth }, labels, least) {
+  const { keys } = labels;
+  const perKey = (bytes) => bytes / keys;
+  const figure = {
+    figure: 'space',
+    system,
+    ...labels,
+    loadUsPerKey: (loadMs * 1000) / keys,
+    leastBytesPerKey: perKey(least),
+    diskBytesPerKey: perKey(diskBytes),
+    diskRatio: diskBytes / least,
+  };
+  if (liveBytes === undefined) return figure;
+  return {
+    ...figure,
+    liveBytesPerKey: perKey(liveBytes),
+    liveRatio: liveBytes / least,
+    averageFill,
+    maxBlobDepth,
+  };
 }

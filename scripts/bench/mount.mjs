@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RUNS, report } from './measure.mjs';
+import { RUNS, report } from './report.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/daemon/cli.js', import.meta.url));
 const CLIENT = fileURLToPath(new URL('./client.mjs', import.meta.url));

@@ -107,6 +107,7 @@ export class FileBlobStore implements BlobStore {
     }
     const store = new FileBlobStore(disk, dir, fd, new SlotMap(), true);
     try {
+      disk.expectRandomReads(fd);
       store.#load(make, readOnly);
       return store;
     } catch (error) {
@@ -160,6 +161,17 @@ export class FileBlobStore implements BlobStore {
       this.#readSlot(this.#map.rowAt(slot, id), into);
     } finally {
       this.#map.unpin(slot);
+    }
+  }
+
+  /** See BlobStore. A slot may be given to another blob meanwhile: then the hint was of no use, and nothing worse. */
+  readAhead(ids: readonly BlobId[]): void {
+    this.#assertOpen();
+    for (const id of ids) {
+      const slot = this.#map.pin(id);
+      if (slot === -1) continue;
+      this.#map.unpin(slot);
+      this.#disk.readAhead(this.#fd, slot * BLOB_SIZE, BLOB_SIZE);
     }
   }
 

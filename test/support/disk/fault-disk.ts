@@ -132,6 +132,14 @@ export class FaultDisk<Inner extends Disk = MemoryDisk> implements Disk {
     this.#call('unmap', 'a mapping', () => this.inner.unmap(buffer));
   }
 
+  expectRandomReads(fd: number): void {
+    this.inner.expectRandomReads(fd);
+  }
+
+  readAhead(fd: number, offset: number, length: number): void {
+    this.#call('readAhead', this.#path(fd), () => this.inner.readAhead(fd, offset, length));
+  }
+
   size(fd: number): number {
     return this.#call('size', this.#path(fd), () => this.inner.size(fd));
   }

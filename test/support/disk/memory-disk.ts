@@ -298,6 +298,11 @@ export class MemoryDisk implements Disk {
     this.#changeFile(this.#writable(fd, 'fallocate').file, { kind: 'punch', offset, length });
   }
 
+  /** Hints change nothing that could be seen. */
+  expectRandomReads(): void {}
+
+  readAhead(): void {}
+
   map(fd: number, length: number): ArrayBuffer {
     const { file, path } = this.#writable(fd, 'mmap');
     // A real one would let the process die at the first touch behind the end.
