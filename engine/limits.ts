@@ -26,9 +26,6 @@ export const JOURNAL_SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Journal file space is reserved in steps of this size, ahead of the records that will need it. */
 export const JOURNAL_RESERVE_BYTES = 16 * 1024 * 1024;
 
-/** Frame-sized buffers for pre-images that a checkpoint needs and a writer is about to change. */
-export const PRE_IMAGE_SLOTS = 8;
-
 function assertLimit(holds: boolean, relation: string): void {
   if (!holds) throw new Error(`Limits do not fit together: ${relation}`);
 }

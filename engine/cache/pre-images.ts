@@ -4,8 +4,12 @@
  * Rules: slots are taken and freed under the tree lock. Whoever frees one rings C_PRE_IMAGE_BELL, on which
  * writers that found none wait; the round frees all its slots when it ends, well or badly.
  */
-import { BLOB_SIZE, PRE_IMAGE_SLOTS } from '../limits.js';
+import { BLOB_SIZE } from '../limits.js';
 import { C_PRE_IMAGE_BELL, type Control } from '../shared/control.js';
+
+/** Slots for each frame of the cache, and at least: a writer at random meets most of what a round has captured at once. */
+const SLOTS_SHARE = 1 / 8;
+const LEAST_SLOTS = 8;
 
 export interface PreImagesHandle {
   images: SharedArrayBuffer;
@@ -18,12 +22,16 @@ export class PreImages {
   readonly #images: Uint8Array;
   readonly #owners: Int32Array;
 
-  constructor(control: Control, handle?: PreImagesHandle) {
+  /** For a new cache of so many frames, or those of another thread. Memory is taken as far as slots are used. */
+  constructor(control: Control, from: { frames: number } | PreImagesHandle) {
     this.#control = control;
-    this.handle = handle ?? {
-      images: new SharedArrayBuffer(PRE_IMAGE_SLOTS * BLOB_SIZE),
-      owners: new SharedArrayBuffer(PRE_IMAGE_SLOTS * 4),
-    };
+    if ('frames' in from) {
+      const slots = Math.max(LEAST_SLOTS, Math.floor(from.frames * SLOTS_SHARE));
+      this.handle = {
+        images: new SharedArrayBuffer(slots * BLOB_SIZE),
+        owners: new SharedArrayBuffer(slots * 4),
+      };
+    } else this.handle = from;
     this.#images = new Uint8Array(this.handle.images);
     this.#owners = new Int32Array(this.handle.owners);
   }

@@ -2,7 +2,8 @@
  * Makes sure, before a batch changes anything, of all that it will need: that the frames it changes are resident,
  * pinned and changeable, and that its splits will find frames. REQUIRES the tree lock.
  */
-import { DATA_BYTES } from '../art/layout.js';
+import { END_FOUND } from '../art/descent.js';
+import { DATA_BYTES, leafBytes } from '../art/layout.js';
 import { SpinneyError } from '../errors.js';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../limits.js';
 import type { Change, Graft } from './changes.js';
@@ -62,6 +63,7 @@ export class BatchPlan {
     const graftTargets: { graft: Graft; targets: Target[] }[] = [];
     // What the batch has brought so far, under the names of this point of it: a graft may take it along.
     const brought: { key: Uint8Array; bytes: number }[] = [];
+    const hasGrafts = changes.some((change) => 'source' in change);
     let frames = 0;
     this.#targets.clear();
     for (const change of changes) {
@@ -89,6 +91,10 @@ export class BatchPlan {
         frames += needs.frames;
         take(target, needs.bytes);
       } else if (change.value !== undefined) {
+        if (!hasGrafts) {
+          this.#takePut(target, change.key, change.value);
+          continue;
+        }
         const bytes = sizeOf(change.key, change.value);
         brought.push({ key: change.key, bytes });
         take(target, bytes);
@@ -100,6 +106,19 @@ export class BatchPlan {
       }
     }
     return frames;
+  }
+
+  /** What stands where the descent ended is what the put will find: without grafts each key is changed once. */
+  #takePut(target: Target, key: Uint8Array, value: Uint8Array): void {
+    const { end, frame, node } = this.#mutation.at;
+    if (end !== END_FOUND) {
+      take(target, sizeOf(key, value));
+      return;
+    }
+    const keyLength = frame.leafKeyLength(node);
+    const bytes = leafBytes(keyLength, value.length);
+    if (bytes <= leafBytes(keyLength, frame.leafValueLength(node))) return;
+    take(target, bytes);
   }
 
   #target(index: number, key: Uint8Array, depth: number): Target {

@@ -178,7 +178,8 @@ function moveEach(tree: ProjectedTree, from: Uint8Array, to: Uint8Array): void {
 }
 
 function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+  const bytes = key instanceof Buffer ? key : Buffer.from(key.buffer, key.byteOffset, key.length);
+  return bytes.toString('latin1');
 }
 
 function hasPrefix(key: Uint8Array, prefix: Uint8Array): boolean {
@@ -201,7 +202,12 @@ export class BatchRecorder implements Batch {
   }
 
   put(key: Key, value: Uint8Array): void {
-    this.#write(key, value, () => undefined);
+    const bytes = this.#key(key);
+    const stored = new Uint8Array(valueBytes(value));
+    this.#add((tree) => {
+      tree.set(bytes, stored);
+      return undefined;
+    });
   }
 
   putIfAbsent(key: Key, value: Uint8Array): void {
@@ -296,11 +302,11 @@ export class BatchRecorder implements Batch {
 
   /** The callback may use its buffers again before the batch is played. */
   #key(key: Key): Uint8Array {
-    return new Uint8Array(keyBytes(key));
+    return Buffer.from(keyBytes(key));
   }
 
   #prefix(prefix: Key): Uint8Array {
-    return new Uint8Array(prefixBytes(prefix));
+    return Buffer.from(prefixBytes(prefix));
   }
 
   #add(step: Step): void {

@@ -109,7 +109,7 @@ export function openState(settings: Settings): TreeState {
     const control = new Control();
     const cache = new FrameCache(control, { bytes: settings.cacheBytes });
     const options = { place: kind === 'dir' ? dir : kind, readOnly, durability: settings.durability };
-    const preImages = new PreImages(control);
+    const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
     if (!(store instanceof FileBlobStore)) {
       return new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
