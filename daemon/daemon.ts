@@ -74,6 +74,9 @@ export class Daemon {
       readOnly: options.readOnly,
       checkpoint: { host: 'worker' },
     });
+    if (tree.recovery !== undefined && tree.recovery.replayed > 0) {
+      log.info(tree.recovery, 'played the journal back: the store was not closed the last time');
+    }
     const daemon = new Daemon(options, tree, log);
     try {
       await daemon.#bringUp();

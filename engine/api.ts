@@ -42,6 +42,16 @@ export interface TreeOptions {
   checkpoint?: CheckpointOptions;
 }
 
+/** What opening a directory found in its journal beyond the last checkpoint. */
+export interface Recovery {
+  /** Records played back. */
+  replayed: number;
+  /** How many of them only the journal's ring had: the process before was killed. */
+  fromRing: number;
+  /** The unfinished write that the journal ended with, which was cut off (or would be, if the tree was not read-only). */
+  truncated?: { file: string; offset: number; bytes: number };
+}
+
 /** A value and its compare-and-set token: the LSN of the write that made it. */
 export interface TreeRecord {
   value: Uint8Array;

@@ -9,6 +9,7 @@ export type {
   RangeKey,
   RangeOptions,
   RangePrefix,
+  Recovery,
   TreeOperations,
   TreeOptions,
   TreeReads,

@@ -1,5 +1,5 @@
 /** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
-import type { Durability, TreeOptions } from '../api.js';
+import type { Durability, Recovery, TreeOptions } from '../api.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
 import { NodeDisk } from '../disk/node-disk.js';
@@ -97,8 +97,14 @@ function cacheBytesOf(bytes = DEFAULT_CACHE_BYTES): number {
   return Math.floor(bytes / BLOB_SIZE) * BLOB_SIZE;
 }
 
-/** Opens what the settings name, recovers it, and gives the opener's view of it. Leaves nothing open when it throws. */
-export function openState(settings: Settings): TreeState {
+/** The opener's view of a tree, and what was recovered: nothing where the tree is not in a directory. */
+export interface Opened {
+  state: TreeState;
+  recovery: Recovery | undefined;
+}
+
+/** Opens what the settings name, and recovers it. Leaves nothing open when it throws. */
+export function openState(settings: Settings): Opened {
   const { kind, dir, readOnly } = settings;
   const disk = new NodeDisk();
   const store: BlobStore =
@@ -112,11 +118,12 @@ export function openState(settings: Settings): TreeState {
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
     if (!(store instanceof FileBlobStore)) {
-      return new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
+      const state = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
+      return { state, recovery: undefined };
     }
     const bare = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
-    recover(bare, disk, store, settings);
-    if (readOnly) return bare;
+    const recovery = recover(bare, disk, store, settings);
+    if (readOnly) return { state: bare, recovery };
     const journal = Journal.open({
       disk,
       directory: dir,
@@ -124,7 +131,9 @@ export function openState(settings: Settings): TreeState {
       nextLsn: bare.lsn() + 1,
       durability: settings.durability,
     });
-    return new TreeState(control, cache, preImages, store, journal, threadNumber, options);
+    const state = new TreeState(control, cache, preImages, store, journal, threadNumber, options);
+    bare.end();
+    return { state, recovery };
   } catch (error) {
     if (store instanceof FileBlobStore) store.close();
     throw error;
@@ -148,11 +157,11 @@ function adoptMark(control: Control, store: BlobStore): void {
 }
 
 /** Plays the journal on the checkpoint's tree. Dirties frames as live writes do, and checkpoints when the cache is full. */
-function recover(state: TreeState, disk: NodeDisk, store: FileBlobStore, settings: Settings): void {
+function recover(state: TreeState, disk: NodeDisk, store: FileBlobStore, settings: Settings): Recovery {
   const round = new Round(state);
   const inline: Maintenance = { checkpoint: () => round.run() };
   const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
-  const { lastLsn } = recoverJournal({
+  const { lastLsn, ...recovery } = recoverJournal({
     disk,
     directory: settings.dir,
     uuid: store.uuid,
@@ -166,6 +175,7 @@ function recover(state: TreeState, disk: NodeDisk, store: FileBlobStore, setting
       `Cannot recover ${settings.dir}: the journal ends at LSN ${lastLsn}, the tree at ${state.lsn()}`,
     );
   }
+  return recovery;
 }
 
 /** Keys and values of a record are copied into the tree during the call: views will do. */

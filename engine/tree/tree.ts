@@ -5,6 +5,7 @@ import type {
   KeyRecord,
   RangeEntry,
   RangeOptions,
+  Recovery,
   TreeOperations,
   TreeOptions,
   TreeReads,
@@ -68,6 +69,8 @@ type Mirror = 'never' | 'each write' | 'when looked at';
  * caller's own store with `flushOnWrite`: then the change is made and only its mirroring failed.
  */
 export class Tree implements TreeOperations {
+  /** What `open` found in a directory's journal; undefined for other trees and in threads that attached. */
+  readonly recovery: Readonly<Recovery> | undefined;
   readonly #state: TreeState;
   readonly #reader: Reader;
   readonly #writer: Writer;
@@ -83,8 +86,9 @@ export class Tree implements TreeOperations {
   #maintenance: Maintenance;
   #worker: Worker | undefined;
 
-  private constructor(state: TreeState, settings: Settings | undefined) {
+  private constructor(state: TreeState, settings?: Settings, recovery?: Recovery) {
     this.#state = state;
+    this.recovery = recovery;
     this.#settings = settings;
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES, 0));
     this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));
@@ -110,9 +114,9 @@ export class Tree implements TreeOperations {
    */
   static open(options: TreeOptions): Tree {
     const settings = settingsOf(options);
-    const state = openState(settings);
+    const { state, recovery } = openState(settings);
     try {
-      return new Tree(state, settings);
+      return new Tree(state, settings, recovery);
     } catch (error) {
       closeState(state);
       throw error;
@@ -121,7 +125,7 @@ export class Tree implements TreeOperations {
 
   /** Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. */
   static attach(handle: TreeHandle): Tree {
-    return new Tree(attachState(handle, 'reader'), undefined);
+    return new Tree(attachState(handle, 'reader'));
   }
 
   /**

@@ -343,3 +343,17 @@ describe('a damaged blob', () => {
     fs.writeFileSync(file, bytes);
   }
 });
+
+test('opening tells what the journal had beyond the last checkpoint', () => {
+  const before = open();
+  for (let i = 0; i < 10; i++) before.put(`key ${i}`, Buffer.of(i));
+  before.sync();
+  before.put('in the ring only', Buffer.of(1));
+  expect(before.recovery).toEqual({ replayed: 0, fromRing: 0 });
+  const copy = path.join(home, 'copy');
+  fs.cpSync(dir, copy, { recursive: true });
+  before.close();
+  open({ dir: copy });
+  expect(tree?.recovery).toEqual({ replayed: 11, fromRing: 1 });
+  expect(tree?.countPrefix('')).toBe(11);
+});

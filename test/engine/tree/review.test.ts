@@ -59,7 +59,7 @@ interface OpenTree {
 
 /** A tree of which the test is the only thread, without timers. */
 function openTree(cacheBytes: number): OpenTree {
-  const state = openState(settingsOf({ dir, cacheBytes, durability: 'buffered' }));
+  const { state } = openState(settingsOf({ dir, cacheBytes, durability: 'buffered' }));
   const round = new Round(state);
   const inline = { checkpoint: () => round.run() };
   const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
