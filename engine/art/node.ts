@@ -9,6 +9,7 @@ import type { Frame } from './frame.js';
 import {
   capacityOf,
   innerBytes,
+  KIND_CROSSING,
   KIND_N4,
   KIND_N16,
   KIND_N48,
@@ -81,6 +82,16 @@ export function nextChildByte(frame: Frame, node: number, from: number): number 
     for (let byte = from; byte < 256; byte++) if (frame.u16[base + byte] !== 0) return byte;
   }
   return -1;
+}
+
+/** Offset of the child of `node` for `byte`, 0 for none. */
+export function childOf(frame: Frame, node: number, byte: number): number {
+  return frame.u16[findChild(frame, node, byte) >> 1] << 3;
+}
+
+/** Whether the walk continues in another blob there. */
+export function isCrossing(frame: Frame, node: number): boolean {
+  return (frame.u8[node] & 15) === KIND_CROSSING;
 }
 
 /** Stands in a child slot until the child is there; any non-zero pointer does. */

@@ -34,8 +34,8 @@ const POINTERS = BLOB_SIZE / 8;
 const work = new Int32Array(POINTERS * 3 + 1024);
 /** Copies of the crossings met so far, by origin and pointer. */
 const copiedCrossings = new Map<number, number>();
-/** For each pointer of a frame, the number of the last walk that freed it. */
-const freedIn = new Int32Array(POINTERS);
+/** For each pointer of a frame, the number of the last walk that came to it. */
+const seenIn = new Int32Array(POINTERS);
 let walk = 0;
 /** Prefix bytes gathered while folding. */
 const gathered = new Uint8Array(BLOB_SIZE);
@@ -301,8 +301,8 @@ export function freeSubtree(frame: Frame, node: number): void {
   work[top++] = node;
   while (top > 0) {
     const at = work[--top];
-    if (freedIn[at >> 3] === walk) continue;
-    freedIn[at >> 3] = walk;
+    if (seenIn[at >> 3] === walk) continue;
+    seenIn[at >> 3] = walk;
     top = pushChildren(frame, at, top);
     frame.freeNode(at);
   }
@@ -310,11 +310,15 @@ export function freeSubtree(frame: Frame, node: number): void {
 
 /** Bytes that the node at `node` and all below it in this frame take. */
 export function subtreeBytes(frame: Frame, node: number): number {
+  walk++;
   let bytes = 0;
   let top = 0;
   work[top++] = node;
   while (top > 0) {
     const at = work[--top];
+    // A crossing that several bytes share is met once for each.
+    if (seenIn[at >> 3] === walk) continue;
+    seenIn[at >> 3] = walk;
     bytes += frame.blockBytes(at);
     top = pushChildren(frame, at, top);
   }
@@ -334,10 +338,44 @@ export function greatestHeight(frame: Frame, node: number): number {
   return height;
 }
 
+/** The height that the frame's crossings give it. */
+export function exactHeight(frame: Frame): number {
+  return frame.crossings === 0 || frame.root === 0 ? 1 : greatestHeight(frame, frame.root << 3) + 1;
+}
+
 /** Calls `visit` with the offset of each crossing of the frame, once each. */
 export function eachCrossing(frame: Frame, visit: (crossing: number) => void): void {
   if (frame.root === 0 || frame.crossings === 0) return;
   for (const crossing of crossingsBelow(frame, frame.root << 3)) visit(crossing);
+}
+
+/** Calls `visit` with the offset of each crossing among the node's children; once each where one run of bytes shares it. */
+export function eachChildCrossing(frame: Frame, node: number, visit: (crossing: number) => void): void {
+  let last = 0;
+  for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
+    const child = frame.u16[findChild(frame, node, byte) >> 1] << 3;
+    if (child === last || (frame.u8[child] & 15) !== KIND_CROSSING) continue;
+    last = child;
+    visit(child);
+  }
+}
+
+/** For each inner node of the frame that has crossings among its children: its offset, and theirs. */
+export function crossingsByNode(frame: Frame): Map<number, number[]> {
+  const found = new Map<number, number[]>();
+  if (frame.root === 0 || frame.crossings === 0) return found;
+  const stack = [frame.root << 3];
+  for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+    const crossings = new Set<number>();
+    const top = pushChildren(frame, at, 0);
+    for (let i = 0; i < top; i++) {
+      const kind = frame.u8[work[i]] & 15;
+      if (kind === KIND_CROSSING) crossings.add(work[i]);
+      else if (kind !== KIND_LEAF) stack.push(work[i]);
+    }
+    if (crossings.size > 0) found.set(at, [...crossings]);
+  }
+  return found;
 }
 
 /** Offsets of the crossings below `node` in its frame, each once. */

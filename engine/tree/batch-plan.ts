@@ -47,7 +47,7 @@ export class BatchPlan {
     for (;;) {
       const cramped = this.#findCramped(this.#pinTargets(changes));
       if (cramped === undefined) return;
-      // The cache has no room for all splits at once: this one is made beforehand, which changes no contents.
+      // Changes no contents.
       cache.unpinAll();
       mutation.descend(cramped.key);
       mutation.prepare(mutation.target);
@@ -132,30 +132,25 @@ export class BatchPlan {
   }
 
   /**
-   * Sees that splits will find frames and returns undefined; or returns a target without room, should the splits
-   * need more frames than the cache has beside the rest, or make the way down too long.
+   * Sees that splits will find frames and returns undefined; or returns a target that is to be split beforehand, when
+   * that can be done with an eye to neighbours, which keeps blobs fuller.
    */
   #findCramped(framesForGrafts: number): { key: Uint8Array; bytes: number } | undefined {
     const { cache } = this.#state;
     let frames = framesForGrafts;
-    let cramped: { key: Uint8Array; bytes: number } | undefined;
     for (const [index, { key, depth, bytes, puts }] of this.#targets) {
       const needed = bytes + puts * NODE_BYTES;
       if (puts === 0 || this.#mutation.hasRoom(index, needed)) continue;
+      if (needed <= MOST_ROOM_BYTES) return { key, bytes: needed };
       // It may split once, and once more for each part of a blob that is added.
       const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
       frames += parts;
-      if (needed <= MOST_ROOM_BYTES) cramped = { key, bytes: needed };
-      else if (depth + parts > cache.longestPath) throw batchTooWide(this.#state);
-      if (depth + parts > cache.longestPath) return cramped;
+      if (depth + parts > cache.longestPath) throw batchTooWide(this.#state);
     }
     if (frames === 0) return undefined;
     // Each blob above them may have to split with them.
     const wanted = frames + cache.pinned - this.#targets.size + 2;
-    if (cache.pinned + wanted > cache.count) {
-      if (cramped === undefined) throw batchTooWide(this.#state);
-      return cramped;
-    }
+    if (cache.pinned + wanted > cache.count) throw batchTooWide(this.#state);
     if (cache.available(wanted) < wanted) throw NEED_FRAMES;
     return undefined;
   }

@@ -1,24 +1,34 @@
 /**
- * Online compaction: rewrites frames without gaps, and takes small blobs back into the blob above them.
+ * Online compaction: rewrites frames without gaps, unites blobs that one node leads to, and takes small blobs back into
+ * the blob above them.
  *
  * It works blob by blob, children first, each step one short critical section, so readers and writers go on
  * between the steps. A blob that was noted in one step may have left the tree by the next, with its last key or by
  * another compaction: each step first asks whether it is still there, and reads crossings anew.
  */
-import { DATA_BYTES } from '../art/layout.js';
+import type { Frame } from '../art/frame.js';
+import { CROSSING_BYTES, DATA_BYTES } from '../art/layout.js';
 import {
   crossingBlobId,
   crossingHeight,
+  crossingsByNode,
   eachCrossing,
   type Merge,
+  removeCrossing,
   writeCrossingHeight,
 } from '../art/rewrite.js';
+import { hoistCrossings, moveBeside, roomBeside } from '../art/split.js';
+import { planRun, ROOT_GROWTH_BYTES } from '../art/split-plan.js';
 import { F_MERGES } from '../shared/control.js';
 import { poisoned, ROOT_BLOB, type TreeState } from './state.js';
 import type { Writer } from './writer.js';
 
 /** A blob takes others in as long as it stays below this. */
-const MERGED_FILL = 0.85;
+const MOST_BYTES = Math.floor(DATA_BYTES * 0.93);
+/** In the background it stays well below, so that the next keys that come do not split it again. */
+const BACKGROUND_MOST_BYTES = Math.floor(DATA_BYTES * 0.75);
+/** Less is not moved from one blob to another, unless it is all that the one has. */
+const LEAST_MOVED_BYTES = Math.floor(DATA_BYTES * 0.04);
 /** Gaps below this share of the frame are not worth a rewrite. */
 const TOLERATED_WASTE = 0.05;
 
@@ -51,16 +61,16 @@ export class Compaction {
     }
   }
 
-  /** Compacts the blob and all below it; returns its exact height. */
-  #visit(blobId: number): number {
+  /** Compacts the blob and all below it. */
+  #visit(blobId: number): void {
     const below = this.#writer.locked(() => this.#childrenOf(blobId).map((child) => child.blobId));
-    const heights = new Map<number, number>();
-    for (const child of below) heights.set(child, this.#visit(child));
+    for (const child of below) this.#visit(child);
+    while (this.#writer.locked(() => this.#unite(blobId, MOST_BYTES)));
     for (;;) {
       const before = this.#state.blobCount;
-      const height = this.#writer.locked(() => this.#rebuild(blobId, heights));
+      this.#writer.locked(() => this.#rebuild(blobId, MOST_BYTES));
       // A small cache holds only some of the children at a time, so one step may not have taken in all that fit.
-      if (this.#state.blobCount >= before) return height;
+      if (this.#state.blobCount >= before) return;
     }
   }
 
@@ -77,9 +87,9 @@ export class Compaction {
     return children;
   }
 
-  /** One step: rewrites the blob with the small ones below it taken in. Returns its height; 0: it has left the tree. */
-  #rebuild(blobId: number, heights: ReadonlyMap<number, number>): number {
-    if (!this.#state.isInTree(blobId)) return 0;
+  /** One step: rewrites the blob with the small ones below it taken in, and sets heights right. */
+  #rebuild(blobId: number, most: number): void {
+    if (!this.#state.isInTree(blobId)) return;
     const { cache, control } = this.#state;
     const { mutation } = this.#writer;
     const children = this.#childrenOf(blobId);
@@ -87,7 +97,7 @@ export class Compaction {
     const frame = cache.frame(index);
     const merges: Merge[] = [];
     const merged: number[] = [];
-    for (const child of this.#smallestFirst(children, frame.liveBytes)) {
+    for (const child of this.#smallestFirst(children, frame.liveBytes, most)) {
       const childIndex = this.#state.resident(child.blobId);
       cache.pin(childIndex);
       mutation.prepareToRetire(childIndex, merged.length);
@@ -95,9 +105,9 @@ export class Compaction {
       merged.push(childIndex);
     }
     const waste = DATA_BYTES - frame.bumpBytes - frame.liveBytes;
-    const height = this.#heightOf(blobId, heights, merged);
+    const height = this.#heightOf(blobId, merged);
     const rewrite = merged.length > 0 || waste > DATA_BYTES * TOLERATED_WASTE;
-    if (!rewrite && frame.height === height) return height;
+    if (!rewrite && frame.height === height) return;
     mutation.prepare(index);
     if (rewrite) mutation.repack(index, merges);
     for (const child of merged) mutation.retire(child);
@@ -105,15 +115,91 @@ export class Compaction {
     mutation.change(index);
     frame.height = height;
     eachCrossing(frame, (crossing) => {
-      const exact = heights.get(crossingBlobId(frame, crossing));
-      if (exact !== undefined) writeCrossingHeight(frame, crossing, exact);
+      writeCrossingHeight(frame, crossing, this.#heightBelow(frame, crossing));
     });
     mutation.endChanges();
-    return height;
+  }
+
+  /**
+   * One step towards fewer blobs below this one: of the blobs that one node leads to, the smallest goes into the fullest
+   * that has room for all of it; else, where all together have, some of it into the one with the most room. False: there
+   * is no such step.
+   */
+  #unite(blobId: number, most: number): boolean {
+    const state = this.#state;
+    if (!state.isInTree(blobId)) return false;
+    const index = state.resident(blobId);
+    state.cache.pin(index);
+    const above = state.cache.frame(index);
+    for (const [node, crossings] of crossingsByNode(above)) {
+      if (crossings.length < 2) continue;
+      const blobs = crossings.map((crossing) => {
+        const id = crossingBlobId(above, crossing);
+        return { crossing, blobId: id, liveBytes: this.#liveBytes(id) };
+      });
+      blobs.sort((a, b) => a.liveBytes - b.liveBytes);
+      const [from, ...others] = blobs as [Child, Child, ...Child[]];
+      const fitting = others.findLast((other) => other.liveBytes + from.liveBytes <= most);
+      let room = Math.max(0, most - above.liveBytes);
+      for (const other of others) room += Math.max(0, most - other.liveBytes);
+      if (fitting === undefined && room < from.liveBytes) continue;
+      const to = fitting ?? (others[0] as Child);
+      const moved = fitting === undefined ? most - to.liveBytes : from.liveBytes;
+      if (fitting === undefined && moved < LEAST_MOVED_BYTES) continue;
+      if (this.#move(index, node, from, to, moved)) return true;
+      // A small cache has no room for all that were looked at.
+      state.cache.unpinAll();
+      state.cache.pin(index);
+    }
+    return false;
+  }
+
+  /** Moves up to `most` bytes from blob to blob, both led to by `node` of the frame at `parent`. False: none fits. */
+  #move(parent: number, node: number, from: Child, to: Child, most: number): boolean {
+    const { cache, control } = this.#state;
+    const { mutation } = this.#writer;
+    const index = this.#state.resident(from.blobId);
+    cache.pin(index);
+    const target = this.#state.resident(to.blobId);
+    cache.pin(target);
+    const frame = cache.frame(index);
+    const plan = planRun(frame, frame.root << 3, most, 0, most);
+    const isAll = (plan?.bytes ?? 0) + ROOT_GROWTH_BYTES >= frame.liveBytes;
+    // Without a run there must be crossings to hoist, or nothing at all; else the step would be one without progress.
+    const isStuck = frame.leaves > 0 || (frame.crossings > 0 && roomBeside(frame) === CROSSING_BYTES);
+    if (plan === undefined ? isStuck : !isAll && plan.bytes < LEAST_MOVED_BYTES) return false;
+    for (const each of [parent, index, target]) mutation.prepare(each);
+    mutation.prepareToRetire(index, 1);
+    const above = { frame: cache.frame(parent), node, crossing: from.crossing };
+    if (above.frame.freeBytes < roomBeside(frame)) return false;
+    if (above.frame.bumpBytes < roomBeside(frame)) {
+      // The way there is another then.
+      mutation.repack(parent, []);
+      mutation.endChanges();
+      return true;
+    }
+    if (plan === undefined) {
+      mutation.change(parent);
+      mutation.change(index);
+      hoistCrossings(frame, above);
+    } else {
+      const neighbour = mutation.receive({ index: target, crossing: to.crossing }, plan.bytes);
+      mutation.change(parent);
+      mutation.change(index);
+      moveBeside(frame, plan, neighbour, above);
+    }
+    if (frame.leaves === 0 && frame.crossings === 0) {
+      mutation.change(parent);
+      removeCrossing(above.frame, node, from.crossing);
+      mutation.retire(index);
+      control.floats[F_MERGES] = (control.floats[F_MERGES] as number) + 1;
+    }
+    mutation.endChanges();
+    return true;
   }
 
   /** The children that fit into the blob together with what it has, smallest first. */
-  #smallestFirst(children: Child[], liveBytes: number): Child[] {
+  #smallestFirst(children: Child[], liveBytes: number, most: number): Child[] {
     const { cache } = this.#state;
     for (const child of children) child.liveBytes = this.#liveBytes(child.blobId);
     children.sort((a, b) => a.liveBytes - b.liveBytes);
@@ -121,7 +207,7 @@ export class Compaction {
     let sum = liveBytes;
     for (const child of children) {
       sum += child.liveBytes;
-      if (sum > DATA_BYTES * MERGED_FILL || fitting.length + 4 > cache.heldLimit / 2) break;
+      if (sum > most || fitting.length + 4 > cache.heldLimit / 2) break;
       fitting.push(child);
     }
     return fitting;
@@ -135,21 +221,29 @@ export class Compaction {
     return store.blobRow?.(blobId)?.liveBytes ?? this.#state.frameOf(blobId).liveBytes;
   }
 
-  #heightOf(blobId: number, heights: ReadonlyMap<number, number>, merged: readonly number[]): number {
+  #heightOf(blobId: number, merged: readonly number[]): number {
     const { cache } = this.#state;
     let height = 0;
     const consider = (id: number): void => {
       const frame = this.#state.frameOf(id);
       eachCrossing(frame, (crossing) => {
-        const below = crossingBlobId(frame, crossing);
-        const at = cache.find(below);
+        const at = cache.find(crossingBlobId(frame, crossing));
         if (at >= 0 && merged.includes(at)) return;
-        height = Math.max(height, heights.get(below) ?? crossingHeight(frame, crossing));
+        height = Math.max(height, this.#heightBelow(frame, crossing));
       });
     };
     consider(blobId);
     for (const child of merged) consider(cache.blobIn(child));
     return height + 1;
+  }
+
+  /** The height of the blob behind a crossing as it is now: what an earlier step found others may have changed. */
+  #heightBelow(frame: Frame, crossing: number): number {
+    const { cache, store } = this.#state;
+    const blobId = crossingBlobId(frame, crossing);
+    const index = cache.find(blobId);
+    if (index >= 0) return cache.frame(index).height;
+    return store.blobRow?.(blobId)?.height ?? crossingHeight(frame, crossing);
   }
 
   /** Whether `mergeSome` has not come to the end of the tree yet. */
@@ -170,7 +264,8 @@ export class Compaction {
       if (queue.length === 0) queue.push(ROOT_BLOB);
       for (let i = 0; i < most && queue.length > 0; i++) {
         const blobId = queue.shift() as number;
-        this.#writer.locked(() => this.#mergeBelow(blobId));
+        if (this.#writer.locked(() => this.#unite(blobId, BACKGROUND_MOST_BYTES))) queue.unshift(blobId);
+        else this.#writer.locked(() => this.#mergeBelow(blobId));
       }
     } finally {
       compactLock.unlock();
@@ -184,8 +279,8 @@ export class Compaction {
     if (cache.find(blobId) < 0 && store.blobRow?.(blobId)?.crossings === 0) return;
     const children = this.#childrenOf(blobId);
     const frame = this.#state.frameOf(blobId);
-    const small = this.#smallestFirst(children, frame.liveBytes);
-    if (small.length > 0) this.#rebuild(blobId, new Map());
+    const small = this.#smallestFirst(children, frame.liveBytes, BACKGROUND_MOST_BYTES);
+    if (small.length > 0) this.#rebuild(blobId, BACKGROUND_MOST_BYTES);
     const left = this.#childrenOf(blobId);
     for (const child of left) this.#queue.push(child.blobId);
   }

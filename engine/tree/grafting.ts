@@ -10,7 +10,8 @@ import { Frame } from '../art/frame.js';
 import { detach, findSubtree, plant, plantBlob, roomToPlant, SubtreeSpot, unlink } from '../art/graft.js';
 import { DATA_BYTES } from '../art/layout.js';
 import { crossingBlobId, crossingsBelow, eachCrossing, subtreeBytes } from '../art/rewrite.js';
-import { planSplit, splitBelow } from '../art/split.js';
+import { moveBelow } from '../art/split.js';
+import { planSplit } from '../art/split-plan.js';
 import { insertAt } from '../art/write.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_GRAFTS } from '../shared/control.js';
@@ -140,7 +141,7 @@ export class Grafting {
     const fresh = mutation.newBlobFrame();
     const blobId = mutation.format(fresh);
     const plan = planSplit(scratch);
-    splitBelow(scratch, plan, this.#state.cache.frame(fresh), blobId);
+    moveBelow(scratch, plan, { frame: this.#state.cache.frame(fresh), crossing: 0 });
     scratch.height = Math.max(scratch.height, plan.height + 1);
     mutation.adopt(fresh, blobId);
   }

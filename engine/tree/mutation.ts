@@ -6,17 +6,8 @@ import { Descent, descend, END_CROSSING } from '../art/descent.js';
 import { Frame } from '../art/frame.js';
 import { DATA_BYTES, H_BUMP, LEAF_HEADER_BYTES } from '../art/layout.js';
 import { crossingHeight, type Merge, removeCrossing, writeCrossingHeight } from '../art/rewrite.js';
-import {
-  type Above,
-  planSplit,
-  repack,
-  roomBeside,
-  roomToLift,
-  type SplitPlan,
-  splitBelow,
-  splitBeside,
-  splitLifting,
-} from '../art/split.js';
+import { type Above, type Neighbour, repack } from '../art/split.js';
+import { ROOT_GROWTH_BYTES } from '../art/split-plan.js';
 import { tidyInner } from '../art/write.js';
 import { CAPTURED, COPIED, DIRTY } from '../cache/frame-cache.js';
 import { BLOB_SIZE } from '../limits.js';
@@ -28,10 +19,11 @@ import {
   F_SPILLOVERS,
   PENDING_CAPACITY,
 } from '../shared/control.js';
+import { Splitting } from './splitting.js';
 import { NEED_FRAMES, NEED_PRE_IMAGE, Need, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 /** A full frame is rewritten in place, not split, when that frees at least this much of it. */
-const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.15);
+const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.05);
 
 /** In place of a version that the caller expects: any, also for a key that is absent where something is to be put. */
 export const ANY_VERSION = -1;
@@ -61,12 +53,20 @@ export class Mutation {
   readonly #steps: Step[] = [];
   /** Frames that this operation has latched. */
   readonly #latched: number[] = [];
+  readonly #splitting: Splitting;
   #scratch: Frame | undefined;
   /** A part of the changes is made already: what the rest needs was made sure of before, nothing is refused. */
   committed = false;
 
   constructor(state: TreeState) {
     this.#state = state;
+    this.#splitting = new Splitting(state, this);
+  }
+
+  /** The frame at this level of the path as the parent of the next: the way leads down by this node and crossing. */
+  above(level: number): Above {
+    const { node, crossing } = this.#steps[level] as Step;
+    return { frame: this.#state.cache.frame(this.path[level] as number), node, crossing };
   }
 
   /** The frame where the last descent ended. */
@@ -151,7 +151,7 @@ export class Mutation {
     const index = this.path[level] as number;
     const frame = this.#state.cache.frame(index);
     if (frame.freeBytes >= WORTH_REPACKING + bytes) this.repack(index, []);
-    else this.#split(level, planSplit(frame));
+    else this.#splitting.split(level, bytes);
     if (!this.committed) this.endChanges();
   }
 
@@ -169,64 +169,12 @@ export class Mutation {
     control.floats[F_COMPACTIONS] = (control.floats[F_COMPACTIONS] as number) + 1;
   }
 
-  #split(level: number, plan: SplitPlan): void {
-    if (level > 0) {
-      const frame = this.#state.cache.frame(this.path[level] as number);
-      const beside = roomBeside(frame, plan);
-      if (beside > 0) {
-        this.#splitAbove(level, plan, beside, splitBeside);
-        return;
-      }
-      const lift = roomToLift(frame, plan);
-      if (lift > 0) {
-        this.#splitAbove(level, plan, lift, splitLifting);
-        return;
-      }
-    }
-    this.#splitBelow(level, plan);
-  }
-
-  /** Hangs the new blob from the parent's frame; if that has no room, only makes room there. */
-  #splitAbove(level: number, plan: SplitPlan, bytes: number, split: typeof splitBeside): void {
-    const { cache } = this.#state;
-    const index = this.path[level] as number;
-    const parent = this.path[level - 1] as number;
-    this.prepare(parent);
-    if (cache.frame(parent).bumpBytes < bytes) {
-      this.makeRoom(level - 1, bytes);
-      return;
-    }
-    const fresh = this.newBlobFrame();
-    const blobId = this.format(fresh);
+  /** Latches the neighbour with room for so many bytes at its bump cursor. */
+  receive({ index, crossing }: { index: number; crossing: number }, bytes: number): Neighbour {
+    const frame = this.#state.cache.frame(index);
+    if (frame.bumpBytes < bytes + ROOT_GROWTH_BYTES) this.repack(index, []);
     this.change(index);
-    this.change(parent);
-    const { node, crossing } = this.#steps[level - 1] as Step;
-    const above: Above = { frame: cache.frame(parent), node, crossing };
-    split(cache.frame(index), plan, cache.frame(fresh), blobId, above);
-    this.adopt(fresh, blobId);
-  }
-
-  /** Hangs the new blob below this one; heights above may grow, so those frames change too. */
-  #splitBelow(level: number, plan: SplitPlan): void {
-    const { cache } = this.#state;
-    const index = this.path[level] as number;
-    // All frames on the way may have to change with it.
-    if (!this.committed && level + 1 >= cache.heldLimit) throw tooDeep(this.#state);
-    let rising = 0;
-    for (let at = level, height = plan.height + 1; at >= 0; at--, height++) {
-      if (cache.frame(this.path[at] as number).height >= height) break;
-      this.prepare(this.path[at] as number);
-      if (at > 0) this.prepare(this.path[at - 1] as number);
-      rising++;
-    }
-    const fresh = this.newBlobFrame();
-    const blobId = this.format(fresh);
-    this.change(index);
-    splitBelow(cache.frame(index), plan, cache.frame(fresh), blobId);
-    this.adopt(fresh, blobId);
-    for (let at = level, height = plan.height + 1; rising > 0; at--, height++, rising--) {
-      this.raise(at, height);
-    }
+    return { frame, crossing };
   }
 
   /** Sets the height of the blob at this level of the path, and what the crossing to it tells. */

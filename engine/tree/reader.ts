@@ -37,10 +37,14 @@ export class Reader {
   #value: Uint8Array | undefined;
   #version = 0;
 
-  /** `makeRoom` is called, without locks, when no frame can be freed for a load. */
+  /**
+   * `makeRoom` is called, without locks, when no frame can be freed for a load; `check` under the tree lock, before
+   * anything is loaded, and throws where what has been read so far does not count.
+   */
   constructor(
     state: TreeState,
     readonly makeRoom: () => void,
+    readonly check: () => void = () => {},
   ) {
     this.#state = state;
   }
@@ -66,7 +70,11 @@ export class Reader {
     if (outcome === RESTART) outcome = this.#longestLocked(key);
     if (outcome === ABSENT) return undefined;
     const { length } = this.#longest;
-    return { key: key.slice(0, length), value: this.#value as Uint8Array, version: this.#version };
+    return {
+      key: new Uint8Array(key.subarray(0, length)),
+      value: this.#value as Uint8Array,
+      version: this.#version,
+    };
   }
 
   #read(key: Uint8Array, want: number): boolean {
@@ -197,6 +205,7 @@ export class Reader {
     let full = false;
     state.lockTree();
     try {
+      this.check();
       if (parent >= 0 && state.cache.version(parent) !== parentVersion) return;
       if (parent < 0 && state.blobCount === 0) return;
       state.resident(blobId);
@@ -247,6 +256,7 @@ export class Reader {
     for (;;) {
       state.lockTree();
       try {
+        this.check();
         if (state.blobCount === 0) return ABSENT;
         let outcome = step(ROOT_BLOB, 0);
         while (typeof outcome !== 'boolean') outcome = step(outcome.blobId, outcome.depth);

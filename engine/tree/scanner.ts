@@ -92,6 +92,8 @@ export class Scanner {
   /** Entries or keys that count. */
   #sure = 0;
   #counted = 0;
+  /** Where those counted that are sure end, once a frame was left for another since the walk began. */
+  #countedTo: Bound | undefined;
   /** The bound that the way stands at, if nothing has changed since. */
   #standsAt: Bound | undefined;
   /** A blob that the walk needs and that is not resident, and where it was found. */
@@ -132,17 +134,26 @@ export class Scanner {
   /** Counts keys from `bound` on that begin with the prefix, up to `limit`; the rest begins at `next`, if there is one. */
   count(bound: Bound, limit: number, prefix: Uint8Array): { keys: number; next: Bound | undefined } {
     const options = { prefix, delimiter: -1, keysOnly: true };
-    for (let attempt = new Attempts(); ; attempt.failed()) {
+    let keys = 0;
+    let from = bound;
+    for (let attempt = new Attempts(); keys < limit; attempt.failed()) {
       this.#sure = 0;
-      const outcome = this.#walk(bound, limit, options, undefined, attempt.exclusive);
-      if (outcome === ENDED) return { keys: this.#counted, next: undefined };
+      this.#countedTo = undefined;
+      const outcome = this.#walk(from, limit - keys, options, undefined, attempt.exclusive);
+      if (outcome === ENDED) return { keys: keys + this.#counted, next: undefined };
       if (outcome === FULL) {
         const next = { key: this.#key.slice(0, this.#leafDepth), inclusive: false };
         this.#standsAt = next;
-        return { keys: this.#counted, next };
+        return { keys: keys + this.#counted, next };
+      }
+      if (this.#countedTo !== undefined) {
+        keys += this.#sure;
+        from = this.#countedTo;
+        attempt = new Attempts();
       }
       this.#miss(attempt);
     }
+    return { keys, next: from };
   }
 
   /** After an attempt that met a change, or a blob that was not resident. */
@@ -194,7 +205,7 @@ export class Scanner {
   }
 
   #attempt(from: Bound, full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
-    this.#counted = this.#sure;
+    this.#counted = 0;
     const stands = this.#standsAt === from && this.#isValid();
     this.#standsAt = undefined;
     let outcome = stands ? ON_THE_WAY : this.#seek(from, options.prefix);
@@ -352,6 +363,10 @@ export class Scanner {
       if (childKind === KIND_CROSSING) {
         this.#child = child;
         const outcome = this.#follow(byte, out);
+        if (out === undefined && (outcome !== CHANGED || this.#missing !== 0)) {
+          this.#sure = this.#counted;
+          this.#countedTo = { key: this.#key.slice(0, length + 1), inclusive: true };
+        }
         if (outcome === CHANGED) return CHANGED;
         if (outcome === NOTHING) {
           if (!this.#settle(out)) return CHANGED;

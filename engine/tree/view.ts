@@ -50,7 +50,7 @@ class ViewReads {
 
   constructor(state: TreeState, makeRoom: () => void) {
     this.#state = state.forViews();
-    const reader = new Reader(this.#state, makeRoom);
+    const reader = new Reader(this.#state, makeRoom, () => this.check());
     this.scanner = new Scanner(this.#state, reader);
     this.reads = new Reads(reader, this.scanner, () => this.check());
   }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { Batch, RangeEntry, TreeOptions } from '../../../engine/api.js';
+import type { Batch, RangeEntry, RangeOptions, TreeOptions, TreeReads } from '../../../engine/api.js';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { Tree } from '../../../engine/index.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
@@ -158,7 +158,13 @@ export class Run {
         this.#range(operation);
         return;
       case 'get':
-        this.#get(operation.key);
+        compareRecord(this.tree, this.model, operation.key);
+        return;
+      case 'longestPrefix':
+        compareLongestPrefix(this.tree, this.model, operation.key);
+        return;
+      case 'countPrefix':
+        compareCount(this.tree, this.model, operation.key, operation.limit);
         return;
       case 'checkpoint':
         this.tree.checkpoint();
@@ -260,38 +266,61 @@ export class Run {
     if (expected !== undefined) this.#adopt(expected);
   }
 
-  #get(name: string): void {
-    const record = this.tree.getRecord(keyOf(name));
-    const expected = this.model.records.get(name);
-    assertEqual(record?.version, expected?.version, `version of ${show(name)}`);
-    if (!same(record?.value, expected?.value)) throw new Error(`value of ${show(name)} differs`);
-    if (!same(this.tree.get(keyOf(name)), expected?.value)) throw new Error(`get of ${show(name)} differs`);
-  }
-
   #range(operation: Extract<Operation, { op: 'range' }>): void {
-    const { key, after, delimiter, keysOnly } = operation;
-    const options = { delimiter, keysOnly };
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-    const expected = this.model.range({
-      ...given,
-      prefix: key,
-      ...(after === undefined ? {} : { startAfter: after }),
-    });
-    const found = [
-      ...this.tree.range({
-        ...given,
-        prefix: keyOf(key),
-        ...(after === undefined ? {} : { startAfter: keyOf(after) }),
-      }),
-    ];
-    compareEntries(found, expected);
+    compareRange(this.tree, this.model, operation);
   }
 
   compareAll(): void {
     compareEntries([...this.tree.range()], this.model.range({}));
     const names = this.model.sorted();
-    for (let i = 0; i < names.length; i += 1 + (names.length >> 10)) this.#get(names[i] as string);
+    for (let i = 0; i < names.length; i += 1 + (names.length >> 10))
+      compareRecord(this.tree, this.model, names[i] as string);
   }
+}
+
+/** What the reads give for the name, by each of the point reads, against what the model tells. */
+export function compareRecord(reads: TreeReads, model: Model, name: string): void {
+  const key = keyOf(name);
+  const expected = model.records.get(name);
+  const record = reads.getRecord(key);
+  assertEqual(record?.version, expected?.version, `version in the record of ${show(name)}`);
+  assertEqual(reads.getVersion(key), expected?.version, `version of ${show(name)}`);
+  if (!same(record?.value, expected?.value)) throw new Error(`value of ${show(name)} differs`);
+  if (!same(reads.get(key), expected?.value)) throw new Error(`get of ${show(name)} differs`);
+}
+
+export function compareLongestPrefix(reads: TreeReads, model: Model, name: string): void {
+  const found = reads.longestPrefix(keyOf(name));
+  const longest = model.longestPrefix(name);
+  const what = `longestPrefix of ${show(name)}`;
+  assertEqual(found && nameOf(found.key), longest, what);
+  const expected = longest === undefined ? undefined : model.records.get(longest);
+  assertEqual(found?.version, expected?.version, `version of ${what}`);
+  if (!same(found?.value, expected?.value)) throw new Error(`value of ${what} differs`);
+}
+
+export function compareCount(reads: TreeReads, model: Model, prefix: string, limit?: number): void {
+  const all = model.countPrefix(prefix);
+  const key = keyOf(prefix);
+  const what = `countPrefix of ${show(prefix)} up to ${limit}`;
+  assertEqual(reads.countPrefix(key, limit), Math.min(all, limit ?? all), what);
+  assertEqual(reads.isPrefixEmpty(key), all === 0, `isPrefixEmpty of ${show(prefix)}`);
+}
+
+export function compareRange(
+  reads: TreeReads,
+  model: Model,
+  range: Omit<Extract<Operation, { op: 'range' }>, 'op'>,
+): void {
+  const { key, after, delimiter, keysOnly } = range;
+  const options: RangeOptions = { keysOnly, ...(delimiter === undefined ? {} : { delimiter }) };
+  const expected = model.range({
+    ...options,
+    prefix: key,
+    ...(after === undefined ? {} : { startAfter: after }),
+  });
+  const startAfter = after === undefined ? {} : { startAfter: keyOf(after) };
+  compareEntries([...reads.range({ ...options, prefix: keyOf(key), ...startAfter })], expected);
 }
 
 export function compareEntries(found: readonly RangeEntry[], expected: readonly RangeEntry[]): void {

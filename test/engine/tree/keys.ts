@@ -10,7 +10,7 @@ export interface KeySpace {
 }
 
 export const below = (random: Random, limit: number): number => Math.floor(random() * limit);
-const pick = <T>(random: Random, list: readonly T[]): T => list[below(random, list.length)] as T;
+export const pick = <T>(random: Random, list: readonly T[]): T => list[below(random, list.length)] as T;
 const char = String.fromCharCode;
 
 function text(random: Random, alphabet: string, most: number): string {
@@ -64,7 +64,7 @@ export function randomValue(random: Random, sizes: readonly number[] = SIZES): U
   return Buffer.alloc(pick(random, sizes), char(below(random, 256)), 'latin1');
 }
 
-function prefixOf(random: Random, key: string): string {
+export function prefixOf(random: Random, key: string): string {
   return key.slice(0, random() < 0.1 ? 0 : 1 + below(random, key.length));
 }
 
@@ -104,6 +104,14 @@ export function stepOf(random: Random, keys: () => string, sizes: readonly numbe
   }
 }
 
+/** The key, or a part of it, or it with more to it. */
+export function lookAlike(random: Random, key: string): string {
+  const roll = random();
+  if (roll < 0.4) return key;
+  if (roll < 0.6) return prefixOf(random, key);
+  return `${prefixOf(random, key)}${text(random, `${edges}/cdkp`, 3)}`;
+}
+
 export function operationOf(random: Random, keys: () => string, large = false): Operation {
   const sizes = large ? LARGE_SIZES : SIZES;
   const roll = random();
@@ -128,8 +136,13 @@ export function operationOf(random: Random, keys: () => string, large = false): 
       keysOnly: random() < 0.3,
     };
   }
-  if (roll < 0.3) return { op: 'get', key: keys() };
-  if (roll < 0.31)
+  if (roll < 0.29) return { op: 'get', key: keys() };
+  if (roll < 0.32) return { op: 'longestPrefix', key: lookAlike(random, keys()) };
+  if (roll < 0.35) {
+    const limits = [0, 1, 2, 5, 100, Number.POSITIVE_INFINITY];
+    return { op: 'countPrefix', key: prefixOf(random, keys()), limit: pick(random, limits) };
+  }
+  if (roll < 0.36)
     return { op: pick(random, ['checkpoint', 'compact', 'reopen', 'kill', 'compare'] as const) };
   return stepOf(random, keys, sizes);
 }

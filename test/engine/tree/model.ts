@@ -26,7 +26,8 @@ export type Operation =
   | Step
   | { op: 'atomic'; steps: Step[] }
   | { op: 'range'; key: string; after: string | undefined; delimiter: number | undefined; keysOnly: boolean }
-  | { op: 'get'; key: string }
+  | { op: 'get' | 'longestPrefix'; key: string }
+  | { op: 'countPrefix'; key: string; limit: number }
   | { op: 'checkpoint' | 'compact' | 'reopen' | 'kill' | 'compare' };
 
 /** Stands for "written by this batch": no version matches it. */
@@ -50,6 +51,26 @@ export class Model {
   delete(name: string): boolean {
     this.#sorted = undefined;
     return this.records.delete(name);
+  }
+
+  /** The contents as they are now. */
+  snapshot(): Model {
+    const copy = new Model();
+    copy.records = new Map(this.records);
+    return copy;
+  }
+
+  /** The longest name that `name` begins with. */
+  longestPrefix(name: string): string | undefined {
+    let longest: string | undefined;
+    for (const key of this.records.keys()) {
+      if (name.startsWith(key) && key.length > (longest?.length ?? 0)) longest = key;
+    }
+    return longest;
+  }
+
+  countPrefix(prefix: string): number {
+    return this.sorted().filter((name) => name.startsWith(prefix)).length;
   }
 
   /** Plays the steps; undefined when a guard failed, and then nothing has changed. */
