@@ -11,6 +11,7 @@ import type { Durability } from '../engine/api.js';
 import { SpinneyError } from '../engine/errors.js';
 import { Tree } from '../engine/index.js';
 import { mountTree } from '../mount/index.js';
+import { findMount } from '../mount/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../mount/types.js';
 import { Admin } from './admin.js';
 import { type ControlServer, startControl } from './control/server.js';
@@ -18,6 +19,7 @@ import { writeRecord } from './daemon-record.js';
 import { settledWithin } from './deadline.js';
 import { failureOf } from './failure.js';
 import { type Logger, mountLog } from './log.js';
+import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
 import { Status } from './status.js';
 
@@ -54,6 +56,7 @@ export class Daemon {
   readonly #status: Status;
   readonly #undo: (() => void | Promise<void>)[] = [];
   #mounted: Mounted | undefined;
+  #guard: MountGuard | undefined;
   #stopping = false;
   readonly #hurried: Promise<void>;
   #hurry: () => void = () => {};
@@ -63,7 +66,7 @@ export class Daemon {
    * neither mount nor socket behind then.
    */
   static async start(options: DaemonOptions, log: Logger): Promise<Daemon> {
-    if (prepareMountpoint(options.mountpoint, options.store)) {
+    if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
     if (!options.readOnly) makePrivate(options.store);
@@ -129,6 +132,8 @@ export class Daemon {
       mountLog(this.#log),
     );
     this.#mounted = mounted;
+    const entry = findMount(options.mountpoint);
+    if (entry?.source === options.store) this.#guard = new MountGuard(entry, this.#log);
     this.#status.setMount(mounted);
     this.#log.info(
       {
@@ -159,13 +164,17 @@ export class Daemon {
   async run(): Promise<number> {
     const end = await this.#mount.ended;
     this.#stopping = true;
+    let gone = true;
     if (end.reason === 'failed') {
       this.#log.error({ err: end.error }, 'the mount failed');
       // Nobody serves it any more: its name must not stay behind.
-      await this.#mount
-        .unmount('detach')
-        .catch((error) => this.#log.warn({ err: error }, 'could not detach it'));
+      gone = await this.#mount.unmount('detach').catch((error) => {
+        this.#log.warn({ err: error }, 'could not detach it');
+        return false;
+      });
     } else this.#log.info('unmounted');
+    // Else it is the guard's, at the end of this process.
+    if (gone) this.#guard?.standDown();
     const clean = await this.#finish(end);
     this.#log.info({ clean }, 'ended');
     return clean ? 0 : 1;

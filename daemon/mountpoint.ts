@@ -4,17 +4,20 @@
  *
  * A Spinney mount shows its store's path as the device. It is stale when no process holds the store's lock.
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeDisk } from '../engine/disk/node-disk.js';
 import { SpinneyError } from '../engine/errors.js';
-import * as libc from '../mount/libc/libc.js';
+import { unmountPath } from '../mount/kernel/mounting.js';
 import { findMount, type MountEntry } from '../mount/mountinfo.js';
 import { hasCode } from './failure.js';
 
 export const FILESYSTEM_TYPE = 'fuse.spinney';
 const MOST_SYMLINKS = 40;
+/** A guard has done its work within this time, or it is dead too. */
+const GUARD_DEADLINE_MS = 1_000;
+const LOOK_AGAIN_MS = 5;
 
 /**
  * The absolute path of a mountpoint, without symbolic links, as mountinfo shows it. Throws ERR_MOUNT where its
@@ -62,10 +65,10 @@ function refuseInside(store: string, mountpoint: string): void {
  * mount. A stale mount of the same store is detached. Throws ERR_MOUNT with the reason. Returns whether it
  * detached one.
  */
-export function prepareMountpoint(mountpoint: string, store: string): boolean {
+export async function prepareMountpoint(mountpoint: string, store: string): Promise<boolean> {
   const found = findMount(mountpoint);
   const replaced = found !== undefined;
-  if (found !== undefined) replaceIfStale(found, store);
+  if (found !== undefined) await replaceIfStale(found, store);
   const status = lstatSync(mountpoint, { throwIfNoEntry: false });
   if (status === undefined) throw cannotMount(mountpoint, 'it does not exist');
   if (!status.isDirectory()) throw cannotMount(mountpoint, 'it is not a directory');
@@ -73,7 +76,7 @@ export function prepareMountpoint(mountpoint: string, store: string): boolean {
   return replaced;
 }
 
-function replaceIfStale(found: MountEntry, store: string): void {
+async function replaceIfStale(found: MountEntry, store: string): Promise<void> {
   const { mountpoint } = found;
   if (!isSpinney(found)) {
     throw cannotMount(mountpoint, `it is a mount already (${found.source}, type ${found.type})`);
@@ -81,18 +84,22 @@ function replaceIfStale(found: MountEntry, store: string): void {
   if (found.source !== store) {
     throw cannotMount(mountpoint, `the store ${found.source} is mounted there; "spinney umount" it first`);
   }
-  const detached = withStoreIdle(store, () => {
-    // Again under the lock: whoever held it may have unmounted, or mounted anew, in between.
-    for (let entry = findMount(mountpoint); entry !== undefined; entry = findMount(mountpoint)) {
-      if (!isSpinney(entry) || entry.source !== store) return;
-      detachMount(mountpoint);
-    }
+  const detached = await withStoreIdle(store, async () => {
+    // Looked for again under the lock: whoever held it may have unmounted, or mounted anew, in between.
+    const isThere = () => {
+      const entry = findMount(mountpoint);
+      return entry !== undefined && isSpinney(entry) && entry.source === store;
+    };
+    // The killed daemon's guard takes it away by itself; a mount that comes later must not meet it at work.
+    const deadline = performance.now() + GUARD_DEADLINE_MS;
+    while (isThere() && performance.now() < deadline) await sleep(LOOK_AGAIN_MS);
+    while (isThere()) await detachMount(mountpoint);
   });
   if (!detached) throw cannotMount(mountpoint, `the store ${store} is mounted there already`);
 }
 
 /** Runs `work` while no process has the store open, and none can open it. False, and nothing done, otherwise. */
-export function withStoreIdle(store: string, work: () => void): boolean {
+async function withStoreIdle(store: string, work: () => Promise<void>): Promise<boolean> {
   const disk = new NodeDisk();
   const data = join(store, 'blobs.dat');
   let fd: number;
@@ -101,12 +108,12 @@ export function withStoreIdle(store: string, work: () => void): boolean {
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
     // No data file, so no process can have it locked.
-    work();
+    await work();
     return true;
   }
   try {
     if (!disk.lock(fd, 'exclusive') || !disk.isSameFile(fd, data)) return false;
-    work();
+    await work();
     return true;
   } finally {
     disk.close(fd);
@@ -118,20 +125,14 @@ export function isSpinney(entry: MountEntry): boolean {
 }
 
 /** Takes the name of the topmost mount at `mountpoint` away at once. Throws ERR_MOUNT. */
-export function detachMount(mountpoint: string): void {
-  if (process.getuid?.() !== 0) {
-    // Only root may call umount2; the setuid helper does it for the owner of the mount.
-    const { status, stderr, error } = spawnSync('fusermount', ['-uz', '--', mountpoint], {
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw cannotDetach(mountpoint, error?.message ?? stderr.trim());
-  } else if (libc.umount2(mountpoint, libc.MNT_DETACH) !== 0) {
-    throw cannotDetach(mountpoint, libc.errnoName(libc.errno()));
+export async function detachMount(mountpoint: string): Promise<void> {
+  const before = findMount(mountpoint);
+  const reason = await unmountPath(mountpoint, 'detach');
+  if (reason === undefined || before === undefined) return;
+  // Somebody else may have been faster.
+  if (findMount(mountpoint)?.mountId === before.mountId) {
+    throw new SpinneyError('ERR_MOUNT', `Cannot detach the mount at ${mountpoint}: ${reason}`);
   }
-}
-
-function cannotDetach(mountpoint: string, reason: string): SpinneyError {
-  return new SpinneyError('ERR_MOUNT', `Cannot detach the mount at ${mountpoint}: ${reason}`);
 }
 
 function cannotMount(mountpoint: string, reason: string): SpinneyError {

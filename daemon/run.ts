@@ -1,5 +1,6 @@
 /** The command line: reads it, runs the verb, and tells failures in one line. */
 import yargs from 'yargs';
+import { check } from './commands/check.js';
 import { checkpoint } from './commands/checkpoint.js';
 import type { Command } from './commands/command.js';
 import { compact } from './commands/compact.js';
@@ -11,12 +12,12 @@ import { umount } from './commands/umount.js';
 import { failureOf } from './failure.js';
 import { version } from './version.js';
 
-const COMMANDS: readonly Command[] = [mount, umount, stats, health, checkpoint, compact];
+const COMMANDS: readonly Command[] = [mount, umount, stats, health, checkpoint, compact, check];
 
 /** Exit code of a command line that cannot be read. Failures of a verb give 1. */
 export const USAGE_EXIT_CODE = 2;
 
-const STANDARD_OUTPUT: Output = {
+export const STANDARD_OUTPUT: Output = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
 };

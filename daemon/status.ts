@@ -68,6 +68,7 @@ export class Status implements ControlTarget {
     const reasons: string[] = [];
     if (this.#mountState !== 'up')
       reasons.push(`the mount at ${this.#where.mountpoint} is ${this.#mountState}`);
+    if (this.#mountState === 'up') reasons.push(...(this.#mounted?.problems() ?? []));
     try {
       const { lastError } = this.#tree.stats().checkpoint;
       if (lastError !== undefined) reasons.push(`the last checkpoint failed: ${lastError}`);

@@ -22,3 +22,4 @@ export { FileBlobStore } from './store/file/file-blob-store.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';
 export type { TreeHandle } from './tree/shared-tree.js';
 export { Tree } from './tree/tree.js';
+export { type Finding, type VerifiedTree, type VerifyOptions, verifyTree } from './tree/verify.js';

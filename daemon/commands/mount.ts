@@ -94,7 +94,7 @@ export const mount: Command = {
       return await runForeground(options, log);
     }
     // The daemon does this too; here it spares a store, a log and a process that would come to nothing.
-    if (prepareMountpoint(options.mountpoint, options.store)) {
+    if (await prepareMountpoint(options.mountpoint, options.store)) {
       output.out('replaced the stale mount of a daemon that was killed\n');
     }
     const file = resolve(logFile ?? join(options.store, 'spinney.log'));

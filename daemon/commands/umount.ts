@@ -1,7 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SpinneyError } from '../../engine/errors.js';
-import * as libc from '../../mount/libc/libc.js';
+import { unmountPath } from '../../mount/kernel/mounting.js';
 import { findMount } from '../../mount/mountinfo.js';
 import { requiredText } from '../arguments.js';
 import { findDaemon } from '../daemon-record.js';
@@ -12,8 +11,6 @@ import type { Command } from './command.js';
 /** A last checkpoint of the largest cache on a slow disk takes long, but not this long. */
 const DAEMON_DEADLINE_MS = 120_000;
 const LOOK_AGAIN_MS = 20;
-
-const UMOUNT_NOFOLLOW = 8;
 
 export const umount: Command = {
   usage: 'umount <mountpoint>',
@@ -34,7 +31,7 @@ export const umount: Command = {
     const daemon = findDaemon(found.source, mountpoint);
     if (daemon === undefined) {
       // Its daemon was killed: nothing can be lost by detaching, and nothing is to be awaited.
-      detachMount(mountpoint);
+      await detachMount(mountpoint);
       return 0;
     }
     if (raw.force === true) stop(daemon, mountpoint);
@@ -45,17 +42,13 @@ export const umount: Command = {
 };
 
 async function unmountPlain(mountpoint: string): Promise<void> {
-  const isRoot = process.getuid?.() === 0;
-  const done = isRoot
-    ? (await libc.umount2Async(mountpoint, UMOUNT_NOFOLLOW)) === 0
-    : // Only root may call umount2; the setuid helper does it for the owner of the mount.
-      spawnSync('fusermount', ['-u', '--', mountpoint]).status === 0;
-  if (done || findMount(mountpoint) === undefined) return;
+  const reason = await unmountPath(mountpoint, 'plain');
+  if (reason === undefined || findMount(mountpoint) === undefined) return;
   throw cannotUnmount(
     mountpoint,
-    isRoot
+    /busy/i.test(reason)
       ? 'it is busy: a process has files or its working directory there (--force detaches it)'
-      : 'it is busy (--force detaches it), or not yours to unmount',
+      : reason,
   );
 }
 

@@ -2,7 +2,6 @@
  * The fuse-native driver: the filesystem layer on the main loop, behind the fuse-native package. For where the
  * kernel driver cannot run; limits.md says what it cannot do.
  */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
@@ -135,23 +134,18 @@ class FuseNativeMount implements Mounted {
     };
   }
 
+  /** It is served by the thread that would answer. */
+  problems(): readonly string[] {
+    return [];
+  }
+
   async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {
     if (how === 'abort') {
       this.#aborted = true;
       abortConnection(this.#device);
-      return this.#takeNameAway('detach');
+      return unmountDevice(this.#device, 'detach');
     }
-    return this.#takeNameAway(how);
-  }
-
-  async #takeNameAway(how: 'plain' | 'detach'): Promise<boolean> {
-    if (process.getuid?.() === 0) return unmountDevice(this.#device, how);
-    const args = [how === 'plain' ? '-u' : '-uz', '--', this.mountpoint];
-    await new Promise<void>((resolve) => {
-      // Whether it worked is seen in mountinfo.
-      execFile('fusermount', args, () => resolve());
-    });
-    return !isMounted(this.#device);
+    return unmountDevice(this.#device, how);
   }
 
   /** A detached mount lives on, without a name, until its last user has gone. */

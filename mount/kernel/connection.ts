@@ -57,7 +57,9 @@ export function serveRequests(fd: number, state: MountState, handler: RequestHan
         libc.schedYield();
       } else {
         handler.idle();
+        state.setAsleep(true);
         sleep.untilWoken();
+        state.setAsleep(false);
       }
     } else if (length === 0 || error === ENODEV) {
       return;

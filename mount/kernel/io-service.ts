@@ -23,7 +23,8 @@ const MANY_REMOVALS = 1024;
 /** Kinds of records from the session worker. */
 export const IoTask = {
   /**
-   * unique low, unique high, content descriptor or -1, inode whose content's name must be made durable too or 0.
+   * unique low, unique high, content descriptor or -1, inode whose content's name must be made durable too or 0,
+   * thread that waits.
    */
   SYNC: 1,
   /** ino, LSN. */

@@ -11,9 +11,11 @@ import { SpinneyError } from '../../engine/errors.js';
 import type { TreeHandle } from '../../engine/index.js';
 import * as libc from '../libc/libc.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
+import { Interrupts } from './interrupts.js';
 import { MountState } from './mount-state.js';
-import { abortConnection, type DeviceMount, isMounted, unmountDevice } from './mounting.js';
+import { abortConnection, type DeviceMount, isMounted, unmountDevice, waitingRequests } from './mounting.js';
 import { SharedQueue } from './shared-queue.js';
+import { Watchdog, type WatchedState } from './watchdog.js';
 import type { WorkerData, WorkerMessage } from './worker-data.js';
 
 /** Records in a queue between the workers. */
@@ -22,6 +24,7 @@ const QUEUE_CAPACITY = 4096;
 const WORKER_DEADLINE_MS = 10_000;
 /** How long an aborted session has to notice. */
 const ABORT_DEADLINE_MS = 2000;
+const LOOK_EVERY_MS = 1000;
 
 /**
  * Serves what `mountDevice` mounted; resolves when the mount answers. Rejects with ERR_MOUNT, leaving nothing
@@ -66,6 +69,7 @@ class KernelMount implements Mounted {
   readonly #io: Worker;
   readonly #session: Worker;
   readonly #ioExit: Promise<unknown>;
+  readonly #watchdog: Watchdog;
   /** The session worker said that it came to its end. */
   #sessionEnded = false;
   #failure: Error | undefined;
@@ -114,11 +118,28 @@ class KernelMount implements Mounted {
     // Whoever awaits `ended` alone must not meet an unhandled rejection.
     this.ready.catch(() => {});
     this.#watchIo();
+    this.#watchdog = new Watchdog(() => this.#look(), log);
     this.ended = this.#supervise();
   }
 
   stats(): MountStats {
     return this.#state.stats();
+  }
+
+  problems(): readonly string[] {
+    return this.#watchdog.problems;
+  }
+
+  #look(): WatchedState {
+    const asleep = this.#state.isAsleep;
+    return {
+      requests: this.#state.requests,
+      asleep,
+      operation: this.#state.lastOperation,
+      waiting: asleep ? 0 : waitingRequests(this.#device),
+      tasksWaiting: this.#tasks.length,
+      tasksTaken: this.#tasks.taken,
+    };
   }
 
   async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {
@@ -149,7 +170,13 @@ class KernelMount implements Mounted {
     this.#session.on('error', (error) => {
       this.#failure = error as Error;
     });
+    const interrupts = new Interrupts(this.#device.fd, this.#tasks);
+    const watching = setInterval(() => {
+      this.#watchdog.sample();
+      interrupts.sweep();
+    }, LOOK_EVERY_MS).unref();
     await exitOf(this.#session);
+    clearInterval(watching);
     if (!this.#sessionEnded) {
       this.#failure ??= new SpinneyError(
         'ERR_MOUNT',

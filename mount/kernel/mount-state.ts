@@ -11,7 +11,9 @@ const WAKE = 0;
 const STOP_SESSION = 1;
 const STOP_IO = 2;
 const IO_GONE = 3;
-const FLAGS = 4;
+const ASLEEP = 4;
+/** An even number, as counters of 64 bits follow. */
+const FLAGS = 6;
 
 // Counters, 64 bits each.
 const REQUESTS = 0;
@@ -19,7 +21,8 @@ const ERRORS = 1;
 const OPEN_FILES = 2;
 const NODES = 3;
 const NODE_TABLE_BYTES = 4;
-const OPERATIONS = 5;
+const LAST_OPCODE = 5;
+const OPERATIONS = 6;
 
 const wakeByte = new Uint8Array(1);
 
@@ -95,7 +98,26 @@ export class MountState {
 
   countRequest(opcode: number): void {
     this.#counters[REQUESTS]! += 1;
+    this.#counters[LAST_OPCODE] = opcode;
     if (opcode < OPCODE_LIMIT) this.#counters[OPERATIONS + opcode]! += 1;
+  }
+
+  /** The session worker goes to sleep, or has woken. */
+  setAsleep(asleep: boolean): void {
+    Atomics.store(this.#flags, ASLEEP, asleep ? 1 : 0);
+  }
+  get isAsleep(): boolean {
+    return Atomics.load(this.#flags, ASLEEP) !== 0;
+  }
+
+  /** Requests begun so far. */
+  get requests(): number {
+    return this.#counters[REQUESTS]!;
+  }
+  /** Name of the operation that was begun last. */
+  get lastOperation(): string {
+    const last = this.#counters[LAST_OPCODE]!;
+    return Object.entries(Opcode).find(([, opcode]) => opcode === last)?.[0] ?? `opcode ${last}`;
   }
 
   countError(): void {

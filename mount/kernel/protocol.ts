@@ -249,6 +249,8 @@ export const StatfsOut = {
 export const Dirent = { INO: 0, OFFSET: 8, NAME_LENGTH: 16, TYPE: 20, SIZE: 24 } as const;
 
 /** fuse_statx_in. */
+/** The unique of the request that is interrupted. */
+export const InterruptIn = { UNIQUE: 0, SIZE: 8 } as const;
 export const StatxIn = { FLAGS: 0, HANDLE: 8, SX_FLAGS: 16, SX_MASK: 20, SIZE: 24 } as const;
 /** fuse_statx_out: validity, then the statx from STAT on; its fields are given from the reply's start. */
 export const StatxOut = {

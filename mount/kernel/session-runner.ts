@@ -7,6 +7,7 @@ import type { FsyncPlan } from '../filesystem/open-files.js';
 import type { Reclaimer } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 import { type RequestHandler, serveRequests } from './connection.js';
+import { Interrupts } from './interrupts.js';
 import { type ContentAccess, IoResult, IoService, IoTask } from './io-service.js';
 import type { MountState } from './mount-state.js';
 import type { ServedFileSystem } from './served-filesystem.js';
@@ -60,14 +61,19 @@ class SessionRunner implements RequestHandler, Reclaimer {
       wakeSession: () => state.wakeSession(),
       log,
     });
+    const interrupts = new Interrupts(options.fd, options.tasks);
     const services = {
       log,
       ready: options.ready,
       sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) => {
         const fd = plan?.fd ?? -1;
         const unnamed = plan !== undefined && plan.directories.length > 0 ? plan.ino : 0;
-        return !state.isIoGone && options.tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, fd, unnamed);
+        return (
+          !state.isIoGone &&
+          options.tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, fd, unnamed, this.request.pid)
+        );
       },
+      interrupted: (uniqueLow: number, uniqueHigh: number) => interrupts.interrupt(uniqueLow, uniqueHigh),
     };
     this.#session = new Session(this.#fileSystem, state, services, options);
     this.request = this.#session.request;
@@ -80,6 +86,8 @@ class SessionRunner implements RequestHandler, Reclaimer {
     try {
       serveRequests(fd, state, this);
     } finally {
+      // What it does from here on keeps no request waiting.
+      state.setAsleep(true);
       this.#endIo();
       this.#fileSystem.close();
     }

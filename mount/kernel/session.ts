@@ -37,6 +37,8 @@ export interface SessionServices {
    * nobody does that, the session must.
    */
   sync(uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined): boolean;
+  /** Whoever waits for the request with this unique got a signal. */
+  interrupted(uniqueLow: number, uniqueHigh: number): void;
 }
 
 export class Session {

@@ -38,6 +38,25 @@ export const pipe2 = libc.func('pipe2', 'int', ['void *', 'int']) as (
   fds: Int32Array,
   flags: number,
 ) => number;
+/** As pipe2, with a pair of connected unix sockets. */
+export const socketpair = libc.func('socketpair', 'int', ['int', 'int', 'int', 'void *']) as (
+  domain: number,
+  type: number,
+  protocol: number,
+  fds: Int32Array,
+) => number;
+/** `message` is a struct msghdr, with pointers, in memory that koffi allocated. */
+export const recvmsg = libc.func('recvmsg', 'long', ['int', 'void *', 'int']) as (
+  fd: number,
+  message: unknown,
+  flags: number,
+) => number;
+/** For the commands whose argument is an int. */
+export const fcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']) as (
+  fd: number,
+  command: number,
+  argument: number,
+) => number;
 export const mount = libc.func('mount', 'int', [
   'const char *',
   'const char *',
@@ -50,12 +69,12 @@ export const umount2 = umount2Function as (target: string, flags: number) => num
 /** Gives the processor to whoever waits for it. */
 export const schedYield = libc.func('sched_yield', 'int', []) as () => number;
 
-/** As `umount2`, on a thread of its own, because it waits for whoever serves the mount. Resolves to 0 or -1. */
+/** As `umount2`, on a thread of its own, because it waits for whoever serves the mount. Resolves to 0 or the errno. */
 export function umount2Async(target: string, flags: number): Promise<number> {
   return new Promise((resolve, reject) => {
     umount2Function.async(target, flags, (error: unknown, result: number) => {
       if (error) reject(error as Error);
-      else resolve(result);
+      else resolve(result === 0 ? 0 : errno());
     });
   });
 }
@@ -76,6 +95,17 @@ export const O_RDWR = 0x2;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+
+export const AF_UNIX = 1;
+export const SOCK_STREAM = 1;
+export const SOCK_CLOEXEC = O_CLOEXEC;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_CMSG_CLOEXEC = 0x4000_0000;
+
 export const POLLIN = 0x1;
 
 export const MS_RDONLY = 0x1;
@@ -85,3 +115,4 @@ export const MS_NOEXEC = 0x8;
 
 export const MNT_FORCE = 0x1;
 export const MNT_DETACH = 0x2;
+export const UMOUNT_NOFOLLOW = 0x8;

@@ -26,7 +26,7 @@ describe('help', () => {
   it('names every verb', async () => {
     const { code, out, err } = await spinney('--help');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    for (const verb of ['mount', 'umount', 'stats', 'health', 'checkpoint', 'compact']) {
+    for (const verb of ['mount', 'umount', 'stats', 'health', 'checkpoint', 'compact', 'check']) {
       expect(out).toContain(`spinney ${verb}`);
     }
   });

@@ -7,6 +7,7 @@ import { statsReport } from './support.js';
 function parts() {
   const tree = { ...statsReport().tree, blobs: [] };
   const work: string[] = [];
+  const problems: string[] = [];
   const admin = {
     async run(name: string) {
       work.push(name);
@@ -21,10 +22,11 @@ function parts() {
       end = resolve;
     }),
     stats: () => statsReport().mount,
+    problems: () => problems,
     unmount: async () => true,
   };
   const status = new Status({ stats: () => tree }, admin, { store: '/s', mountpoint: '/mnt/x' });
-  return { tree, work, mounted, status, end: (reason: MountEnd['reason']) => end({ reason }) };
+  return { tree, work, problems, mounted, status, end: (reason: MountEnd['reason']) => end({ reason }) };
 }
 
 it('is degraded until the mount is up, and after it is gone', async () => {
@@ -43,6 +45,15 @@ it('is degraded while checkpoints fail', () => {
   status.setMount(mounted);
   tree.checkpoint.lastError = 'no space left';
   expect(status.health().reasons).toEqual(['the last checkpoint failed: no space left']);
+});
+
+it('is degraded while the mount is stuck', () => {
+  const { status, mounted, problems } = parts();
+  status.setMount(mounted);
+  problems.push('it hangs');
+  expect(status.health()).toEqual({ status: 'degraded', reasons: ['it hangs'] });
+  problems.pop();
+  expect(status.health().status).toBe('ok');
 });
 
 it('tells blobs only when asked', () => {

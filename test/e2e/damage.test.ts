@@ -75,7 +75,6 @@ describe('a damaged store', () => {
     await site.sh(`cd $MNT; for i in 1 2 3; do mkdir d$i; touch d$i/f
       perl -e 'use IO::Handle; open(F, ">", "f") or die; print F "x"; F->sync or die $!'; done`);
     await site.kill();
-    await site.umount();
     const [name] = readdirSync(site.store).filter((file) => file.endsWith('.wal'));
     await flip(join(site.store, name!), 200);
     const line = await site.refusal('mount', site.mountpoint, '--store', site.store);

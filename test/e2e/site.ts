@@ -108,11 +108,29 @@ export class Site {
     return pid;
   }
 
-  /** Ends the daemon in the hardest way; the mount stays behind, dead. */
+  /** Ends the daemon in the hardest way, and waits until its guard has taken the mount away. */
   async kill(): Promise<void> {
-    const pid = this.daemon();
-    process.kill(pid, 'SIGKILL');
-    await ended(pid);
+    const guards = this.guards();
+    await this.signal('SIGKILL');
+    for (const guard of guards) await ended(guard);
+  }
+
+  /** As `kill`, but nothing takes the mount away: it stays behind, dead. */
+  async killWithGuard(): Promise<void> {
+    for (const guard of this.guards()) {
+      process.kill(guard, 'SIGKILL');
+      await ended(guard);
+    }
+    await this.signal('SIGKILL');
+  }
+
+  /** Pids of the shells that watch over this site's mounts. */
+  guards(): number[] {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    return pids.map(Number).filter((pid) => {
+      const line = commandLine(pid);
+      return line.includes('spinney-guard\0') && line.includes(`${this.directory}/`);
+    });
   }
 
   /** Sends a signal to the daemon and waits for its end. */
@@ -141,13 +159,7 @@ export class Site {
   }
 
   /** A record may be left over, and its pid another process's by now. */
-  readonly #isOurs = (pid: number): boolean => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.store);
-    } catch {
-      return false;
-    }
-  };
+  readonly #isOurs = (pid: number): boolean => commandLine(pid).includes(this.store);
 
   #start(command: string[]): Running {
     const [program, ...args] = command;
@@ -183,6 +195,15 @@ export class Site {
       await this.#start(['umount', '-l', mountpoint]).result;
     }
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Its arguments, each with a zero after it; empty when there is no such process. */
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
   }
 }
 

@@ -5,6 +5,7 @@ import {
   InitFlag2,
   InitIn,
   InitOut,
+  InterruptIn,
   MAX_TRANSFER,
   MAX_TRANSFER_PAGES,
   OLDEST_MINOR,
@@ -73,8 +74,8 @@ export function destroy(): number {
   return 0;
 }
 
-/** Every request is served in turn, so the one concerned is as good as done. */
-export function interrupt(): number {
+export function interrupt({ request, services }: Session): number {
+  services.interrupted(request.u32(InterruptIn.UNIQUE), request.u32(InterruptIn.UNIQUE + 4));
   return NO_REPLY;
 }
 

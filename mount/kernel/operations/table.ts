@@ -10,6 +10,7 @@ import {
   GetattrIn,
   GetxattrIn,
   InitIn,
+  InterruptIn,
   LinkIn,
   LseekIn,
   MkdirIn,
@@ -56,7 +57,7 @@ function serve(name: keyof typeof Opcode, minimum: number, run: (session: Sessio
 
 serve('INIT', InitIn.SHORT_SIZE, session.init);
 serve('DESTROY', 0, session.destroy);
-serve('INTERRUPT', 0, session.interrupt);
+serve('INTERRUPT', InterruptIn.SIZE, session.interrupt);
 serve('STATFS', 0, session.statfs);
 
 serve('LOOKUP', 0, names.lookup);

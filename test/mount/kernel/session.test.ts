@@ -12,11 +12,13 @@ let fileSystem: MemoryFileSystem;
 let session: Session;
 let logged: string[];
 let ready: number;
+let interrupted: number[][];
 
 beforeEach(() => {
   fileSystem = new MemoryFileSystem();
   logged = [];
   ready = 0;
+  interrupted = [];
   const shared = new SharedArrayBuffer(1024);
   session = new Session(
     fileSystem,
@@ -25,6 +27,7 @@ beforeEach(() => {
       log: (_level, message) => logged.push(message),
       ready: () => ready++,
       sync: () => false,
+      interrupted: (low, high) => interrupted.push([low, high]),
     },
     { entryTimeout: 60, attributeTimeout: 60, negativeTimeout: 5 },
   );
@@ -178,6 +181,12 @@ describe('what should not be', () => {
     expect(call(Opcode.MKDIR, 1, words(0)).error).toBe(-EINVAL);
     expect(send(Buffer.alloc(39))).toBeUndefined();
     expect(send(build(Opcode.FORGET, 5))).toBeUndefined();
+  });
+
+  test('an interrupt is passed on, and not answered', () => {
+    expect(send(build(Opcode.INTERRUPT, 0, words(7, 1)))).toBeUndefined();
+    expect(send(build(Opcode.INTERRUPT, 0))).toBeUndefined();
+    expect(interrupted).toEqual([[7, 1]]);
   });
 
   test('an exception is EIO, is logged and counted, and the next request is served', () => {

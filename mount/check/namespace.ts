@@ -1,0 +1,358 @@
+/**
+ * Checks the namespace that a tree holds, and the content files beside it: everything has a directory that it is
+ * in, every inode number is given once, counts of links are those found, nothing hangs in the air.
+ *
+ * One walk over all keys in their order, with a look at the parent's record where the parent changes; in memory are
+ * a bit for each inode, and an entry for each directory and each inode with several links.
+ */
+import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
+import { contentPath } from '../filesystem/content.js';
+import { ROOT_INO } from '../filesystem/inode-numbers.js';
+import {
+  entryKey,
+  equalBytes,
+  inodeKey,
+  inoOfKey,
+  NEXT_INODE_KEY,
+  orphanKey,
+  pathOfKey,
+  SLASH,
+} from '../filesystem/keys.js';
+import * as record from '../filesystem/record.js';
+import { InodeSet } from './inode-set.js';
+
+export interface CheckedNamespace {
+  entries: number;
+  directories: number;
+  /** Inodes with, or once with, several names. */
+  linkedInodes: number;
+  xattrs: number;
+  orphans: number;
+  contentFiles: number;
+}
+
+const ENTRY = 0x64;
+const ENTRY_XATTR = 0x78;
+const INODE = 0x69;
+const INODE_XATTR = 0x79;
+const ORPHAN = 0x6f;
+const FACT = 0x73;
+const DOT = 0x2e;
+const NAME_MAX = 255;
+/** `y`, then the 8 bytes of an inode number, then a zero. */
+const INODE_XATTR_NAME_AT = 10;
+
+/** Links found, less those that the record tells, and what the links say of the type. */
+interface LinkedInode {
+  found: number;
+  type: number;
+}
+
+/** `report` is told of each finding; `contentDirectory` is `<store>/content`, and may be missing. */
+export function checkNamespace(
+  tree: TreeReads,
+  contentDirectory: string,
+  report: (finding: Finding) => void,
+): CheckedNamespace {
+  return new NamespaceCheck(tree, contentDirectory, report).run();
+}
+
+class NamespaceCheck {
+  readonly #tree: TreeReads;
+  readonly #contentDirectory: string;
+  readonly #report: (finding: Finding) => void;
+  readonly #found: CheckedNamespace = {
+    entries: 0,
+    directories: 0,
+    linkedInodes: 0,
+    xattrs: 0,
+    orphans: 0,
+    contentFiles: 0,
+  };
+  /** Inode numbers from here on are not given out yet. */
+  #nextIno = ROOT_INO + 1;
+  readonly #inos = new InodeSet();
+  readonly #withContent = new InodeSet();
+  readonly #linked = new Map<number, LinkedInode>();
+  /** By inode number: the links that a directory's record tells, less those found. */
+  readonly #directoryLinks = new Map<number, number>();
+
+  // The directory of the last entry; children of one directory follow each other but for what lies below them.
+  #parentPath: Uint8Array | undefined;
+  #parentIno: number | undefined;
+  // The owner of the last extended attribute.
+  #ownerKey: Uint8Array | undefined;
+  #ownerFault: string | undefined;
+
+  constructor(tree: TreeReads, contentDirectory: string, report: (finding: Finding) => void) {
+    this.#tree = tree;
+    this.#contentDirectory = contentDirectory;
+    this.#report = report;
+  }
+
+  run(): CheckedNamespace {
+    const next = this.#tree.get(NEXT_INODE_KEY);
+    if (next?.length === 8) this.#nextIno = Number(Buffer.from(next).readBigUInt64LE());
+    let keys = 0;
+    for (const item of this.#tree.range()) {
+      if (item.type !== 'key') continue;
+      keys++;
+      try {
+        this.#key(item.key, item.value);
+      } catch (error) {
+        if (!(error instanceof SpinneyError) || error.code !== 'ERR_FORMAT_VERSION') throw error;
+        this.#damage(`${showKey(item.key)}: ${error.message}`);
+      }
+    }
+    if (keys > 0 && this.#tree.get(entryKey(new Uint8Array())) === undefined) {
+      this.#damage('/: the root directory has no record');
+    }
+    this.#checkLinks();
+    this.#checkContentFiles();
+    return this.#found;
+  }
+
+  #damage(message: string): void {
+    this.#report({ kind: 'damage', message });
+  }
+
+  #note(message: string): void {
+    this.#report({ kind: 'note', message });
+  }
+
+  #key(key: Uint8Array, value: Uint8Array): void {
+    switch (key[0]) {
+      case ENTRY:
+        this.#entry(pathOfKey(key), value);
+        break;
+      case ENTRY_XATTR:
+        this.#entryXattr(key);
+        break;
+      case INODE:
+        this.#inode(key, value);
+        break;
+      case INODE_XATTR:
+        this.#inodeXattr(key);
+        break;
+      case ORPHAN:
+        this.#orphan(key, value);
+        break;
+      case FACT:
+        break;
+      default:
+        this.#note(`${showKey(key)}: a key of a kind that this version does not know`);
+    }
+  }
+
+  #entry(path: Uint8Array, value: Uint8Array): void {
+    this.#found.entries++;
+    const isDirectory = record.typeOf(value) === record.DIRECTORY;
+    if (path.length > 0) this.#checkPlace(path, isDirectory);
+    const where = showPath(path);
+    const ino = record.inoOf(value);
+    if (record.isLink(value)) {
+      const type = record.typeOf(value);
+      if (isDirectory) this.#damage(`${where}: a directory is kept by number, as a link`);
+      const linked = this.#linked.get(ino);
+      if (linked === undefined) this.#linked.set(ino, { found: 1, type });
+      else linked.found++;
+      if (linked !== undefined && linked.type !== type) {
+        this.#damage(`${where}: its type is not that of other names of inode ${ino}`);
+      }
+      return;
+    }
+    if (path.length === 0 && (ino !== ROOT_INO || !isDirectory)) {
+      this.#damage(`/: the root is inode ${ino}, ${isDirectory ? 'not 1' : 'and no directory'}`);
+    }
+    this.#takeIno(where, ino);
+    if (isDirectory) {
+      this.#found.directories++;
+      this.#countDirectory(ino, record.linksOf(value) - 2);
+    } else if (record.linksOf(value) !== 1) {
+      this.#damage(`${where}: its record tells ${record.linksOf(value)} links, there is 1`);
+    }
+    this.#checkContent(where, ino, value);
+  }
+
+  /** The entry's name is one, and its directory is there. */
+  #checkPlace(path: Uint8Array, isDirectory: boolean): void {
+    const slash = path.lastIndexOf(SLASH);
+    const name = path.subarray(slash + 1);
+    if (path[0] !== SLASH || !isName(name)) {
+      this.#damage(`${showPath(path)}: the name is not one that a directory can have`);
+      return;
+    }
+    const parent = path.subarray(0, slash);
+    if (this.#parentPath === undefined || !equalBytes(parent, this.#parentPath)) this.#findParent(parent);
+    if (this.#parentIno === undefined) {
+      this.#damage(`${showPath(path)}: ${showPath(parent)}, which it is in, is missing or no directory`);
+    } else if (isDirectory) {
+      this.#countDirectory(this.#parentIno, -1);
+    }
+  }
+
+  #findParent(path: Uint8Array): void {
+    const value = this.#tree.get(entryKey(path));
+    this.#parentPath = path.slice();
+    const isDirectory = value !== undefined && record.typeOf(value) === record.DIRECTORY;
+    this.#parentIno = isDirectory ? record.inoOf(value) : undefined;
+  }
+
+  #countDirectory(ino: number, by: number): void {
+    this.#directoryLinks.set(ino, (this.#directoryLinks.get(ino) ?? 0) + by);
+  }
+
+  #takeIno(where: string, ino: number): void {
+    if (ino < ROOT_INO || ino >= this.#nextIno) {
+      this.#damage(`${where}: inode ${ino} was never given out; the next one is ${this.#nextIno}`);
+    } else if (!this.#inos.add(ino)) {
+      this.#damage(`${where}: inode ${ino} belongs to another file too`);
+    }
+  }
+
+  #inode(key: Uint8Array, value: Uint8Array): void {
+    this.#found.linkedInodes++;
+    const ino = inoOfKey(key);
+    const where = `inode ${ino}`;
+    if (this.#isMisplaced(where, ino, value)) return;
+    this.#takeIno(where, ino);
+    const linked = this.#linked.get(ino);
+    // Entries come before inodes in the order of keys, so all of its names are counted.
+    this.#linked.delete(ino);
+    const told = record.linksOf(value);
+    const names = linked?.found ?? 0;
+    if (told !== names) this.#damage(`${where}: its record tells ${told} links, there are ${names}`);
+    if (linked !== undefined && linked.type !== record.typeOf(value)) {
+      this.#damage(`${where}: its type is not that of its names`);
+    }
+    this.#checkContent(where, ino, value);
+  }
+
+  #orphan(key: Uint8Array, value: Uint8Array): void {
+    this.#found.orphans++;
+    const ino = inoOfKey(key);
+    const where = `orphan ${ino}`;
+    if (this.#isMisplaced(where, ino, value)) return;
+    this.#takeIno(where, ino);
+    this.#note(`${where}: it was removed while open, and goes at the next mount`);
+    this.#expectContent(ino, value);
+  }
+
+  #isMisplaced(where: string, ino: number, value: Uint8Array): boolean {
+    if (!record.isLink(value) && record.inoOf(value) === ino) return false;
+    this.#damage(`${where}: its record is that of inode ${record.inoOf(value)}`);
+    return true;
+  }
+
+  /** A file that has a size has a content file; while it is open for writing, that one tells the size. */
+  #checkContent(where: string, ino: number, value: Uint8Array): void {
+    if (record.typeOf(value) !== record.REGULAR) return;
+    this.#expectContent(ino, value);
+    if (record.hasFlag(value, record.LIVE) || record.sizeOf(value) === 0) return;
+    if (!record.hasFlag(value, record.CONTENT) || !existsSync(contentPath(this.#contentDirectory, ino))) {
+      this.#damage(`${where}: its ${record.sizeOf(value)} bytes are missing (inode ${ino})`);
+    }
+  }
+
+  #expectContent(ino: number, value: Uint8Array): void {
+    // A number that was never given out has been told; the set is as large as its largest number.
+    if (record.hasFlag(value, record.CONTENT) && ino < this.#nextIno) this.#withContent.add(ino);
+  }
+
+  #entryXattr(key: Uint8Array): void {
+    this.#found.xattrs++;
+    const zero = key.indexOf(0);
+    const path = key.subarray(1, zero < 0 ? key.length : zero);
+    this.#xattrOf(
+      entryKey(path),
+      `attribute ${showText(key.subarray(path.length + 2))} of ${showPath(path)}`,
+    );
+  }
+
+  #inodeXattr(key: Uint8Array): void {
+    this.#found.xattrs++;
+    const ino = inoOfKey(key);
+    const name = `attribute ${showText(key.subarray(INODE_XATTR_NAME_AT))} of inode ${ino}`;
+    const owner = this.#tree.getVersion(inodeKey(ino)) === undefined ? orphanKey(ino) : inodeKey(ino);
+    this.#xattrOf(owner, name);
+  }
+
+  #xattrOf(ownerKey: Uint8Array, what: string): void {
+    if (this.#ownerKey === undefined || !equalBytes(ownerKey, this.#ownerKey)) {
+      this.#ownerFault = this.#faultOfOwner(ownerKey);
+      this.#ownerKey = ownerKey;
+    }
+    if (this.#ownerFault !== undefined) this.#damage(`${what}: ${this.#ownerFault}`);
+  }
+
+  #faultOfOwner(key: Uint8Array): string | undefined {
+    const value = this.#tree.get(key);
+    if (value === undefined) return 'what it belongs to does not exist';
+    if (record.isLink(value)) return `it belongs to inode ${record.inoOf(value)}, and is not kept there`;
+    return record.hasFlag(value, record.XATTRS) ? undefined : 'its file is said to have none';
+  }
+
+  /** What is left when all is counted. */
+  #checkLinks(): void {
+    for (const [ino, { found }] of this.#linked) {
+      this.#damage(`inode ${ino}: ${found} names lead to it, and it has no record`);
+    }
+    for (const [ino, difference] of this.#directoryLinks) {
+      if (difference === 0) continue;
+      const which = difference > 0 ? 'more' : 'fewer';
+      this.#damage(
+        `inode ${ino}: the directory's record tells ${Math.abs(difference)} links ${which} than there are`,
+      );
+    }
+  }
+
+  /** Content that no record mentions is no damage: a crash between the removal of a name and of its content leaves it. */
+  #checkContentFiles(): void {
+    for (const directory of list(this.#contentDirectory)) {
+      const path = join(this.#contentDirectory, directory.name);
+      if (!directory.isDirectory()) {
+        this.#note(`${path}: it is no directory of content files`);
+        continue;
+      }
+      for (const file of list(path)) {
+        const ino = Number.parseInt(file.name, 16);
+        const whole = join(path, file.name);
+        if (contentPath(this.#contentDirectory, ino) !== whole) {
+          this.#note(`${whole}: it is no content file`);
+          continue;
+        }
+        this.#found.contentFiles++;
+        if (!this.#withContent.has(ino)) {
+          this.#note(`${whole}: no file has this content (${statSync(whole).size} bytes)`);
+        }
+      }
+    }
+  }
+}
+
+function list(directory: string): Dirent[] {
+  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
+}
+
+function isName(name: Uint8Array): boolean {
+  if (name.length === 0 || name.length > NAME_MAX || name.includes(0)) return false;
+  return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)));
+}
+
+function showPath(path: Uint8Array): string {
+  return path.length === 0 ? '/' : showText(path);
+}
+
+function showKey(key: Uint8Array): string {
+  return `key ${showText(key)}`;
+}
+
+/** On one line, whatever the bytes are. */
+function showText(bytes: Uint8Array): string {
+  return JSON.stringify(Buffer.from(bytes).toString())
+    .slice(1, -1)
+    .replaceAll('\\"', '"')
+    .replaceAll('\\\\', '\\');
+}
