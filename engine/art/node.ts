@@ -10,6 +10,7 @@ import {
   capacityOf,
   innerBytes,
   KIND_CROSSING,
+  KIND_LEAF,
   KIND_N4,
   KIND_N16,
   KIND_N48,
@@ -201,4 +202,36 @@ export function cutPrefix(frame: Frame, node: number, cut: number): void {
   u8.copyWithin(prefix, prefix + cut, prefix + length);
   u8[node + N_PREFIX_LENGTH] = length - cut;
   if (after < before) frame.free(node + after, before - after);
+}
+
+/** Nodes that are looked at to see whether something is below one. */
+const MOST_LOOKS = 32;
+
+/** Whether there is a leaf below the node in its own frame; false: not that this frame tells at a glance. */
+export function isInhabited(frame: Frame, node: number): boolean {
+  let at = node;
+  for (let step = 0; step < MOST_LOOKS; step++) {
+    const kind = frame.u8[at] & 15;
+    if (kind === KIND_LEAF) return true;
+    if (kind === KIND_CROSSING) return false;
+    if (frame.u16[(at + N_TERMINATOR) >> 1] !== 0) return true;
+    let next = 0;
+    for (let byte = nextChildByte(frame, at, 0); byte >= 0; byte = nextChildByte(frame, at, byte + 1)) {
+      next = frame.u16[findChild(frame, at, byte) >> 1] << 3;
+      if ((frame.u8[next] & 15) !== KIND_CROSSING) break;
+    }
+    if (next === 0) return false;
+    at = next;
+  }
+  return false;
+}
+
+/** The position of the first child of `node` after `byte`. */
+export function positionAfter(frame: Frame, node: number, byte: number): number {
+  const kind = frame.u8[node] & 15;
+  if (kind !== KIND_N4 && kind !== KIND_N16) return byte + 1;
+  const count = frame.u16[(node + N_COUNT) >> 1];
+  let at = 0;
+  while (at < count && at < 16 && frame.u8[node + N_KEYS + at] <= byte) at++;
+  return at;
 }

@@ -2,6 +2,7 @@
 import type { Durability, Recovery, TreeOptions } from '../api.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
+import { adviseHugePages } from '../disk/libc.js';
 import { NodeDisk } from '../disk/node-disk.js';
 import { SpinneyError } from '../errors.js';
 import { Journal } from '../journal/journal.js';
@@ -114,6 +115,7 @@ export function openState(settings: Settings): Opened {
   try {
     const control = new Control();
     const cache = new FrameCache(control, { bytes: settings.cacheBytes });
+    if (kind === 'dir') adviseHugePages(cache.handle.frames);
     const options = { place: kind === 'dir' ? dir : kind, readOnly, durability: settings.durability };
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);

@@ -32,23 +32,21 @@ import {
   prefixOffset,
   X_BLOB_ID,
 } from '../art/layout.js';
-import { findChild, nextChildByte } from '../art/node.js';
+import { findChild, isInhabited, nextChildByte, positionAfter } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { readFence } from '../shared/fence.js';
+import { Attempts } from './attempts.js';
 import { type Bound, boundAfter } from './bound.js';
 import type { Reader } from './reader.js';
 import { Slab } from './slab.js';
 import { impossible, NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
-const MOST_RESTARTS = 1000;
 /** Steps without a validation, so that a walk through a frame under change ends. */
 const LONGEST_STRETCH = 4096;
 /** Blobs that the store is told of ahead of a scan. */
 const MOST_AHEAD = 4;
-/** Nodes that are looked at to see whether something is below one. */
-const MOST_LOOKS = 32;
 
 export interface ScanOptions {
   prefix: Uint8Array;
@@ -89,6 +87,12 @@ export class Scanner {
   #leafDepth = 0;
   /** Set by #follow: the child that was looked for, in the innermost frame. */
   #child = 0;
+  /** The crossing followed last, in which frame of which version; and the frame it led to, with its version then. */
+  #crossing = 0;
+  #crossingFrame = -1;
+  #crossingVersion = 0;
+  #below = 0;
+  #belowVersion = 0;
   /** Entries or keys that count. */
   #sure = 0;
   #counted = 0;
@@ -222,6 +226,7 @@ export class Scanner {
     this.#depth = 0;
     this.#level = -1;
     this.#leaf = 0;
+    this.#crossing = 0;
     for (let i = 0; i < prefix.length; i++) if (target[i] !== prefix[i]) return ENDED;
     const root = cache.find(ROOT_BLOB);
     if (root < 0) {
@@ -403,6 +408,15 @@ export class Scanner {
       const frame = cache.frame(index);
       const child = this.#child;
       if ((frame.u8[child]! & 15) !== KIND_CROSSING) return ON_THE_WAY;
+      const isLast =
+        child === this.#crossing &&
+        index === this.#crossingFrame &&
+        this.#versions[this.#level] === this.#crossingVersion;
+      if (isLast && out !== undefined) {
+        // Children under several bytes share a crossing. That the frames are as they were is still to be validated.
+        if (!this.#enter(this.#below, this.#belowVersion, byte)) return NOTHING;
+        continue;
+      }
       const blobId = frame.u32[(child + X_BLOB_ID) >> 2]!;
       const below = cache.find(blobId);
       if (below < 0) {
@@ -418,12 +432,23 @@ export class Scanner {
       if ((version & 1) !== 0 || !cache.holds(below, blobId)) return CHANGED;
       if (!this.#settle(out)) return CHANGED;
       cache.touch(below);
-      this.#pushFrame(below, version);
-      const belowFrame = cache.frame(below);
-      const slot = findChild(belowFrame, belowFrame.root << 3, byte);
-      if (slot === 0) return NOTHING;
-      this.#child = belowFrame.u16[slot >> 1]! << 3;
+      this.#crossing = child;
+      this.#crossingFrame = index;
+      this.#crossingVersion = this.#versions[this.#level]!;
+      this.#below = below;
+      this.#belowVersion = version;
+      if (!this.#enter(below, version, byte)) return NOTHING;
     }
+  }
+
+  /** Goes to the frame of a blob, and to its root node's child for `byte`; false: there is none. */
+  #enter(index: number, version: number, byte: number): boolean {
+    this.#pushFrame(index, version);
+    const frame = this.#state.cache.frame(index);
+    const slot = findChild(frame, frame.root << 3, byte);
+    if (slot === 0) return false;
+    this.#child = frame.u16[slot >> 1]! << 3;
+    return true;
   }
 
   /** Notes the blobs that the innermost node leads to after this one, as far as they are not resident. */
@@ -539,50 +564,6 @@ export class Scanner {
     this.#key = grown;
     this.#keyWords = new Uint32Array(grown.buffer);
   }
-}
-
-/** How often a walk has failed to get on. */
-class Attempts {
-  #failures = 0;
-  /** Blobs loaded without getting on. */
-  loads = 0;
-
-  get exclusive(): boolean {
-    return this.#failures > MOST_RESTARTS;
-  }
-
-  failed(): void {
-    this.#failures++;
-  }
-}
-
-/** Whether there is a leaf below the node in its own frame; false: not that this frame tells at a glance. */
-function isInhabited(frame: Frame, node: number): boolean {
-  let at = node;
-  for (let step = 0; step < MOST_LOOKS; step++) {
-    const kind = frame.u8[at]! & 15;
-    if (kind === KIND_LEAF) return true;
-    if (kind === KIND_CROSSING) return false;
-    if (frame.u16[(at + N_TERMINATOR) >> 1] !== 0) return true;
-    let next = 0;
-    for (let byte = nextChildByte(frame, at, 0); byte >= 0; byte = nextChildByte(frame, at, byte + 1)) {
-      next = frame.u16[findChild(frame, at, byte) >> 1]! << 3;
-      if ((frame.u8[next]! & 15) !== KIND_CROSSING) break;
-    }
-    if (next === 0) return false;
-    at = next;
-  }
-  return false;
-}
-
-/** The position of the first child of `node` after `byte`. */
-function positionAfter(frame: Frame, node: number, byte: number): number {
-  const kind = frame.u8[node]! & 15;
-  if (kind !== KIND_N4 && kind !== KIND_N16) return byte + 1;
-  const count = frame.u16[(node + N_COUNT) >> 1]!;
-  let at = 0;
-  while (at < count && at < 16 && frame.u8[node + N_KEYS + at]! <= byte) at++;
-  return at;
 }
 
 function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
