@@ -1,11 +1,12 @@
 /** setattr: mode, owner, times, size; and the loss of privileges by a change of content. */
+import { listAfterChmod } from './access-lists.js';
 import { EFBIG, EINVAL, ENOENT } from './errno.js';
 import { type Found, type Inodes, RETRY, retry } from './inodes.js';
 import type { OpenFiles } from './open-files.js';
 import * as record from './record.js';
 import { setModificationTime } from './system.js';
 import * as types from './types.js';
-import { xattrKey } from './xattr.js';
+import { xattrKey } from './xattr-keys.js';
 
 const PERMISSIONS = 0o7777;
 const GROUP_EXECUTE = 0o010;
@@ -45,17 +46,23 @@ export function setAttributes(
     // What the truncation left live is settled, unless a writer has the file open.
     if (resizes && record.hasFlag(inode, record.LIVE) && (open === undefined || open.writers === 0)) {
       inodes.settle(inode);
-      if (open !== undefined) open.live = false;
+      if (open !== undefined) {
+        open.live = false;
+        open.written = false;
+      }
     }
     applyChange(inodes, inode, change);
     if (open?.live === true && (change.valid & CONTENT_TIMES) !== 0) {
+      open.written = false;
       setModificationTime(
         open.fd,
         record.secondsOf(inode, record.MTIME),
         record.nanosOf(inode, record.MTIME),
       );
     }
-    if (!replaceWithout(inodes, found, capability)) return RETRY;
+    // Without its mode nothing of an access list changes.
+    const list = (change.valid & types.CHANGE_MODE) !== 0 ? listAfterChmod(inodes, place, found) : undefined;
+    if (!replaceWith(inodes, found, list, capability)) return RETRY;
     inodes.attributes(inode, out);
     return 0;
   });
@@ -83,7 +90,7 @@ function applyChange(inodes: Inodes, inode: Uint8Array, change: types.AttributeC
 
 /** As Linux does on a write or chown: setuid goes, and setgid where it is not a mark for locking. */
 function withoutPrivileges(mode: number): number {
-  if ((mode & record.TYPE_MASK) !== record.REGULAR) return mode;
+  if ((mode & record.TYPE_MASK) === record.DIRECTORY) return mode;
   const kept = mode & ~record.SETUID;
   return (kept & GROUP_EXECUTE) !== 0 ? kept & ~record.SETGID : kept;
 }
@@ -95,10 +102,17 @@ function capabilityOf(inodes: Inodes, place: types.Place, found: Found): Uint8Ar
   return inodes.tree.getVersion(key) === undefined ? undefined : key;
 }
 
-function replaceWithout(inodes: Inodes, found: Found, capability: Uint8Array | undefined): boolean {
-  if (capability === undefined) return inodes.replace(found);
+/** Replaces the record, and with it its access list, and takes its capabilities away. */
+function replaceWith(
+  inodes: Inodes,
+  found: Found,
+  list: { key: Uint8Array; value: Uint8Array } | undefined,
+  capability: Uint8Array | undefined,
+): boolean {
+  if (list === undefined && capability === undefined) return inodes.replace(found);
   return inodes.tree.atomic((batch) => {
-    batch.delete(capability);
+    if (list !== undefined) batch.put(list.key, list.value);
+    if (capability !== undefined) batch.delete(capability);
     batch.compareAndPut(found.key, found.version, found.record);
   });
 }

@@ -1,8 +1,19 @@
-/** Making new entries: files, directories, special files and symbolic links. */
+/** Making new inodes: files, directories, special files and symbolic links; and files without a name. */
+
+import type { Batch } from '../../engine/api.js';
 import { MAX_VALUE_BYTES } from '../../engine/limits.js';
+import { ACCESS_LIST, DEFAULT_LIST, type Inheritance, inherit } from './access-lists.js';
 import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR } from './errno.js';
 import { checkNewName, type Inodes, RETRY, retry } from './inodes.js';
-import { childKey, entryKey } from './keys.js';
+import {
+  childKey,
+  concat,
+  entryKey,
+  entryXattrPrefix,
+  inodeXattrPrefix,
+  orphanKey,
+  pathOfKey,
+} from './keys.js';
 import * as record from './record.js';
 import type { Attributes, Caller, Place } from './types.js';
 
@@ -12,7 +23,7 @@ const MODE_BITS = 0o7777;
 
 /**
  * Makes an entry of any type but a link; `mode` has the type bits. The group, and for a directory the setgid bit,
- * come from a parent with setgid. The umask is the driver's business.
+ * come from a parent with setgid; a parent's default access list takes the place of the caller's umask.
  */
 export function makeEntry(
   inodes: Inodes,
@@ -39,14 +50,10 @@ export function makeEntry(
     const directory = inodes.tree.getRecord(parentKey);
     if (directory === undefined) return -ENOENT;
     if (record.typeOf(directory.value) !== record.DIRECTORY) return -ENOTDIR;
-    const inherits = (record.modeOf(directory.value) & record.SETGID) !== 0;
-    let bits = mode & MODE_BITS;
-    if (type === record.DIRECTORY && inherits) bits |= record.SETGID;
-    const inode = record.newRecord(inodes.numbers.take(), type | bits, target);
-    record.setOwner(inode, caller.uid, inherits ? record.gidOf(directory.value) : caller.gid);
-    record.setDevice(inode, type === record.CHARACTER_DEVICE || type === record.BLOCK_DEVICE ? rdev : 0);
+    const inherited = inherit(inodes, parent, directory.value, type, mode & MODE_BITS, caller.umask);
     inodes.clock.read();
-    inodes.stamp(inode, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
+    const inode = newInode(inodes, caller, directory.value, type, inherited, target);
+    record.setDevice(inode, type === record.CHARACTER_DEVICE || type === record.BLOCK_DEVICE ? rdev : 0);
     inodes.stampDirectory(directory.value);
     if (type === record.DIRECTORY) {
       record.setLinks(inode, 2);
@@ -54,12 +61,69 @@ export function makeEntry(
     }
     const done = inodes.tree.atomic((batch) => {
       batch.putIfAbsent(key, inode);
+      putLists(batch, entryXattrPrefix(pathOfKey(key)), inherited);
       batch.compareAndPut(parentKey, directory.version, directory.value);
     });
     if (!done) return inodes.tree.getVersion(key) === undefined ? RETRY : -EEXIST;
     record.readAttributes(inode, out);
     return 0;
   });
+}
+
+/**
+ * Makes a regular file without a name in the directory `parent`: an orphan, to which `link` may give one. Returns
+ * its number, or a negative errno.
+ */
+export function makeNameless(
+  inodes: Inodes,
+  caller: Caller,
+  parent: Place,
+  mode: number,
+  out: Attributes,
+): number {
+  if (typeof parent === 'number') return -ENOENT;
+  const directory = inodes.tree.get(entryKey(parent));
+  if (directory === undefined) return -ENOENT;
+  if (record.typeOf(directory) !== record.DIRECTORY) return -ENOTDIR;
+  const inherited = inherit(inodes, parent, directory, record.REGULAR, mode & MODE_BITS, caller.umask);
+  inodes.clock.read();
+  const inode = newInode(inodes, caller, directory, record.REGULAR, inherited, undefined);
+  record.setLinks(inode, 0);
+  const ino = record.inoOf(inode);
+  // Without a list or content there is nothing to reclaim after a crash.
+  if (inherited.access !== undefined) {
+    inodes.tree.atomic((batch) => {
+      batch.put(orphanKey(ino), inode);
+      putLists(batch, inodeXattrPrefix(ino), inherited);
+    });
+  }
+  inodes.orphans.set(ino, inherited.access === undefined ? inode : null);
+  record.readAttributes(inode, out);
+  return ino;
+}
+
+/** A record with the present time, of the caller's; the clock has been read. */
+function newInode(
+  inodes: Inodes,
+  caller: Caller,
+  directory: Uint8Array,
+  type: number,
+  inherited: Inheritance,
+  target: Uint8Array | undefined,
+): Uint8Array {
+  const inheritsGroup = (record.modeOf(directory) & record.SETGID) !== 0;
+  const bits = type === record.DIRECTORY && inheritsGroup ? inherited.bits | record.SETGID : inherited.bits;
+  const inode = record.newRecord(inodes.numbers.take(), type | bits, target);
+  record.setOwner(inode, caller.uid, inheritsGroup ? record.gidOf(directory) : caller.gid);
+  inodes.stamp(inode, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
+  if (inherited.access !== undefined) record.setFlag(inode, record.ACL | record.XATTRS);
+  if (inherited.defaults !== undefined) record.setFlag(inode, record.DEFAULT_ACL | record.XATTRS);
+  return inode;
+}
+
+function putLists(batch: Batch, prefix: Uint8Array, inherited: Inheritance): void {
+  if (inherited.access !== undefined) batch.put(concat(prefix, ACCESS_LIST), inherited.access);
+  if (inherited.defaults !== undefined) batch.put(concat(prefix, DEFAULT_LIST), inherited.defaults);
 }
 
 function isKnownType(type: number): boolean {

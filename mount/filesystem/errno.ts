@@ -14,6 +14,7 @@ export const ENXIO = numbers.ENXIO;
 export const E2BIG = numbers.E2BIG;
 export const EBADF = numbers.EBADF;
 export const EAGAIN = numbers.EAGAIN;
+export const EACCES = numbers.EACCES;
 export const EEXIST = numbers.EEXIST;
 export const EXDEV = numbers.EXDEV;
 export const ENOTDIR = numbers.ENOTDIR;

@@ -7,10 +7,11 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { isAccessListName, removeAccessList, setAccessList } from './access-lists.js';
 import { newAttributes, newChange } from './arguments.js';
 import { setAttributes } from './attributes.js';
 import { ContentFiles } from './content.js';
-import { makeEntry } from './entries.js';
+import { makeEntry, makeNameless } from './entries.js';
 import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { InodeNumbers, ROOT_INO } from './inode-numbers.js';
 import { Inodes, NAME_MAX } from './inodes.js';
@@ -19,7 +20,7 @@ import { deleteOrphanRecords, link, reclaimOrphan, removeEntry } from './links.j
 import { OpenDirectories } from './open-directories.js';
 import { type FsyncPlan, O_TRUNC, OpenFiles } from './open-files.js';
 import * as record from './record.js';
-import { rename } from './rename.js';
+import { type MoveListener, rename } from './rename.js';
 import { type Clock, SystemClock } from './system.js';
 import {
   type AttributeChange,
@@ -207,9 +208,12 @@ export class FileSystem {
     });
   }
 
-  /** `flags`: 0 or RENAME_NOREPLACE (1); EINVAL for others. EXDEV where a directory is too large for one batch. */
+  /**
+   * `flags`: 0, or those of renameat2: RENAME_NOREPLACE (1), RENAME_EXCHANGE (2), RENAME_WHITEOUT (4). EXDEV where a
+   * directory is too large for one batch.
+   */
   rename(
-    _caller: Caller,
+    caller: Caller,
     oldParent: Place,
     oldName: Uint8Array,
     newParent: Place,
@@ -217,12 +221,15 @@ export class FileSystem {
     flags: number,
     result: RemovalResult,
   ): number {
-    const moved = (from: Uint8Array, to: Uint8Array): void => {
-      if (result.removedIno !== 0) this.#directories.removed(result.removedIno);
-      this.#directories.moved(from, to);
+    const listener: MoveListener = {
+      moved: (from, to) => {
+        if (result.removedIno !== 0) this.#directories.removed(result.removedIno);
+        this.#directories.moved(from, to);
+      },
+      exchanged: (one, other) => this.#directories.exchanged(one, other),
     };
     return this.#mutate(() =>
-      rename(this.#inodes, oldParent, oldName, newParent, newName, flags, result, moved),
+      rename(this.#inodes, caller, oldParent, oldName, newParent, newName, flags, result, listener),
     );
   }
 
@@ -257,6 +264,17 @@ export class FileSystem {
     }
   }
 
+  /**
+   * Makes and opens a regular file without a name, which `link` may give one. Returns a handle above 0, or a negative
+   * errno.
+   */
+  createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number {
+    return this.#mutate(() => {
+      const ino = makeNameless(this.#inodes, caller, parent, mode & ~record.TYPE_MASK, out);
+      return ino < 0 ? ino : this.#files.open(ino, flags);
+    });
+  }
+
   /** Reads into `into` from index `offset` on; returns the bytes read, 0 at the end of the file. */
   read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number {
     try {
@@ -281,6 +299,16 @@ export class FileSystem {
    */
   backing(handle: number): number {
     return this.#answer(() => this.#files.backing(handle));
+  }
+
+  /** fallocate(2) with its modes. */
+  fallocate(handle: number, mode: number, offset: number, length: number): number {
+    return this.#answer(() => this.#files.allocate(handle, mode, offset, length));
+  }
+
+  /** Copies up to `length` bytes from one open file to another; returns how many, which may be fewer. */
+  copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
+    return this.#answer(() => this.#files.copyRange(from, fromOffset, to, toOffset, length));
   }
 
   /** SEEK_DATA (3) and SEEK_HOLE (4): the position found, or a negative errno. */
@@ -352,18 +380,30 @@ export class FileSystem {
     return this.#mutate(() => setXattr(this.#inodes, place, name, value, flags));
   }
 
+  /**
+   * Sets an access control list (in the form of its attribute), and the permission bits that follow from it.
+   * `killsSetgid`: the caller may not keep the file's setgid bit.
+   */
+  setAccessList(place: Place, name: Uint8Array, list: Uint8Array, killsSetgid: boolean): number {
+    return this.#mutate(() => setAccessList(this.#inodes, place, name, list, killsSetgid));
+  }
+
   /** The value, or a negative errno. */
   getxattr(place: Place, name: Uint8Array): Uint8Array | number {
     return this.#answer(() => getXattr(this.#inodes, place, name));
   }
 
   /** The names, each ended by a zero byte, or a negative errno. */
-  listxattr(place: Place): Uint8Array | number {
-    return this.#answer(() => listXattrs(this.#inodes, place));
+  listxattr(caller: Caller, place: Place): Uint8Array | number {
+    return this.#answer(() => listXattrs(this.#inodes, caller, place));
   }
 
   removexattr(_caller: Caller, place: Place, name: Uint8Array): number {
-    return this.#mutate(() => removeXattr(this.#inodes, place, name));
+    return this.#mutate(() =>
+      isAccessListName(name)
+        ? removeAccessList(this.#inodes, place, name)
+        : removeXattr(this.#inodes, place, name),
+    );
   }
 
   /** Space and inode counts are those of the filesystem that holds the contents. */

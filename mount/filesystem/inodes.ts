@@ -41,6 +41,13 @@ export interface OpenInode {
   writers: number;
   /** Its record has LIVE, put by this run. */
   live: boolean;
+  /**
+   * A write came through here since the record's mtime was set, last at this time. The backing file's own clock is
+   * a coarse one: with it a write just after a chmod would seem to be before it.
+   */
+  written: boolean;
+  writtenSeconds: number;
+  writtenNanos: number;
   /** The backing file's name survives a power cut. */
   nameDurable: boolean;
   /** The driver knows the inode no more. */
@@ -148,6 +155,7 @@ export class Inodes {
       return;
     }
     applyStatus(out, status);
+    if (open?.written === true) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
   }
 
   /** Brings a live record up to date with its backing file and clears LIVE; the caller puts it. */
@@ -237,13 +245,22 @@ function applyStatus(out: Attributes, status: FileStatus): void {
     out.mtimeSeconds = status.mtimeSeconds;
     out.mtimeNanos = status.mtimeNanos;
   }
-  if (
-    status.mtimeSeconds > out.ctimeSeconds ||
-    (status.mtimeSeconds === out.ctimeSeconds && status.mtimeNanos > out.ctimeNanos)
-  ) {
-    out.ctimeSeconds = status.mtimeSeconds;
-    out.ctimeNanos = status.mtimeNanos;
+  raiseChangeTime(out, status.mtimeSeconds, status.mtimeNanos);
+}
+
+/** The file was written at this time. */
+function raiseTimes(out: Attributes, seconds: number, nanos: number): void {
+  if (seconds > out.mtimeSeconds || (seconds === out.mtimeSeconds && nanos > out.mtimeNanos)) {
+    out.mtimeSeconds = seconds;
+    out.mtimeNanos = nanos;
   }
+  raiseChangeTime(out, seconds, nanos);
+}
+
+function raiseChangeTime(out: Attributes, seconds: number, nanos: number): void {
+  if (seconds < out.ctimeSeconds || (seconds === out.ctimeSeconds && nanos <= out.ctimeNanos)) return;
+  out.ctimeSeconds = seconds;
+  out.ctimeNanos = nanos;
 }
 
 function missingInode(ino: number): never {

@@ -7,6 +7,7 @@
  *   y ino \0 name     extended attribute of such a file, and of an orphan
  *   o ino             orphan: a record without a name
  *   s name            facts about the store
+ *   t                 where a part of the tree stands while a batch exchanges two; never there after it
  *
  * An ino in a key is 8 bytes, big-endian. Every function returns fresh bytes that the caller may keep, but for
  * those of `KeyBuffer`.
@@ -19,6 +20,8 @@ const INODE = 0x69;
 const INODE_XATTR = 0x79;
 const ORPHAN = 0x6f;
 
+/** Prefix that is in use only within a batch. */
+export const EXCHANGE_PREFIX: Uint8Array = Uint8Array.of(0x74);
 export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 /** Prefix of all orphans' keys. */
 export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);

@@ -20,7 +20,10 @@ const MAX_LINKS = 0x7fff_ffff;
 /** Orphans whose records one batch deletes. */
 const RECLAIMED_PER_BATCH = 1_000;
 
-/** Gives the inode at `place` a second name. The first time, its record and xattrs move to its number. */
+/**
+ * Gives the inode at `place` another name. When it has two, its record and xattrs move to its number; an orphan's
+ * become the entry's.
+ */
 export function link(
   inodes: Inodes,
   place: Place,
@@ -28,10 +31,11 @@ export function link(
   newName: Uint8Array,
   out: Attributes,
 ): number {
-  if (typeof place === 'number' || typeof newParent === 'number') return -ENOENT;
+  if (typeof newParent === 'number') return -ENOENT;
   const bad = checkNewName(newParent, newName);
   if (bad !== 0) return bad;
   const newKey = childKey(newParent, newName);
+  if (typeof place === 'number') return nameOrphan(inodes, place, newParent, newKey, out);
   const parentKey = entryKey(newParent);
   return retry(() => {
     const found = inodes.find(place);
@@ -63,6 +67,41 @@ export function link(
     if (!done) return inodes.tree.getVersion(newKey) === undefined ? RETRY : -EEXIST;
     const open = inodes.opens.get(ino);
     if (open !== undefined) open.key = inodeKey(ino);
+    inodes.attributes(found.record, out);
+    return 0;
+  });
+}
+
+/** The orphan gets a name: its record and xattrs move from its number to the entry. */
+function nameOrphan(
+  inodes: Inodes,
+  ino: number,
+  parent: Uint8Array,
+  key: Uint8Array,
+  out: Attributes,
+): number {
+  const parentKey = entryKey(parent);
+  return retry(() => {
+    const found = inodes.find(ino);
+    const above = inodes.tree.getRecord(parentKey);
+    if (found === undefined || above === undefined) return -ENOENT;
+    if (record.typeOf(found.record) === record.DIRECTORY) return -EPERM;
+    if (record.typeOf(above.value) !== record.DIRECTORY) return -ENOTDIR;
+    inodes.clock.read();
+    record.setLinks(found.record, 1);
+    inodes.stamp(found.record, record.CTIME);
+    inodes.stampDirectory(above.value);
+    const hasXattrs = record.hasFlag(found.record, record.XATTRS);
+    const done = inodes.tree.atomic((batch) => {
+      batch.putIfAbsent(key, found.record);
+      if (found.version !== 0) batch.deleteIfVersion(found.key, found.version);
+      if (hasXattrs) batch.renamePrefix(inodeXattrPrefix(ino), entryXattrPrefix(pathOfKey(key)));
+      batch.compareAndPut(parentKey, above.version, above.value);
+    });
+    if (!done) return inodes.tree.getVersion(key) === undefined ? RETRY : -EEXIST;
+    inodes.orphans.delete(ino);
+    const open = inodes.opens.get(ino);
+    if (open !== undefined) open.key = key;
     inodes.attributes(found.record, out);
     return 0;
   });

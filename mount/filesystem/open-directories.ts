@@ -4,7 +4,7 @@ import { DirectoryHandle } from './directory.js';
 import { EBADF, ENOENT, ENOTDIR } from './errno.js';
 import { Handles } from './handles.js';
 import type { Inodes } from './inodes.js';
-import { concat, equalBytes, SLASH, startsWith } from './keys.js';
+import { concat, SLASH, startsWith } from './keys.js';
 import * as record from './record.js';
 import type { Attributes, DirectorySink, Place } from './types.js';
 
@@ -49,9 +49,25 @@ export class OpenDirectories {
   moved(from: Uint8Array, to: Uint8Array): void {
     for (const directory of this.#handles.values()) {
       const { path } = directory;
-      if (path === undefined || !startsWith(path, from)) continue;
-      if (equalBytes(path, from)) directory.path = to;
-      else if (path[from.length] === SLASH) directory.path = concat(to, path.subarray(from.length));
+      if (path !== undefined && isAtOrBelow(path, from)) {
+        directory.path = concat(to, path.subarray(from.length));
+      }
     }
   }
+
+  /** What was at each of two paths, and with it all below, is at the other now. */
+  exchanged(one: Uint8Array, other: Uint8Array): void {
+    for (const directory of this.#handles.values()) {
+      const { path } = directory;
+      if (path === undefined) continue;
+      if (isAtOrBelow(path, one)) directory.path = concat(other, path.subarray(one.length));
+      else if (isAtOrBelow(path, other)) directory.path = concat(one, path.subarray(other.length));
+    }
+  }
+}
+
+function isAtOrBelow(path: Uint8Array, directory: Uint8Array): boolean {
+  return (
+    startsWith(path, directory) && (path.length === directory.length || path[directory.length] === SLASH)
+  );
 }

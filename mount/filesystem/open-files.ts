@@ -12,7 +12,9 @@ import { type Found, type Inodes, type OpenInode, RETRY, retry } from './inodes.
 import { reclaimOrphan } from './links.js';
 import * as record from './record.js';
 import {
+  allocateDescriptor,
   closeBacking,
+  copyDescriptors,
   type FileStatus,
   seekDescriptor,
   setModificationTime,
@@ -22,6 +24,8 @@ import {
 import type { Place } from './types.js';
 
 const O_ACCMODE = 3;
+/** A copy of this much takes a few milliseconds. */
+const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
 
 interface FileHandle {
@@ -88,7 +92,43 @@ export class OpenFiles {
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
     if (!file.inode.live) this.makeLive(file.inode);
-    return writeSync(file.inode.fd, from, offset, length, position);
+    const written = writeSync(file.inode.fd, from, offset, length, position);
+    this.#stampWritten(file.inode);
+    return written;
+  }
+
+  /** fallocate(2) with its modes. */
+  allocate(handle: number, mode: number, offset: number, length: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined || !file.writes) return -EBADF;
+    if (!file.inode.live) this.makeLive(file.inode);
+    const result = allocateDescriptor(file.inode.fd, mode, offset, length);
+    if (result === 0) this.#stampWritten(file.inode);
+    return result;
+  }
+
+  /**
+   * Copies up to `length` bytes from one file to another or within one; returns how many, which may be fewer: no more
+   * than keeps other requests waiting as long as a read does.
+   */
+  copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
+    const source = this.#handles.get(from);
+    const target = this.#handles.get(to);
+    if (source === undefined || target === undefined || !target.writes) return -EBADF;
+    if (source.inode.fd < 0) return 0;
+    if (!target.inode.live) this.makeLive(target.inode);
+    const part = Math.min(length, MAX_COPY_BYTES);
+    const copied = copyDescriptors(source.inode.fd, fromOffset, target.inode.fd, toOffset, part);
+    if (copied > 0) this.#stampWritten(target.inode);
+    return copied;
+  }
+
+  #stampWritten(inode: OpenInode): void {
+    const { clock } = this.#inodes;
+    clock.read();
+    inode.written = true;
+    inode.writtenSeconds = clock.seconds;
+    inode.writtenNanos = clock.nanos;
   }
 
   /**
@@ -164,6 +204,7 @@ export class OpenFiles {
       return this.#inodes.replace(found) ? 0 : RETRY;
     });
     inode.live = false;
+    inode.written = false;
   }
 
   /** Makes the backing file the truth: LIVE in the record first, then the file. */
@@ -227,6 +268,9 @@ export class OpenFiles {
       handles: 0,
       writers: 0,
       live: false,
+      written: false,
+      writtenSeconds: 0,
+      writtenNanos: 0,
       nameDurable: false,
       forgotten: false,
     };

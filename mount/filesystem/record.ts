@@ -4,7 +4,7 @@
  *
  *   offset bytes
  *        0     1  format: 1 = inode, 2 = link (ends after the ino)
- *        1     1  flags: LIVE, CONTENT, XATTRS
+ *        1     1  flags: LIVE, CONTENT, XATTRS, ACL, DEFAULT_ACL
  *        2     2  mode: type and permission bits; a link carries the type bits only
  *        4     6  ino
  *       10     4  nlink
@@ -31,6 +31,9 @@ export const LIVE = 1;
 export const CONTENT = 2;
 /** Extended attributes may exist. Never cleared. */
 export const XATTRS = 4;
+/** There is an access list; there is a default list for what is made in the directory. */
+export const ACL = 8;
+export const DEFAULT_ACL = 16;
 
 const FLAGS = 1;
 const MODE = 2;

@@ -24,6 +24,27 @@ const lseek = libc.func('lseek', 'int64_t', ['int', 'int64_t', 'int']) as (
   whence: number,
 ) => number;
 const ftruncate = libc.func('ftruncate', 'int', ['int', 'int64_t']) as (fd: number, size: number) => number;
+const fallocate = libc.func('fallocate', 'int', ['int', 'int', 'int64_t', 'int64_t']) as (
+  fd: number,
+  mode: number,
+  offset: number,
+  length: number,
+) => number;
+const copyFileRange = libc.func('copy_file_range', 'int64_t', [
+  'int',
+  'void *',
+  'int',
+  'void *',
+  'size_t',
+  'uint',
+]) as (
+  from: number,
+  fromOffset: Uint8Array,
+  to: number,
+  toOffset: Uint8Array,
+  length: number,
+  flags: number,
+) => number;
 const syncFileRange = libc.func('sync_file_range', 'int', ['int', 'int64_t', 'int64_t', 'uint']) as (
   fd: number,
   offset: number,
@@ -54,6 +75,8 @@ export interface FileStatus {
 const statBuffer = Buffer.alloc(256);
 const timesBuffer = Buffer.alloc(32);
 const clockBuffer = Buffer.alloc(16);
+const fromOffsetBuffer = Buffer.alloc(8);
+const toOffsetBuffer = Buffer.alloc(8);
 
 /** How to open a backing file. `create` makes it where it is missing. */
 export type BackingAccess = 'read' | 'write' | 'create';
@@ -110,6 +133,25 @@ export function seekDescriptor(fd: number, offset: number, whence: number): numb
   return at >= 0 ? at : -errno();
 }
 
+/** fallocate(2): 0 or a negative errno. */
+export function allocateDescriptor(fd: number, mode: number, offset: number, length: number): number {
+  return fallocate(fd, mode, offset, length) === 0 ? 0 : -errno();
+}
+
+/** copy_file_range(2): bytes copied or a negative errno. */
+export function copyDescriptors(
+  from: number,
+  fromOffset: number,
+  to: number,
+  toOffset: number,
+  length: number,
+): number {
+  putUnsigned64(fromOffsetBuffer, fromOffset);
+  putUnsigned64(toOffsetBuffer, toOffset);
+  const copied = copyFileRange(from, fromOffsetBuffer, to, toOffsetBuffer, length, 0);
+  return copied >= 0 ? copied : -errno();
+}
+
 /** Starts writing a file's dirty pages back, without waiting for them. */
 export function startWriteback(fd: number): void {
   if (syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE) !== 0) throw failed('write back', fd);
@@ -138,6 +180,11 @@ function readStatus(out: FileStatus): void {
   out.blocks = signed64(statBuffer, 48);
   out.mtimeSeconds = signed64(statBuffer, 112);
   out.mtimeNanos = statBuffer.readUInt32LE(120);
+}
+
+function putUnsigned64(to: Buffer, value: number): void {
+  to.writeUInt32LE(value % 0x1_0000_0000, 0);
+  to.writeUInt32LE(Math.floor(value / 0x1_0000_0000), 4);
 }
 
 function signed64(from: Buffer, at: number): number {

@@ -76,6 +76,8 @@ export const CHANGE_MTIME_NOW = 128;
 export const CHANGE_CTIME = 256;
 /** The caller lost the right to keep suid and sgid by this change (killpriv). */
 export const CHANGE_KILL_PRIVILEGES = 512;
+/** Nothing but the ctime, which every other change but the loss of privileges sets too. */
+export const CHANGE_CTIME_NOW = 1024;
 
 /** What unlink, rmdir and rename tell about the objects that lost or changed a name. */
 export interface RemovalResult {

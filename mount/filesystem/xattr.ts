@@ -1,29 +1,23 @@
-/** Extended attributes: `x` keys beside an entry, `y` keys of an inode that is kept by its number. */
+/**
+ * Extended attributes: `x` keys beside an entry, `y` keys of an inode that is kept by its number. Access control lists
+ * are read and listed here, and changed in access-lists.ts.
+ */
 import { MAX_KEY_BYTES } from '../../engine/limits.js';
+import { hasAccessList, isAccessListName } from './access-lists.js';
 import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, ERANGE } from './errno.js';
-import { type Found, type Inodes, RETRY, retry } from './inodes.js';
-import { concat, entryXattrPrefix, inodeXattrPrefix, isKeptByNumber } from './keys.js';
+import { type Inodes, RETRY, retry } from './inodes.js';
+import { equalBytes, startsWith } from './keys.js';
 import * as record from './record.js';
-import type { Place } from './types.js';
+import type { Caller, Place } from './types.js';
+import { xattrKey, xattrPrefix } from './xattr-keys.js';
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
 const MAX_NAME_BYTES = 255;
 const MAX_VALUE_BYTES = 65_536;
 const MAX_LIST_BYTES = 65_536;
-const NAMESPACES = ['user.', 'trusted.', 'security.'].map((name) => Buffer.from(name));
-
-/** Prefix of the keys of the attributes of the inode found at `place`. */
-function xattrPrefix(place: Place, found: Found): Uint8Array {
-  if (typeof place === 'number' || isKeptByNumber(found.key))
-    return inodeXattrPrefix(record.inoOf(found.record));
-  return entryXattrPrefix(place);
-}
-
-/** Key of one attribute of the inode found at `place`. */
-export function xattrKey(place: Place, found: Found, name: Uint8Array): Uint8Array {
-  return concat(xattrPrefix(place, found), name);
-}
+const TRUSTED = Buffer.from('trusted.');
+const NAMESPACES = [Buffer.from('user.'), TRUSTED, Buffer.from('security.')];
 
 /** `flags`: 0, XATTR_CREATE (EEXIST where it exists) or XATTR_REPLACE (ENODATA where it does not). */
 export function setXattr(
@@ -42,11 +36,11 @@ export function setXattr(
     if (found === undefined) return -ENOENT;
     const key = xattrKey(place, found, name);
     if (key.length > MAX_KEY_BYTES) return -ENAMETOOLONG;
-    if (flags !== 0) {
-      const exists = inodes.tree.getVersion(key) !== undefined;
-      if (exists && (flags & XATTR_CREATE) !== 0) return -EEXIST;
-      if (!exists && (flags & XATTR_REPLACE) !== 0) return -ENODATA;
-    }
+    const stored = record.hasFlag(found.record, record.XATTRS) ? inodes.tree.get(key) : undefined;
+    if (stored !== undefined && (flags & XATTR_CREATE) !== 0) return -EEXIST;
+    if (stored === undefined && (flags & XATTR_REPLACE) !== 0) return -ENODATA;
+    // Nothing changes, the ctime included.
+    if (stored !== undefined && equalBytes(stored, value)) return 0;
     inodes.clock.read();
     inodes.stamp(found.record, record.CTIME);
     record.setFlag(found.record, record.XATTRS);
@@ -61,16 +55,18 @@ export function setXattr(
 
 /** The value, or a negative errno. */
 export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8Array | number {
-  const bad = checkName(name);
+  const isList = isAccessListName(name);
+  const bad = isList ? 0 : checkName(name);
   if (bad !== 0) return bad;
   const found = inodes.find(place);
   if (found === undefined) return -ENOENT;
-  if (!record.hasFlag(found.record, record.XATTRS)) return -ENODATA;
+  const mayExist = isList ? hasAccessList(found.record, name) : record.hasFlag(found.record, record.XATTRS);
+  if (!mayExist) return -ENODATA;
   return inodes.tree.get(xattrKey(place, found, name)) ?? -ENODATA;
 }
 
-/** The names, each ended by a zero byte, or a negative errno. */
-export function listXattrs(inodes: Inodes, place: Place): Uint8Array | number {
+/** The names, each ended by a zero byte, or a negative errno. Root alone sees those in `trusted.`. */
+export function listXattrs(inodes: Inodes, caller: Caller, place: Place): Uint8Array | number {
   const found = inodes.find(place);
   if (found === undefined) return -ENOENT;
   if (!record.hasFlag(found.record, record.XATTRS)) return new Uint8Array(0);
@@ -80,6 +76,7 @@ export function listXattrs(inodes: Inodes, place: Place): Uint8Array | number {
   for (const entry of inodes.tree.range({ prefix, keysOnly: true })) {
     if (entry.type !== 'key') continue;
     const name = entry.key.subarray(prefix.length);
+    if (caller.uid !== 0 && startsWith(name, TRUSTED)) continue;
     bytes += name.length + 1;
     if (bytes > MAX_LIST_BYTES) return -E2BIG;
     names.push(name);
@@ -112,7 +109,7 @@ export function removeXattr(inodes: Inodes, place: Place, name: Uint8Array): num
   });
 }
 
-/** `system.*` (access control lists among them) and unknown namespaces are not stored. */
+/** `system.*` but access control lists, and unknown namespaces, are not stored. */
 function checkName(name: Uint8Array): number {
   if (name.length === 0 || name.length > MAX_NAME_BYTES) return -ERANGE;
   for (const namespace of NAMESPACES) {

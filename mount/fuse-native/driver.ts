@@ -7,7 +7,7 @@ import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/mounting.js';
-import { findMount } from '../mountinfo.js';
+import { findMount, readMountinfo } from '../mountinfo.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
 import { loadBinding } from './binding.js';
 import { type Counts, makeOperations } from './operations.js';
@@ -62,7 +62,7 @@ export async function mountFuseNative(
     const entry = findMount(options.mountpoint);
     if (entry === undefined) throw cannotMount(options.mountpoint, 'it ended at once');
     const device = { fd: -1, mountpoint: options.mountpoint, connection: entry.minor };
-    return new FuseNativeMount(device, counts, closeFileSystem);
+    return new FuseNativeMount(device, options.source, counts, closeFileSystem);
   } catch (error) {
     closeFileSystem();
     throw error;
@@ -99,12 +99,14 @@ class FuseNativeMount implements Mounted {
   readonly mountpoint: string;
   readonly ended: Promise<MountEnd>;
   readonly #device: DeviceMount;
+  readonly #source: string;
   readonly #counts: Counts;
   #aborted = false;
 
-  constructor(device: DeviceMount, counts: Counts, close: () => void) {
+  constructor(device: DeviceMount, source: string, counts: Counts, close: () => void) {
     this.mountpoint = device.mountpoint;
     this.#device = device;
+    this.#source = source;
     this.#counts = counts;
     this.ended = new Promise((resolve) => {
       const timer = setInterval(() => {
@@ -151,9 +153,17 @@ class FuseNativeMount implements Mounted {
   /** A detached mount lives on, without a name, until its last user has gone. */
   #isGone(): boolean {
     if (isMounted(this.#device)) return false;
-    if (this.#aborted) return true;
+    if (this.#aborted || this.#hasSuccessor()) return true;
     if (existsSync(`${CONNECTIONS}/${this.#device.connection}`)) return false;
     // Where the control filesystem is not mounted, open files are all that is known of users.
     return this.#counts.openFiles <= 0 || isMountedAt(CONNECTIONS);
+  }
+
+  /** Whether a later mount, of another store, has the connection's number, which was free then. */
+  #hasSuccessor(): boolean {
+    const { connection } = this.#device;
+    return readMountinfo().some(
+      ({ major, minor, source }) => major === 0 && minor === connection && source !== this.#source,
+    );
   }
 }

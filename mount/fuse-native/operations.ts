@@ -185,7 +185,7 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
     getxattr: (reply: Reply, path: string, name: string, into: Buffer) =>
       reply(copyOut(fs.getxattr(place(path), Buffer.from(name)), into), into.buffer),
     listxattr: (reply: Reply, path: string, into: Buffer) =>
-      reply(copyOut(fs.listxattr(place(path)), into), into.buffer),
+      reply(copyOut(fs.listxattr(caller, place(path)), into), into.buffer),
     removexattr: (reply: Reply, path: string, name: string) =>
       reply(fs.removexattr(caller, place(path), Buffer.from(name))),
 

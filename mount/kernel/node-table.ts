@@ -121,6 +121,13 @@ export class NodeTable {
     if (this.#findAlias(slot, parentSlot, name) === NONE) this.#addAlias(slot, parentSlot, name);
   }
 
+  /** The kernel was told of `ino`, which has no name: counts one lookup. */
+  heldNameless(ino: number): void {
+    const known = this.#find(ino);
+    const slot = known === NONE ? this.#addNode(ino) : known;
+    this.#lookups[slot]! += 1;
+  }
+
   /** The kernel gives `count` lookups back. Returns true when it has none left, so knows the node no more. */
   forget(ino: number, count: number): boolean {
     const slot = this.#find(ino);

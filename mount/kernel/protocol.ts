@@ -51,9 +51,12 @@ export const Opcode = {
   INTERRUPT: 36,
   DESTROY: 38,
   BATCH_FORGET: 42,
+  FALLOCATE: 43,
   READDIRPLUS: 44,
   RENAME2: 45,
   LSEEK: 46,
+  COPY_FILE_RANGE: 47,
+  TMPFILE: 51,
   STATX: 52,
 } as const;
 /** Opcodes are below this; counters and the table of operations have one place for each. */
@@ -104,13 +107,16 @@ export const InitFlag = {
   ASYNC_READ: 1 << 0,
   ATOMIC_O_TRUNC: 1 << 3,
   BIG_WRITES: 1 << 5,
+  DONT_MASK: 1 << 6,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
+  POSIX_ACL: 1 << 20,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
   HANDLE_KILLPRIV_V2: 1 << 28,
+  SETXATTR_EXT: 1 << 29,
   INIT_EXT: 1 << 30,
 } as const;
 
@@ -223,14 +229,30 @@ export const WriteOut = { LENGTH: 0, SIZE: 8 } as const;
 export const ReleaseIn = { HANDLE: 0, SIZE: 24 } as const;
 export const FsyncIn = { HANDLE: 0, FLAGS: 8, SIZE: 16 } as const;
 
-/** fuse_setxattr_in (without SETXATTR_EXT): name, then value follow. fuse_getxattr_in serves LISTXATTR too. */
-export const SetxattrIn = { LENGTH: 0, FLAGS: 4, SIZE: 8 } as const;
+/** fuse_setxattr_in: name, then value follow. Without SETXATTR_EXT it has its first 8 bytes only. */
+export const SetxattrIn = { LENGTH: 0, FLAGS: 4, SETXATTR_FLAGS: 8, SHORT_SIZE: 8, SIZE: 16 } as const;
+/** fuse_setxattr_in.setxattr_flags: the new access control list takes sgid away. */
+export const SETXATTR_ACL_KILL_SGID = 1;
+/** fuse_getxattr_in serves LISTXATTR too. */
 export const GetxattrIn = { LENGTH: 0, SIZE: 8 } as const;
 export const GetxattrOut = { LENGTH: 0, SIZE: 8 } as const;
 
 /** fuse_lseek_in, fuse_lseek_out. */
 export const LseekIn = { HANDLE: 0, POSITION: 8, WHENCE: 16, SIZE: 24 } as const;
 export const LseekOut = { POSITION: 0, SIZE: 8 } as const;
+
+/** fuse_fallocate_in. */
+export const FallocateIn = { HANDLE: 0, POSITION: 8, LENGTH: 16, MODE: 24, SIZE: 32 } as const;
+
+/** fuse_copy_file_range_in; answered by a fuse_write_out. */
+export const CopyFileRangeIn = {
+  FROM_HANDLE: 0,
+  FROM_POSITION: 8,
+  TO_HANDLE: 24,
+  TO_POSITION: 32,
+  LENGTH: 40,
+  SIZE: 56,
+} as const;
 
 /** fuse_kstatfs. */
 export const StatfsOut = {

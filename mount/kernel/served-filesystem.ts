@@ -41,6 +41,7 @@ export interface ServedFileSystem {
     flags: number,
     out: Attributes,
   ): number;
+  createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number;
   read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number;
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number;
   flush(handle: number): number;
@@ -49,13 +50,16 @@ export interface ServedFileSystem {
   fsynced(plan: FsyncPlan): void;
   fsync(handle: number): number;
   lseek(handle: number, position: number, whence: number): number;
+  fallocate(handle: number, mode: number, offset: number, length: number): number;
+  copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number;
   opendir(place: Place): number;
   readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number;
   fsyncdir(handle: number): number;
   releasedir(handle: number): number;
   setxattr(caller: Caller, place: Place, name: Uint8Array, value: Uint8Array, flags: number): number;
   getxattr(place: Place, name: Uint8Array): Uint8Array | number;
-  listxattr(place: Place): Uint8Array | number;
+  setAccessList(place: Place, name: Uint8Array, list: Uint8Array, killsSetgid: boolean): number;
+  listxattr(caller: Caller, place: Place): Uint8Array | number;
   removexattr(caller: Caller, place: Place, name: Uint8Array): number;
   statfs(out: StatFs): number;
   forget(ino: number): void;

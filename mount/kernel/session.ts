@@ -68,6 +68,8 @@ export class Session {
     filesFree: 0,
     nameMax: 0,
   };
+  /** Whether SETXATTR's structure is the longer one. */
+  extendsSetxattr = false;
   readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
 
   constructor(

@@ -37,13 +37,13 @@ export class Site {
   readonly store: string;
   readonly #started: ChildProcess[] = [];
 
-  /** Cleaned up at the end of the test that calls this. */
-  constructor() {
+  /** Cleaned up at the end of the test that calls this, or when `atEnd` has it done. */
+  constructor(atEnd: (cleanUp: () => Promise<void>) => void = onTestFinished) {
     this.directory = mkdtempSync(join(tmpdir(), 'spinney-e2e-'));
     this.mountpoint = join(this.directory, 'mnt');
     this.store = join(this.directory, 'store');
     mkdirSync(this.mountpoint);
-    onTestFinished(() => this.#cleanUp());
+    atEnd(() => this.#cleanUp());
   }
 
   /** Runs the command line to its end. */

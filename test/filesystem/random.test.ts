@@ -97,7 +97,7 @@ function compare(f: Fixture, model: Model, path = '', node: Node = model.root): 
     expect([path, at.nlink]).toEqual([path, 2 + subdirectories]);
     expect(f.list(path)).toEqual(children);
   }
-  const names = Buffer.from(f.fs.listxattr(bytes(path)) as Uint8Array).toString();
+  const names = Buffer.from(f.fs.listxattr(CALLER, bytes(path)) as Uint8Array).toString();
   expect(names).toBe(
     [...node.xattrs.keys()]
       .sort()

@@ -4,6 +4,7 @@ import {
   CHANGE_ATIME,
   CHANGE_ATIME_NOW,
   CHANGE_CTIME,
+  CHANGE_CTIME_NOW,
   CHANGE_GID,
   CHANGE_KILL_PRIVILEGES,
   CHANGE_MODE,
@@ -52,8 +53,9 @@ function changeBits(valid: number): number {
   else if (valid & SetattrValid.MTIME) bits |= CHANGE_MTIME;
   if (valid & SetattrValid.CTIME) bits |= CHANGE_CTIME;
   if (valid & SetattrValid.KILL_SUIDGID) bits |= CHANGE_KILL_PRIVILEGES;
-  // With HANDLE_KILLPRIV_V2 a write past us is announced by a change of nothing.
-  return bits === 0 ? CHANGE_KILL_PRIVILEGES : bits;
+  // A change of nothing: with HANDLE_KILLPRIV_V2 one of the contents that the kernel makes past us, or a chown to the
+  // owner that it has.
+  return bits === 0 ? CHANGE_KILL_PRIVILEGES | CHANGE_CTIME_NOW : bits;
 }
 
 export function setattr(session: Session): number {

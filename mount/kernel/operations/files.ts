@@ -1,8 +1,10 @@
 /** Operations on open files. A file handle is the filesystem layer's, above 0. */
 import { constants } from 'node:os';
 import {
+  CopyFileRangeIn,
   CreateIn,
   EntryOut,
+  FallocateIn,
   FsyncIn,
   LseekIn,
   LseekOut,
@@ -68,6 +70,25 @@ export function create(session: Session): number {
   return EntryOut.SIZE + OpenOut.SIZE;
 }
 
+/** As `create`, for a file without a name; the one in the request is nothing. */
+export function tmpfile(session: Session): number {
+  const { request, attributes, reply } = session;
+  const parent = session.place();
+  if (parent === undefined) return -ESTALE;
+  const handle = session.fileSystem.createNameless(
+    session.caller(request.u32(CreateIn.UMASK)),
+    parent,
+    request.u32(CreateIn.MODE),
+    request.u32(CreateIn.FLAGS),
+    attributes,
+  );
+  if (handle < 0) return handle;
+  session.nodes.heldNameless(attributes.ino);
+  reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
+  openOut(session, EntryOut.SIZE, handle);
+  return EntryOut.SIZE + OpenOut.SIZE;
+}
+
 export function read(session: Session): number {
   const { request, reply } = session;
   const length = Math.min(request.u32(ReadIn.LENGTH), reply.capacity);
@@ -109,6 +130,30 @@ export function lseek(session: Session): number {
   if (position < 0) return position;
   reply.u64(LseekOut.POSITION, position);
   return LseekOut.SIZE;
+}
+
+export function fallocate(session: Session): number {
+  const { request } = session;
+  const position = request.u64(FallocateIn.POSITION);
+  const length = request.u64(FallocateIn.LENGTH);
+  if (!Number.isSafeInteger(position + length)) return -EFBIG;
+  const mode = request.u32(FallocateIn.MODE);
+  return session.fileSystem.fallocate(request.u64(FallocateIn.HANDLE), mode, position, length);
+}
+
+export function copyFileRange(session: Session): number {
+  const { request, reply } = session;
+  const from = request.u64(CopyFileRangeIn.FROM_POSITION);
+  const to = request.u64(CopyFileRangeIn.TO_POSITION);
+  const length = request.u64(CopyFileRangeIn.LENGTH);
+  // The length needs no look: only a part of it is copied at a time.
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return -EFBIG;
+  const source = request.u64(CopyFileRangeIn.FROM_HANDLE);
+  const target = request.u64(CopyFileRangeIn.TO_HANDLE);
+  const copied = session.fileSystem.copyRange(source, from, target, to, length);
+  if (copied < 0) return copied;
+  reply.u64(WriteOut.LENGTH, copied);
+  return WriteOut.SIZE;
 }
 
 export function fsync(session: Session): number {

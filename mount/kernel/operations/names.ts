@@ -1,5 +1,6 @@
 /** Operations on directory entries: looking up, making, linking, moving, removing; and forgetting. */
 import { constants } from 'node:os';
+import { RENAME_EXCHANGE } from '../../filesystem/rename.js';
 import {
   BatchForgetIn,
   EntryOut,
@@ -15,7 +16,6 @@ import { NO_REPLY } from '../reply.js';
 import type { Session } from '../session.js';
 
 const { EINVAL, ENOENT, ESTALE } = constants.errno;
-const RENAME_EXCHANGE = 2;
 
 /** Replies with the entry in `session.attributes`: the kernel holds it, once more, under this name. */
 function replyEntry(session: Session, parent: number, name: Uint8Array): number {

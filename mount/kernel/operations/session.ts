@@ -29,6 +29,9 @@ const WANTED =
   InitFlag.PARALLEL_DIROPS |
   InitFlag.CACHE_SYMLINKS |
   InitFlag.HANDLE_KILLPRIV_V2 |
+  InitFlag.DONT_MASK |
+  InitFlag.POSIX_ACL |
+  InitFlag.SETXATTR_EXT |
   InitFlag.INIT_EXT;
 const WANTED2 = InitFlag2.NO_EXPORT_SUPPORT;
 
@@ -56,6 +59,7 @@ export function init(session: Session): number {
   }
   const extended = (flags & InitFlag.INIT_EXT) !== 0 && request.argumentLength >= InitIn.SIZE;
   const accepted = flags & (extended ? WANTED : WANTED & ~InitFlag.INIT_EXT);
+  session.extendsSetxattr = (accepted & InitFlag.SETXATTR_EXT) !== 0;
   const accepted2 = extended ? request.u32(InitIn.FLAGS2) & WANTED2 : 0;
   reply.u32(InitOut.MAX_READAHEAD, request.u32(InitIn.MAX_READAHEAD));
   reply.u32(InitOut.FLAGS, accepted);

@@ -4,7 +4,9 @@
  */
 import {
   BatchForgetIn,
+  CopyFileRangeIn,
   CreateIn,
+  FallocateIn,
   ForgetIn,
   FsyncIn,
   GetattrIn,
@@ -77,16 +79,19 @@ serve('SETATTR', SetattrIn.SIZE, attributes.setattr);
 serve('STATX', StatxIn.SIZE, attributes.statx);
 serve('READLINK', 0, attributes.readlink);
 
-serve('SETXATTR', SetxattrIn.SIZE, xattrs.setxattr);
+serve('SETXATTR', SetxattrIn.SHORT_SIZE, xattrs.setxattr);
 serve('GETXATTR', GetxattrIn.SIZE, xattrs.getxattr);
 serve('LISTXATTR', GetxattrIn.SIZE, xattrs.listxattr);
 serve('REMOVEXATTR', 0, xattrs.removexattr);
 
 serve('OPEN', OpenIn.SIZE, files.open);
 serve('CREATE', CreateIn.SIZE, files.create);
+serve('TMPFILE', CreateIn.SIZE, files.tmpfile);
 serve('READ', ReadIn.SIZE, files.read);
 serve('WRITE', WriteIn.SIZE, files.write);
 serve('LSEEK', LseekIn.SIZE, files.lseek);
+serve('FALLOCATE', FallocateIn.SIZE, files.fallocate);
+serve('COPY_FILE_RANGE', CopyFileRangeIn.SIZE, files.copyFileRange);
 serve('FSYNC', FsyncIn.SIZE, files.fsync);
 serve('RELEASE', ReleaseIn.SIZE, files.release);
 

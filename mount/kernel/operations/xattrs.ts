@@ -1,6 +1,7 @@
 /** Operations on extended attributes. A size of 0 asks how long the answer would be. */
 import { constants } from 'node:os';
-import { GetxattrIn, GetxattrOut, SetxattrIn } from '../protocol.js';
+import { isAccessListName } from '../../filesystem/access-lists.js';
+import { GetxattrIn, GetxattrOut, SETXATTR_ACL_KILL_SGID, SetxattrIn } from '../protocol.js';
 import { Reply } from '../reply.js';
 import type { Session } from '../session.js';
 
@@ -10,12 +11,17 @@ export function setxattr(session: Session): number {
   const { request } = session;
   const place = session.place();
   if (place === undefined) return -ESTALE;
-  request.skip(SetxattrIn.SIZE);
+  const extended = session.extendsSetxattr;
+  request.skip(extended ? SetxattrIn.SIZE : SetxattrIn.SHORT_SIZE);
   const name = request.string(session.firstName);
   const length = request.u32(SetxattrIn.LENGTH);
   const start = name === undefined ? -1 : request.data(length);
   if (name === undefined || start === -1) return -EINVAL;
   const value = request.bytes.subarray(start, start + length);
+  if (isAccessListName(name)) {
+    const killsSetgid = extended && (request.u32(SetxattrIn.SETXATTR_FLAGS) & SETXATTR_ACL_KILL_SGID) !== 0;
+    return session.fileSystem.setAccessList(place, name, value, killsSetgid);
+  }
   return session.fileSystem.setxattr(session.caller(), place, name, value, request.u32(SetxattrIn.FLAGS));
 }
 
@@ -32,7 +38,7 @@ export function getxattr(session: Session): number {
 export function listxattr(session: Session): number {
   const place = session.place();
   if (place === undefined) return -ESTALE;
-  return replyBytes(session, session.fileSystem.listxattr(place));
+  return replyBytes(session, session.fileSystem.listxattr(session.caller(), place));
 }
 
 /** Replies with the answer, its length, or ERANGE, as the caller's buffer demands. */

@@ -23,6 +23,8 @@ interface Item {
   xattrs: Map<string, Buffer>;
 }
 
+const EXCHANGE = 2;
+
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('latin1');
 }
@@ -166,19 +168,33 @@ export class MemoryFileSystem implements ServedFileSystem {
     const item = this.items.get(from);
     if (!item) return -ENOENT;
     if (!this.#takesNames(newParent)) return -ENOTDIR;
-    if (flags !== 0 || to === from || to.startsWith(`${from}/`) || from.startsWith(`${to}/`)) return -EINVAL;
+    if ((flags & ~EXCHANGE) !== 0 || to === from || to.startsWith(`${from}/`) || from.startsWith(`${to}/`))
+      return -EINVAL;
     result.removedIno = 0;
+    if (flags === EXCHANGE) {
+      if (!this.items.has(to)) return -ENOENT;
+      this.#move(to, '\0exchanged');
+      this.#move(from, to);
+      this.#move('\0exchanged', from);
+      result.movedIno = item.ino;
+      return 0;
+    }
     if (this.items.has(to)) {
       const error = this.unlink(caller, newParent, newName, result);
       if (error < 0) return error;
     }
+    this.#move(from, to);
+    result.movedIno = item.ino;
+    return 0;
+  }
+
+  /** Moves what is at a path, and all below. */
+  #move(from: string, to: string): void {
     for (const [path, moved] of [...this.items]) {
       if (path !== from && !path.startsWith(`${from}/`)) continue;
       this.items.delete(path);
       this.items.set(to + path.slice(from.length), moved);
     }
-    result.movedIno = item.ino;
-    return 0;
   }
 
   #open(item: Item | string): number {
@@ -201,6 +217,13 @@ export class MemoryFileSystem implements ServedFileSystem {
   ): number {
     const error = this.mknod(caller, parent, name, mode, 0, out);
     return error < 0 ? error : this.#open(this.#byIno.get(out.ino)!);
+  }
+
+  createNameless(_caller: Caller, _parent: Place, mode: number, _flags: number, out: Attributes): number {
+    const item: Item = { ino: this.#nextIno++, mode, links: 0, data: Buffer.alloc(0), xattrs: new Map() };
+    this.#byIno.set(item.ino, item);
+    this.#fill(item, out);
+    return this.#open(item);
   }
 
   #file(handle: number): Item | undefined {
@@ -251,6 +274,15 @@ export class MemoryFileSystem implements ServedFileSystem {
     return item && position < item.data.length ? position : -ENXIO;
   }
 
+  fallocate(handle: number): number {
+    return this.#file(handle) ? 0 : -EBADF;
+  }
+
+  copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
+    const item = this.#file(from);
+    return item ? this.write(to, item.data, fromOffset, length, toOffset) : -EBADF;
+  }
+
   opendir(place: Place): number {
     return typeof place === 'number' ? -ENOENT : this.#open(text(place));
   }
@@ -295,7 +327,11 @@ export class MemoryFileSystem implements ServedFileSystem {
     return this.#find(place)?.xattrs.get(text(name)) ?? -ENODATA;
   }
 
-  listxattr(place: Place): Uint8Array | number {
+  setAccessList(place: Place, name: Uint8Array, list: Uint8Array, _killsSetgid: boolean): number {
+    return this.setxattr({} as Caller, place, name, list);
+  }
+
+  listxattr(_caller: Caller, place: Place): Uint8Array | number {
     const item = this.#find(place);
     if (!item) return -ENOENT;
     return Buffer.from([...item.xattrs.keys()].map((name) => `${name}\0`).join(''), 'latin1');

@@ -6,7 +6,7 @@ import { EntryOut, Opcode } from '../../../mount/kernel/protocol.js';
 import { Session } from '../../../mount/kernel/session.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
-const { EINVAL, EIO, ENODATA, ENOENT, ENOSYS, EPROTO, ERANGE, ESTALE } = constants.errno;
+const { EFBIG, EINVAL, EIO, ENODATA, ENOENT, ENOSYS, EPROTO, ERANGE, ESTALE } = constants.errno;
 
 let fileSystem: MemoryFileSystem;
 let session: Session;
@@ -131,6 +131,26 @@ describe('names', () => {
     expect(fileSystem.forgotten).toEqual([file, other]);
   });
 
+  test('a file made without a name is held, and may get one', () => {
+    const { error, body } = call(Opcode.TMPFILE, 1, words(0o2, 0o100600, 0, 0), '/');
+    expect(error).toBe(0);
+    expect(body.length).toBe(EntryOut.SIZE + 16);
+    const file = body.readUInt32LE(EntryOut.NODEID);
+    expect([session.nodes.lookups(file), pathOf(file)]).toEqual([1, file]);
+    expect(call(Opcode.LINK, 1, words(file, 0), 'named').error).toBe(0);
+    expect([session.nodes.lookups(file), pathOf(file)]).toEqual([2, '/named']);
+    expect(send(build(Opcode.FORGET, file, words(2, 0)))).toBeUndefined();
+    expect(fileSystem.forgotten).toEqual([file]);
+  });
+
+  test('two names exchanged are each other’s', () => {
+    const directory = make(Opcode.MKDIR, 1, 'd');
+    const inner = make(Opcode.MKNOD, directory, 'f');
+    const outer = make(Opcode.MKNOD, 1, 'g');
+    expect(call(Opcode.RENAME2, directory, words(1, 0, 2, 0), 'f', 'g').error).toBe(0);
+    expect([pathOf(inner), pathOf(outer)]).toEqual(['/g', '/d/f']);
+  });
+
   test('READDIRPLUS takes a lookup of each entry but the dots, and stops where the room ends', () => {
     const first = make(Opcode.MKNOD, 1, 'first');
     make(Opcode.MKNOD, 1, 'second');
@@ -170,6 +190,44 @@ describe('contents and attributes', () => {
     expect(call(Opcode.LISTXATTR, 1, words(64, 0)).body.toString()).toBe('user.a\0');
     expect(call(Opcode.REMOVEXATTR, 1, 'user.a').error).toBe(0);
     expect(call(Opcode.LISTXATTR, 1, words(64, 0)).body.length).toBe(0);
+  });
+
+  test('an access control list is no attribute like others; the longer structure tells who keeps sgid', () => {
+    const lists: unknown[] = [];
+    fileSystem.setAccessList = (_place, name, list, killsSetgid) => {
+      lists.push([Buffer.from(name).toString(), Buffer.from(list).toString(), killsSetgid]);
+      return 0;
+    };
+    const access = 'system.posix_acl_access';
+    expect(call(Opcode.SETXATTR, 1, words(4, 0), access, Buffer.from('list')).error).toBe(0);
+    const flags = (1 << 5) | (1 << 22) | (1 << 3) | (1 << 29) | (1 << 30);
+    call(Opcode.INIT, 0, words(7, 45, 131072, flags, 0, ...Array(11).fill(0)));
+    expect(call(Opcode.SETXATTR, 1, words(4, 0, 0, 0), access, Buffer.from('list')).error).toBe(0);
+    expect(call(Opcode.SETXATTR, 1, words(4, 0, 1, 0), access, Buffer.from('list')).error).toBe(0);
+    expect(lists).toEqual([
+      [access, 'list', false],
+      [access, 'list', false],
+      [access, 'list', true],
+    ]);
+    expect(call(Opcode.SETXATTR, 1, words(5, 0, 0, 0), 'user.a', Buffer.from('value')).error).toBe(0);
+    expect(call(Opcode.GETXATTR, 1, words(5, 0), 'user.a').body.toString()).toBe('value');
+    expect(call(Opcode.SETXATTR, 1, words(5, 0)).error).toBe(-EINVAL);
+  });
+
+  test('ranges are copied and allocated, unless they are beyond what a number holds', () => {
+    const created = call(Opcode.CREATE, 1, words(0, 0o100644, 0, 0), 'f');
+    const handle = created.body.readUInt32LE(EntryOut.SIZE);
+    const data = Buffer.from('some data');
+    call(Opcode.WRITE, 2, words(handle, 0, 0, 0, data.length, 0, 0, 0, 0, 0), data);
+    const copy = words(handle, 0, 5, 0, 2, 0, handle, 0, 0, 0, 4, 0, 0, 0);
+    expect(call(Opcode.COPY_FILE_RANGE, 2, copy).body.readUInt32LE(0)).toBe(4);
+    expect(call(Opcode.READ, 2, words(handle, 0, 0, 0, 100, 0, 0, 0, 0, 0)).body.toString()).toBe(
+      'data data',
+    );
+    expect(call(Opcode.FALLOCATE, 2, words(handle, 0, 0, 0, 10, 0, 0, 0)).error).toBe(0);
+    expect(call(Opcode.FALLOCATE, 2, words(handle, 0, 0, 1 << 30, 10, 0, 0, 0)).error).toBe(-EFBIG);
+    const far = words(handle, 0, 5, 0, 2, 0, handle, 0, 0, 1 << 30, 4, 0, 0, 0);
+    expect(call(Opcode.COPY_FILE_RANGE, 2, far).error).toBe(-EFBIG);
   });
 });
 
