@@ -247,8 +247,17 @@ export class Journal {
   removeBefore(lsn: number): void {
     const shared = this.#shared;
     shared.throwUnlessUsable();
-    const { directory } = this.#handle;
     shared.lock(SYNC_LOCK);
+    try {
+      this.#remove(lsn);
+    } finally {
+      shared.unlock(SYNC_LOCK);
+    }
+  }
+
+  /** Under SYNC_LOCK. */
+  #remove(lsn: number): void {
+    const { directory } = this.#handle;
     try {
       const segments = listSegments(this.#disk, directory);
       for (let index = 0; index < segments.length; index++) {
@@ -263,16 +272,15 @@ export class Journal {
       throw new SpinneyError('ERR_IO', `Cannot remove journal segments: ${directory}: ${errorText(error)}`, {
         cause: error,
       });
-    } finally {
-      shared.unlock(SYNC_LOCK);
     }
   }
 
   /**
    * Syncs, gives unused space back, takes the ring's name away and closes the file. Nobody may append any more. Where
-   * it fails, the ring stays for recovery to read.
+   * it fails, the ring stays for recovery to read. Segments that are covered by a checkpoint at `coveredLsn` are removed,
+   * so that the next opening need not look through them.
    */
-  close(): void {
+  close(coveredLsn = -1): void {
     const shared = this.#shared;
     shared.lock(SYNC_LOCK);
     shared.lock(FLUSH_LOCK);
@@ -288,6 +296,7 @@ export class Journal {
         this.detach();
       }
       retireRing(this.#disk, this.#handle.directory);
+      this.#remove(coveredLsn);
     } finally {
       shared.unlock(FLUSH_LOCK);
       shared.unlock(SYNC_LOCK);

@@ -17,6 +17,7 @@ import { BatchEncoder } from '../journal/batch-encoder.js';
 import {
   C_CLOSED,
   C_MAINTENANCE_STATE,
+  F_CHECKPOINT_LSN,
   MAINTENANCE_DIED,
   MAINTENANCE_ENDED,
   MAINTENANCE_ENDING,
@@ -428,7 +429,7 @@ export class Tree implements TreeOperations {
 /** Makes the journal durable and gives the store's lock back. A caller's own store stays open. */
 function closeState(state: TreeState): void {
   try {
-    state.journal?.close();
+    state.journal?.close(state.control.floats[F_CHECKPOINT_LSN]);
   } finally {
     if (state.store instanceof FileBlobStore) state.store.close();
   }
