@@ -95,6 +95,17 @@ export function prefixOffset(kind: number): number {
         : N256_PREFIX;
 }
 
+/** Offset of an inner node's child pointers from its start. */
+export function childrenOffset(kind: number): number {
+  return kind === KIND_N4
+    ? N4_CHILDREN
+    : kind === KIND_N16
+      ? N16_CHILDREN
+      : kind === KIND_N48
+        ? N48_CHILDREN
+        : N256_CHILDREN;
+}
+
 export function innerBytes(kind: number, prefixLength: number): number {
   return (prefixOffset(kind) + prefixLength + 7) & ~7;
 }

@@ -11,10 +11,14 @@ import { BLOB_SIZE, MAX_LEAF_KEY_BYTES, MAX_PREFIX_BYTES } from '../limits.js';
 import type { Frame } from './frame.js';
 import {
   CROSSING_BYTES,
+  capacityOf,
+  childrenOffset,
   innerBytes,
   KIND_CROSSING,
   KIND_LEAF,
   KIND_N4,
+  KIND_N48,
+  KIND_N256,
   kindFor,
   LEAF_HEADER_BYTES,
   leafBytes,
@@ -393,14 +397,20 @@ export function crossingsBelow(frame: Frame, node: number): number[] {
   return [...found];
 }
 
+/** Puts the node's terminator and children on the stack `work`, in no particular order; returns its new top. */
 function pushChildren(frame: Frame, node: number, from: number): number {
-  const kind = frame.u8[node] & 15;
+  const { u8, u16 } = frame;
+  const kind = u8[node] & 15;
   if (kind === KIND_LEAF || kind === KIND_CROSSING) return from;
   let top = from;
-  const terminator = frame.u16[(node + N_TERMINATOR) >> 1];
+  const terminator = u16[(node + N_TERMINATOR) >> 1];
   if (terminator !== 0) work[top++] = terminator << 3;
-  for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
-    work[top++] = frame.u16[findChild(frame, node, byte) >> 1] << 3;
+  const isSparse = kind === KIND_N48 || kind === KIND_N256;
+  const children = (node + childrenOffset(kind)) >> 1;
+  const slots = isSparse ? capacityOf(kind) : u16[(node + N_COUNT) >> 1];
+  for (let i = 0; i < slots; i++) {
+    const child = u16[children + i];
+    if (child !== 0) work[top++] = child << 3;
   }
   return top;
 }
