@@ -171,7 +171,7 @@ export interface TreeReads {
   /** The key's version, an LSN below 2^53, or undefined. One descent; the value is not copied. */
   getVersion(key: Key): number | undefined;
   /**
-   * Entries in the order of their bytes. Lazy: one descent for each batch (16 entries at first, 256 at most), a step
+   * Entries in the order of their bytes. Lazy: one descent, and a look at it for each batch (20 entries at first, 256 at most), a step
    * for each entry. A key that is there throughout the iteration is given exactly once, whatever else changes
    * meanwhile; one that comes or goes may be given or not. With a delimiter a level is rolled up, S3-style: a step
    * for each rolled-up prefix, however many keys it stands for.

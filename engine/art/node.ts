@@ -207,23 +207,23 @@ export function cutPrefix(frame: Frame, node: number, cut: number): void {
 /** Nodes that are looked at to see whether something is below one. */
 const MOST_LOOKS = 32;
 
-/** Whether there is a leaf below the node in its own frame; false: not that this frame tells at a glance. */
-export function isInhabited(frame: Frame, node: number): boolean {
+/** A leaf below the node or, where none comes to light at a glance, a crossing; 0: neither. */
+export function leafOrCrossing(frame: Frame, node: number): number {
   let at = node;
   for (let step = 0; step < MOST_LOOKS; step++) {
     const kind = frame.u8[at] & 15;
-    if (kind === KIND_LEAF) return true;
-    if (kind === KIND_CROSSING) return false;
-    if (frame.u16[(at + N_TERMINATOR) >> 1] !== 0) return true;
+    if (kind === KIND_LEAF || kind === KIND_CROSSING) return at;
+    const terminator = frame.u16[(at + N_TERMINATOR) >> 1];
+    if (terminator !== 0) return terminator << 3;
     let next = 0;
     for (let byte = nextChildByte(frame, at, 0); byte >= 0; byte = nextChildByte(frame, at, byte + 1)) {
       next = frame.u16[findChild(frame, at, byte) >> 1] << 3;
       if ((frame.u8[next] & 15) !== KIND_CROSSING) break;
     }
-    if (next === 0) return false;
+    if (next === 0) return 0;
     at = next;
   }
-  return false;
+  return 0;
 }
 
 /** The position of the first child of `node` after `byte`. */

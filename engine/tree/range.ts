@@ -3,8 +3,9 @@ import { delimiterByte, prefixBytes } from './arguments.js';
 import { type Bound, startOf } from './bound.js';
 import type { Scanner, ScanOptions } from './scanner.js';
 
-/** Entries that a range collects at first, and at most, before it gives them out. */
-const FIRST_BATCH = 16;
+/** Entries that a range collects before it gives them out: a part of what it has given, and at least and at most. */
+const BATCH_SHARE = 1 / 4;
+const LEAST_BATCH = 20;
 const LARGEST_BATCH = 256;
 
 const EMPTY = new Uint8Array(0);
@@ -17,7 +18,8 @@ export class RangeCursor implements IterableIterator<RangeEntry, undefined, unde
   #bound: Bound | undefined;
   #batch: RangeEntry[] = [];
   #at = 0;
-  #size = FIRST_BATCH;
+  #size = LEAST_BATCH;
+  #collected = 0;
 
   /** `check` is called before each batch and after it, and throws where the range cannot go on. */
   constructor(scanner: Scanner, range: RangeOptions, check: () => void) {
@@ -52,7 +54,8 @@ export class RangeCursor implements IterableIterator<RangeEntry, undefined, unde
     const batch: RangeEntry[] = [];
     this.#bound = this.#scanner.collect(this.#bound, this.#size, this.#options, batch);
     this.#check();
-    this.#size = Math.min(this.#size * 2, LARGEST_BATCH);
+    this.#collected += batch.length;
+    this.#size = Math.min(Math.max(LEAST_BATCH, Math.floor(this.#collected * BATCH_SHARE)), LARGEST_BATCH);
     this.#batch = batch;
     this.#at = 0;
     return batch.length > 0;

@@ -32,7 +32,7 @@ import {
   prefixOffset,
   X_BLOB_ID,
 } from '../art/layout.js';
-import { findChild, isInhabited, nextChildByte, positionAfter } from '../art/node.js';
+import { findChild, leafOrCrossing, nextChildByte, positionAfter } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { readFence } from '../shared/fence.js';
@@ -390,7 +390,7 @@ export class Scanner {
       }
       const total = this.#spell(frame, child, length + 1);
       const cut = delimiter < 0 ? total : this.#delimiterAt(prefix.length, total, delimiter);
-      if (cut < total && out !== undefined && isInhabited(frame, child)) {
+      if (cut < total && out !== undefined && this.#isInhabited(frame, child)) {
         this.#rollUp(cut, out);
         if (out.length >= full) return FULL;
       } else this.#pushNode(child, total, -1);
@@ -480,6 +480,24 @@ export class Scanner {
     const from = isLeaf ? node + LEAF_HEADER_BYTES : node + prefixOffset(kind);
     for (let i = 0; i < count; i++) key[length + i] = u8[from + i]!;
     return length + count;
+  }
+
+  /**
+   * Whether there is a key below the node; false: not that can be told without going there. A blob with leaves has them
+   * below the crossings that lead to it.
+   */
+  #isInhabited(frame: Frame, node: number): boolean {
+    const { cache } = this.#state;
+    const found = leafOrCrossing(frame, node);
+    if (found === 0 || (frame.u8[found]! & 15) !== KIND_CROSSING) return found !== 0;
+    const blobId = frame.u32[(found + X_BLOB_ID) >> 2]!;
+    const index = cache.find(blobId);
+    if (index < 0) return false;
+    const version = cache.version(index);
+    if ((version & 1) !== 0 || !cache.holds(index, blobId)) return false;
+    const { leaves } = cache.frame(index);
+    readFence();
+    return leaves > 0 && cache.version(index) === version;
   }
 
   /** Where in the key the delimiter is, from `from` on; `length` where it is not. */
