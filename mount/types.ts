@@ -28,6 +28,8 @@ export interface MountStats {
   requests: number;
   errors: number;
   openFiles: number;
+  /** Whether the kernel reads and writes contents in their backing files by itself, past the daemon. */
+  passthrough: boolean;
   /** Inodes that the kernel holds, and the bytes that their table takes. */
   nodes: number;
   nodeTableBytes: number;

@@ -4,7 +4,6 @@ import { EFBIG, EINVAL, ENOENT } from './errno.js';
 import { type Found, type Inodes, RETRY, retry } from './inodes.js';
 import type { OpenFiles } from './open-files.js';
 import * as record from './record.js';
-import { setModificationTime } from './system.js';
 import * as types from './types.js';
 import { xattrKey } from './xattr-keys.js';
 
@@ -43,19 +42,21 @@ export function setAttributes(
     record.setMode(inode, killedMode);
     inodes.clock.read();
     const open = inodes.opens.get(record.inoOf(inode));
+    if (inodes.isLeftLive(inode)) inodes.settle(inode);
+    const isWrittenElsewhere = open === undefined && record.hasFlag(inode, record.LIVE);
     // What the truncation left live is settled, unless a writer has the file open.
-    if (resizes && record.hasFlag(inode, record.LIVE) && (open === undefined || open.writers === 0)) {
+    if (resizes && open?.live === true && open.writers === 0 && !open.mayBeMapped) {
       inodes.settle(inode);
-      if (open !== undefined) {
-        open.live = false;
-        open.written = false;
-      }
+      open.live = false;
+      open.written = false;
     }
     applyChange(inodes, inode, change);
     if (open?.live === true && (change.valid & CONTENT_TIMES) !== 0) {
       open.written = false;
-      setModificationTime(
-        open.fd,
+      inodes.alignContent(open, inode);
+    } else if (isWrittenElsewhere && (change.valid & CONTENT_TIMES) !== 0) {
+      inodes.content.setModificationTime(
+        record.inoOf(inode),
         record.secondsOf(inode, record.MTIME),
         record.nanosOf(inode, record.MTIME),
       );

@@ -2,7 +2,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
-import { type FileStatus, openBacking, statPath } from './system.js';
+import {
+  closeBacking,
+  type FileStatus,
+  isWrittenElsewhere,
+  openBacking,
+  setModificationTime,
+  statPath,
+} from './system.js';
 
 const FILES_PER_DIRECTORY = 4_096;
 
@@ -44,6 +51,31 @@ export class ContentFiles {
   /** Returns false where the inode has no backing file. */
   status(ino: number, out: FileStatus): boolean {
     return statPath(contentPath(this.directory, ino), out);
+  }
+
+  /**
+   * Whether anyone has the inode's backing file open for writing, or mapped so; also where that cannot be told. The
+   * caller must not have it open itself.
+   */
+  hasWriters(ino: number): boolean {
+    const fd = openBacking(contentPath(this.directory, ino), 'read');
+    if (fd < 0) return false;
+    try {
+      return isWrittenElsewhere(fd);
+    } finally {
+      closeBacking(fd);
+    }
+  }
+
+  /** Sets the mtime of the inode's backing file, where it has one. */
+  setModificationTime(ino: number, seconds: number, nanos: number): void {
+    const fd = this.open(ino);
+    if (fd < 0) return;
+    try {
+      setModificationTime(fd, seconds, nanos);
+    } finally {
+      closeBacking(fd);
+    }
   }
 
   /** The directories whose entries lead to the inode's backing file, innermost first. */

@@ -294,8 +294,9 @@ export class FileSystem {
   }
 
   /**
-   * Descriptor of the handle's backing file, made where it is missing, or a negative errno. It is valid until the
-   * last handle of the inode is released. From here on the inode of a writing handle is live.
+   * Descriptor of the handle's backing file, made where it is missing and the handle may write, or a negative errno
+   * (ENOENT: there is none). It is valid until the last handle of the inode is released. A driver that asks for it may
+   * let others read and write there; from here on the inode of a writing handle is live.
    */
   backing(handle: number): number {
     return this.#answer(() => this.#files.backing(handle));

@@ -6,7 +6,8 @@
  *   without a name, its `o` key or (nothing to reclaim after a crash) only in `orphans`.
  * - `opens` has an entry for each inode with open handles, and its `key` is where the record is, or will be put.
  * - A record has LIVE in the tree before its backing file changes. LIVE with no such open inode is left over from
- *   a crash; the backing file tells the truth then too.
+ *   a crash, or somebody may still write to the backing file, through a mapping or a descriptor that the kernel passed
+ *   through; the backing file tells the truth then too. It is settled once nobody does.
  * - Records that the tree returns are private copies, and are changed in place.
  */
 
@@ -19,11 +20,11 @@ import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from './errno.js';
 import type { InodeNumbers } from './inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from './keys.js';
 import * as record from './record.js';
-import { type Clock, type FileStatus, statDescriptor } from './system.js';
+import { type Clock, type FileStatus, setModificationTime, statDescriptor } from './system.js';
 import type { Attributes, Place, Reclaimer } from './types.js';
 
 export const NAME_MAX = 255;
-/** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. */
+/** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */
 const TICK_NANOS = 10_000_000;
 /** Returned by an attempt whose guards failed. */
 export const RETRY = 1;
@@ -50,6 +51,15 @@ export interface OpenInode {
   writtenNanos: number;
   /** The backing file's name survives a power cut. */
   nameDurable: boolean;
+  /**
+   * Its backing file was passed through to a handle that writes: to one by which it can be mapped for writing, and
+   * the backing file's mtime when the record's ctime was set last. Another one means a write since, even where the backing
+   * file's coarse clock says that it was before.
+   */
+  isPassed: boolean;
+  mayBeMapped: boolean;
+  seenSeconds: number;
+  seenNanos: number;
   /** The driver knows the inode no more. */
   forgotten: boolean;
 }
@@ -146,7 +156,7 @@ export class Inodes {
     record.readAttributes(inode, out);
     if (!record.hasFlag(inode, record.LIVE)) return;
     const open = this.opens.get(out.ino);
-    out.live = open?.live === true;
+    out.live = open === undefined || open.live;
     const status = this.#status;
     if (open !== undefined && open.fd >= 0) statDescriptor(open.fd, status);
     else if (!this.content.status(out.ino, status)) {
@@ -154,8 +164,12 @@ export class Inodes {
       out.blocks = 0;
       return;
     }
+    const { ctimeSeconds, ctimeNanos } = out;
     applyStatus(out, status);
-    if (open?.written === true) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
+    if (open === undefined) return;
+    if (open.written) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
+    const isSeen = status.mtimeSeconds === open.seenSeconds && status.mtimeNanos === open.seenNanos;
+    if (open.isPassed && !isSeen) raiseChangeTime(out, ctimeSeconds, ctimeNanos + 1);
   }
 
   /** Brings a live record up to date with its backing file and clears LIVE; the caller puts it. */
@@ -169,9 +183,15 @@ export class Inodes {
     record.clearFlag(inode, record.LIVE);
   }
 
-  /** Answers lookup and getattr, and settles what a crash left live. */
+  /** Whether the record is live although nobody has the file open, and nobody writes to its backing file either. */
+  isLeftLive(inode: Uint8Array): boolean {
+    const ino = record.inoOf(inode);
+    return record.hasFlag(inode, record.LIVE) && !this.opens.has(ino) && !this.content.hasWriters(ino);
+  }
+
+  /** Answers lookup and getattr, and settles what is live no more. */
   answer(inode: Uint8Array, place: Place, out: Attributes): number {
-    if (record.hasFlag(inode, record.LIVE) && !this.readOnly && !this.opens.has(record.inoOf(inode))) {
+    if (!this.readOnly && this.isLeftLive(inode)) {
       const found = this.find(place);
       if (found === undefined) return -ENOENT;
       this.settle(found.record);
@@ -186,6 +206,18 @@ export class Inodes {
   /** Sets one or more of a record's times to the present, as the clock was last read. */
   stamp(inode: Uint8Array, ...which: number[]): void {
     for (const time of which) record.setTime(inode, time, this.clock.seconds, this.clock.nanos);
+    const open = this.opens.get(record.inoOf(inode));
+    if (open?.isPassed !== true || open.fd < 0 || !which.includes(record.CTIME)) return;
+    statDescriptor(open.fd, this.#status);
+    open.seenSeconds = this.#status.mtimeSeconds;
+    open.seenNanos = this.#status.mtimeNanos;
+  }
+
+  /** Gives an open backing file the record's mtime. */
+  alignContent(open: OpenInode, inode: Uint8Array): void {
+    open.seenSeconds = record.secondsOf(inode, record.MTIME);
+    open.seenNanos = record.nanosOf(inode, record.MTIME);
+    setModificationTime(open.fd, open.seenSeconds, open.seenNanos);
   }
 
   /**
@@ -244,8 +276,11 @@ function applyStatus(out: Attributes, status: FileStatus): void {
   if (ahead > 0 || ahead < -TICK_NANOS) {
     out.mtimeSeconds = status.mtimeSeconds;
     out.mtimeNanos = status.mtimeNanos;
+  } else if (++out.mtimeNanos === 1_000_000_000) {
+    out.mtimeSeconds++;
+    out.mtimeNanos = 0;
   }
-  raiseChangeTime(out, status.mtimeSeconds, status.mtimeNanos);
+  raiseChangeTime(out, out.mtimeSeconds, out.mtimeNanos);
 }
 
 /** The file was written at this time. */
@@ -257,10 +292,12 @@ function raiseTimes(out: Attributes, seconds: number, nanos: number): void {
   raiseChangeTime(out, seconds, nanos);
 }
 
+/** `nanos` may be a whole second. */
 function raiseChangeTime(out: Attributes, seconds: number, nanos: number): void {
   if (seconds < out.ctimeSeconds || (seconds === out.ctimeSeconds && nanos <= out.ctimeNanos)) return;
-  out.ctimeSeconds = seconds;
-  out.ctimeNanos = nanos;
+  const carry = nanos === 1_000_000_000 ? 1 : 0;
+  out.ctimeSeconds = seconds + carry;
+  out.ctimeNanos = carry === 1 ? 0 : nanos;
 }
 
 function missingInode(ino: number): never {

@@ -17,13 +17,13 @@ import {
   copyDescriptors,
   type FileStatus,
   seekDescriptor,
-  setModificationTime,
   statDescriptor,
   truncateDescriptor,
 } from './system.js';
 import type { Place } from './types.js';
 
 const O_ACCMODE = 3;
+const O_RDWR = 2;
 /** A copy of this much takes a few milliseconds. */
 const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
@@ -31,6 +31,8 @@ export const O_TRUNC = 0o1000;
 interface FileHandle {
   readonly inode: OpenInode;
   readonly writes: boolean;
+  /** May write through a mapping, which needs both. */
+  readonly readsAndWrites: boolean;
 }
 
 /** What an fsync has to wait for, in this order; then the tree's own `sync()`. */
@@ -72,7 +74,8 @@ export class OpenFiles {
     }
     inode.handles++;
     if (writes) inode.writers++;
-    return this.#handles.add({ inode, writes });
+    const readsAndWrites = (flags & O_ACCMODE) === O_RDWR;
+    return this.#handles.add({ inode, writes, readsAndWrites });
   }
 
   /** Whether the handle may write. */
@@ -132,23 +135,17 @@ export class OpenFiles {
   }
 
   /**
-   * Descriptor of the handle's backing file, for a driver that copies, allocates or passes through; the file is
-   * made where it is missing. A handle that may write is live from here on.
+   * Descriptor of the handle's backing file, for a driver by which it is read and written past this layer; made where
+   * it is missing and the handle may write, else ENOENT. A handle that may write is live from here on.
    */
   backing(handle: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     const { inode } = file;
     if (file.writes && !inode.live) this.makeLive(inode);
-    else if (inode.fd < 0 && this.#inodes.readOnly) return -EROFS;
-    else if (inode.fd < 0) {
-      // The mark that a backing file may exist goes ahead of the file.
-      const found = this.#recordOf(inode);
-      record.setFlag(found.record, record.CONTENT);
-      this.#put(found);
-      this.#createBacking(inode, found);
-    }
-    return inode.fd;
+    if (file.writes) inode.isPassed = true;
+    if (file.readsAndWrites) inode.mayBeMapped = true;
+    return inode.fd < 0 ? -ENOENT : inode.fd;
   }
 
   /** Next data or hole at or after `offset`: whence 3 (SEEK_DATA) or 4 (SEEK_HOLE). */
@@ -174,7 +171,10 @@ export class OpenFiles {
     if (inode !== undefined && plan.fd >= 0 && inode.fd === plan.fd) inode.nameDurable = true;
   }
 
-  /** Ends a handle. The descriptor is closed with the last one even when the record cannot be put. */
+  /**
+   * Ends a handle. The descriptor is closed with the last one even when the record cannot be put. A mapping of a backing
+   * file that was passed through outlives all handles: while one may be there the record stays LIVE.
+   */
   release(handle: number): number {
     const file = this.#handles.remove(handle);
     if (file === undefined) return -EBADF;
@@ -184,12 +184,16 @@ export class OpenFiles {
     const isLast = inode.handles === 0;
     const isUnused =
       isLast && this.#inodes.orphans.has(inode.ino) && (!this.#inodes.keepsNodes || inode.forgotten);
+    const settles = inode.writers === 0 && inode.live && !isUnused;
     try {
-      if (inode.writers === 0 && inode.live && !isUnused) this.settle(inode);
+      if (settles && !inode.mayBeMapped) this.settle(inode);
+      if (isLast) this.#close(inode);
+      if (settles && inode.mayBeMapped && isLast && !this.#inodes.content.hasWriters(inode.ino))
+        this.settle(inode);
     } finally {
       if (isLast) {
+        this.#close(inode);
         this.#inodes.opens.delete(inode.ino);
-        if (inode.fd >= 0) closeBacking(inode.fd);
       }
     }
     if (isUnused) reclaimOrphan(this.#inodes, inode.ino);
@@ -210,7 +214,7 @@ export class OpenFiles {
   /** Makes the backing file the truth: LIVE in the record first, then the file. */
   makeLive(inode: OpenInode): void {
     const found = this.#recordOf(inode);
-    if (inode.fd >= 0) this.#alignTime(inode.fd, found);
+    if (inode.fd >= 0) this.#inodes.alignContent(inode, found.record);
     record.setFlag(found.record, record.LIVE | record.CONTENT);
     this.#put(found);
     if (inode.fd < 0) this.#createBacking(inode, found);
@@ -248,18 +252,27 @@ export class OpenFiles {
     return 0;
   }
 
-  /** Settles and closes everything, for a clean end. */
+  #close(inode: OpenInode): void {
+    if (inode.fd >= 0) closeBacking(inode.fd);
+    inode.fd = -1;
+  }
+
+  /** Settles and closes everything, for a clean end. What may be mapped stays LIVE, for the next start to look at. */
   close(): void {
     for (const inode of this.#inodes.opens.values()) {
-      if (inode.live) this.settle(inode);
-      if (inode.fd >= 0) closeBacking(inode.fd);
-      inode.fd = -1;
+      if (inode.live && !inode.mayBeMapped) this.settle(inode);
+      this.#close(inode);
     }
     this.#inodes.opens.clear();
   }
 
   /** The inode's content is opened, and compared with its record: a crash may have left another size. */
   #firstOpen(ino: number, found: Found): OpenInode {
+    // To be asked before the file is open here too.
+    const isWritten =
+      record.hasFlag(found.record, record.LIVE) &&
+      !this.#inodes.readOnly &&
+      this.#inodes.content.hasWriters(ino);
     const fd = record.hasFlag(found.record, record.CONTENT) ? this.#inodes.content.open(ino) : -1;
     const inode: OpenInode = {
       ino,
@@ -267,14 +280,18 @@ export class OpenFiles {
       fd,
       handles: 0,
       writers: 0,
-      live: false,
+      live: isWritten,
       written: false,
       writtenSeconds: 0,
       writtenNanos: 0,
       nameDurable: false,
+      isPassed: false,
+      mayBeMapped: isWritten,
+      seenSeconds: 0,
+      seenNanos: 0,
       forgotten: false,
     };
-    if (this.#inodes.readOnly) return inode;
+    if (this.#inodes.readOnly || isWritten) return inode;
     try {
       if (this.#differs(fd, found)) {
         record.setFlag(found.record, record.LIVE);
@@ -298,15 +315,7 @@ export class OpenFiles {
   #createBacking(inode: OpenInode, found: Found): void {
     inode.fd = this.#inodes.content.create(inode.ino);
     inode.nameDurable = false;
-    this.#alignTime(inode.fd, found);
-  }
-
-  #alignTime(fd: number, found: Found): void {
-    setModificationTime(
-      fd,
-      record.secondsOf(found.record, record.MTIME),
-      record.nanosOf(found.record, record.MTIME),
-    );
+    this.#inodes.alignContent(inode, found.record);
   }
 
   #recordOf(inode: OpenInode): Found {

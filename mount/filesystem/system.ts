@@ -3,7 +3,18 @@
  * buffer per thread, read out by `fileStatus`'s fields.
  */
 import koffi from 'koffi';
-import { close, errno, O_CLOEXEC, O_RDWR, open } from '../libc/libc.js';
+import {
+  close,
+  errno,
+  F_RDLCK,
+  F_SETLEASE,
+  F_SETSIG,
+  F_UNLCK,
+  fcntl,
+  O_CLOEXEC,
+  O_RDWR,
+  open,
+} from '../libc/libc.js';
 import { BackingError, ENOENT, ENXIO } from './errno.js';
 
 const libc = koffi.load(null);
@@ -99,6 +110,20 @@ export function closeBacking(fd: number): void {
 export function statDescriptor(fd: number, out: FileStatus): void {
   if (statx(fd, '', AT_EMPTY_PATH, STATX_BASIC, statBuffer) !== 0) throw failed('stat', fd);
   readStatus(out);
+}
+
+/** A signal that is ignored unless somebody wants it. */
+const SIGURG = 23;
+
+/**
+ * Whether any descriptor or mapping may write to the file, which `fd` has open for reading; true where the filesystem
+ * cannot tell. A lease for reading is given only where nobody does, and is returned at once.
+ */
+export function isWrittenElsewhere(fd: number): boolean {
+  // A lease that must be broken in this moment would else send a signal that ends the process.
+  if (fcntl(fd, F_SETSIG, SIGURG) !== 0 || fcntl(fd, F_SETLEASE, F_RDLCK) !== 0) return true;
+  fcntl(fd, F_SETLEASE, F_UNLCK);
+  return false;
 }
 
 /** Returns false where there is no such file. */

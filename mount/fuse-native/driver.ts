@@ -129,6 +129,7 @@ class FuseNativeMount implements Mounted {
       requests,
       errors,
       openFiles,
+      passthrough: false,
       // The node table is libfuse's own.
       nodes: 0,
       nodeTableBytes: 0,

@@ -12,6 +12,7 @@ const STOP_SESSION = 1;
 const STOP_IO = 2;
 const IO_GONE = 3;
 const ASLEEP = 4;
+const PASSTHROUGH = 5;
 /** An even number, as counters of 64 bits follow. */
 const FLAGS = 6;
 
@@ -110,6 +111,11 @@ export class MountState {
     return Atomics.load(this.#flags, ASLEEP) !== 0;
   }
 
+  /** Whether the kernel reads and writes contents by itself. */
+  setPassthrough(enabled: boolean): void {
+    Atomics.store(this.#flags, PASSTHROUGH, enabled ? 1 : 0);
+  }
+
   /** Requests begun so far. */
   get requests(): number {
     return this.#counters[REQUESTS]!;
@@ -145,6 +151,7 @@ export class MountState {
       requests: this.#counters[REQUESTS]!,
       errors: this.#counters[ERRORS]!,
       openFiles: this.#counters[OPEN_FILES]!,
+      passthrough: Atomics.load(this.#flags, PASSTHROUGH) !== 0,
       nodes: this.#counters[NODES]!,
       nodeTableBytes: this.#counters[NODE_TABLE_BYTES]!,
       operations,

@@ -99,6 +99,7 @@ export const InitOut = {
   TIME_GRANULARITY: 24,
   MAX_PAGES: 28,
   FLAGS2: 32,
+  MAX_STACK_DEPTH: 36,
   SIZE: 64,
 } as const;
 
@@ -122,6 +123,7 @@ export const InitFlag = {
 
 /** Feature flags of INIT: bits 32..63 go, shifted down by 32, in `flags2`, which needs INIT_EXT. */
 export const InitFlag2 = {
+  PASSTHROUGH: 1 << 5,
   NO_EXPORT_SUPPORT: 1 << 6,
 } as const;
 
@@ -210,9 +212,19 @@ export const OpenIn = { FLAGS: 0, OPEN_FLAGS: 4, SIZE: 8 } as const;
 export const OPEN_KILL_SUIDGID = 1;
 
 /** fuse_open_out. */
-export const OpenOut = { HANDLE: 0, OPEN_FLAGS: 8, SIZE: 16 } as const;
-/** Bits of fuse_open_out.open_flags. CACHE_DIR has no effect without KEEP_CACHE. */
-export const OpenFlag = { KEEP_CACHE: 1 << 1, CACHE_DIR: 1 << 3 } as const;
+export const OpenOut = { HANDLE: 0, OPEN_FLAGS: 8, BACKING_ID: 12, SIZE: 16 } as const;
+/** Bits of fuse_open_out.open_flags. CACHE_DIR has no effect without KEEP_CACHE; PASSTHROUGH goes with neither. */
+export const OpenFlag = { KEEP_CACHE: 1 << 1, CACHE_DIR: 1 << 3, PASSTHROUGH: 1 << 7 } as const;
+
+/** ioctl requests of /dev/fuse: the argument is a fuse_backing_map, and the number that the first one returned. */
+export const FUSE_DEV_IOC_BACKING_OPEN = 0x4010_e501;
+export const FUSE_DEV_IOC_BACKING_CLOSE = 0x4004_e502;
+export const BackingMap = { FD: 0, FLAGS: 4, SIZE: 16 } as const;
+
+/** A message without a request has unique 0 and its code where a reply has the error. */
+export const NOTIFY_INVAL_INODE = 2;
+/** fuse_notify_inval_inode_out. A negative OFFSET: the attributes only. */
+export const InvalInode = { NODEID: 0, OFFSET: 8, LENGTH: 16, SIZE: 24 } as const;
 
 /** fuse_rename_in, fuse_rename2_in: two names follow. fuse_link_in: one. */
 export const RenameIn = { NEW_PARENT: 0, SIZE: 8 } as const;

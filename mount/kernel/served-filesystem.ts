@@ -44,6 +44,7 @@ export interface ServedFileSystem {
   createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number;
   read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number;
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number;
+  backing(handle: number): number;
   flush(handle: number): number;
   release(handle: number): number;
   fsyncPlan(handle: number): FsyncPlan | undefined;

@@ -7,6 +7,7 @@ import type { FsyncPlan } from '../filesystem/open-files.js';
 import type { Reclaimer } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 import { type RequestHandler, serveRequests } from './connection.js';
+import { attributeInvalidation, backingFiles } from './device-calls.js';
 import { Interrupts } from './interrupts.js';
 import { type ContentAccess, IoResult, IoService, IoTask } from './io-service.js';
 import type { MountState } from './mount-state.js';
@@ -74,6 +75,9 @@ class SessionRunner implements RequestHandler, Reclaimer {
         );
       },
       interrupted: (uniqueLow: number, uniqueHigh: number) => interrupts.interrupt(uniqueLow, uniqueHigh),
+      // The kernel lets nobody else register files.
+      backingFiles: process.geteuid?.() === 0 ? backingFiles(options.fd) : undefined,
+      invalidateAttributes: attributeInvalidation(options.fd),
     };
     this.#session = new Session(this.#fileSystem, state, services, options);
     this.request = this.#session.request;

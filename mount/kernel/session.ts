@@ -12,6 +12,7 @@ import { Listing } from './listing.js';
 import type { MountState } from './mount-state.js';
 import { NodeTable } from './node-table.js';
 import { OPERATIONS } from './operations/table.js';
+import { type BackingFiles, Passthrough } from './passthrough.js';
 import { BUFFER_SIZE } from './protocol.js';
 import { NO_REPLY, Reply, Timeout } from './reply.js';
 import { Request } from './request.js';
@@ -19,6 +20,12 @@ import { ReusableBytes } from './reusable-bytes.js';
 import type { ServedFileSystem } from './served-filesystem.js';
 
 const { EINVAL, EIO, ENOSYS } = constants.errno;
+
+/** Why a kernel that knows passthrough may not do it here. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  [constants.errno.EPERM]: 'it needs CAP_SYS_ADMIN',
+  [constants.errno.ELOOP]: 'the store is on a filesystem that is stacked on another',
+};
 
 export interface SessionOptions {
   /** Seconds. */
@@ -39,12 +46,17 @@ export interface SessionServices {
   sync(uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined): boolean;
   /** Whoever waits for the request with this unique got a signal. */
   interrupted(uniqueLow: number, uniqueHigh: number): void;
+  /** Backing files that the kernel may read and write by itself; undefined: it is not to. */
+  readonly backingFiles: BackingFiles | undefined;
+  /** The kernel is to ask for the node's attributes when they are next wanted. */
+  invalidateAttributes(node: number): void;
 }
 
 export class Session {
   readonly request = new Request(BUFFER_SIZE);
   readonly reply = new Reply(BUFFER_SIZE);
   readonly nodes = new NodeTable();
+  readonly passthrough: Passthrough;
 
   readonly entryTimeout: Timeout;
   readonly negativeTimeout: Timeout;
@@ -81,6 +93,11 @@ export class Session {
     this.entryTimeout = new Timeout(options.entryTimeout);
     this.negativeTimeout = new Timeout(options.negativeTimeout);
     this.#attributeTimeout = new Timeout(options.attributeTimeout);
+    this.passthrough = new Passthrough(fileSystem, services.backingFiles, (errno) => {
+      const reason = REFUSALS[errno] ?? `errno ${errno}`;
+      services.log('info', `Contents pass through the daemon, not straight to their files: ${reason}`);
+      state.setPassthrough(false);
+    });
   }
 
   /** Serves the request of `length` bytes in `request`. Returns the length of the reply in `reply`, 0 for none. */

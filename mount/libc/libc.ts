@@ -57,6 +57,12 @@ export const fcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']) as (
   command: number,
   argument: number,
 ) => number;
+/** For the requests whose argument is a pointer. */
+export const ioctl = libc.func('ioctl', 'int', ['int', 'ulong', 'void *']) as (
+  fd: number,
+  request: number,
+  argument: Uint8Array | Int32Array,
+) => number;
 export const mount = libc.func('mount', 'int', [
   'const char *',
   'const char *',
@@ -97,6 +103,10 @@ export const O_CLOEXEC = 0x80000;
 
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_SETSIG = 10;
+export const F_SETLEASE = 1024;
+export const F_RDLCK = 0;
+export const F_UNLCK = 2;
 
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;

@@ -93,6 +93,7 @@ export function statsReport(): StatsReport {
       requests: 77,
       errors: 2,
       openFiles: 1,
+      passthrough: true,
       nodes: 9,
       nodeTableBytes: 4096,
       operations: { LOOKUP: 50, GETATTR: 27 },

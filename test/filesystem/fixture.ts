@@ -1,5 +1,5 @@
 /** A filesystem over a tree and a temporary content directory, with string paths and thrown-away out objects. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TreeOperations } from '../../engine/api.js';
@@ -49,6 +49,7 @@ export class Fixture {
 
   /** A new filesystem over the same tree and content, as after a crash or a clean end of the one before. */
   open(options: { readOnly?: boolean } = {}): FileSystem {
+    this.#closeContents();
     const fs = new FileSystem(this.tree, {
       contentDirectory: this.contentDirectory,
       readOnly: options.readOnly ?? false,
@@ -59,6 +60,18 @@ export class Fixture {
     fs.start();
     this.fs = fs;
     return fs;
+  }
+
+  /** What the end of a process does: nobody has a content file open any more. */
+  #closeContents(): void {
+    for (const fd of readdirSync('/proc/self/fd')) {
+      try {
+        if (readlinkSync(`/proc/self/fd/${fd}`).startsWith(this.contentDirectory)) closeSync(Number(fd));
+      } catch (error) {
+        // The listing's own descriptor.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
   }
 
   cleanUp(): void {

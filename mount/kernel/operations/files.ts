@@ -24,18 +24,33 @@ import { killPrivileges } from './attributes.js';
 
 const { EBADF, EFBIG, EINVAL, ESTALE } = constants.errno;
 
-/** fuse_open_out at `at`. All changes of contents pass through the kernel's cache, so it may keep it. */
-function openOut(session: Session, at: number, handle: number): void {
+const O_ACCMODE = 3;
+const O_RDWR = 2;
+
+/**
+ * Decides how the kernel gets at the contents, and writes fuse_open_out at `at`. Returns a negative errno, with the
+ * handle released, or 1 where they are passed through, else 0: then all changes pass through the kernel's cache, so it may
+ * keep it.
+ */
+function openOut(session: Session, at: number, ino: number, handle: number): number {
+  const backing = session.passthrough.opened(ino, handle);
+  if (backing < 0) {
+    session.fileSystem.release(handle);
+    return backing;
+  }
   session.reply.u64(at + OpenOut.HANDLE, handle);
-  session.reply.u64(at + OpenOut.OPEN_FLAGS, OpenFlag.KEEP_CACHE);
+  session.reply.u32(at + OpenOut.OPEN_FLAGS, backing > 0 ? OpenFlag.PASSTHROUGH : OpenFlag.KEEP_CACHE);
+  session.reply.u32(at + OpenOut.BACKING_ID, backing);
   session.state.countOpenFile(1);
+  return backing > 0 ? 1 : 0;
 }
 
 export function open(session: Session): number {
   const { request } = session;
   const place = session.place();
   if (place === undefined) return -ESTALE;
-  const handle = session.fileSystem.open(session.caller(), place, request.u32(OpenIn.FLAGS));
+  const flags = request.u32(OpenIn.FLAGS);
+  const handle = session.fileSystem.open(session.caller(), place, flags);
   if (handle < 0) return handle;
   if (request.u32(OpenIn.OPEN_FLAGS) & OPEN_KILL_SUIDGID) {
     const error = killPrivileges(session, place);
@@ -44,12 +59,15 @@ export function open(session: Session): number {
       return error;
     }
   }
-  openOut(session, 0, handle);
+  const passed = openOut(session, 0, request.node, handle);
+  if (passed < 0) return passed;
+  // What is stored through a mapping of the backing file changes attributes that the kernel may have from before.
+  if (passed === 1 && (flags & O_ACCMODE) === O_RDWR) session.services.invalidateAttributes(request.node);
   return OpenOut.SIZE;
 }
 
 export function create(session: Session): number {
-  const { request, attributes, reply } = session;
+  const { request, attributes } = session;
   const parent = session.place();
   if (parent === undefined) return -ESTALE;
   request.skip(CreateIn.SIZE);
@@ -64,15 +82,15 @@ export function create(session: Session): number {
     attributes,
   );
   if (handle < 0) return handle;
+  const failed = createdOut(session, handle);
+  if (failed < 0) return failed;
   session.nodes.lookedUp(request.node, name, attributes.ino);
-  reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
-  openOut(session, EntryOut.SIZE, handle);
   return EntryOut.SIZE + OpenOut.SIZE;
 }
 
 /** As `create`, for a file without a name; the one in the request is nothing. */
 export function tmpfile(session: Session): number {
-  const { request, attributes, reply } = session;
+  const { request, attributes } = session;
   const parent = session.place();
   if (parent === undefined) return -ESTALE;
   const handle = session.fileSystem.createNameless(
@@ -83,10 +101,20 @@ export function tmpfile(session: Session): number {
     attributes,
   );
   if (handle < 0) return handle;
+  const failed = createdOut(session, handle);
+  if (failed < 0) return failed;
   session.nodes.heldNameless(attributes.ino);
-  reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
-  openOut(session, EntryOut.SIZE, handle);
   return EntryOut.SIZE + OpenOut.SIZE;
+}
+
+/** Replies to CREATE and TMPFILE with the new file in `session.attributes`; returns 0 or a negative errno. */
+function createdOut(session: Session, handle: number): number {
+  const { attributes, reply, request } = session;
+  const passed = openOut(session, EntryOut.SIZE, attributes.ino, handle);
+  if (passed < 0) return passed;
+  if (passed === 1 && (request.u32(CreateIn.FLAGS) & O_ACCMODE) !== 0) attributes.live = true;
+  reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
+  return 0;
 }
 
 export function read(session: Session): number {
@@ -166,6 +194,7 @@ export function fsync(session: Session): number {
 }
 
 export function release(session: Session): number {
+  session.passthrough.released(session.request.node);
   const error = session.fileSystem.release(session.request.u64(ReleaseIn.HANDLE));
   if (error === 0) session.state.countOpenFile(-1);
   return error;

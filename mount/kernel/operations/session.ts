@@ -34,6 +34,8 @@ const WANTED =
   InitFlag.SETXATTR_EXT |
   InitFlag.INIT_EXT;
 const WANTED2 = InitFlag2.NO_EXPORT_SUPPORT;
+/** Filesystems that backing files may be stacked on, ours included: none, which leaves room to stack one on ours. */
+const STACK_DEPTH = 1;
 
 /** Requests that the kernel may send without anyone waiting (read-ahead), and from where on it holds back. */
 const MAX_BACKGROUND = 64;
@@ -60,7 +62,11 @@ export function init(session: Session): number {
   const extended = (flags & InitFlag.INIT_EXT) !== 0 && request.argumentLength >= InitIn.SIZE;
   const accepted = flags & (extended ? WANTED : WANTED & ~InitFlag.INIT_EXT);
   session.extendsSetxattr = (accepted & InitFlag.SETXATTR_EXT) !== 0;
-  const accepted2 = extended ? request.u32(InitIn.FLAGS2) & WANTED2 : 0;
+  const wanted2 = session.passthrough.isWanted ? WANTED2 | InitFlag2.PASSTHROUGH : WANTED2;
+  const accepted2 = extended ? request.u32(InitIn.FLAGS2) & wanted2 : 0;
+  const passesThrough = (accepted2 & InitFlag2.PASSTHROUGH) !== 0;
+  session.passthrough.enable(passesThrough);
+  session.state.setPassthrough(passesThrough);
   reply.u32(InitOut.MAX_READAHEAD, request.u32(InitIn.MAX_READAHEAD));
   reply.u32(InitOut.FLAGS, accepted);
   reply.u32(InitOut.MAX_BACKGROUND, MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16));
@@ -68,6 +74,7 @@ export function init(session: Session): number {
   reply.u32(InitOut.TIME_GRANULARITY, 1);
   reply.u32(InitOut.MAX_PAGES, MAX_TRANSFER_PAGES);
   reply.u32(InitOut.FLAGS2, accepted2);
+  if (passesThrough) reply.u32(InitOut.MAX_STACK_DEPTH, STACK_DEPTH);
   services.log('debug', `The kernel speaks FUSE ${major}.${minor}`, { flags: accepted, flags2: accepted2 });
   services.ready();
   return InitOut.SIZE;

@@ -250,6 +250,13 @@ export class MemoryFileSystem implements ServedFileSystem {
     return length;
   }
 
+  /** A number that stands for a descriptor: the inode's own, once it has content or the handle may write. */
+  backing(handle: number): number {
+    const item = this.#file(handle);
+    if (!item) return -EBADF;
+    return item.data.length === 0 ? -ENOENT : item.ino;
+  }
+
   flush(handle: number): number {
     return this.#file(handle) ? 0 : -EBADF;
   }

@@ -28,6 +28,8 @@ beforeEach(() => {
       ready: () => ready++,
       sync: () => false,
       interrupted: (low, high) => interrupted.push([low, high]),
+      backingFiles: undefined,
+      invalidateAttributes: () => {},
     },
     { entryTimeout: 60, attributeTimeout: 60, negativeTimeout: 5 },
   );

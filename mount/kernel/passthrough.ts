@@ -1,0 +1,104 @@
+/**
+ * Which open files the kernel reads and writes by itself, in their backing files (passthrough).
+ *
+ * Invariants
+ * - How an inode is accessed is fixed at its first open and holds until its last release: the kernel refuses to open one
+ *   both ways, or through two registrations of a backing file. One that is opened for reading before it has any
+ *   content goes through the daemon until it is released.
+ * - A writing handle has been told to the filesystem layer (`backing`) before its open is answered, since no write
+ *   will be seen here: from then on the backing file is the truth.
+ * - The layer closes a backing file after its registration has ended, so its writers can be told then.
+ */
+import { constants } from 'node:os';
+import type { ServedFileSystem } from './served-filesystem.js';
+
+const { ENOENT } = constants.errno;
+
+/** What the kernel is asked to do with backing files. */
+export interface BackingFiles {
+  /** Registers a descriptor: its number with the kernel, above 0, or a negative errno. */
+  register(fd: number): number;
+  /** Ends a registration. */
+  end(backing: number): void;
+}
+
+/** How an open inode is accessed. */
+interface Access {
+  /** Its number with the kernel; 0: through the daemon. */
+  readonly backing: number;
+  opens: number;
+}
+
+/** For handles that go through the daemon. */
+const THROUGH_DAEMON = 0;
+
+export class Passthrough {
+  readonly #fileSystem: ServedFileSystem;
+  readonly #files: BackingFiles | undefined;
+  readonly #inodes = new Map<number, Access>();
+  readonly #refused: (errno: number) => void;
+  #enabled = false;
+
+  /** `files` is undefined where it is not to be tried. `refused` is told why the kernel does not do it after all. */
+  constructor(
+    fileSystem: ServedFileSystem,
+    files: BackingFiles | undefined,
+    refused: (errno: number) => void,
+  ) {
+    this.#fileSystem = fileSystem;
+    this.#files = files;
+    this.#refused = refused;
+  }
+
+  /** Whether the kernel is to be asked for it. */
+  get isWanted(): boolean {
+    return this.#files !== undefined;
+  }
+
+  get isEnabled(): boolean {
+    return this.#enabled;
+  }
+
+  /** Whether the kernel can. */
+  enable(enabled: boolean): void {
+    this.#enabled = enabled;
+  }
+
+  /**
+   * A handle of the inode has been opened. Returns the backing file's number with the kernel, 0 where the handle goes
+   * through the daemon, or a negative errno, with which the open fails.
+   */
+  opened(ino: number, handle: number): number {
+    const access = this.#inodes.get(ino);
+    if (access !== undefined) {
+      if (access.backing !== THROUGH_DAEMON) {
+        const fd = this.#fileSystem.backing(handle);
+        if (fd < 0) return fd;
+      }
+      access.opens++;
+      return access.backing;
+    }
+    const backing = this.#enabled ? this.#register(handle) : THROUGH_DAEMON;
+    if (backing >= 0) this.#inodes.set(ino, { backing, opens: 1 });
+    return backing;
+  }
+
+  #register(handle: number): number {
+    const fd = this.#fileSystem.backing(handle);
+    if (fd === -ENOENT) return THROUGH_DAEMON;
+    if (fd < 0) return fd;
+    const backing = this.#files!.register(fd);
+    if (backing > 0) return backing;
+    this.#enabled = false;
+    this.#refused(-backing);
+    return THROUGH_DAEMON;
+  }
+
+  /** A handle of the inode is about to be released. */
+  released(ino: number): void {
+    const access = this.#inodes.get(ino);
+    if (access === undefined || --access.opens > 0) return;
+    this.#inodes.delete(ino);
+    if (access.backing !== THROUGH_DAEMON) this.#files!.end(access.backing);
+  }
+}

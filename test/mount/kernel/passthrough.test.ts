@@ -1,0 +1,97 @@
+/** How open files are accessed: fixed at the first open, registered once, ended with the last release. */
+import { constants } from 'node:os';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Passthrough } from '../../../mount/kernel/passthrough.js';
+import { MemoryFileSystem } from './memory-filesystem.js';
+
+const { EIO, ENOENT, EPERM } = constants.errno;
+
+let backing: (handle: number) => number;
+let calls: string[];
+let answer: number;
+let passthrough: Passthrough;
+
+beforeEach(() => {
+  calls = [];
+  answer = 7;
+  backing = (handle) => 100 + handle;
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.backing = (handle) => backing(handle);
+  passthrough = new Passthrough(
+    fileSystem,
+    {
+      register: (fd) => {
+        calls.push(`register ${fd}`);
+        return answer;
+      },
+      end: (number) => calls.push(`end ${number}`),
+    },
+    (errno) => calls.push(`refused ${errno}`),
+  );
+  passthrough.enable(true);
+});
+
+test('an inode is registered at its first open and ended with its last release', () => {
+  expect([passthrough.opened(5, 1), passthrough.opened(5, 2)]).toEqual([7, 7]);
+  answer = 8;
+  expect(passthrough.opened(6, 3)).toBe(8);
+  passthrough.released(5);
+  expect(calls).toEqual(['register 101', 'register 103']);
+  passthrough.released(5);
+  passthrough.released(6);
+  expect(calls.slice(2)).toEqual(['end 7', 'end 8']);
+  passthrough.released(6);
+  expect(calls.length).toBe(4);
+});
+
+test('what has no content when it is first opened goes through the daemon until all have released it', () => {
+  backing = () => -ENOENT;
+  expect(passthrough.opened(5, 1)).toBe(0);
+  backing = (handle) => handle;
+  expect(passthrough.opened(5, 2)).toBe(0);
+  passthrough.released(5);
+  expect(passthrough.opened(5, 3)).toBe(0);
+  passthrough.released(5);
+  passthrough.released(5);
+  expect(calls).toEqual([]);
+  expect(passthrough.opened(5, 4)).toBe(7);
+});
+
+test('each later handle is told to the filesystem layer, and its failure is that of the open', () => {
+  expect(passthrough.opened(5, 1)).toBe(7);
+  backing = () => -EIO;
+  expect(passthrough.opened(5, 2)).toBe(-EIO);
+  expect(passthrough.opened(6, 3)).toBe(-EIO);
+  // Neither counts as open.
+  passthrough.released(5);
+  expect(calls).toEqual(['register 101', 'end 7']);
+});
+
+describe('a kernel that refuses', () => {
+  test('is not asked again', () => {
+    answer = -EPERM;
+    expect([passthrough.opened(5, 1), passthrough.opened(6, 2), passthrough.opened(5, 3)]).toEqual([0, 0, 0]);
+    expect(calls).toEqual(['register 101', `refused ${EPERM}`]);
+    expect(passthrough.isEnabled).toBe(false);
+    passthrough.released(5);
+    passthrough.released(5);
+    expect(calls.length).toBe(2);
+  });
+
+  test('leaves what is passed through already as it is', () => {
+    expect(passthrough.opened(5, 1)).toBe(7);
+    answer = -EPERM;
+    expect(passthrough.opened(6, 2)).toBe(0);
+    expect(passthrough.opened(5, 3)).toBe(7);
+    passthrough.released(5);
+    passthrough.released(5);
+    expect(calls.at(-1)).toBe('end 7');
+  });
+});
+
+test('without anyone to register files nothing is passed through, and the kernel is not asked to', () => {
+  const none = new Passthrough(new MemoryFileSystem(), undefined, () => {});
+  expect(none.isWanted).toBe(false);
+  none.enable(false);
+  expect(none.opened(5, 1)).toBe(0);
+});
