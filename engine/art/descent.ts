@@ -165,6 +165,63 @@ export function descend(
   at.matched = matched;
 }
 
+/** Results of `findLeaf` that are no leaf. */
+export const NO_LEAF = 0;
+export const LEADS_ON = -1;
+export const TORN = -2;
+
+/** Where `findLeaf` leads on to: the walk continues in this blob, `depth` bytes of the key known. */
+export class LeadsOn {
+  blobId = 0;
+  depth = 0;
+}
+
+/**
+ * The leaf of the key, NO_LEAF, LEADS_ON or TORN. The same way as `descend` goes, for readers, who do not ask how it
+ * came about: written flat, since this is most of a read's own time.
+ */
+export function findLeaf(at: LeadsOn, frame: Frame, key: Uint8Array, depth: number): number {
+  const { u8, u16 } = frame;
+  const length = key.length;
+  let node = u16[H_ROOT >> 1] << 3;
+  for (;;) {
+    if (node === 0) return NO_LEAF;
+    const kind = u8[node] & 15;
+    if (kind === KIND_LEAF) {
+      if (u16[(node + L_KEY_LENGTH) >> 1] !== length - depth) return NO_LEAF;
+      const rest = node + LEAF_HEADER_BYTES - depth;
+      for (let i = depth; i < length; i++) if (u8[rest + i] !== key[i]) return NO_LEAF;
+      return node;
+    }
+    let prefix: number;
+    if (kind === KIND_N16) prefix = node + N16_PREFIX;
+    else if (kind === KIND_N4) prefix = node + N4_PREFIX;
+    else if (kind === KIND_N48) prefix = node + N48_PREFIX;
+    else if (kind === KIND_N256) prefix = node + N256_PREFIX;
+    else {
+      if (kind !== KIND_CROSSING) return TORN;
+      at.blobId = frame.u32[(node + X_BLOB_ID) >> 2];
+      at.depth = depth - 1;
+      return LEADS_ON;
+    }
+    const prefixLength = u8[node + N_PREFIX_LENGTH];
+    if (prefixLength !== 0) {
+      if (prefixLength > length - depth) return NO_LEAF;
+      prefix -= depth;
+      const end = depth + prefixLength;
+      for (; depth < end; depth++) if (u8[prefix + depth] !== key[depth]) return NO_LEAF;
+    }
+    if (depth === length) {
+      node = u16[(node + N_TERMINATOR) >> 1] << 3;
+      return node === 0 || (u8[node] & 15) === KIND_LEAF ? node : TORN;
+    }
+    const slot = findChild(frame, node, key[depth]);
+    if (slot === 0) return NO_LEAF;
+    node = u16[slot >> 1] << 3;
+    depth++;
+  }
+}
+
 /** The longest key that is a beginning of another, as far as one frame tells. */
 export class LongestMatch {
   /** Its leaf, 0: this frame has none; and its length. */

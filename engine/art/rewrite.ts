@@ -34,13 +34,24 @@ import { addChild, findChild, initInner, nextChildByte, PLACEHOLDER, removeChild
 const EMPTY = new Uint8Array(0);
 const POINTERS = BLOB_SIZE / 8;
 
+/** As many entries as a frame full of the largest nodes has children, since bytes may share one crossing; of 3 numbers. */
+const MOST_WORK = 256 * Math.ceil(BLOB_SIZE / innerBytes(KIND_N256, 0)) * 3;
 /** Work still to do: (source: 0 the frame itself, else index + 1 of a merged blob; node offset; slot in the copy). */
-const work = new Int32Array(POINTERS * 3 + 1024);
+const work = new Int32Array(MOST_WORK + 1024);
 /** Copies of the crossings met so far, by origin and pointer. */
 const copiedCrossings = new Map<number, number>();
 /** For each pointer of a frame, the number of the last walk that came to it. */
 const seenIn = new Int32Array(POINTERS);
 let walk = 0;
+
+/** Begins a walk. Its number is one that fits into `seenIn`, and is in there nowhere. */
+function beginWalk(): void {
+  walk = (walk + 1) | 0;
+  if (walk !== 0) return;
+  seenIn.fill(0);
+  walk = 1;
+}
+
 /** Prefix bytes gathered while folding. */
 const gathered = new Uint8Array(BLOB_SIZE);
 
@@ -300,7 +311,7 @@ export function removeCrossing(frame: Frame, node: number, crossing: number): vo
 
 /** Frees the node at `node` and all below it in this frame; a crossing that several bytes share is freed once. */
 export function freeSubtree(frame: Frame, node: number): void {
-  walk++;
+  beginWalk();
   let top = 0;
   work[top++] = node;
   while (top > 0) {
@@ -314,7 +325,7 @@ export function freeSubtree(frame: Frame, node: number): void {
 
 /** Bytes that the node at `node` and all below it in this frame take. */
 export function subtreeBytes(frame: Frame, node: number): number {
-  walk++;
+  beginWalk();
   let bytes = 0;
   let top = 0;
   work[top++] = node;

@@ -17,7 +17,7 @@ import { childOf, isCrossing, nextChildByte } from './node.js';
 import { greatestHeight, subtreeBytes } from './rewrite.js';
 
 /** How full a new blob below should be, and how full it may be. */
-const TARGET_BYTES = Math.floor(DATA_BYTES * 0.7);
+const TARGET_BYTES = Math.floor(DATA_BYTES * 0.8);
 const MOST_BYTES = Math.floor(DATA_BYTES * 0.85);
 const HALF_BYTES = Math.floor(DATA_BYTES * 0.5);
 /** What at least stays in the full one when the run goes below. */
@@ -33,7 +33,10 @@ export const ROOT_GROWTH_BYTES = N256_PREFIX + 8;
 /** What lifting may bring to the parent. */
 const MOST_LIFTED_BYTES = LEAST_MOVED_BYTES + 4096;
 
-/** The run of children of `node` to move: those under these bytes, none of them a crossing. */
+/**
+ * The run of children of `node` to move: those under these bytes, none of them a crossing. Without children: the node is
+ * to be lifted first, so that what is below it can be divided then.
+ */
 export interface SplitPlan {
   node: number;
   children: number[];
@@ -47,46 +50,78 @@ const childBytes = new Int32Array(256);
 let childrenBytes = 0;
 
 /**
- * Chooses what to move out of a frame that is full. Where it can hang from the parent that is half of it; else a part that
+ * Chooses what to move out of a frame, to which something is to be added below the root node's child for `byte` (-1: not
+ * below any). Where it can hang from the parent that is half of it; else a part that
  * leaves at least LEAST_LEFT_BYTES behind. If the new blob took almost everything it would be as full as this one, which
  * would be left nearly empty.
  *
- * There is always something to move: a frame without room has more than half of its bytes in use, and one node, its
- * terminator and its crossings take less than a third, so a node that most hangs from has a subtree below it.
+ * In a full frame there is always something to move: more than half of its bytes are in use, and one node, its
+ * terminator and its crossings take less than a third, so a node that most hangs from has a subtree below it. In one that
+ * is not full there may not be: undefined.
  */
-export function planSplit(frame: Frame): SplitPlan {
+export function planSplit(frame: Frame, byte: number): SplitPlan | undefined {
   const root = frame.root << 3;
   if (frame.blobId !== ROOT_BLOB) {
     const largest = measureChildren(frame, root, ANY_HEIGHT);
-    if (childBytes[largest] <= childrenBytes - LEAST_MOVED_BYTES) return halfRun(frame, root);
-    const node = childOf(frame, root, largest);
-    if (canLift(frame, node)) {
-      const below = measureChildren(frame, node, ANY_HEIGHT);
-      if (childBytes[below] <= childrenBytes - LEAST_MOVED_BYTES) return halfRun(frame, node);
+    if (childBytes[largest] <= childrenBytes - LEAST_MOVED_BYTES) return runBeside(frame, root, byte);
+    if (isWorthLifting(frame, root, largest)) {
+      return { node: childOf(frame, root, largest), children: [], bytes: 0, height: 0 };
     }
   }
-  const flat = planBelow(frame, frame.height - 2);
-  if (flat !== undefined && flat.bytes >= LEAST_BELOW_BYTES) return flat;
-  return planBelow(frame, ANY_HEIGHT) as SplitPlan;
+  return planBelow(frame);
 }
 
-/** REQUIRES childBytes of the node. */
-function halfRun(frame: Frame, node: number): SplitPlan {
-  return bestRun(frame, node, childrenBytes - LEAST_MOVED_BYTES, childrenBytes >> 1) as SplitPlan;
+/** As planSplit, where there is nothing but below: a run that does not make the tree deeper, if that is large enough. */
+export function planBelow(frame: Frame): SplitPlan | undefined {
+  const flat = planFlat(frame, frame.height - 2);
+  return flat !== undefined && flat.bytes >= LEAST_BELOW_BYTES ? flat : planCut(frame);
 }
 
 /**
- * The run to move below, of children that lead down through at most `height` blobs.
+ * Whether lifting the root node's child under `byte`, which has nearly everything below it, leads to a node that can be
+ * divided: itself or, lifted after it, one further down, without more in all than may be lifted at once.
+ */
+function isWorthLifting(frame: Frame, root: number, byte: number): boolean {
+  let parent = root;
+  let largest = byte;
+  for (let lifted = 0; ; ) {
+    const node = childOf(frame, parent, largest);
+    const kind = frame.u8[node] & 15;
+    if (kind === KIND_LEAF || kind === KIND_CROSSING) return false;
+    lifted += liftedBytes(frame, parent, node);
+    if (lifted > MOST_LIFTED_BYTES) return false;
+    largest = measureChildren(frame, node, ANY_HEIGHT);
+    if (largest < 0) return false;
+    if (childBytes[largest] <= childrenBytes - LEAST_MOVED_BYTES) return true;
+    parent = node;
+  }
+}
+
+/**
+ * Half of the root node's children; of keys that come in ascending order, which go to the last of them, all but the last
+ * ones as far as they fill a blob, since nothing will be added to them. REQUIRES childBytes of the node.
+ */
+function runBeside(frame: Frame, root: number, byte: number): SplitPlan | undefined {
+  const most = childrenBytes - LEAST_MOVED_BYTES;
+  if (byte >= 0 && nextChildByte(frame, root, byte + 1) < 0) {
+    const plan = bestRun(frame, root, Math.min(most, MOST_BYTES), TARGET_BYTES);
+    if (plan !== undefined && plan.children.at(-1) !== byte) return plan;
+  }
+  return bestRun(frame, root, most, childrenBytes >> 1);
+}
+
+/**
+ * A run to move below, whatever it leads to.
  *
  * Where keys are each other's beginnings, nodes form a chain, and the highest cut that is possible would leave little
  * here, again and again, blob below blob. So a single subtree is cut further down, towards the middle.
  */
-function planBelow(frame: Frame, height: number): SplitPlan | undefined {
-  const most = Math.min(MOST_BYTES, frame.liveBytes - LEAST_LEFT_BYTES);
+function planCut(frame: Frame): SplitPlan | undefined {
+  const most = mostBelow(frame);
   let node = frame.root << 3;
   let best: SplitPlan | undefined;
   for (;;) {
-    const largest = measureChildren(frame, node, height);
+    const largest = measureChildren(frame, node, ANY_HEIGHT);
     if (largest < 0) return best;
     if (childBytes[largest] <= most) {
       const plan = bestRun(frame, node, most, TARGET_BYTES) as SplitPlan;
@@ -98,6 +133,29 @@ function planBelow(frame: Frame, height: number): SplitPlan | undefined {
     node = childOf(frame, node, largest);
     if ((frame.u8[node] & 15) === KIND_LEAF) return best;
   }
+}
+
+/**
+ * As planCut, of children that lead down through at most `height` blobs, wherever most of the bytes are: so that leaves
+ * go below, and not the crossings beside them.
+ */
+function planFlat(frame: Frame, height: number): SplitPlan | undefined {
+  const most = mostBelow(frame);
+  let node = frame.root << 3;
+  let best: SplitPlan | undefined;
+  for (;;) {
+    measureChildren(frame, node, height);
+    const plan = bestRun(frame, node, most, TARGET_BYTES);
+    if (plan !== undefined && (best === undefined || plan.bytes > best.bytes)) best = plan;
+    const largest = measureChildren(frame, node, ANY_HEIGHT);
+    if (largest < 0 || childBytes[largest] <= (best?.bytes ?? 0)) return best;
+    node = childOf(frame, node, largest);
+    if ((frame.u8[node] & 15) === KIND_LEAF) return best;
+  }
+}
+
+function mostBelow(frame: Frame): number {
+  return Math.min(MOST_BYTES, frame.liveBytes - LEAST_LEFT_BYTES);
 }
 
 /**
@@ -141,9 +199,8 @@ function measureChildren(frame: Frame, node: number, height: number): number {
   return largest;
 }
 
-/** Bytes that are to be copied to the parent when `node`, a child of the root node, is lifted. */
-function liftedBytes(frame: Frame, node: number): number {
-  const root = frame.root << 3;
+/** Bytes that are to be copied to the parent when `node` is lifted, with all that `root` has beside it. */
+function liftedBytes(frame: Frame, root: number, node: number): number {
   let bytes = innerBytes(frame.u8[node] & 15, frame.u8[node + N_PREFIX_LENGTH]);
   for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
     const child = childOf(frame, root, byte);
@@ -154,11 +211,6 @@ function liftedBytes(frame: Frame, node: number): number {
   }
   const terminator = frame.u16[(node + N_TERMINATOR) >> 1] << 3;
   return terminator === 0 ? bytes : bytes + frame.blockBytes(terminator);
-}
-
-function canLift(frame: Frame, node: number): boolean {
-  const kind = frame.u8[node] & 15;
-  return kind !== KIND_LEAF && kind !== KIND_CROSSING && liftedBytes(frame, node) <= MOST_LIFTED_BYTES;
 }
 
 /**
@@ -198,9 +250,11 @@ function bestRun(frame: Frame, node: number, most: number, target: number): Spli
 export function roomToLift(frame: Frame, plan: SplitPlan): number {
   const root = frame.root << 3;
   for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
-    if (childOf(frame, root, byte) === plan.node) {
-      return canLift(frame, plan.node) ? liftedBytes(frame, plan.node) : 0;
-    }
+    const child = childOf(frame, root, byte);
+    const kind = frame.u8[child] & 15;
+    if (child !== plan.node || kind === KIND_LEAF || kind === KIND_CROSSING) continue;
+    const bytes = liftedBytes(frame, root, child);
+    return bytes <= MOST_LIFTED_BYTES ? bytes : 0;
   }
   return 0;
 }

@@ -141,11 +141,13 @@ export class BatchPlan {
     for (const [index, { key, depth, bytes, puts }] of this.#targets) {
       const needed = bytes + puts * NODE_BYTES;
       if (puts === 0 || this.#mutation.hasRoom(index, needed)) continue;
-      if (needed <= MOST_ROOM_BYTES) return { key, bytes: needed };
+      // All targets are dirty by then, and a split may need its neighbour, and each frame above with one of its own.
+      const splits = this.#targets.size + 2 * depth + 2 <= cache.heldLimit;
+      if (needed <= MOST_ROOM_BYTES && splits) return { key, bytes: needed };
       // It may split once, and once more for each part of a blob that is added.
       const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
       frames += parts;
-      if (depth + parts > cache.longestPath) throw batchTooWide(this.#state);
+      if (depth - 1 + cache.frame(index).height + parts > cache.longestPath) throw batchTooWide(this.#state);
     }
     if (frames === 0) return undefined;
     // Each blob above them may have to split with them.

@@ -11,7 +11,7 @@ import { detach, findSubtree, plant, plantBlob, roomToPlant, SubtreeSpot, unlink
 import { DATA_BYTES } from '../art/layout.js';
 import { crossingBlobId, crossingsBelow, eachCrossing, subtreeBytes } from '../art/rewrite.js';
 import { moveBelow } from '../art/split.js';
-import { planSplit } from '../art/split-plan.js';
+import { planBelow, type SplitPlan } from '../art/split-plan.js';
 import { insertAt } from '../art/write.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_GRAFTS } from '../shared/control.js';
@@ -53,6 +53,7 @@ export class Grafting {
    * it by then. May throw a Need.
    */
   prepare(source: Uint8Array, destination: Uint8Array, added: number): GraftNeeds {
+    this.#prepareToClear(destination);
     let depth = 0;
     const index = this.#locate(source, (way) => {
       this.#mutation.handOver(way);
@@ -111,6 +112,20 @@ export class Grafting {
     this.#plant(destination, scratch);
   }
 
+  /** Makes sure that `#clear` cannot fail. */
+  #prepareToClear(destination: Uint8Array): void {
+    const { cache } = this.#state;
+    const index = this.#locate(destination, (way) => this.#mutation.handOver(way));
+    if (index < 0) return;
+    const frame = cache.frame(index);
+    const below = crossingsBelow(frame, this.#spot.node).map((crossing) => crossingBlobId(frame, crossing));
+    for (let at = 0; at < below.length; at++) {
+      below.push(...this.#blobsBelow(below[at]!));
+      const there = cache.find(below[at]!);
+      if (there >= 0) this.#mutation.prepareToRetire(there, below.length);
+    }
+  }
+
   /** Removes nodes that were left without keys where the subtree is to go, and the empty blobs that they lead to. */
   #clear(destination: Uint8Array): void {
     const mutation = this.#mutation;
@@ -140,7 +155,8 @@ export class Grafting {
     const mutation = this.#mutation;
     const fresh = mutation.newBlobFrame();
     const blobId = mutation.format(fresh);
-    const plan = planSplit(scratch);
+    // A full frame has a plan.
+    const plan = planBelow(scratch) as SplitPlan;
     moveBelow(scratch, plan, { frame: this.#state.cache.frame(fresh), crossing: 0 });
     scratch.height = Math.max(scratch.height, plan.height + 1);
     mutation.adopt(fresh, blobId);

@@ -51,6 +51,8 @@ export class Mutation {
   /** Frames from the root to where the last descent ended, and how it left each but the last. */
   readonly path: number[] = [];
   readonly #steps: Step[] = [];
+  /** For each frame of the path the key's byte that its root node is left by, -1 where the key ends there. */
+  readonly #bytes: number[] = [];
   /** Frames that this operation has latched. */
   readonly #latched: number[] = [];
   readonly #splitting: Splitting;
@@ -69,6 +71,11 @@ export class Mutation {
     return { frame: this.#state.cache.frame(this.path[level] as number), node, crossing };
   }
 
+  /** The child of the root node of the frame at this level that the way leads to: its byte, -1: to none. */
+  byteAt(level: number): number {
+    return this.#bytes[level] as number;
+  }
+
   /** The frame where the last descent ended. */
   get target(): number {
     return this.path[this.path.length - 1] as number;
@@ -85,6 +92,7 @@ export class Mutation {
       if (path.length === cache.longestPath) throw tooDeep(this.#state);
       const index = this.#state.resident(blobId);
       cache.pin(index);
+      this.#bytes[path.length] = key[depth] ?? -1;
       path.push(index);
       descend(at, cache.frame(index), key, depth, blobId === ROOT_BLOB);
       if (at.end !== END_CROSSING) return;

@@ -6,7 +6,7 @@
  */
 
 import type { KeyRecord, TreeRecord } from '../api.js';
-import { Descent, descend, END_CROSSING, END_FOUND, findLongest, LongestMatch } from '../art/descent.js';
+import { findLeaf, findLongest, LEADS_ON, LeadsOn, LongestMatch, NO_LEAF, TORN } from '../art/descent.js';
 import type { Frame } from '../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { BLOB_SIZE } from '../limits.js';
@@ -28,7 +28,7 @@ const WANT_RECORD = 2;
 
 export class Reader {
   readonly #state: TreeState;
-  readonly #at = new Descent();
+  readonly #at = new LeadsOn();
   readonly #longest = new LongestMatch();
   /** Frames on the way of a search for the longest key, and their versions. */
   readonly #frames: number[] = [];
@@ -112,8 +112,8 @@ export class Reader {
       control.counters[counters + S_HITS] = (control.counters[counters + S_HITS] as number) + 1;
       cache.touch(index);
       const frame = cache.frame(index);
-      descend(at, frame, key, depth, blobId === ROOT_BLOB);
-      if (at.end === END_CROSSING) {
+      const leaf = findLeaf(at, frame, key, depth);
+      if (leaf === LEADS_ON) {
         readFence();
         if (cache.version(index) !== version) return RESTART;
         blobId = at.blobId;
@@ -122,13 +122,12 @@ export class Reader {
         parentVersion = version;
         continue;
       }
-      const found = at.end === END_FOUND;
-      const copied = found && this.#copy(frame, at.node, want);
+      const sound = leaf === NO_LEAF || (leaf !== TORN && this.#copy(frame, leaf, want));
       readFence();
       if (cache.version(index) !== version) return RESTART;
       if (Atomics.load(control.words, C_GRAFTS) !== grafts) return RESTART;
-      if (found && !copied) throw impossible(this.#state.place, blobId);
-      return found ? FOUND : ABSENT;
+      if (!sound) throw impossible(this.#state.place, blobId);
+      return leaf === NO_LEAF ? ABSENT : FOUND;
     }
   }
 
@@ -187,8 +186,10 @@ export class Reader {
 
   /** Copies what is wanted; false where the leaf's lengths cannot be, as in a torn read. */
   #copy(frame: Frame, leaf: number, want: number): boolean {
-    this.#version = frame.leafVersion(leaf);
-    if (want === WANT_VERSION) return true;
+    if (want !== WANT_VALUE) {
+      this.#version = frame.leafVersion(leaf);
+      if (want === WANT_VERSION) return true;
+    }
     const start = leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(leaf);
     const length = frame.leafValueLength(leaf);
     if (start + length > BLOB_SIZE) return false;
@@ -222,9 +223,12 @@ export class Reader {
     const { place } = this.#state;
     const at = this.#at;
     return this.#locked((blobId, depth) => {
-      descend(at, this.#state.frameOf(blobId), key, depth, blobId === ROOT_BLOB);
-      if (at.end === END_FOUND && !this.#copy(at.frame, at.node, want)) throw impossible(place, blobId);
-      return at.end === END_CROSSING ? at : at.end === END_FOUND;
+      const frame = this.#state.frameOf(blobId);
+      const leaf = findLeaf(at, frame, key, depth);
+      if (leaf === LEADS_ON) return at;
+      if (leaf === TORN || (leaf !== NO_LEAF && !this.#copy(frame, leaf, want)))
+        throw impossible(place, blobId);
+      return leaf !== NO_LEAF;
     });
   }
 

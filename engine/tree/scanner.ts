@@ -32,7 +32,7 @@ import {
   prefixOffset,
   X_BLOB_ID,
 } from '../art/layout.js';
-import { findChild, leafOrCrossing, nextChildByte, positionAfter } from '../art/node.js';
+import { findChild, firstBelow, nextChildByte, positionAfter } from '../art/node.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../shared/control.js';
 import { readFence } from '../shared/fence.js';
@@ -488,7 +488,7 @@ export class Scanner {
    */
   #isInhabited(frame: Frame, node: number): boolean {
     const { cache } = this.#state;
-    const found = leafOrCrossing(frame, node);
+    const found = firstBelow(frame, node);
     if (found === 0 || (frame.u8[found]! & 15) !== KIND_CROSSING) return found !== 0;
     const blobId = frame.u32[(found + X_BLOB_ID) >> 2]!;
     const index = cache.find(blobId);

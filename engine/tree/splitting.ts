@@ -58,7 +58,8 @@ export class Splitting {
     this.#splits = lsn === this.#splitAt ? this.#splits + 1 : 0;
     this.#splitAt = lsn;
     const frame = this.#state.cache.frame(this.#mutation.path[level] as number);
-    this.#divide(level, planSplit(frame), bytes);
+    // A full frame has a plan.
+    this.#divide(level, planSplit(frame, this.#mutation.byteAt(level)) as SplitPlan, bytes);
   }
 
   #divide(level: number, plan: SplitPlan, bytes: number): void {
@@ -161,8 +162,10 @@ export class Splitting {
     if (plan === undefined || plan.height > 1) return false;
     if (parent.liveBytes + plan.bytes > FULL_PARENT) {
       if (parent.crossings < LEAST_CROSSINGS) return false;
+      const division = planSplit(parent, mutation.byteAt(level - 1));
+      if (division === undefined) return false;
       // So much that the run has room there then, in whichever part this blob is.
-      this.#divide(level - 1, planSplit(parent), plan.bytes + DATA_BYTES - SHARED_ROOM - FULL_PARENT);
+      this.#divide(level - 1, division, plan.bytes + DATA_BYTES - SHARED_ROOM - FULL_PARENT);
       return true;
     }
     if (parent.bumpBytes < plan.bytes) {
@@ -246,7 +249,8 @@ export class Splitting {
     const below = neighbour === undefined ? 1 : cache.frame(neighbour.index).height;
     const height = Math.max(below, plan.height) + 1;
     // All frames on the way may have to change with it.
-    if (!mutation.committed && level + 1 >= cache.heldLimit) throw tooDeep(this.#state);
+    const isTooDeep = level + 1 >= cache.heldLimit || level + height > cache.longestPath;
+    if (!mutation.committed && isTooDeep) throw tooDeep(this.#state);
     for (let at = level, least = height; at >= 0; at--, least++) {
       if (cache.frame(mutation.path[at] as number).height >= least) break;
       mutation.prepare(mutation.path[at] as number);

@@ -18,9 +18,11 @@ import type { Change, NetChange } from './changes.js';
 import { Grafting } from './grafting.js';
 import { ABSENT, ANY_VERSION, Mutation, sizeOf } from './mutation.js';
 import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
-import { NEED_JOURNAL, Need, type TreeState } from './state.js';
+import { NEED_JOURNAL, Need, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
+/** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
+const MOST_ROUNDS = 300;
 
 export class Writer {
   readonly #state: TreeState;
@@ -73,7 +75,7 @@ export class Writer {
 
   #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
     const state = this.#state;
-    for (;;) {
+    for (let rounds = 0; ; ) {
       let need: Need;
       state.lockTree();
       try {
@@ -82,6 +84,7 @@ export class Writer {
         break;
       } catch (error) {
         need = this.#asNeed(error);
+        if (need.what === 'frames' && ++rounds > MOST_ROUNDS) throw tooDeep(state);
       } finally {
         this.#leave();
       }
@@ -149,7 +152,7 @@ export class Writer {
     encode: (changes: Change[]) => { body: Uint8Array; length: number },
   ): boolean {
     const state = this.#state;
-    for (;;) {
+    for (let rounds = 0; ; ) {
       let need: Need;
       state.lockTree();
       try {
@@ -162,8 +165,9 @@ export class Writer {
         break;
       } catch (error) {
         need = this.#asNeed(error);
-        // What others hold a checkpoint frees, however often they are quicker; what the batch itself holds, none does.
-        if (need.what === 'frames' && state.cache.pinned >= state.cache.heldLimit) throw batchTooWide(state);
+        // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
+        const isTooWide = state.cache.pinned >= state.cache.heldLimit;
+        if (need.what === 'frames' && (isTooWide || ++rounds > MOST_ROUNDS)) throw batchTooWide(state);
       } finally {
         this.#leave();
       }
