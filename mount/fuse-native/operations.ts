@@ -4,8 +4,13 @@
  *
  * The binding calls a handler `_op_<name>` with a function that replies, and the raw arguments; some of its own
  * handlers lose what is needed (the size of an xattr buffer, half of a time), so all are replaced here.
+ *
+ * Where a name, a link's target or an attribute's name is not UTF-8, the binding has put U+FFFD into it: two such
+ * names may have become one, and a change would go to the wrong file. So whatever has a U+FFFD is refused.
  */
 
+import { isUtf8 } from 'node:buffer';
+import { constants } from 'node:os';
 import { newAttributes, newChange } from '../filesystem/arguments.js';
 import * as errno from '../filesystem/errno.js';
 import type { FileSystem } from '../filesystem/file-system.js';
@@ -30,6 +35,8 @@ const O_RDWR = 2;
 /** What chown passes for "leave it". */
 const UNCHANGED = 0xffff_ffff;
 const EMPTY = new Uint8Array(0);
+const REPLACEMENT = '\ufffd';
+const { EILSEQ } = constants.errno;
 
 /** Counts for stats. */
 export interface Counts {
@@ -72,7 +79,10 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
     if (handle < 0) reply(handle);
     else reply(0, handle);
   }
-  function replyAttributes(reply: Reply, result: number): void {
+  /** By parent and name, so that a name that is too long is told from one that is absent. */
+  function getattr(reply: Reply, path: string): void {
+    const result =
+      path === '/' ? fs.getattr(EMPTY, attributes) : fs.lookup(parentOf(path), nameOf(path), attributes);
     reply(result, result < 0 ? new Uint32Array(18) : statArray(attributes));
   }
   function resize(path: string, handle: number, low: number, high: number): number {
@@ -80,11 +90,12 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
   }
 
   const handlers = {
-    getattr: (reply: Reply, path: string) => replyAttributes(reply, fs.getattr(place(path), attributes)),
-    fgetattr: (reply: Reply, path: string) => replyAttributes(reply, fs.getattr(place(path), attributes)),
+    getattr,
+    fgetattr: getattr,
     readlink: (reply: Reply, path: string) => {
       const target = fs.readlink(place(path));
       if (typeof target === 'number') reply(target);
+      else if (!isUtf8(target)) reply(-EILSEQ);
       else reply(0, Buffer.from(target).toString());
     },
     mknod: (reply: Reply, path: string, mode: number, device: number) =>
@@ -149,6 +160,7 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
     ) => reply(fs.write(handle, from, 0, length, low + high * TWO_TO_32), 0, from.buffer),
     flush: (reply: Reply, _path: string, handle: number) => reply(fs.flush(handle)),
     fsync: (reply: Reply, _path: string, _dataOnly: number, handle: number) => reply(fs.fsync(handle)),
+    fsyncdir: (reply: Reply) => reply(fs.fsyncdir(0)),
     release: (reply: Reply, _path: string, handle: number) => {
       counts.openFiles--;
       reply(fs.release(handle));
@@ -207,7 +219,8 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
         reply(result, ...values);
       };
       try {
-        handler(countingReply, ...args);
+        if (args.some(isDamaged)) countingReply(-EILSEQ, ...bufferOf(name, args));
+        else handler(countingReply, ...args);
       } catch (error) {
         log('error', 'a request failed', { operation: name, path: args[0], err: error });
         if (!replied) countingReply(-errno.EIO, ...bufferOf(name, args));
@@ -222,6 +235,11 @@ function bufferOf(operation: string, args: readonly unknown[]): unknown[] {
   const buffer = args.find((argument) => Buffer.isBuffer(argument))?.buffer;
   if (buffer === undefined) return [];
   return operation === 'read' || operation === 'write' ? [0, buffer] : [buffer];
+}
+
+/** Whether an argument is a string that was not UTF-8, or that cannot be told from one. */
+function isDamaged(argument: unknown): boolean {
+  return typeof argument === 'string' && argument.includes(REPLACEMENT);
 }
 
 const NO_CHANGE = newChange();

@@ -20,7 +20,7 @@ export function mountOptionString(options: MountOptions): string {
     source,
     'big_writes',
     'use_ino',
-    'atomic_o_trunc',
+    // Not atomic_o_trunc: with it the kernel leaves taking the set-id bits to a daemon that knows the caller.
     `entry_timeout=${options.entryTimeout}`,
     // Every hard link is an inode of its own to the kernel here, so what it keeps would be stale.
     'attr_timeout=0',

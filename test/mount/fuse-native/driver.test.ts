@@ -100,6 +100,30 @@ describe.runIf(existsSync('/dev/fuse'))('fuse-native', () => {
     await expect(sh('getfattr -n user.a f')).rejects.toThrow('No such attribute');
   });
 
+  it('refuses names, targets and names of attributes that are not UTF-8', async () => {
+    await sh('echo x > f');
+    for (const script of [
+      `echo x > $'caf\\xe9'`,
+      `mkdir $'caf\\xe9'`,
+      `mv f $'caf\\xe9'`,
+      `ln -s $'caf\\xe9' l`,
+      `python3 -c 'import os; os.setxattr("f", b"user.\\xe9", b"v")'`,
+    ]) {
+      await expect(sh(script)).rejects.toThrow('Invalid or incomplete multibyte');
+    }
+    expect(await sh('ls -A; getfattr -d f')).toBe('f');
+  });
+
+  it('says of a name that it is too long, and takes the longest', async () => {
+    await sh('touch $(printf %255s | tr " " n)');
+    await expect(sh('cat $(printf %256s | tr " " n)')).rejects.toThrow('File name too long');
+  });
+
+  it('syncs directories', async () => {
+    await sh('mkdir d; sync d');
+    expect(mounted.stats().operations.fsyncdir).toBe(1);
+  });
+
   it('reads and writes an open file that was removed', async () => {
     expect(await sh('exec 3<>f; echo one >&3; rm f; echo two >&3; cat /proc/self/fd/3; ls')).toBe('one\ntwo');
     expect(await sh('ls -A')).toBe('');
