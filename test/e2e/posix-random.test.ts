@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { differences } from './posix/differences.js';
-import { type Call, findExt4, Sides } from './posix/sides.js';
+import { differingLines } from './posix/differences.js';
+import { type Call, findExt4, KERNEL_DRIVER, Sides } from './posix/sides.js';
 
 const EXT4 = findExt4();
 const RUNS = Number(process.env.SPINNEY_POSIX_RUNS ?? 100);
@@ -190,7 +190,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
 describe.skipIf(EXT4 === undefined)('random calls', () => {
   let sides: Sides;
   beforeAll(async () => {
-    sides = new Sides(EXT4!);
+    sides = new Sides(EXT4!, KERNEL_DRIVER);
     await sides.begin();
   });
   afterAll(() => sides.end());
@@ -203,7 +203,7 @@ describe.skipIf(EXT4 === undefined)('random calls', () => {
         const answers = await sides.run(calls);
         // When a mapping is written back is the kernel's choice, and changes the times.
         for (const { results } of answers) for (const result of results) result.changed = {};
-        const found = differences(calls, ...answers);
+        const found = differingLines(calls, ...answers);
         if (found.length > 0) throw new Error(found.join('\n'));
       },
     );
@@ -216,7 +216,7 @@ describe.skipIf(EXT4 === undefined)('random calls', () => {
       async (random) => {
         const calls = [...SCENE, ...random];
         const [mounted, local] = await sides.run(calls);
-        const found = differences(calls, mounted, local);
+        const found = differingLines(calls, mounted, local);
         if (found.length > 0) throw new Error(found.join('\n'));
       },
     );
@@ -226,7 +226,7 @@ describe.skipIf(EXT4 === undefined)('random calls', () => {
     await sides.restart('kill');
     const [mounted, local] = await sides.look();
     expect(mounted.inodes).toEqual(before.inodes);
-    const found = differences([], mounted, local);
+    const found = differingLines([], mounted, local);
     expect(found, found.join('\n')).toEqual([]);
     expect(sides.complaints()).toEqual([]);
   });

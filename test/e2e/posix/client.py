@@ -1,9 +1,11 @@
 """
 Runs sequences of system calls and tells what they did. Each line on stdin is a JSON object
-{ dir, calls }; each line on stdout is the answer { results, tree, inodes }. Without `calls` it only looks.
+{ dir, calls, grain, anew }; each line on stdout is the answer { results, tree, inodes }. Without `calls` it only looks.
 
 - Every sequence runs in a process of its own, in the directory `dir`, which is made if need be, as root with umask 022,
-  until an `as` says otherwise. A call is [name, argument, ...]; its result is { "value": ..., "changed": { path: "mcb" } }: a value or
+  until an `as` says otherwise; with `anew` the directory is emptied before. Calls are at least `grain` nanoseconds
+  apart, so that the filesystem's times tell them apart.
+- A call is [name, argument, ...]; its result is { "value": ..., "changed": { path: "mcb" } }: a value or
   { "error": "ENOENT" }, and which of mtime, ctime and btime the call changed in what was there before and after, by
   path (or "fd:NAME").
 - `tree` is what is left: each path with its attributes, contents and extended attributes, and the type that its
@@ -15,6 +17,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import stat
 import struct
@@ -23,6 +26,7 @@ import time
 
 from calls import (
     AT_FDCWD,
+    as_root,
     become_root,
     checked,
     children,
@@ -36,64 +40,51 @@ from calls import (
 )
 
 SEQUENCE_SECONDS = 60
-
-
-def as_root(action):
-    """The caller's identity is set aside for the watcher's own looks, which must not fail."""
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    become_root()
-    try:
-        return action()
-    finally:
-        if uid != 0:
-            os.setgroups(groups)
-            os.setresgid(gid, gid, 0)
-            os.setresuid(uid, uid, 0)
-
-
 DT_DIR = 4
 
 
-def listing(directory):
+def listing(fd):
     """Name, inode number and type of each entry, as getdents64 tells them."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        buffer = ctypes.create_string_buffer(1 << 16)
-        while True:
-            length = checked(libc.getdents64(fd, buffer, len(buffer)))
-            if length == 0:
-                return
-            raw = buffer.raw[:length]
-            at = 0
-            while at < length:
-                ino, _, size, kind = struct.unpack_from("<QqHB", raw, at)
-                yield raw[at + 19 : raw.index(b"\0", at + 19)], ino, kind
-                at += size
-    finally:
-        os.close(fd)
+    buffer = ctypes.create_string_buffer(1 << 16)
+    while True:
+        length = checked(libc.getdents64(fd, buffer, len(buffer)))
+        if length == 0:
+            return
+        raw = buffer.raw[:length]
+        at = 0
+        while at < length:
+            ino, _, size, kind = struct.unpack_from("<QqHB", raw, at)
+            name = raw[at + 19 : raw.index(b"\0", at + 19)]
+            if name not in (b".", b".."):
+                yield name, ino, kind
+            at += size
 
 
-def walk(top):
-    """Paths below, relative, in order, with the inode number and the type that the listing tells."""
-    found = [(b".", os.lstat(top).st_ino, DT_DIR)]
-    pending = [b"."]
-    while pending:
-        directory = pending.pop()
-        for name, ino, kind in listing(os.path.join(top, directory)):
-            if name in (b".", b".."):
-                continue
-            path = name if directory == b"." else os.path.join(directory, name)
-            found.append((path, ino, kind))
-            if kind == DT_DIR:
-                pending.append(path)
-    return sorted(found)
+def walk(top, look):
+    """
+    By path, relative and in order, what `look` says of each entry: it gets its directory's descriptor, its name, and the
+    inode number and the type that the listing tells. By descriptors, since each part of a path costs a request where
+    the kernel may not keep attributes.
+    """
+    found = {b".": look(AT_FDCWD, top, None, DT_DIR)}
+
+    def descend(fd, directory):
+        try:
+            for name, ino, kind in listing(fd):
+                path = os.path.join(directory, name)
+                found[path] = look(fd, name, ino, kind)
+                if kind == DT_DIR:
+                    descend(os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd), path)
+        finally:
+            os.close(fd)
+
+    descend(os.open(top, os.O_RDONLY | os.O_DIRECTORY), b"")
+    return {decode(path): found[path] for path in sorted(found)}
 
 
 def marks(top):
     """Identity and times of all that is reachable, by path and by open file."""
-    seen = {}
-    for path, _, _ in walk(top):
-        seen[decode(path)] = mark(AT_FDCWD, os.path.join(top, path), 0x100)
+    seen = walk(top, lambda fd, name, _ino, _kind: mark(fd, name, 0x100))
     for name, fd in fds.items():
         try:
             seen["fd:" + name] = mark(fd, b"", 0x1000)
@@ -123,37 +114,49 @@ def changes(before, after):
     return told
 
 
+def described(fd, name, ino, kind):
+    """An entry as `tree` tells it, with its inode number as it is."""
+    full = b"/proc/self/fd/%d/%s" % (fd, name) if fd != AT_FDCWD else name
+    st = os.lstat(full)
+    entry = status(st)
+    entry["listed"] = [kind, ino in (None, st.st_ino)]
+    entry["ino"] = st.st_ino
+    if stat.S_ISLNK(st.st_mode):
+        entry["target"] = decode(os.readlink(full))
+    elif stat.S_ISREG(st.st_mode) and st.st_size <= 1 << 24:
+        with open(full, "rb") as file:
+            data = file.read()
+        entry["content"] = decode(data) if len(data) <= 64 else hashlib.sha1(data).hexdigest()
+    names = sorted(os.listxattr(full, follow_symlinks=False))
+    if names:
+        entry["xattrs"] = {n: decode(os.getxattr(full, n, follow_symlinks=False))[:64] for n in names}
+    return entry
+
+
 def tree(top):
     numbers = {}
-    told = {}
     inodes = {}
-    for path, ino, kind in walk(top):
-        full = os.path.join(top, path)
-        st = os.lstat(full)
-        entry = status(st)
-        entry["listed"] = [kind, ino == st.st_ino]
-        entry["ino"] = numbers.setdefault(st.st_ino, len(numbers))
-        if stat.S_ISLNK(st.st_mode):
-            entry["target"] = decode(os.readlink(full))
-        elif stat.S_ISREG(st.st_mode) and st.st_size <= 1 << 24:
-            with open(full, "rb") as file:
-                data = file.read()
-            entry["content"] = decode(data) if len(data) <= 64 else hashlib.sha1(data).hexdigest()
-        names = sorted(os.listxattr(full, follow_symlinks=False))
-        if names:
-            entry["xattrs"] = {n: decode(os.getxattr(full, n, follow_symlinks=False))[:64] for n in names}
-        told[decode(path)] = entry
-        inodes[decode(path)] = st.st_ino
+    # libfuse hides an open file that is removed, and removes it in its own time after the last close.
+    while any(".fuse_hidden" in path for path in walk(top, lambda *_: None)):
+        pass
+    told = walk(top, described)
+    for path, entry in told.items():
+        inodes[path] = entry["ino"]
+        entry["ino"] = numbers.setdefault(entry["ino"], len(numbers))
     return {"tree": told, "inodes": inodes}
 
 
-def sequence(top, calls):
+def sequence(top, calls, grain):
     os.umask(0o022)
     os.chdir(top)
     results = []
     before = marks(top)
+    ended = time.monotonic_ns()
     for call in calls:
+        while time.monotonic_ns() - ended <= grain:
+            pass
         value = run(call)
+        ended = time.monotonic_ns()
         after = as_root(lambda: marks(top))
         results.append({"value": value, "changed": changes(before, after)})
         before = after
@@ -171,6 +174,8 @@ def perform(request):
     top = encode(request["dir"])
     if "calls" not in request:
         return {"results": [], **tree(top)}
+    if request.get("anew"):
+        shutil.rmtree(top)
     if not os.path.isdir(top):
         os.mkdir(top)
         os.chmod(top, 0o777)
@@ -179,7 +184,7 @@ def perform(request):
     if pid == 0:
         os.close(read_end)
         try:
-            answer = sequence(top, request["calls"])
+            answer = sequence(top, request["calls"], request["grain"])
         except BaseException as error:  # Told, not lost: the test shows it.
             answer = {"results": [], "tree": {}, "failure": repr(error)}
         with os.fdopen(write_end, "w") as pipe:

@@ -1,11 +1,19 @@
 /**
- * What differs between two sides, as lines to read; and what may differ.
+ * What differs between two sides; and what may differ, whatever the mount.
  *
  * Left out by the client already: access times (the mount is noatime), the size and blocks of directories and the
  * blocks of files (a matter of the filesystem's own structure), device and inode numbers (numbered anew in the order of
  * appearance), block size, and the values of times.
  */
-import type { Answer, Call, Result } from './sides.js';
+import type { Answer, Call, Json, Result } from './sides.js';
+
+/** One result, or one thing left behind, that is not the same on both sides. */
+export interface Difference {
+  /** Of the call; undefined for what is left behind. */
+  index: number | undefined;
+  /** To read. */
+  line: string;
+}
 
 interface Exception {
   reason: string;
@@ -41,12 +49,8 @@ const EXCEPTIONS: readonly Exception[] = [
   },
   {
     reason: 'ext4 keeps times from 1901 to 2446 and cuts others; the mount keeps them',
-    allows: ([name], mount) =>
-      name === 'times' &&
-      isSame(mount.value, [
-        [2 ** 40, 1],
-        [-(2 ** 40), 2],
-      ]),
+    allows: ([name], mount, ext4) =>
+      name === 'times' && Array.isArray(mount.value) && isSame(mount.value.map(cut), ext4.value),
   },
   {
     reason: 'positions in a directory are opaque; ext4 has hashes for them, up to 2^63 - 1',
@@ -60,27 +64,44 @@ const EXCEPTIONS: readonly Exception[] = [
   },
 ];
 
-/** One line for each result and each thing left behind that is not the same on both sides. */
-export function differences(calls: readonly Call[], mounted: Answer, local: Answer): string[] {
-  const lines: string[] = [];
-  calls.forEach((call, i) => {
-    const [ours, theirs] = [mounted.results[i]!, local.results[i]!];
+const EARLIEST = -(2 ** 31);
+const LATEST = 2 ** 34 - 2 ** 31 - 1;
+
+/** A time as ext4 keeps it. */
+function cut(time: Json): Json {
+  if (!Array.isArray(time)) return time;
+  const seconds = Number(time[0]);
+  return seconds < EARLIEST ? [EARLIEST, 0] : seconds > LATEST ? [LATEST, 0] : time;
+}
+
+/** Each result and each thing left behind that is not the same on both sides. */
+export function differences(calls: readonly Call[], mounted: Answer, local: Answer): Difference[] {
+  const found: Difference[] = [];
+  calls.forEach((call, index) => {
+    const [ours, theirs] = [mounted.results[index]!, local.results[index]!];
     if (!isSame(ours, theirs) && !EXCEPTIONS.some((exception) => exception.allows(call, ours, theirs))) {
-      lines.push(`${i} ${JSON.stringify(call)}: ${told(ours, theirs)}`);
+      found.push({ index, line: `${index} ${JSON.stringify(call)}: ${told(ours, theirs)}` });
     }
   });
   for (const path of new Set([...Object.keys(mounted.tree), ...Object.keys(local.tree)])) {
     const [ours, theirs] = [mounted.tree[path], local.tree[path]];
-    if (!isSame(ours, theirs)) lines.push(`left ${JSON.stringify(path)}: ${told(ours, theirs)}`);
+    if (!isSame(ours, theirs)) {
+      found.push({ index: undefined, line: `left ${JSON.stringify(path)}: ${told(ours, theirs)}` });
+    }
   }
-  return lines;
+  return found;
+}
+
+/** As `differences`, to read. */
+export function differingLines(calls: readonly Call[], mounted: Answer, local: Answer): string[] {
+  return differences(calls, mounted, local).map(({ line }) => line);
 }
 
 function failed(result: Result, error: string): boolean {
   return isSame(result.value, { error });
 }
 
-function isSame(one: unknown, other: unknown): boolean {
+export function isSame(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 

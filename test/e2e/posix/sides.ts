@@ -28,6 +28,17 @@ export interface Answer {
   failure?: string;
 }
 
+/** The mount that is compared. */
+export interface MountKind {
+  /** Options of the command line, besides those that give it all that a local filesystem has by default. */
+  options: readonly string[];
+  /** How many nanoseconds apart two changes must be for its times to tell one from the other. */
+  grain: number;
+}
+
+export const KERNEL_DRIVER: MountKind = { options: ['--driver', 'kernel'], grain: 0 };
+export const FUSE_NATIVE: MountKind = { options: ['--driver', 'fuse-native'], grain: 1_000_000 };
+
 const EXT4 = 0xef53;
 const CHECKOUT = join(import.meta.dirname, '../../..');
 /** Longer than the client gives a sequence. */
@@ -48,7 +59,10 @@ class Side {
   readonly #child: ChildProcess;
   readonly #answers: AsyncIterator<string>;
 
-  constructor(readonly directory: string) {
+  constructor(
+    readonly directory: string,
+    readonly grain: number,
+  ) {
     this.#child = spawn('python3', ['-B', join(import.meta.dirname, 'client.py')], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -78,24 +92,29 @@ class Side {
 
 export class Sides {
   readonly #site: Site;
+  readonly #kind: MountKind;
   readonly #local: string;
   #sides: [mounted: Side, local: Side] | undefined;
   #cleanUp: () => Promise<void> = async () => {};
   #sequences = 0;
-  #isBound = false;
-  /** Whether the local filesystem's times tell one call from the next, or are of a coarser clock. */
+  #isReadOnly = false;
   #tellsTimes = true;
 
-  constructor(ext4: string) {
+  constructor(ext4: string, kind: MountKind) {
+    this.#kind = kind;
     this.#site = new Site((cleanUp) => {
       this.#cleanUp = cleanUp;
     });
     this.#local = mkdtempSync(join(ext4, 'spinney-posix-'));
   }
 
-  /** Mounts, with all that a local filesystem has by default. */
+  /** Whether the local filesystem's times tell one call from the next, or are of a coarser clock. */
+  get tellsTimes(): boolean {
+    return this.#tellsTimes;
+  }
+
   async begin(): Promise<void> {
-    await this.#site.mount('--allow-other', '-o', 'suid,dev');
+    await this.#mount();
     await this.#site.sh(`chmod 755 $DIR $MNT ${this.#local}`);
     this.#start();
     const probe: Call[] = [['create', 'f']];
@@ -107,20 +126,33 @@ export class Sides {
   async end(): Promise<void> {
     await this.#stop();
     await this.#cleanUp();
-    if (this.#isBound) execFileSync('umount', ['-l', this.#local]);
+    if (this.#isReadOnly) execFileSync('umount', ['-l', this.#local]);
     rmSync(this.#local, { recursive: true, force: true });
   }
 
+  /** A name for the directory of the next sequence. */
+  nextName(): string {
+    return `sequence${this.#sequences++}`;
+  }
+
   /** Makes the calls on both sides, each in a directory of its own. The first answer is the mount's. */
-  async run(
-    calls: readonly Call[],
-    name = `sequence${this.#sequences++}`,
-  ): Promise<[mounted: Answer, local: Answer]> {
-    const answers = await this.#both((side) => ({ dir: join(side.directory, name), calls }));
-    if (!this.#tellsTimes) {
-      for (const { results } of answers) for (const result of results) result.changed = {};
-    }
+  async run(calls: readonly Call[], name = this.nextName()): Promise<[mounted: Answer, local: Answer]> {
+    const answers = await this.#both((side) => ({
+      dir: join(side.directory, name),
+      calls,
+      grain: side.grain,
+    }));
+    for (const answer of answers) this.#forgetTimes(answer);
     return answers;
+  }
+
+  /** Makes other calls in the local directory of this name, which is emptied before. */
+  async runLocal(calls: readonly Call[], name: string): Promise<Answer> {
+    const [, local] = this.#running();
+    const dir = join(local.directory, name);
+    const answer = await local.ask({ dir, calls, grain: local.grain, anew: !this.#isReadOnly });
+    this.#forgetTimes(answer);
+    return answer;
   }
 
   /** All that is on the two sides now. */
@@ -133,7 +165,7 @@ export class Sides {
     await this.#stop();
     if (how === 'kill') await this.#site.kill();
     else await this.#site.umount();
-    await this.#site.mount('--allow-other', '-o', 'suid,dev');
+    await this.#mount();
     this.#start();
   }
 
@@ -141,9 +173,9 @@ export class Sides {
   async makeReadOnly(): Promise<void> {
     await this.#stop();
     await this.#site.umount();
-    await this.#site.mount('--allow-other', '--read-only', '-o', 'suid,dev');
+    await this.#mount('--read-only');
     await this.#site.sh(`mount --bind ${this.#local} ${this.#local}`);
-    this.#isBound = true;
+    this.#isReadOnly = true;
     await this.#site.sh(`mount -o remount,bind,ro ${this.#local}`);
     this.#start();
   }
@@ -153,8 +185,12 @@ export class Sides {
     return this.#site.logged(50);
   }
 
+  async #mount(...options: string[]): Promise<void> {
+    await this.#site.mount('--allow-other', '-o', 'suid,dev', ...this.#kind.options, ...options);
+  }
+
   #start(): void {
-    this.#sides = [new Side(this.#site.mountpoint), new Side(this.#local)];
+    this.#sides = [new Side(this.#site.mountpoint, this.#kind.grain), new Side(this.#local, 0)];
   }
 
   async #stop(): Promise<void> {
@@ -162,9 +198,17 @@ export class Sides {
     this.#sides = undefined;
   }
 
-  async #both(request: (side: Side) => Record<string, Json>): Promise<[Answer, Answer]> {
+  #running(): [mounted: Side, local: Side] {
     if (this.#sides === undefined) throw new Error('Cannot run: nothing is mounted');
-    const [mounted, local] = this.#sides;
+    return this.#sides;
+  }
+
+  #forgetTimes({ results }: Answer): void {
+    if (!this.#tellsTimes) for (const result of results) result.changed = {};
+  }
+
+  async #both(request: (side: Side) => Record<string, Json>): Promise<[Answer, Answer]> {
+    const [mounted, local] = this.#running();
     return Promise.all([mounted.ask(request(mounted)), local.ask(request(local))]);
   }
 }
