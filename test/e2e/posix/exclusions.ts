@@ -50,7 +50,7 @@ export class Exclusions {
 
   /** Runs a case on both sides; a line for each difference that no exclusion covers. */
   async run(
-    sides: Sides,
+    sides: Pick<Sides, 'run' | 'runLocal' | 'nextName'>,
     where: string,
     calls: readonly Call[],
     directory = sides.nextName(),
@@ -119,11 +119,13 @@ class Attempt {
   /** Takes an answer of ext4 to `localCalls`. */
   compare(local: Answer): void {
     this.#excusing.clear();
-    const results = local.results.map((theirs, index) => {
-      const ours = this.#mounted.results[index]!;
-      return this.#isExcused(index, ours, theirs) ? ours : theirs;
-    });
-    this.found = differences(this.#calls, this.#mounted, { ...local, results });
+    const results = local.results.map((theirs, index) =>
+      this.#isLeftOut(index) ? this.#mounted.results[index]! : theirs,
+    );
+    this.found = differences(this.#calls, this.#mounted, { ...local, results }).filter(
+      ({ index }) =>
+        index === undefined || !this.#excuses(index, this.#mounted.results[index]!, results[index]!),
+    );
     if (this.#tried === undefined) return;
     if (lines(this.found) === this.#tried.lines) this.localCalls = this.#tried.calls;
     else this.#needed.add(this.#tried.exclusion);
@@ -135,17 +137,17 @@ class Attempt {
     return this.#changeThoseThatDiffer() || this.#tryOneMore();
   }
 
+  /** Up to the first call that differs all was the same; others may differ in consequence only. */
   #changeThoseThatDiffer(): boolean {
-    let changed = false;
-    for (const { index } of this.found) {
-      if (index === undefined) continue;
-      const exclusion = this.#list.find((each) => this.#applies(each, index));
+    const indices = this.found.flatMap(({ index }) => index ?? []);
+    for (const first of indices) {
+      const exclusion = this.#list.find((each) => this.#applies(each, first));
       if (exclusion === undefined) continue;
-      this.#apply(exclusion, index);
+      for (const index of indices) if (this.#applies(exclusion, index)) this.#apply(exclusion, index);
       this.#needed.add(exclusion);
-      changed = true;
+      return true;
     }
-    return changed;
+    return false;
   }
 
   #tryOneMore(): boolean {
@@ -179,18 +181,33 @@ class Attempt {
     this.localCalls[index] = effect.kind === 'instead' ? effect.call(call) : NOTHING;
   }
 
-  #isExcused(index: number, ours: Result, theirs: Result): boolean {
-    if (isSame(ours, theirs)) return false;
-    const applied = [...(this.#applied.get(index) ?? [])];
-    if (applied.some(({ effect }) => effect.kind === 'refused')) return true;
+  #isLeftOut(index: number): boolean {
+    return [...(this.#applied.get(index) ?? [])].some(({ effect }) => effect.kind === 'refused');
+  }
+
+  #excuses(index: number, ours: Result, theirs: Result): boolean {
     const exclusion = this.#list.find(
       ({ effect }) =>
         effect.of(this.#calls[index]!, this.#contexts[index]!) &&
         ((effect.kind === 'differs' && effect.so(ours, theirs)) ||
-          (effect.kind === 'besides' && changesDirectoriesToo(ours, theirs))),
+          (effect.kind === 'besides' && this.#changesDirectoriesToo(ours, theirs))),
     );
     if (exclusion !== undefined) this.#excusing.add(exclusion);
     return exclusion !== undefined;
+  }
+
+  /** Whether one result is as the other, but for directories that changed too. */
+  #changesDirectoriesToo(ours: Result, theirs: Result): boolean {
+    const more = { ...ours.changed };
+    for (const [path, times] of Object.entries(theirs.changed)) {
+      if (more[path] !== times) return false;
+      delete more[path];
+    }
+    const isDirectory = (path: string) => String(this.#mounted.tree[path]?.mode).startsWith('0o40');
+    return (
+      isSame(ours.value, theirs.value) &&
+      Object.entries(more).every(([path, times]) => times === 'mc' && isDirectory(path))
+    );
   }
 
   /** The mount's answer without the paths that it has besides. */
@@ -209,16 +226,6 @@ class Attempt {
     }
     return answer;
   }
-}
-
-/** Whether one result is as the other, but for directories that changed too. */
-function changesDirectoriesToo(ours: Result, theirs: Result): boolean {
-  const [more, changed] = [{ ...ours.changed }, theirs.changed];
-  for (const path of Object.keys(changed)) {
-    if (more[path] !== changed[path]) return false;
-    delete more[path];
-  }
-  return isSame(ours.value, theirs.value) && Object.values(more).every((times) => times === 'mc');
 }
 
 function isRefusal(result: Result, error: string): boolean {
