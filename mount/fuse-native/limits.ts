@@ -122,9 +122,8 @@ const LIST = [
   },
   {
     id: 'option-string',
-    limit:
-      'store paths and mount options share one option string of 1,023 bytes; libfuse splits it at commas',
-    effect: 'such a store path is refused',
+    limit: 'store path and mount options share one string of 900 bytes, which libfuse splits at commas',
+    effect: 'a store path that is longer, or has a comma or a backslash, is refused',
     inReadme: false,
   },
   {

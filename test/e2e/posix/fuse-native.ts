@@ -205,6 +205,17 @@ export const FUSE_NATIVE_EXCLUSIONS: readonly (Exclusion & { limit: LimitId })[]
   },
 ];
 
+/** Limits that no case shows, and why. */
+export const WITHOUT_CASES: Partial<Record<LimitId, string>> = {
+  '32-bits': 'takes a store with inode numbers above 2^32',
+  listing: 'only takes time and memory',
+  'one-request': 'only takes time',
+  'time-out': 'takes 15 s',
+  'option-string': 'is of mounting: see test/mount/fuse-native/option-string.test.ts',
+  fusermount: 'is of the host',
+  prebuilt: 'is of the host',
+};
+
 function isInRemovedDirectory({ where }: Context): boolean {
   return where === 'directories: removed while open or current';
 }
