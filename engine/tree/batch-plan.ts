@@ -40,12 +40,15 @@ export class BatchPlan {
     this.#grafting = grafting;
   }
 
-  /** Throws a Need where something must be waited for, ERR_BATCH_TOO_LARGE where the cache is too small for the batch. */
-  prepare(changes: readonly Change[]): void {
+  /**
+   * Throws a Need where something must be waited for, ERR_BATCH_TOO_LARGE where the cache is too small for the batch.
+   * `maySplit`: full targets may be split beforehand, which can need more frames than the cache has beside the targets.
+   */
+  prepare(changes: readonly Change[], maySplit: boolean): void {
     const { cache } = this.#state;
     const mutation = this.#mutation;
     for (;;) {
-      const cramped = this.#findCramped(this.#pinTargets(changes));
+      const cramped = this.#findCramped(this.#pinTargets(changes), maySplit);
       if (cramped === undefined) return;
       // Changes no contents.
       cache.unpinAll();
@@ -132,18 +135,16 @@ export class BatchPlan {
   }
 
   /**
-   * Sees that splits will find frames and returns undefined; or returns a target that is to be split beforehand, when
-   * that can be done with an eye to neighbours, which keeps blobs fuller.
+   * Sees that splits will find frames and returns undefined; or returns a target that is to be split beforehand, if that
+   * may be, since it can be done with an eye to neighbours then, which keeps blobs fuller.
    */
-  #findCramped(framesForGrafts: number): { key: Uint8Array; bytes: number } | undefined {
+  #findCramped(framesForGrafts: number, maySplit: boolean): { key: Uint8Array; bytes: number } | undefined {
     const { cache } = this.#state;
     let frames = framesForGrafts;
     for (const [index, { key, depth, bytes, puts }] of this.#targets) {
       const needed = bytes + puts * NODE_BYTES;
       if (puts === 0 || this.#mutation.hasRoom(index, needed)) continue;
-      // All targets are dirty by then, and a split may need its neighbour, and each frame above with one of its own.
-      const splits = this.#targets.size + 2 * depth + 2 <= cache.heldLimit;
-      if (needed <= MOST_ROOM_BYTES && splits) return { key, bytes: needed };
+      if (needed <= MOST_ROOM_BYTES && maySplit) return { key, bytes: needed };
       // It may split once, and once more for each part of a blob that is added.
       const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
       frames += parts;

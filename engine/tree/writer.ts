@@ -23,6 +23,8 @@ import { NEED_JOURNAL, Need, type TreeState, tooDeep } from './state.js';
 const EMPTY = new Uint8Array(0);
 /** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
 const MOST_ROUNDS = 300;
+/** And after so many of them a batch makes do without splits beforehand. */
+const MOST_SPLITTING_ROUNDS = 8;
 
 export class Writer {
   readonly #state: TreeState;
@@ -161,7 +163,7 @@ export class Writer {
         state.cache.unpinAll();
         if (changes === undefined) return false;
         if (changes.length === 0) return true;
-        this.#attemptBatch(changes, encode(changes));
+        this.#attemptBatch(changes, encode(changes), rounds < MOST_SPLITTING_ROUNDS);
         break;
       } catch (error) {
         need = this.#asNeed(error);
@@ -177,11 +179,11 @@ export class Writer {
     return true;
   }
 
-  #attemptBatch(changes: Change[], record: { body: Uint8Array; length: number }): void {
+  #attemptBatch(changes: Change[], record: { body: Uint8Array; length: number }, maySplit: boolean): void {
     const state = this.#state;
     const { mutation } = this;
     if (state.blobCount === 0) mutation.makeRootBlob();
-    this.#plan.prepare(changes);
+    this.#plan.prepare(changes, maySplit);
     this.#reserve(record.length);
     const version = this.#nextLsn();
     mutation.committed = true;
