@@ -1,156 +1,143 @@
 /**
- * Listing directories.
+ * Listing directories, in the order of names.
  *
- * An offset is opaque to clients. `.` is followed by offset 1 and `..` by 2; after that, the entry that was the
- * n-th when this handle first went by is followed by offset n * GAP. Entries that appear between two such ones
- * later take offsets within the gap, so that offsets given out before stay what they were.
- *
- * A handle remembers which name each offset of the last reply follows, and anchors (name, offset), one for each
- * `stride` entries, in the order of names and of offsets both. Up to MAX_ANCHORS entries the stride is 1, and any
- * seek lands exactly, whatever has changed meanwhile: a name that is gone is only where the walk goes on. In a
- * larger directory a seek to before the last reply goes to the anchor before it and counts from there; only that
- * can be off by what was made or removed in between.
+ * What an offset means is in directory-offsets.ts. A listing that goes on where its last reply ended, as nearly all do,
+ * knows the name there, whatever has become of it. Any other offset is looked for among the anchors of this handle, the
+ * names that the directory lost while it was open, and its entries, beginning near where the offset's hint says. So
+ * what is there throughout is given exactly once after a seek. An offset that is found nowhere (after a name that went
+ * before very many others) is taken for the beginning, so that nothing is left out.
  */
+import { Anchors, BEGINNING, type Given, type Position } from './anchors.js';
+import {
+  AFTER_DOT,
+  AFTER_DOT_DOT,
+  hashIn,
+  hashOf,
+  NO_OFFSET,
+  offsetAfter,
+  ordinalsIn,
+} from './directory-offsets.js';
 import { ENOENT } from './errno.js';
+import type { GoneNames } from './gone-names.js';
 import type { Inodes } from './inodes.js';
 import { childrenPrefix, concat, SLASH } from './keys.js';
 import * as record from './record.js';
 import type { Attributes, DirectorySink } from './types.js';
 
-const GAP = 256;
-const AFTER_DOT = 1;
-const AFTER_DOT_DOT = 2;
-const MAX_ANCHORS = 8_192;
 const DOT = Uint8Array.of(0x2e);
 const DOT_DOT = Uint8Array.of(0x2e, 0x2e);
-const NO_NAME = new Uint8Array(0);
+
+/** Gets where an entry is, and its record (empty where only names are wanted); returns false to end the walk. */
+type Visitor = (given: Given, value: Uint8Array) => boolean;
 
 export class DirectoryHandle {
   /** Undefined once the directory is removed. */
   path: Uint8Array | undefined;
   readonly ino: number;
-  /** Names and the offsets that follow them: of the last reply, and of the anchors. */
-  #replyNames: Uint8Array[] = [];
-  #replyOffsets: number[] = [];
-  #anchorNames: Uint8Array[] = [];
-  #anchorOffsets: number[] = [];
-  #stride = 1;
-  /** Entries gone by since the last anchor. */
-  #sinceAnchor = 0;
-  /** Offset after the furthest entry given so far. */
-  #frontier = 0;
+  /** What the last reply gave; where it gave nothing, the place that it was asked for. */
+  #reply: Given[] = [];
+  readonly #anchors = new Anchors();
 
   constructor(path: Uint8Array | undefined, ino: number) {
     this.path = path;
     this.ino = ino;
   }
 
-  /** Gives entries from `offset` on to the sink until it has no room. Returns 0 or a negative errno. */
+  /**
+   * Gives entries from `offset` on to the sink until it has no room. `gone`: names that the directory lost while it was
+   * open. Returns 0 or a negative errno.
+   */
   read(
     inodes: Inodes,
     offset: number,
     withAttributes: boolean,
+    gone: GoneNames | undefined,
     out: Attributes,
     sink: DirectorySink,
   ): number {
     const { path } = this;
     if (path === undefined) return -ENOENT;
+    if (offset >= NO_OFFSET) return 0;
     if (offset === 0) {
-      this.#rewind();
+      this.#anchors.clear();
       if (!giveDots(inodes, path, 0, out, sink)) return 0;
     } else if (offset === AFTER_DOT && !giveDots(inodes, path, 1, out, sink)) return 0;
 
-    const start = this.#locate(offset);
-    let skip = start.skip;
-    let last = start.offset;
-    let anchor = this.#anchorAfter(last);
-    // A reply that has room for nothing must not lose the position.
-    const exact = skip === 0 && start.name.length > 0;
-    this.#replyNames = exact ? [start.name] : [];
-    this.#replyOffsets = exact ? [start.offset] : [];
-    const prefix = childrenPrefix(path);
-    const range =
-      start.name.length === 0
-        ? { prefix, delimiter: SLASH }
-        : { prefix, delimiter: SLASH, startAfter: concat(prefix, start.name) };
-    for (const entry of inodes.tree.range(range)) {
-      if (entry.type !== 'key') continue;
-      const name = entry.key.subarray(prefix.length);
-      // Anchors passed by, their names being gone or the last one. From the next anchor on nothing is left out.
-      while (anchor < this.#anchorNames.length) {
-        const order = Buffer.compare(this.#anchorNames[anchor]!, name);
-        if (order <= 0) skip = 0;
-        if (order >= 0) break;
-        last = this.#anchorOffsets[anchor]!;
-        anchor++;
-      }
-      const next = this.#offsetAfter(name, last, anchor);
-      if (skip > 0) {
-        skip--;
-        last = next;
-        continue;
-      }
-      fill(inodes, entry.value, withAttributes, out);
-      if (!sink(name, next, out)) return 0;
-      this.#remember(name, next);
-      last = next;
-    }
+    const start = offset <= AFTER_DOT_DOT ? BEGINNING : this.#locate(inodes, path, offset, gone);
+    const reply: Given[] = [];
+    this.#walk(inodes, path, start, false, (entry, value) => {
+      fill(inodes, value, withAttributes, out);
+      if (!sink(entry.name, entry.offset, out)) return false;
+      reply.push(entry);
+      return true;
+    });
+    this.#reply = reply.length > 0 ? reply : [{ ...start, offset }];
     return 0;
   }
 
-  #rewind(): void {
-    this.#replyNames = [];
-    this.#replyOffsets = [];
-    this.#anchorNames = [];
-    this.#anchorOffsets = [];
-    this.#stride = 1;
-    this.#sinceAnchor = 0;
-    this.#frontier = 0;
-  }
-
-  /** Where to go on: after `name` (none: at the beginning), leaving out `skip` entries. */
-  #locate(offset: number): { name: Uint8Array; offset: number; skip: number } {
-    const reply = lastAtOrBefore(this.#replyOffsets, offset);
-    if (reply >= 0 && this.#replyOffsets[reply] === offset) {
-      return { name: this.#replyNames[reply]!, offset, skip: 0 };
+  /** Goes by the entries after a place, until the visitor refuses one. Those beyond all before become anchors. */
+  #walk(inodes: Inodes, path: Uint8Array, from: Position, namesOnly: boolean, visit: Visitor): void {
+    const anchors = this.#anchors;
+    const prefix = childrenPrefix(path);
+    const range = { prefix, delimiter: SLASH, keysOnly: namesOnly };
+    const start = from.name.length === 0 ? {} : { startAfter: concat(prefix, from.name) };
+    let { ordinal } = from;
+    let anchor = anchors.lastUpTo(ordinal) + 1;
+    let isNew = Buffer.compare(from.name, anchors.frontier) >= 0;
+    for (const entry of inodes.tree.range({ ...range, ...start })) {
+      if (entry.type !== 'key') continue;
+      const name = entry.key.subarray(prefix.length);
+      ordinal++;
+      if (!isNew) {
+        // An entry has the ordinal that it had before, whatever came and went ahead of it.
+        for (; anchor < anchors.count; anchor++) {
+          const known = anchors.at(anchor);
+          const order = Buffer.compare(known.name, name);
+          if (order > 0) break;
+          ordinal = order === 0 ? known.ordinal : known.ordinal + 1;
+        }
+        isNew = Buffer.compare(name, anchors.frontier) > 0;
+      }
+      const given = { name, ordinal, offset: offsetAfter(name, ordinal) };
+      if (!visit(given, entry.value)) return;
+      if (isNew) anchors.passed(given);
     }
-    const anchor = lastAtOrBefore(this.#anchorOffsets, offset);
-    const name = anchor < 0 ? NO_NAME : this.#anchorNames[anchor]!;
-    const before = anchor < 0 ? AFTER_DOT_DOT : this.#anchorOffsets[anchor]!;
-    return { name, offset: before, skip: Math.floor(offset / GAP) - Math.floor(before / GAP) };
   }
 
-  #anchorAfter(offset: number): number {
-    return lastAtOrBefore(this.#anchorOffsets, offset) + 1;
+  /** Where a listing goes on from an offset that is after an entry. */
+  #locate(inodes: Inodes, path: Uint8Array, offset: number, gone: GoneNames | undefined): Position {
+    const inReply = this.#reply.findLast((given) => given.offset === offset);
+    if (inReply !== undefined) return inReply;
+    const { first, last } = ordinalsIn(offset);
+    const anchor = this.#anchors.find(offset, first, last);
+    if (anchor !== undefined) return anchor;
+    const hash = hashIn(offset);
+    const name = gone?.find(hash);
+    if (name !== undefined) return { name, ordinal: first };
+
+    const before = this.#anchors.lastUpTo(first - 1);
+    const near = before < 0 ? BEGINNING : this.#anchors.at(before);
+    return (
+      this.#lookFor(inodes, path, hash, near, last) ??
+      this.#lookFor(inodes, path, hash, BEGINNING, Number.POSITIVE_INFINITY) ??
+      BEGINNING
+    );
   }
 
-  /** The offset that follows `name`, which comes after offset `last` and not after the anchor at `anchor`. */
-  #offsetAfter(name: Uint8Array, last: number, anchor: number): number {
-    const limit = this.#anchorOffsets[anchor];
-    if (limit === undefined) return this.#stepFrom(last);
-    if (Buffer.compare(this.#anchorNames[anchor]!, name) === 0) return limit;
-    const step = this.#stepFrom(last);
-    if (step < limit) return step;
-    return last + 1 < limit ? last + 1 : last;
-  }
-
-  #stepFrom(last: number): number {
-    return (Math.floor(last / GAP) + 1) * GAP;
-  }
-
-  #remember(name: Uint8Array, next: number): void {
-    this.#replyNames.push(name);
-    this.#replyOffsets.push(next);
-    if (next <= this.#frontier) return;
-    this.#frontier = next;
-    if (++this.#sinceAnchor < this.#stride) return;
-    this.#sinceAnchor = 0;
-    this.#anchorNames.push(name);
-    this.#anchorOffsets.push(next);
-    if (this.#anchorNames.length < MAX_ANCHORS) return;
-    this.#anchorNames = this.#anchorNames.filter((_, i) => i % 2 === 1);
-    this.#anchorOffsets = this.#anchorOffsets.filter((_, i) => i % 2 === 1);
-    this.#stride *= 2;
+  /** The entry whose name has this hash, among those after a place up to the `last`-th. */
+  #lookFor(
+    inodes: Inodes,
+    path: Uint8Array,
+    hash: number,
+    from: Position,
+    last: number,
+  ): Position | undefined {
+    let found: Position | undefined;
+    this.#walk(inodes, path, from, true, (given) => {
+      if (hashOf(given.name) === hash) found = given;
+      return found === undefined && given.ordinal < last;
+    });
+    return found;
   }
 }
 
@@ -184,16 +171,4 @@ function fill(inodes: Inodes, entry: Uint8Array, withAttributes: boolean, out: A
   }
   out.ino = record.inoOf(entry);
   out.mode = record.modeOf(entry);
-}
-
-/** Index of the last of the ascending offsets that is not above `offset`; -1: none. */
-function lastAtOrBefore(offsets: readonly number[], offset: number): number {
-  let low = 0;
-  let high = offsets.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (offsets[middle]! <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }

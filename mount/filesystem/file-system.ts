@@ -67,6 +67,7 @@ export class FileSystem {
   readonly #directories: OpenDirectories;
   readonly #attributes: Attributes = newAttributes();
   readonly #change: AttributeChange = { ...newChange(), valid: CHANGE_SIZE };
+  readonly #lost = (ino: number, name: Uint8Array): void => this.#directories.nameLost(ino, name);
 
   constructor(tree: TreeOperations, options: FileSystemOptions) {
     this.#inodes = new Inodes({
@@ -197,12 +198,12 @@ export class FileSystem {
   }
 
   unlink(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
-    return this.#mutate(() => removeEntry(this.#inodes, parent, name, false, result));
+    return this.#mutate(() => removeEntry(this.#inodes, parent, name, false, result, this.#lost));
   }
 
   rmdir(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
     return this.#mutate(() => {
-      const done = removeEntry(this.#inodes, parent, name, true, result);
+      const done = removeEntry(this.#inodes, parent, name, true, result, this.#lost);
       if (done === 0) this.#directories.removed(result.removedIno);
       return done;
     });
@@ -227,6 +228,7 @@ export class FileSystem {
         this.#directories.moved(from, to);
       },
       exchanged: (one, other) => this.#directories.exchanged(one, other),
+      lost: this.#lost,
     };
     return this.#mutate(() =>
       rename(this.#inodes, caller, oldParent, oldName, newParent, newName, flags, result, listener),

@@ -107,6 +107,9 @@ function nameOrphan(
   });
 }
 
+/** Told when the directory with number `ino` has lost the entry `name`. */
+export type LossListener = (ino: number, name: Uint8Array) => void;
+
 /** Removes a name: `directory` says of which kind. */
 export function removeEntry(
   inodes: Inodes,
@@ -114,6 +117,7 @@ export function removeEntry(
   name: Uint8Array,
   directory: boolean,
   result: RemovalResult,
+  lost: LossListener,
 ): number {
   if (typeof parent === 'number') return -ENOENT;
   if (name.length > NAME_MAX) return -ENAMETOOLONG;
@@ -147,6 +151,7 @@ export function removeEntry(
     result.removedIno = removal.ino;
     result.removedLinks = removal.links;
     result.movedIno = 0;
+    lost(record.inoOf(above.value), name);
     return 0;
   });
 }

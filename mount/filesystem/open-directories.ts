@@ -1,17 +1,29 @@
-/** The directories that are open for listing. Their paths follow what happens to the directories. */
+/**
+ * The directories that are open for listing. Their paths follow what happens to the directories, and the names that they
+ * lose are kept as long as a handle may come back to a place after one of them.
+ */
 import { newAttributes } from './arguments.js';
 import { DirectoryHandle } from './directory.js';
 import { EBADF, ENOENT, ENOTDIR } from './errno.js';
+import { GoneNames } from './gone-names.js';
 import { Handles } from './handles.js';
 import type { Inodes } from './inodes.js';
 import { concat, SLASH, startsWith } from './keys.js';
 import * as record from './record.js';
 import type { Attributes, DirectorySink, Place } from './types.js';
 
+/** A directory with open handles. */
+interface OpenDirectory {
+  handles: number;
+  gone: GoneNames | undefined;
+}
+
 export class OpenDirectories {
   readonly #inodes: Inodes;
   readonly #handles = new Handles<DirectoryHandle>();
   readonly #attributes: Attributes = newAttributes();
+  /** By inode number. */
+  readonly #directories = new Map<number, OpenDirectory>();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
@@ -27,17 +39,34 @@ export class OpenDirectories {
     if (inode === undefined) return -ENOENT;
     if (record.typeOf(inode) !== record.DIRECTORY) return -ENOTDIR;
     const path = typeof place === 'number' ? undefined : new Uint8Array(place);
-    return this.#handles.add(new DirectoryHandle(path, record.inoOf(inode)));
+    const ino = record.inoOf(inode);
+    const directory = this.#directories.get(ino);
+    if (directory === undefined) this.#directories.set(ino, { handles: 1, gone: undefined });
+    else directory.handles++;
+    return this.#handles.add(new DirectoryHandle(path, ino));
   }
 
   read(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
     const directory = this.#handles.get(handle);
     if (directory === undefined) return -EBADF;
-    return directory.read(this.#inodes, offset, withAttributes, this.#attributes, sink);
+    const gone = this.#directories.get(directory.ino)?.gone;
+    return directory.read(this.#inodes, offset, withAttributes, gone, this.#attributes, sink);
   }
 
   release(handle: number): number {
-    return this.#handles.remove(handle) === undefined ? -EBADF : 0;
+    const released = this.#handles.remove(handle);
+    if (released === undefined) return -EBADF;
+    const directory = this.#directories.get(released.ino);
+    if (directory !== undefined && --directory.handles === 0) this.#directories.delete(released.ino);
+    return 0;
+  }
+
+  /** The directory with number `ino` has lost the entry `name`. */
+  nameLost(ino: number, name: Uint8Array): void {
+    const directory = this.#directories.get(ino);
+    if (directory === undefined) return;
+    directory.gone ??= new GoneNames();
+    directory.gone.add(name);
   }
 
   /** The directory with this number has lost its name. */

@@ -18,6 +18,7 @@ import {
   pathOfKey,
   startsWith,
 } from './keys.js';
+import type { LossListener } from './links.js';
 import * as record from './record.js';
 import { Removal } from './removal.js';
 import { closeBacking, startWriteback } from './system.js';
@@ -28,10 +29,12 @@ export const RENAME_EXCHANGE = 2;
 /** Leaves a whiteout (a character device 0:0, as overlay filesystems know it) at the old name. */
 export const RENAME_WHITEOUT = 4;
 
-/** Told when a directory, and with it all paths below, has moved; or when what is at two paths has changed places. */
 export interface MoveListener {
+  /** A directory, and with it all paths below, has moved. */
   moved(from: Uint8Array, to: Uint8Array): void;
+  /** What is at two paths has changed places. */
   exchanged(one: Uint8Array, other: Uint8Array): void;
+  lost: LossListener;
 }
 
 export function rename(
@@ -141,6 +144,7 @@ function renameOnce(
   result.removedIno = removal?.ino ?? 0;
   result.removedLinks = removal?.links ?? 0;
   result.movedIno = ino;
+  if (whiteout === undefined) listener.lost(record.inoOf(above.value), from.subarray(oldParent.length + 2));
   if (isDirectory) {
     moveOpenInodes(inodes, childrenPrefix(oldPath), childrenPrefix(newPath));
     listener.moved(oldPath, newPath);
