@@ -30,22 +30,28 @@ const DOT_DOT = Uint8Array.of(0x2e, 0x2e);
 /** Gets where an entry is, and its record (empty where only names are wanted); returns false to end the walk. */
 type Visitor = (given: Given, value: Uint8Array) => boolean;
 
+/** Returned by a read that had nothing left to give. */
+export const ENDED = 1;
+
 export class DirectoryHandle {
   /** Undefined once the directory is removed. */
   path: Uint8Array | undefined;
   readonly ino: number;
+  /** Of the directory's record, when it was opened. */
+  readonly version: number;
   /** What the last reply gave; where it gave nothing, the place that it was asked for. */
   #reply: Given[] = [];
   readonly #anchors = new Anchors();
 
-  constructor(path: Uint8Array | undefined, ino: number) {
+  constructor(path: Uint8Array | undefined, ino: number, version: number) {
     this.path = path;
     this.ino = ino;
+    this.version = version;
   }
 
   /**
    * Gives entries from `offset` on to the sink until it has no room. `gone`: names that the directory lost while it was
-   * open. Returns 0 or a negative errno.
+   * open. Returns 0, or ENDED where nothing was left to give, or a negative errno.
    */
   read(
     inodes: Inodes,
@@ -65,14 +71,15 @@ export class DirectoryHandle {
 
     const start = offset <= AFTER_DOT_DOT ? BEGINNING : this.#locate(inodes, path, offset, gone);
     const reply: Given[] = [];
+    let isFull = false;
     this.#walk(inodes, path, start, false, (entry, value) => {
       fill(inodes, value, withAttributes, out);
-      if (!sink(entry.name, entry.offset, out)) return false;
-      reply.push(entry);
-      return true;
+      isFull = !sink(entry.name, entry.offset, out);
+      if (!isFull) reply.push(entry);
+      return !isFull;
     });
     this.#reply = reply.length > 0 ? reply : [{ ...start, offset }];
-    return 0;
+    return reply.length > 0 || isFull || offset < AFTER_DOT_DOT ? 0 : ENDED;
   }
 
   /** Goes by the entries after a place, until the visitor refuses one. Those beyond all before become anchors. */

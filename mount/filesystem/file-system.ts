@@ -361,7 +361,9 @@ export class FileSystem {
 
   /**
    * Gives the entries after `offset` (0: from the beginning, `.` and `..` first) to the sink until it refuses one.
-   * Without `withAttributes` only `ino` and the type bits of `mode` are valid; `.` and `..` never have more.
+   * Without `withAttributes` only `ino` and the type bits of `mode` are valid; `.` and `..` never have more. Returns 0;
+   * LISTED_CHANGED where there is nothing left and the directory changed while a handle of it was open; or a negative
+   * errno.
    */
   readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
     return this.#answer(() => this.#directories.read(handle, offset, withAttributes, sink));

@@ -3,7 +3,7 @@
  * lose are kept as long as a handle may come back to a place after one of them.
  */
 import { newAttributes } from './arguments.js';
-import { DirectoryHandle } from './directory.js';
+import { DirectoryHandle, ENDED } from './directory.js';
 import { EBADF, ENOENT, ENOTDIR } from './errno.js';
 import { GoneNames } from './gone-names.js';
 import { Handles } from './handles.js';
@@ -11,6 +11,12 @@ import type { Inodes } from './inodes.js';
 import { concat, SLASH, startsWith } from './keys.js';
 import * as record from './record.js';
 import type { Attributes, DirectorySink, Place } from './types.js';
+
+/**
+ * Returned by a read that had nothing left to give, of a directory that changed while a handle of it was open: offsets
+ * that clients have may not be in the listing that ends here.
+ */
+export const LISTED_CHANGED = 1;
 
 /** A directory with open handles. */
 interface OpenDirectory {
@@ -43,14 +49,29 @@ export class OpenDirectories {
     const directory = this.#directories.get(ino);
     if (directory === undefined) this.#directories.set(ino, { handles: 1, gone: undefined });
     else directory.handles++;
-    return this.#handles.add(new DirectoryHandle(path, ino));
+    return this.#handles.add(new DirectoryHandle(path, ino, this.#versionOf(path)));
   }
 
+  /** Returns 0, LISTED_CHANGED, or a negative errno. */
   read(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
     const directory = this.#handles.get(handle);
     if (directory === undefined) return -EBADF;
     const gone = this.#directories.get(directory.ino)?.gone;
-    return directory.read(this.#inodes, offset, withAttributes, gone, this.#attributes, sink);
+    const result = directory.read(this.#inodes, offset, withAttributes, gone, this.#attributes, sink);
+    if (result !== ENDED) return result;
+    return this.#hasChanged(directory) ? LISTED_CHANGED : 0;
+  }
+
+  /** Whether the directory changed while this handle or another was open. */
+  #hasChanged({ path, ino }: DirectoryHandle): boolean {
+    const version = this.#versionOf(path);
+    for (const other of this.#handles.values())
+      if (other.ino === ino && other.version !== version) return true;
+    return false;
+  }
+
+  #versionOf(path: Uint8Array | undefined): number {
+    return path === undefined ? 0 : (this.#inodes.tree.getVersion(this.#inodes.keys.entry(path)) ?? 0);
   }
 
   release(handle: number): number {

@@ -164,7 +164,7 @@ export class Fixture {
       });
       return true;
     });
-    if (result !== 0) throw new Error(`readdir: ${result}`);
+    if (result < 0) throw new Error(`readdir: ${result}`);
     return entries;
   }
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LISTED_CHANGED } from '../../mount/filesystem/open-directories.js';
 import { bytes, Fixture } from './fixture.js';
 
 const NAMES = Array.from({ length: 30 }, (_, i) => `n${String(i).padStart(2, '0')}`);
@@ -141,6 +142,26 @@ describe('listing', () => {
     const handle = f.fs.opendir(bytes(''));
     expect(readOn(handle, gone, 9)).toEqual(NAMES.filter((name) => name !== 'n05'));
     expect(readOn(handle, 2 ** 60, 9)).toEqual([]);
+  });
+
+  it('tells at the end whether the directory changed while any handle was open', () => {
+    const end = (handle: number) => {
+      const { next } = f.readdir(handle, 0).at(-1)!;
+      return f.fs.readdir(handle, next, false, () => true);
+    };
+    const one = f.fs.opendir(bytes(''));
+    const other = f.fs.opendir(bytes(''));
+    expect([end(one), end(other)]).toEqual([0, 0]);
+    f.unlink('/n07');
+    const later = f.fs.opendir(bytes(''));
+    expect([end(one), end(later)]).toEqual([LISTED_CHANGED, LISTED_CHANGED]);
+    f.fs.releasedir(one);
+    f.fs.releasedir(other);
+    expect(end(later)).toBe(0);
+    f.create('/n07');
+    expect(end(later)).toBe(LISTED_CHANGED);
+    // A place where there is more is not the end, even with no room for it.
+    expect(f.fs.readdir(later, 0, false, () => false)).toBe(0);
   });
 
   it('reads anew after a rewind', () => {

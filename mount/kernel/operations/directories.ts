@@ -1,10 +1,13 @@
 /** Operations on open directories. */
 import { constants } from 'node:os';
+import { LISTED_CHANGED } from '../../filesystem/open-directories.js';
 import { FsyncIn, OpenFlag, OpenOut, ReadIn, ReleaseIn } from '../protocol.js';
 import { NO_REPLY } from '../reply.js';
 import type { Session } from '../session.js';
 
 const { ESTALE } = constants.errno;
+/** Less than an entry takes: the kernel finds none in it, which ends the listing. */
+const LESS_THAN_ENTRY = 8;
 
 export function opendir(session: Session): number {
   const place = session.place();
@@ -29,14 +32,20 @@ export function readdirplus(session: Session): number {
 function list(session: Session, withAttributes: boolean): number {
   const { request, listing } = session;
   listing.begin(request.u32(ReadIn.LENGTH));
-  const error = session.fileSystem.readdir(
+  const result = session.fileSystem.readdir(
     request.u64(ReadIn.HANDLE),
     request.u64(ReadIn.POSITION),
     withAttributes,
     withAttributes ? listing.full : listing.plain,
   );
   // An error after the first entry must not lose what the kernel now holds.
-  return error < 0 && listing.used === 0 ? error : listing.used;
+  if (result < 0 && listing.used === 0) return result;
+  if (result !== LISTED_CHANGED) return listing.used;
+  // An empty reply has the kernel keep the listing that ends here for all handles. Offsets of others, or older ones of
+  // this, may not be in it; and where it fills its last page exactly the kernel takes such an offset for the end, instead
+  // of asking us. So we end it in another way, and it is not kept.
+  session.reply.clear(LESS_THAN_ENTRY);
+  return LESS_THAN_ENTRY;
 }
 
 export function fsyncdir(session: Session): number {

@@ -1,6 +1,7 @@
 /** The dispatcher on buffers, without a kernel. */
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { LISTED_CHANGED } from '../../../mount/filesystem/open-directories.js';
 import { MountState } from '../../../mount/kernel/mount-state.js';
 import { EntryOut, Opcode } from '../../../mount/kernel/protocol.js';
 import { Session } from '../../../mount/kernel/session.js';
@@ -168,6 +169,14 @@ describe('names', () => {
     expect(list(160, 3).subarray(152, 158).toString()).toBe('second');
     expect(list(159, 3).length).toBe(0);
   });
+});
+
+test('a listing that the kernel must not keep ends with less than an entry', () => {
+  const handle = call(Opcode.OPENDIR, 1, words(0, 0)).body.readUInt32LE(0);
+  const list = () => call(Opcode.READDIR, 1, words(handle, 0, 2, 0, 4096, 0, 0, 0, 0, 0));
+  expect(list()).toMatchObject({ error: 0, body: { length: 0 } });
+  fileSystem.readdir = () => LISTED_CHANGED;
+  expect(list()).toEqual({ error: 0, body: Buffer.alloc(8) });
 });
 
 describe('contents and attributes', () => {
