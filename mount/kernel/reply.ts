@@ -24,6 +24,11 @@ export class Timeout {
     this.seconds = Math.floor(seconds);
     this.nanos = Math.floor((seconds - this.seconds) * 1e9);
   }
+
+  /** Whether the kernel must ask each time. */
+  get isNone(): boolean {
+    return this.seconds === 0 && this.nanos === 0;
+  }
 }
 
 export class Reply {

@@ -15,8 +15,10 @@ export function opendir(session: Session): number {
   const handle = session.fileSystem.opendir(place);
   if (handle < 0) return handle;
   session.reply.u64(OpenOut.HANDLE, handle);
-  // All changes pass through the kernel, which drops a listing that it kept when the directory changes.
-  session.reply.u64(OpenOut.OPEN_FLAGS, OpenFlag.KEEP_CACHE | OpenFlag.CACHE_DIR);
+  // All changes pass through the kernel, which drops a listing that it kept when the directory changes. But names that it
+  // may not keep it may not list by itself either.
+  const keeps = session.entryTimeout.isNone ? 0 : OpenFlag.KEEP_CACHE | OpenFlag.CACHE_DIR;
+  session.reply.u64(OpenOut.OPEN_FLAGS, keeps);
   return OpenOut.SIZE;
 }
 
