@@ -145,8 +145,7 @@ assert show('f')[1] == last[1] and show('f')[2] > last[2]
 
   it('go through the daemon where the store is on a stacked filesystem', async () => {
     const site = new Site();
-    await site.sh(`mkdir lower upper work $STORE
-      mount -t overlay -o lowerdir=$DIR/lower,upperdir=$DIR/upper,workdir=$DIR/work overlay $STORE`);
+    await site.stackStore();
     await site.mount();
     await site.sh(`cd $MNT; head -c 3000000 /dev/urandom > $DIR/data; cp $DIR/data f; cmp f $DIR/data; echo more >> f
       test $(stat -c %s f) = 3000005`);

@@ -58,6 +58,12 @@ export class Site {
     return out;
   }
 
+  /** Puts the store on a filesystem that is stacked on another, where the kernel passes no contents through. */
+  async stackStore(): Promise<void> {
+    await this.sh(`mkdir lower upper work $STORE
+      mount -t overlay -o lowerdir=$DIR/lower,upperdir=$DIR/upper,workdir=$DIR/work overlay $STORE`);
+  }
+
   mount(...options: string[]): Promise<string> {
     return this.must('mount', this.mountpoint, '--store', this.store, ...options);
   }

@@ -34,10 +34,17 @@ export interface MountKind {
   options: readonly string[];
   /** How many nanoseconds apart two changes must be for its times to tell one from the other. */
   grain: number;
+  /** The store is on a stacked filesystem, so contents go through the daemon. */
+  isStacked: boolean;
 }
 
-export const KERNEL_DRIVER: MountKind = { options: ['--driver', 'kernel'], grain: 0 };
-export const FUSE_NATIVE: MountKind = { options: ['--driver', 'fuse-native'], grain: 1_000_000 };
+export const KERNEL_DRIVER: MountKind = { options: ['--driver', 'kernel'], grain: 0, isStacked: false };
+export const THROUGH_DAEMON: MountKind = { ...KERNEL_DRIVER, isStacked: true };
+export const FUSE_NATIVE: MountKind = {
+  options: ['--driver', 'fuse-native'],
+  grain: 1_000_000,
+  isStacked: false,
+};
 
 const EXT4 = 0xef53;
 const CHECKOUT = join(import.meta.dirname, '../../..');
@@ -114,6 +121,7 @@ export class Sides {
   }
 
   async begin(): Promise<void> {
+    if (this.#kind.isStacked) await this.#site.stackStore();
     await this.#mount();
     await this.#site.sh(`chmod 755 $DIR $MNT ${this.#local}`);
     this.#start();
