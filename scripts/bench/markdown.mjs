@@ -1,5 +1,6 @@
 /** The engine's figures as tables in Markdown. A ratio is a system's time divided by Spinney's at its first level. */
 import { SHAPES } from './keys.mjs';
+import { ratioText, table, timeText as us } from './table.mjs';
 import { WORKLOADS } from './workloads.mjs';
 
 const NAMES = { spinney: 'Spinney', lmdb: 'lmdb', sqlite: 'SQLite', level: 'LevelDB' };
@@ -140,14 +141,6 @@ function withRatio({ median, ratio, system }) {
   return system === 'spinney' && ratio === 1 ? us(median) : `${us(median)} (${ratioText(ratio)})`;
 }
 
-function ratioText(ratio) {
-  return `${ratio >= 100 ? Math.round(ratio).toLocaleString('en') : ratio.toFixed(ratio < 0.95 ? 2 : 1)}x`;
-}
-
-function us(value) {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2);
-}
-
 function bytes(value) {
   return value.toFixed(1);
 }
@@ -161,9 +154,4 @@ function groups(items, keyOf) {
     byKey.get(key).push(item);
   }
   return [...byKey.values()];
-}
-
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
