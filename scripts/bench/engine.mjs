@@ -3,7 +3,6 @@
  * stores.mjs makes the stores, workloads.mjs says what is done, rounds.mjs how the turns go, threads.mjs measures
  * several threads, systems/ has one adapter for each system.
  */
-import { writeFileSync } from 'node:fs';
 import { SHAPES, unsharedKeyBytes, VALUE_BYTES } from './keys.mjs';
 import { markdownTables } from './markdown.mjs';
 import { median, print, RUNS, report } from './report.mjs';
@@ -16,9 +15,9 @@ import { PARTS, WORKLOADS } from './workloads.mjs';
 const FULL = { turnMs: 50, mostOperations: Number.POSITIVE_INFINITY, intervalMs: 250, rounds: RUNS };
 const QUICK = { turnMs: 0, mostOperations: 1000, intervalMs: 20, rounds: 1 };
 
-/** Measures what the options ask for, printing each figure, and then the tables. */
-export async function benchEngine({ quick, sizes, shapes, only, markdown }) {
-  const timing = quick ? QUICK : FULL;
+/** Measures what the options ask for, printing each figure, and returns the tables. */
+export async function benchEngine({ quick, sizes, shapes, only, rounds }) {
+  const timing = { ...(quick ? QUICK : FULL), ...(rounds !== undefined && { rounds }) };
   const figures = [];
   // Writes that survive a power cut take as long as the disk does, whatever the keys: once is enough.
   let durable = true;
@@ -30,9 +29,7 @@ export async function benchEngine({ quick, sizes, shapes, only, markdown }) {
       durable &&= !parts.includes('putDurable');
     }
   }
-  const tables = markdownTables(figures);
-  console.log(tables);
-  if (markdown !== undefined) writeFileSync(markdown, tables);
+  return markdownTables(figures);
 }
 
 /** Those of the parts asked for that are measured with the shape, in the order in which they are told. */

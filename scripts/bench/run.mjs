@@ -1,21 +1,31 @@
 /**
- * `npm run bench [-- engine|mount ...] [flags]`: prints one JSON line for each figure, and after the engine's part
- * tables in Markdown. Run it on a machine that does nothing else: there are two threads at work, the client's and the
- * daemon's, or those that read side by side.
+ * `npm run bench [-- engine|mount ...] [flags]`: prints one JSON line for each figure, and at the end tables in
+ * Markdown. Run it on a machine that does nothing else: there are two threads at work, the client's and the daemon's, or
+ * those that read side by side.
  */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SHAPES } from './keys.mjs';
-import { benchMount } from './mount.mjs';
+import { benchMount } from './mount/index.mjs';
+import { SYSTEMS } from './mount/systems.mjs';
+import { WORKLOADS } from './mount/workloads.mjs';
 import { installPeers } from './peers.mjs';
 import { machine, print } from './report.mjs';
 import { PARTS } from './workloads.mjs';
 
+const KNOWN = { engine: PARTS, mount: Object.keys(WORKLOADS) };
+const SYSTEM_NAMES = SYSTEMS.map(({ name }) => name);
+
 const USAGE = `npm run bench [-- engine|mount ...] [flags]
-  --quick            2,000 keys, one short round: that it works, not how fast
-  --keys N           keys in the store; may be repeated (20000, 500000 and 2000000)
-  --shape NAME       ${Object.keys(SHAPES).join(', ')}; may be repeated (all)
-  --only NAME        ${PARTS.join(', ')}; may be repeated (all)
-  --markdown FILE    write the engine's tables there too`;
+  --quick            little of everything, one short round: that it works, not how fast
+  --rounds N         rounds that count (5)
+  --only NAME        of the engine: ${KNOWN.engine.join(', ')};
+                     of the mount: ${KNOWN.mount.join(', ')}; may be repeated (all)
+  --keys N           of the engine: keys in the store; may be repeated (20000, 500000 and 2000000)
+  --shape NAME       of the engine: ${Object.keys(SHAPES).join(', ')}; may be repeated (all)
+  --system NAME      of the mount: ${SYSTEM_NAMES.join(', ')};
+                     may be repeated (all)
+  --markdown FILE    write the tables there too`;
 
 const list = { type: 'string', multiple: true, default: [] };
 
@@ -30,9 +40,11 @@ function parsed() {
       allowPositionals: true,
       options: {
         quick: { type: 'boolean', default: false },
+        rounds: { type: 'string' },
         keys: list,
         shape: list,
         only: list,
+        system: list,
         markdown: { type: 'string' },
       },
     });
@@ -48,24 +60,41 @@ function chosen(what, names, known) {
   return names.length > 0 ? names : known;
 }
 
+/** The number given, or what there is without. */
+function wholeNumber(flag, text, least) {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < least)
+    fail(`Cannot use ${flag} ${text}: give a number from ${least}`);
+  return number;
+}
+
 const { values: flags, positionals } = parsed();
-const parts = chosen('part', positionals, ['engine', 'mount']);
+const parts = chosen('part', positionals, Object.keys(KNOWN));
+const only = chosen('workload', flags.only, [...new Set(parts.flatMap((part) => KNOWN[part]))]);
+const shapes = chosen('shape', flags.shape, Object.keys(SHAPES));
+const systems = chosen('system', flags.system, SYSTEM_NAMES);
+const rounds = flags.rounds === undefined ? undefined : wholeNumber('--rounds', flags.rounds, 1);
+const usualSizes = flags.quick ? [2_000] : [20_000, 500_000, 2_000_000];
 const sizes =
-  flags.keys.length > 0 ? flags.keys.map(Number) : flags.quick ? [2_000] : [20_000, 500_000, 2_000_000];
-if (!sizes.every((size) => Number.isInteger(size) && size >= 1_000))
-  fail('Cannot use --keys: give a number from 1000');
+  flags.keys.length > 0 ? flags.keys.map((text) => wholeNumber('--keys', text, 1_000)) : usualSizes;
+
+const BENCHES = {
+  engine: async (common) => {
+    installPeers();
+    // Only now, since it imports what has just been installed.
+    const { benchEngine } = await import('./engine.mjs');
+    return benchEngine({ ...common, sizes, shapes });
+  },
+  mount: (common) => benchMount({ ...common, systems }),
+};
 
 print(machine());
-if (parts.includes('engine')) {
-  installPeers();
-  // Only now, since it imports what has just been installed.
-  const { benchEngine } = await import('./engine.mjs');
-  await benchEngine({
-    quick: flags.quick,
-    sizes,
-    shapes: chosen('shape', flags.shape, Object.keys(SHAPES)),
-    only: chosen('workload', flags.only, PARTS),
-    markdown: flags.markdown,
-  });
+const tables = [];
+for (const part of parts) {
+  // In their own order, in which what disturbs others comes last.
+  const own = KNOWN[part].filter((name) => only.includes(name));
+  if (own.length > 0) tables.push(await BENCHES[part]({ quick: flags.quick, rounds, only: own }));
 }
-if (parts.includes('mount')) benchMount(flags.quick ? 500 : 10_000);
+const markdown = tables.filter((text) => text !== '').join('\n');
+console.log(markdown);
+if (flags.markdown !== undefined) writeFileSync(flags.markdown, markdown);
