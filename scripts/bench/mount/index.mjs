@@ -15,7 +15,7 @@ import { makeArchives } from './real-files.mjs';
 import { runWorkload } from './rounds.mjs';
 import { Samples } from './samples.mjs';
 import { FULL, QUICK } from './sizes.mjs';
-import { SYSTEMS } from './systems.mjs';
+import { BASE, SYSTEMS } from './systems.mjs';
 import { mountTables } from './tables.mjs';
 import { WORKLOADS } from './workloads.mjs';
 
@@ -56,7 +56,7 @@ export async function benchMount({ quick, only, systems: names, rounds = quick ?
       await runWorkload(workload, those, { base, programs, inputs, rounds, warmUp: !quick, keep, fail });
       printFigures(own);
     }
-    return mountTables(samples, { rounds, sizes: inputs, quick });
+    return mountTables(samples, { sizes: inputs, quick });
   });
 }
 
@@ -80,7 +80,7 @@ function printFigures(samples) {
       const { unit } = FIGURES[figure];
       const cpu = those.map(({ cpuUs }) => cpuUs).filter((us) => us !== undefined);
       const more = {
-        ratio: samples.ratio(figure, clients, system, 'spinney'),
+        ratio: samples.ratio(figure, clients, system, BASE),
         cpuUsPerOp: cpu.length > 0 ? median(cpu) : undefined,
       };
       const times = those.map(({ time }) => time);

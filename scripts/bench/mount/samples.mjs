@@ -28,6 +28,11 @@ export class Samples {
     return this.#counting([samples]).map((round) => samples[round]);
   }
 
+  /** Whether there is but the warm-up. */
+  isOnce(figure, clients, system) {
+    return !this.#rounds(figure, clients, system).some((_, round) => round > 0);
+  }
+
   /** How many times as long `system` takes as `against`: the median of the rounds that both were in. */
   ratio(figure, clients, system, against) {
     const samples = this.#rounds(figure, clients, system);

@@ -85,5 +85,8 @@ export const SYSTEMS = [
   { name: 'below', title: 'below', needs: [], fill: fillBelow },
 ];
 
+/** The name of the one that the others are held against. */
+export const BASE = 'spinney';
+
 /** Those whose caches are all off: only what is asked of the server is of interest. */
 export const UNCACHED = ['spinney-uncached', 'passthrough-uncached'];

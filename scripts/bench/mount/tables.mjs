@@ -2,14 +2,13 @@
 import { median } from '../report.mjs';
 import { ratioText, table, timeText } from '../table.mjs';
 import { FIGURES, titleOf } from './figures.mjs';
-import { SYSTEMS } from './systems.mjs';
+import { BASE, SYSTEMS } from './systems.mjs';
 import { targetsTable } from './targets.mjs';
 
-const BASE = 'spinney';
 const ONCE = '*';
 
-/** All tables that the samples give, each under a heading. `rounds`: how many there were. */
-export function mountTables(samples, { rounds, sizes, quick }) {
+/** All tables that the samples give, each under a heading. `quick`: whether it was a short try. */
+export function mountTables(samples, { sizes, quick }) {
   const figures = samples.figures();
   const small = (clients) =>
     figures.filter((each) => FIGURES[each.figure].unit === 'us' && each.clients === clients);
@@ -17,14 +16,14 @@ export function mountTables(samples, { rounds, sizes, quick }) {
   const measured = figures.filter(({ figure, clients }) => clients === 1 && figure !== 'idle');
   const section = sectionOf(sizes);
   const sections = [
-    ...section('### One client', 'Microseconds per operation.', small(1), timeCell(samples, rounds)),
+    ...section('### One client', 'Microseconds per operation.', small(1), timeCell(samples)),
     ...section(
       '### Four clients',
       'Microseconds per operation: the time of all, divided by the number of their operations.',
       small(4),
-      timeCell(samples, rounds),
+      timeCell(samples),
     ),
-    ...section('### Whole directories and files', 'Milliseconds.', whole, timeCell(samples, rounds)),
+    ...section('### Whole directories and files', 'Milliseconds.', whole, timeCell(samples)),
     ...section(
       '### CPU time of the serving process',
       'Microseconds per file, entry or MiB, one client.',
@@ -54,13 +53,13 @@ function sectionOf(sizes) {
   };
 }
 
-function timeCell(samples, rounds) {
+function timeCell(samples) {
   return ({ figure, clients }, system) => {
     const those = samples.of(figure, clients, system);
     if (those.length === 0) return '';
     const ratio = samples.ratio(figure, clients, system, BASE);
     const time = timeText(median(those.map(({ time }) => time)));
-    const mark = those.length < rounds ? ONCE : '';
+    const mark = samples.isOnce(figure, clients, system) ? ONCE : '';
     return ratio === undefined || system === BASE ? `${time}${mark}` : `${time} (${ratioText(ratio)})${mark}`;
   };
 }
