@@ -19,6 +19,22 @@ it.each(['names', 'attributes', 'contents'])(
   },
 );
 
+it('after random changes the kernel has kept nothing but what is there', async () => {
+  const site = new Site();
+  await site.mount('--allow-other');
+  await site.sh('chmod 755 $DIR $MNT');
+  const script = (command: string) => `python3 ${COHERENCE}/random_changes.py ${command}`;
+  const seeds = [1, 2, 3, 4, 5];
+  const kept: string[] = [];
+  for (const seed of seeds) kept.push(await site.sh(script(`change $MNT/${seed} ${seed} 200`)));
+  await site.umount();
+  await site.mount('--allow-other');
+  for (const [i, seed] of seeds.entries()) {
+    expect(await site.sh(script(`look $MNT/${seed}`)), `seed ${seed}`).toBe(kept[i]);
+  }
+  expect(site.logged(40)).toEqual([]);
+});
+
 describe('a file that is being written', () => {
   it('is listed with the size and times that it has', async () => {
     const site = new Site();

@@ -47,9 +47,9 @@ def seen(path):
     try:
         st = os.lstat(path)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise
-        return None
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        return {"error": errno.errorcode[error.errno]}
     fields = described(st)
     fields["xattrs"] = {n: os.getxattr(path, n, follow_symlinks=False) for n in os.listxattr(path, follow_symlinks=False)}
     if stat.S_ISLNK(st.st_mode):
@@ -83,18 +83,22 @@ class Watcher:
 
     def look(self):
         facts = {path: seen(path) for path in [".", *NAMES]}
-        for directory in [p for p, fields in facts.items() if fields and fields["type"] == stat.S_IFDIR]:
+        pending = ["."]
+        while pending:
+            directory = pending.pop()
             below = "" if directory == "." else directory + "/"
-            if below.startswith("l/"):
-                continue
-            present = {}
+            entries = listed(directory)
+            for name in entries:
+                facts.setdefault(below + name, seen(below + name))
+            found = {}
             for path, fields in facts.items():
                 name = path[len(below):]
                 if fields is not None and path.startswith(below) and "/" not in name and name != ".":
                     kind = fields["type"]
-                    present[name] = (fields["ino"], kind == stat.S_IFDIR, kind == stat.S_IFLNK)
-            if listed(directory) != present:
-                raise Exception(f"{directory} lists {listed(directory)}, but there is {present}")
+                    found[name] = (fields["ino"], kind == stat.S_IFDIR, kind == stat.S_IFLNK)
+            if entries != found:
+                raise Exception(f"{directory} lists {entries}, but there is {found}")
+            pending += [below + name for name, (_, is_directory, _) in entries.items() if is_directory]
         for path, fd in self.fds.items():
             facts["fd:" + path] = {**described(os.fstat(fd)), "content": content(fd)}
         for path, mapping in self.maps.items():
