@@ -15,7 +15,7 @@ from getdents import Directory
 
 top, count, size, seed, company = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 random.seed(seed)
-ROUNDS = 40
+ROUNDS = 30
 os.mkdir(top)
 staying = [f"{i:06}" for i in range(count)]
 for name in staying:
