@@ -19,6 +19,7 @@ import type { ContentFiles } from './content.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from './errno.js';
 import type { InodeNumbers } from './inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from './keys.js';
+import { Labels } from './labels.js';
 import * as record from './record.js';
 import { type Clock, type FileStatus, setModificationTime, statDescriptor } from './system.js';
 import type { Attributes, Place, Reclaimer } from './types.js';
@@ -75,6 +76,7 @@ export class Inodes {
   readonly tree: TreeOperations;
   readonly content: ContentFiles;
   readonly numbers: InodeNumbers;
+  readonly labels: Labels;
   readonly clock: Clock;
   readonly reclaimer: Reclaimer;
   readonly readOnly: boolean;
@@ -98,6 +100,7 @@ export class Inodes {
     this.tree = parts.tree;
     this.content = parts.content;
     this.numbers = parts.numbers;
+    this.labels = new Labels(parts.tree);
     this.clock = parts.clock;
     this.reclaimer = parts.reclaimer;
     this.readOnly = parts.readOnly;

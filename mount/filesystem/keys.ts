@@ -23,6 +23,7 @@ const ORPHAN = 0x6f;
 /** Prefix that is in use only within a batch. */
 export const EXCHANGE_PREFIX: Uint8Array = Uint8Array.of(0x74);
 export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
+export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
 /** Prefix of all orphans' keys. */
 export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);
 

@@ -45,11 +45,15 @@ export function setXattr(
     inodes.stamp(found.record, record.CTIME);
     record.setFlag(found.record, record.XATTRS);
     if (found.version === 0) inodes.keepOrphan(found);
+    const isFirstLabel = inodes.labels.isUnknown(name);
     const done = inodes.tree.atomic((batch) => {
       batch.put(key, value);
       batch.compareAndPut(found.key, found.version, found.record);
+      if (isFirstLabel) inodes.labels.record(batch);
     });
-    return done ? 0 : RETRY;
+    if (!done) return RETRY;
+    if (isFirstLabel) inodes.labels.set();
+    return 0;
   });
 }
 
@@ -58,6 +62,7 @@ export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8A
   const isList = isAccessListName(name);
   const bad = isList ? 0 : checkName(name);
   if (bad !== 0) return bad;
+  if (inodes.labels.isUnknown(name)) return -EOPNOTSUPP;
   const found = inodes.find(place);
   if (found === undefined) return -ENOENT;
   const mayExist = isList ? hasAccessList(found.record, name) : record.hasFlag(found.record, record.XATTRS);

@@ -150,6 +150,11 @@ export class Session {
     return caller;
   }
 
+  /** Whether the kernel may keep contents over closing and opening: as long as it may keep attributes. */
+  get keepsContents(): boolean {
+    return !this.#attributeTimeout.isNone;
+  }
+
   /** How long the kernel may keep `attributes`: not at all while somebody may be writing past us. */
   attributeTimeout(attributes: Attributes): Timeout {
     return attributes.live ? Timeout.NONE : this.#attributeTimeout;

@@ -354,6 +354,23 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
         expect(f.stat('/a')).toEqual(before);
       });
 
+      it('knows no SELinux labels until one was set, which is never forgotten', () => {
+        const label = bytes('security.selinux');
+        const labelOf = (path: string) => f.fs.getxattr(bytes(path), label);
+        f.create('/a');
+        f.create('/b');
+        expect(labelOf('/a')).toBe(-E.EOPNOTSUPP);
+        expect(f.fs.getxattr(bytes('/a'), bytes('security.other'))).toBe(-E.ENODATA);
+        expect(f.fs.setxattr(CALLER, bytes('/a'), label, bytes('l'), 0)).toBe(0);
+        for (let start = 0; start < 2; start++) {
+          expect(Buffer.from(labelOf('/a') as Uint8Array).toString()).toBe('l');
+          expect(labelOf('/b')).toBe(-E.ENODATA);
+          f.open();
+        }
+        f.fs.removexattr(CALLER, bytes('/a'), label);
+        expect(labelOf('/a')).toBe(-E.ENODATA);
+      });
+
       it('truncates closed files', () => {
         f.write('/a', 'hello');
         const { mtimeSeconds } = f.stat('/a');

@@ -39,7 +39,8 @@ function openOut(session: Session, at: number, ino: number, handle: number): num
     return backing;
   }
   session.reply.u64(at + OpenOut.HANDLE, handle);
-  session.reply.u32(at + OpenOut.OPEN_FLAGS, backing > 0 ? OpenFlag.PASSTHROUGH : OpenFlag.KEEP_CACHE);
+  const kept = session.keepsContents ? OpenFlag.KEEP_CACHE : 0;
+  session.reply.u32(at + OpenOut.OPEN_FLAGS, backing > 0 ? OpenFlag.PASSTHROUGH : kept);
   session.reply.u32(at + OpenOut.BACKING_ID, backing);
   session.state.countOpenFile(1);
   return backing > 0 ? 1 : 0;
