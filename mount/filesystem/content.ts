@@ -1,6 +1,5 @@
 /** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
 import {
   closeBacking,
@@ -14,11 +13,11 @@ import {
 const FILES_PER_DIRECTORY = 4_096;
 
 export function contentPath(directory: string, ino: number): string {
-  return join(contentSubdirectory(directory, ino), ino.toString(16));
+  return `${contentSubdirectory(directory, ino)}/${ino.toString(16)}`;
 }
 
 function contentSubdirectory(directory: string, ino: number): string {
-  return join(directory, Math.floor(ino / FILES_PER_DIRECTORY).toString(16));
+  return `${directory}/${Math.floor(ino / FILES_PER_DIRECTORY).toString(16)}`;
 }
 
 export class ContentFiles {

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, unlinkSync } from 'node:fs';
 import { ContentFiles, contentPath } from '../filesystem/content.js';
 import type { ContentAccess } from './io-service.js';
 
@@ -6,7 +6,14 @@ import type { ContentAccess } from './io-service.js';
 export function contentAccess(directory: string): ContentAccess {
   const files = new ContentFiles(directory, true);
   return {
-    remove: (ino) => rmSync(contentPath(directory, ino), { force: true }),
+    remove: (ino) => {
+      try {
+        unlinkSync(contentPath(directory, ino));
+      } catch (error) {
+        // A crash may have come between the removal and its record.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    },
     syncName: (ino) => {
       for (const path of files.directoriesOf(ino)) {
         const fd = openSync(path, 'r');

@@ -21,6 +21,11 @@ const SHAPES = {
     groups: 64,
     key: (i) => `/usr/local/share/category-${i % 64}/file-${pad(Math.floor(i / 64), 4)}`,
   },
+  /** All numbers of one length: directories of ten, on six levels. */
+  wide: {
+    groups: 32,
+    key: (i) => `bucket-${pad(i % 32, 2)}/path/sub/file-${pad(Math.floor(i / 32), 6)}.bin`,
+  },
   bytes: { groups: 1, key: (i) => noise(i) },
 };
 const ORDERS = ['sorted', 'random', 'interleaved'];
