@@ -188,8 +188,7 @@ export class OpenFiles {
     try {
       if (settles && !inode.mayBeMapped) this.settle(inode);
       if (isLast) this.#close(inode);
-      if (settles && inode.mayBeMapped && isLast && !this.#inodes.content.hasWriters(inode.ino))
-        this.settle(inode);
+      if (settles && inode.mayBeMapped && isLast) this.#leave(inode);
     } finally {
       if (isLast) {
         this.#close(inode);
@@ -209,6 +208,27 @@ export class OpenFiles {
     });
     inode.live = false;
     inode.written = false;
+  }
+
+  /** Settles an inode that is not open here any more; it stays LIVE while others may write to its backing file. */
+  #leave(inode: OpenInode): void {
+    const { content } = this.#inodes;
+    if (!content.hasWriters(inode.ino)) {
+      this.settle(inode);
+      return;
+    }
+    // What has been told of the file so far holds, and writes from now on are told from that.
+    let seconds = 0;
+    let nanos = 0;
+    retry(() => {
+      const found = this.#recordOf(inode);
+      this.#inodes.settle(found.record);
+      record.setFlag(found.record, record.LIVE);
+      seconds = record.secondsOf(found.record, record.MTIME);
+      nanos = record.nanosOf(found.record, record.MTIME);
+      return this.#inodes.replace(found) ? 0 : RETRY;
+    });
+    content.setModificationTime(inode.ino, seconds, nanos);
   }
 
   /** Makes the backing file the truth: LIVE in the record first, then the file. */
@@ -257,11 +277,12 @@ export class OpenFiles {
     inode.fd = -1;
   }
 
-  /** Settles and closes everything, for a clean end. What may be mapped stays LIVE, for the next start to look at. */
+  /** Settles and closes everything, for a clean end. */
   close(): void {
     for (const inode of this.#inodes.opens.values()) {
       if (inode.live && !inode.mayBeMapped) this.settle(inode);
       this.#close(inode);
+      if (inode.live && inode.mayBeMapped) this.#leave(inode);
     }
     this.#inodes.opens.clear();
   }
