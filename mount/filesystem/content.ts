@@ -57,7 +57,12 @@ export class ContentFiles {
    * caller must not have it open itself.
    */
   hasWriters(ino: number): boolean {
-    const fd = openBacking(contentPath(this.directory, ino), 'read');
+    let fd: number;
+    try {
+      fd = openBacking(contentPath(this.directory, ino), 'read');
+    } catch {
+      return true;
+    }
     if (fd < 0) return false;
     try {
       return isWrittenElsewhere(fd);

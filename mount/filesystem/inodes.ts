@@ -61,6 +61,9 @@ export interface OpenInode {
   mayBeMapped: boolean;
   seenSeconds: number;
   seenNanos: number;
+  /** The backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
+  alignedSeconds: number;
+  alignedNanos: number;
   /** The driver knows the inode no more. */
   forgotten: boolean;
 }
@@ -159,7 +162,7 @@ export class Inodes {
     record.readAttributes(inode, out);
     if (!record.hasFlag(inode, record.LIVE)) return;
     const open = this.opens.get(out.ino);
-    out.live = open === undefined || open.live;
+    out.live = open === undefined || open.live || this.readOnly;
     const status = this.#status;
     if (open !== undefined && open.fd >= 0) statDescriptor(open.fd, status);
     else if (!this.content.status(out.ino, status)) {
@@ -168,7 +171,10 @@ export class Inodes {
       return;
     }
     const { ctimeSeconds, ctimeNanos } = out;
-    applyStatus(out, status);
+    out.size = status.size;
+    out.blocks = status.blocks;
+    const isAligned = status.mtimeSeconds === open?.alignedSeconds && status.mtimeNanos === open.alignedNanos;
+    if (!isAligned) applyTimes(out, status);
     if (open === undefined) return;
     if (open.written) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
     const isSeen = status.mtimeSeconds === open.seenSeconds && status.mtimeNanos === open.seenNanos;
@@ -211,6 +217,11 @@ export class Inodes {
     for (const time of which) record.setTime(inode, time, this.clock.seconds, this.clock.nanos);
     const open = this.opens.get(record.inoOf(inode));
     if (open?.isPassed !== true || open.fd < 0 || !which.includes(record.CTIME)) return;
+    this.noteContentTime(open);
+  }
+
+  /** Another mtime of the backing file from now on means a write. */
+  noteContentTime(open: OpenInode): void {
     statDescriptor(open.fd, this.#status);
     open.seenSeconds = this.#status.mtimeSeconds;
     open.seenNanos = this.#status.mtimeNanos;
@@ -218,9 +229,11 @@ export class Inodes {
 
   /** Gives an open backing file the record's mtime. */
   alignContent(open: OpenInode, inode: Uint8Array): void {
-    open.seenSeconds = record.secondsOf(inode, record.MTIME);
-    open.seenNanos = record.nanosOf(inode, record.MTIME);
-    setModificationTime(open.fd, open.seenSeconds, open.seenNanos);
+    const seconds = record.secondsOf(inode, record.MTIME);
+    setModificationTime(open.fd, seconds, record.nanosOf(inode, record.MTIME));
+    this.noteContentTime(open);
+    open.alignedSeconds = open.seenSeconds;
+    open.alignedNanos = open.seenNanos;
   }
 
   /**
@@ -270,9 +283,7 @@ export function checkNewName(parent: Uint8Array, name: Uint8Array): number {
  * The record's mtime is what the backing file's was set to when it became live. Another one means that it was
  * written since, which changed ctime as well.
  */
-function applyStatus(out: Attributes, status: FileStatus): void {
-  out.size = status.size;
-  out.blocks = status.blocks;
+function applyTimes(out: Attributes, status: FileStatus): void {
   const ahead =
     (status.mtimeSeconds - out.mtimeSeconds) * 1_000_000_000 + (status.mtimeNanos - out.mtimeNanos);
   if (ahead === 0) return;

@@ -280,9 +280,11 @@ export class OpenFiles {
   /** Settles and closes everything, for a clean end. */
   close(): void {
     for (const inode of this.#inodes.opens.values()) {
-      if (inode.live && !inode.mayBeMapped) this.settle(inode);
+      // Descriptors that were passed through outlive a mount that is taken away while they are open.
+      const isShared = inode.isPassed || inode.mayBeMapped;
+      if (inode.live && !isShared) this.settle(inode);
       this.#close(inode);
-      if (inode.live && inode.mayBeMapped) this.#leave(inode);
+      if (inode.live) this.#leave(inode);
     }
     this.#inodes.opens.clear();
   }
@@ -310,8 +312,11 @@ export class OpenFiles {
       mayBeMapped: isWritten,
       seenSeconds: 0,
       seenNanos: 0,
+      alignedSeconds: Number.NaN,
+      alignedNanos: 0,
       forgotten: false,
     };
+    if (isWritten && fd >= 0) this.#inodes.noteContentTime(inode);
     if (this.#inodes.readOnly || isWritten) return inode;
     try {
       if (this.#differs(fd, found)) {

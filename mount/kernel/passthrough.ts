@@ -12,7 +12,10 @@
 import { constants } from 'node:os';
 import type { ServedFileSystem } from './served-filesystem.js';
 
-const { ENOENT } = constants.errno;
+const { EINTR, EMFILE, ENFILE, ENOENT, ENOMEM } = constants.errno;
+
+/** Reasons for which the kernel may refuse one file and not the next. */
+const PASSING = [EINTR, EMFILE, ENFILE, ENOMEM];
 
 /** What the kernel is asked to do with backing files. */
 export interface BackingFiles {
@@ -89,8 +92,10 @@ export class Passthrough {
     if (fd < 0) return fd;
     const backing = this.#files!.register(fd);
     if (backing > 0) return backing;
-    this.#enabled = false;
-    this.#refused(-backing);
+    if (!PASSING.includes(-backing)) {
+      this.#enabled = false;
+      this.#refused(-backing);
+    }
     return THROUGH_DAEMON;
   }
 

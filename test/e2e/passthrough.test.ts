@@ -15,7 +15,19 @@ async function requests(site: Site): Promise<Record<string, number>> {
 }
 
 const PYTHON = `
-import mmap, os, sys
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+class Mapping:
+    """A shared mapping alone: Python's own keeps a descriptor."""
+    def __init__(self, fd, size):
+        self.at, self.size = libc.mmap(None, size, 3, 1, fd, 0), size
+    def put(self, at, byte):
+        ctypes.memset(self.at + at, byte, 1)
+        assert libc.msync(ctypes.c_void_p(self.at), ctypes.c_size_t(self.size), 4) == 0
+    def close(self):
+        assert libc.munmap(ctypes.c_void_p(self.at), ctypes.c_size_t(self.size)) == 0
 def show(path):
     s = os.stat(path)
     return (s.st_size, s.st_mtime_ns, s.st_ctime_ns)
@@ -64,29 +76,49 @@ describe.skipIf(!isPossible)('contents past the daemon', () => {
 with open('f', 'wb') as f: f.write(b'x' * 5000)
 old = show('f')
 fd = os.open('f', os.O_RDWR)
-shared = mmap.mmap(fd, 5000)
+shared = Mapping(fd, 5000)
 os.close(fd)
 # The mapping keeps no handle of the mount.
 after_close = show('f')
 assert after_close == old, (after_close, old)
 for i in range(3):
     # A page that is clean is written to: the file's times change.
-    shared[i] = 65
-    shared.flush()
+    shared.put(i, 65)
     now = show('f')
     assert now[0] == 5000 and now[1] > old[1] and now[2] >= now[1], (now, old)
     assert open('f', 'rb').read(4) == b'A' * (i + 1) + b'x' * (3 - i)
     old = now
 os.utime('f', ns=(10**18, 10**18 + 7))
 assert show('f')[1] == 10**18 + 7
-shared[4] = 66
-shared.flush()
+shared.put(4, 66)
 assert show('f')[1] > 1.7 * 10**18
 shared.close()
 last = show('f')
 assert show('f') == last
 os.chmod('f', 0o600)
 assert show('f')[1] == last[1] and show('f')[2] > last[2]
+# What was told before the last close holds after it.
+for what in ('allocated', 'written after a chmod'):
+    fd = os.open('g', os.O_RDWR | os.O_CREAT)
+    os.write(fd, b'x' * 5000)
+    other = Mapping(fd, 5000)
+    if what == 'allocated':
+        os.posix_fallocate(fd, 0, 9000)
+    else:
+        os.chmod('g', 0o640)
+        os.write(fd, b'y')
+    told = show('g')
+    os.close(fd)
+    assert show('g') == told, what
+    other.close()
+    assert show('g') == told, what
+# An opening for writing alone changes nothing, also where the backing file cannot have the time.
+for seconds in (2**34, -2**32):
+    os.utime('g', (seconds, seconds))
+    told = show('g')
+    os.close(os.open('g', os.O_WRONLY))
+    os.close(os.open('g', os.O_RDWR))
+    assert show('g') == told, seconds
 `),
     );
     // What nobody writes to any more is the kernel's to answer.
@@ -118,6 +150,27 @@ assert show('f')[1] == last[1] and show('f')[2] > last[2]
     await writer.result;
     expect(await site.sh('stat -c %s $MNT/f')).toBe('8');
     expect(site.logged(40)).toEqual([]);
+  });
+
+  it.each(['3>>', '3<>'])('are written on after the mount was taken away (%s)', async (how) => {
+    const site = new Site();
+    await site.mount();
+    const writer = site.start(`
+      exec ${how} $MNT/f; echo one >&3; echo started > $DIR/started
+      until test -e $DIR/go; do :; done
+      echo two >&3; echo written > $DIR/written
+      until test -e $DIR/end; do :; done`);
+    await site.sh('until test -e $DIR/started; do :; done');
+    await site.umount('--force');
+    await site.mount();
+    await site.sh(`test $(stat -c %s $MNT/f) = 4; touch $DIR/go; until test -e $DIR/written; do :; done
+      test $(stat -c %s $MNT/f) = 8; cat $MNT/f > $DIR/seen; test $(stat -c %s $DIR/seen) = 8; touch $DIR/end`);
+    await writer.result;
+    await site.umount();
+    await site.mount('--read-only');
+    expect(await site.sh('stat -c %s $MNT/f')).toBe('8');
+    // That it was taken away while it was in use is a warning.
+    expect(site.logged(50)).toEqual([]);
   });
 
   it('keep what was written just before the daemon was killed', async () => {

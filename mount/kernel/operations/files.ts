@@ -84,7 +84,12 @@ export function create(session: Session): number {
   );
   if (handle < 0) return handle;
   const failed = createdOut(session, handle);
-  if (failed < 0) return failed;
+  if (failed < 0) {
+    // The kernel does not learn of the file, so there must be none.
+    session.fileSystem.unlink(session.caller(), parent, name, session.removal);
+    session.fileSystem.forget(attributes.ino);
+    return failed;
+  }
   session.nodes.lookedUp(request.node, name, attributes.ino);
   return EntryOut.SIZE + OpenOut.SIZE;
 }
@@ -103,7 +108,10 @@ export function tmpfile(session: Session): number {
   );
   if (handle < 0) return handle;
   const failed = createdOut(session, handle);
-  if (failed < 0) return failed;
+  if (failed < 0) {
+    session.fileSystem.forget(attributes.ino);
+    return failed;
+  }
   session.nodes.heldNameless(attributes.ino);
   return EntryOut.SIZE + OpenOut.SIZE;
 }
@@ -197,6 +205,7 @@ export function fsync(session: Session): number {
 export function release(session: Session): number {
   session.passthrough.released(session.request.node);
   const error = session.fileSystem.release(session.request.u64(ReleaseIn.HANDLE));
-  if (error === 0) session.state.countOpenFile(-1);
+  // With another error the handle is gone too.
+  if (error !== -EBADF) session.state.countOpenFile(-1);
   return error;
 }

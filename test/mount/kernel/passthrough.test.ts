@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { Passthrough } from '../../../mount/kernel/passthrough.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
-const { EIO, ENOENT, EPERM } = constants.errno;
+const { EIO, ENOENT, ENOMEM, EPERM } = constants.errno;
 
 let backing: (handle: number) => number;
 let calls: string[];
@@ -76,6 +76,13 @@ describe('a kernel that refuses', () => {
     passthrough.released(5);
     passthrough.released(5);
     expect(calls.length).toBe(2);
+  });
+
+  test('one file for a reason that passes is asked again for the next', () => {
+    answer = -ENOMEM;
+    expect(passthrough.opened(5, 1)).toBe(0);
+    answer = 7;
+    expect([passthrough.opened(5, 2), passthrough.opened(6, 3)]).toEqual([0, 7]);
   });
 
   test('leaves what is passed through already as it is', () => {

@@ -7,7 +7,7 @@ import { EntryOut, Opcode } from '../../../mount/kernel/protocol.js';
 import { Session } from '../../../mount/kernel/session.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
-const { EFBIG, EINVAL, EIO, ENODATA, ENOENT, ENOSYS, EPROTO, ERANGE, ESTALE } = constants.errno;
+const { EFBIG, EINVAL, EIO, ENODATA, ENOENT, ENOSPC, ENOSYS, EPROTO, ERANGE, ESTALE } = constants.errno;
 
 let fileSystem: MemoryFileSystem;
 let session: Session;
@@ -190,6 +190,16 @@ describe('contents and attributes', () => {
     expect(call(Opcode.WRITE, 2, words(handle, 0, 0, 0, 10, 0, 0, 0, 0, 0), data).error).toBe(-EINVAL);
     expect(call(Opcode.FSYNC, 2, words(handle, 0, 0, 0)).error).toBe(0);
     expect(call(Opcode.RELEASE, 2, words(handle, 0, 0, 0, 0, 0)).error).toBe(0);
+  });
+
+  test('a file whose content cannot be passed through is not made', () => {
+    session.passthrough.enable(true);
+    fileSystem.backing = () => -ENOSPC;
+    expect(call(Opcode.CREATE, 1, words(1, 0o100644, 0, 0), 'f').error).toBe(-ENOSPC);
+    expect(call(Opcode.LOOKUP, 1, 'f').body.readUInt32LE(EntryOut.NODEID)).toBe(0);
+    expect(call(Opcode.TMPFILE, 1, words(0o2, 0o100600, 0, 0), '/').error).toBe(-ENOSPC);
+    expect(fileSystem.forgotten.length).toBe(2);
+    expect(session.state.stats().openFiles).toBe(0);
   });
 
   test('extended attributes: a size of 0 asks for the length, a small one is ERANGE', () => {
