@@ -10,6 +10,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Bytes in a small file. */
+export const FILE_BYTES = 2048;
+
 /** A name that nothing had before. */
 export function spread(name) {
   return `${name}-${randomBytes(4).toString('hex')}`;
@@ -21,16 +24,22 @@ export function markAsTop(directory) {
 }
 
 /**
- * Makes a place. `attributes`: whether extended ones are used; `warmUp`: how much the server is to do before it is
- * measured; `hasWarmUp`: whether the files for that are there.
+ * Makes a place. `attributes`: whether extended ones are used; `warmUp`: what the server is to do before it is measured, with
+ * files of which size; `hasWarmUp`: whether these files are there.
  */
-export function makePlace(base, system, { attributes = false }, { warmUpLong, warmUpShort }) {
+export function makePlace(
+  base,
+  system,
+  { attributes = false, contents = false },
+  { warmUpLong, warmUpShort },
+) {
   const own = join(base, spread(system.name));
   const below = join(own, 'below');
   const mountpoint = join(own, 'mnt');
   mkdirSync(below, { recursive: true });
   mkdirSync(mountpoint);
   markAsTop(below);
-  const warmUp = system.isCompiledLate ? warmUpLong : warmUpShort;
+  const size = contents ? FILE_BYTES : 0;
+  const warmUp = { ...(system.isCompiledLate ? warmUpLong : warmUpShort), size };
   return { directory: own, below, mountpoint, attributes, warmUp, hasWarmUp: false };
 }

@@ -4,14 +4,15 @@
  * warm-up. A system that fails is left out of the rest of the workload; one whose turn takes minutes is not repeated, but for
  * the one that all are held against.
  */
-import { rmSync } from 'node:fs';
 import { Client } from './client.mjs';
 import { makePlace } from './place.mjs';
+import { run } from './processes.mjs';
 import { BASE } from './systems.mjs';
 import { Turn } from './turn.mjs';
 import { prepareWarmUp } from './warm-up.mjs';
 
 const SLOW_MS = 60_000;
+const REMOVE_MS = 3_600_000;
 
 /** Calls `keep(figure, clients, system, round, sample)` with what was measured, and `fail(system, error)` with what was not. */
 export async function runWorkload(workload, systems, { base, programs, inputs, rounds, warmUp, keep, fail }) {
@@ -37,7 +38,8 @@ export async function runWorkload(workload, systems, { base, programs, inputs, r
       else if (performance.now() - started > SLOW_MS && one.system.name !== BASE) slow.add(one);
     }
   }
-  for (const { directory } of places) rmSync(directory, { recursive: true });
+  for (const { directory } of places)
+    await run(['rm', '-rf', '--one-file-system', directory], { timeoutMs: REMOVE_MS });
 }
 
 async function prepare(system, place, { workload, inputs, programs }) {

@@ -2,13 +2,12 @@
  * What is measured. `fill(client, inputs)` makes files for a system, once; `turn(turn, inputs)` is done in each round.
  *
  * - `takesPart(system)`: which systems do, if not all. `without`: those that cannot, by name, with the reason.
- * - `attributes`: whether extended ones are used.
+ * - `attributes`: whether extended ones are used; `contents`: whether files are not empty.
  * - `entries(inputs)`: how many the kernel gets to know in one mount, where these are more than a few thousand.
  * - `archives`: whether real files are needed (real-files.mjs).
  */
-import { spread } from './place.mjs';
+import { FILE_BYTES, spread } from './place.mjs';
 import { UNCACHED } from './systems.mjs';
-import { FILE_BYTES } from './warm-up.mjs';
 
 const WRITERS = [1, 4];
 const GIT = ['git', '-c', 'safe.directory=*', 'status', '--porcelain'];
@@ -19,11 +18,11 @@ const isServed = ({ argv }) => argv !== undefined;
 /** Where `clients` clients have their files. */
 const directoryFor = (clients) => `of-${clients}`;
 
-async function fillFiles(client, inputs) {
+async function fillFiles(client, inputs, size) {
   for (const clients of inputs.readers) {
     const directory = directoryFor(clients);
     await client.make(directory);
-    await client.do('create', directory, { clients, count: inputs.files, size: FILE_BYTES });
+    await client.do('create', directory, { clients, count: inputs.files, size });
   }
 }
 
@@ -75,7 +74,7 @@ export const WORKLOADS = {
     },
   },
   stat: {
-    fill: fillFiles,
+    fill: (client, inputs) => fillFiles(client, inputs, 0),
     turn: async (turn, inputs) => {
       for (const clients of inputs.readers) {
         const directory = directoryFor(clients);
@@ -100,7 +99,8 @@ export const WORKLOADS = {
     },
   },
   read: {
-    fill: fillFiles,
+    contents: true,
+    fill: (client, inputs) => fillFiles(client, inputs, FILE_BYTES),
     turn: async (turn, inputs) => {
       for (const clients of inputs.readers) {
         const options = { clients, count: inputs.files, size: FILE_BYTES };
@@ -128,6 +128,7 @@ export const WORKLOADS = {
   },
   untar: {
     archives: true,
+    contents: true,
     takesPart: isCached,
     entries: ({ archive }) => archive.entries,
     turn: async (turn, { archive }) => {
@@ -141,6 +142,7 @@ export const WORKLOADS = {
   },
   git: {
     archives: true,
+    contents: true,
     takesPart: isCached,
     fill: async (client, { repository }) => {
       await client.exec('.', 'tar', '-xf', repository.file);
@@ -152,6 +154,7 @@ export const WORKLOADS = {
     },
   },
   stream: {
+    contents: true,
     takesPart: isCached,
     turn: async (turn, { streamMiB }) => {
       const options = { count: streamMiB };
