@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process';
 const TIMEOUT_MS = 300_000;
 /** After which a process that was killed hangs in the kernel, since a server does not answer. */
 const STUCK_MS = 5_000;
-/** Bytes of what a process says to standard error that are kept for a message. */
-const KEPT = 2_000;
+/** How much of what a process says to standard error is kept for a message. */
+const KEPT = 300;
 
 /** What a user has set is not to change what is measured. */
 const ENV = { LC_ALL: 'C', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' };
@@ -26,7 +26,7 @@ export function start(argv, { stdout = 'ignore', cwd, env = {} } = {}) {
   running.add(child);
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
-    said = (said + text).slice(-KEPT);
+    said = (said + text).slice(0, KEPT);
   });
   const ended = new Promise((resolve, reject) => {
     child.once('error', reject);

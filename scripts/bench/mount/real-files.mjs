@@ -1,6 +1,6 @@
 /** Archives of real files, which this machine has: one to unpack, and one of a git repository. */
 import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './processes.mjs';
 
@@ -59,28 +59,31 @@ async function pack(archive, entries) {
   await run(['tar', '-cf', archive, '-C', '/', '--no-recursion', '--null', '--files-from', list]);
 }
 
-/** Up to `most` entries: small regular files, and the directories that have any. */
+/** Up to `most` entries: small regular files, and before each the directories that it is in. */
 function smallFiles(most) {
   const found = new Map();
   for (const source of SOURCES) {
-    for (const entry of walk(source)) {
-      found.set(entry.path, entry);
-      if (found.size >= most) return [...found.values()];
+    for (const path of walk(source)) {
+      const missing = directoriesOf(path).filter((directory) => !found.has(directory));
+      if (found.size + missing.length >= most) return [...found.values()];
+      for (const directory of missing) found.set(directory, { path: directory, isFile: false });
+      found.set(path, { path, isFile: true });
     }
   }
   return [...found.values()];
 }
 
-/** A directory comes before its files, and only where it has some. */
+/** From the top, without the root. */
+function directoriesOf(path) {
+  const parent = dirname(path);
+  return parent === '/' ? [] : [...directoriesOf(parent), parent];
+}
+
 function* walk(directory) {
-  let told = false;
   for (const entry of entriesOf(directory)) {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) yield* walk(path);
-    if (!entry.isFile() || lstatSync(path).size > MOST_BYTES) continue;
-    if (!told) yield { path: directory, isFile: false };
-    told = true;
-    yield { path, isFile: true };
+    else if (entry.isFile() && lstatSync(path).size <= MOST_BYTES) yield path;
   }
 }
 
