@@ -28,6 +28,7 @@ const SPARE = 1_000;
 export async function benchMount({ quick, only, systems: names, rounds = quick ? 1 : RUNS }) {
   const { here, absent } = install(SYSTEMS.filter(({ name }) => names.includes(name)));
   for (const { system, reason } of absent) say(`${system.title} is left out: ${reason}`);
+  if (process.getuid() !== 0) say('there are no cold figures: only root can have the kernel forget');
   return await withDirectory(async (base) => {
     const programs = await compile(base, here);
     const descriptors = await descriptorLimit();

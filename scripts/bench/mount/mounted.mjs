@@ -44,10 +44,8 @@ export class Mount {
     ended.then(end, end);
     const deadline = performance.now() + START_MS;
     while (!isMounted(this.#mountpoint)) {
-      if (over || performance.now() > deadline) {
-        await ended;
-        throw new Error(`Cannot mount: ${said() || 'the server does not get ready'}`);
-      }
+      if (over) throw new Error(`Cannot mount: ${said() || `the server ended with ${await ended}`}`);
+      if (performance.now() > deadline) throw new Error('Cannot mount: the server does not get ready');
       await pause(LOOK_AGAIN_MS);
     }
   }

@@ -1,8 +1,8 @@
 /**
  * A workload in rounds: in each every system has one turn, in an order that moves by one from round to round. Only the
  * system whose turn it is is mounted, so that nobody pays for what another does in the background. The first round is
- * warm-up. A system that fails is left out of the rest of the workload; one whose turn takes minutes is not repeated, but for
- * the one that all are held against.
+ * warm-up. A system that fails is left out of the rest of the workload; one whose turn takes more
+ * than a minute is not repeated, but for the one that all are held against.
  */
 import { Client } from './client.mjs';
 import { makePlace } from './place.mjs';
