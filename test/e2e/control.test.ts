@@ -61,6 +61,8 @@ describe('the control socket', () => {
     const full = { tree: (await site.stats()).tree, disk: Number(await site.sh(used)) };
     expect(full.tree.blobCount).toBeGreaterThan(15);
     await site.sh(`cd $MNT; find . -type f -name '*[1-9]' -delete; rm -r d1?`);
+    // What is left of a removed file goes once its removal is durable: then there are two keys for each of 500.
+    while ((await site.stats()).tree.keyCount > 1_100);
     await site.must('compact', '--store', site.store);
     await site.must('checkpoint', '--store', site.store);
     const small = { tree: (await site.stats()).tree, disk: Number(await site.sh(used)) };
