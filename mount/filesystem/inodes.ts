@@ -52,13 +52,14 @@ export interface OpenInode {
   writtenNanos: number;
   /** The backing file's name survives a power cut. */
   nameDurable: boolean;
+  /** Its backing file was passed through to a handle that writes. */
+  isPassed: boolean;
+  /** And to one by which it can be mapped for writing. */
+  mayBeMapped: boolean;
   /**
-   * Its backing file was passed through to a handle that writes: to one by which it can be mapped for writing, and
-   * the backing file's mtime when the record's ctime was set last. Another one means a write since, even where the backing
+   * The backing file's mtime when the record's ctime was set last. Another one means a write since, even where the backing
    * file's coarse clock says that it was before.
    */
-  isPassed: boolean;
-  mayBeMapped: boolean;
   seenSeconds: number;
   seenNanos: number;
   /** The backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
