@@ -4,7 +4,7 @@ Runs sequences of system calls and tells what they did. Each line on stdin is a 
 
 - Every sequence runs in a process of its own, in the directory `dir`, which is made if need be, as root with umask 022,
   until an `as` says otherwise; with `anew` the directory is emptied before. Calls are at least `grain` nanoseconds
-  apart, so that the filesystem's times tell them apart.
+  apart, so that the filesystem's times tell them apart, by the clock that gives the time.
 - A call is [name, argument, ...]; its result is { "value": ..., "changed": { path: "mcb" } }: a value or
   { "error": "ENOENT" }, and which of mtime, ctime and btime the call changed in what was there before and after, by
   path (or "fd:NAME").
@@ -41,6 +41,7 @@ from calls import (
 
 SEQUENCE_SECONDS = 60
 DT_DIR = 4
+CLOCK_REALTIME_COARSE = 5
 
 
 def listing(fd):
@@ -151,12 +152,14 @@ def sequence(top, calls, grain):
     os.chdir(top)
     results = []
     before = marks(top)
-    ended = time.monotonic_ns()
+    ended = time.time_ns()
     for call in calls:
-        while time.monotonic_ns() - ended <= grain:
+        # The "now" of utimensat is the kernel's own, of its last tick, even where a daemon has a finer one.
+        clock = CLOCK_REALTIME_COARSE if "now" in call else time.CLOCK_REALTIME
+        while grain and time.clock_gettime_ns(clock) - ended <= grain:
             pass
         value = run(call)
-        ended = time.monotonic_ns()
+        ended = time.time_ns()
         after = as_root(lambda: marks(top))
         results.append({"value": value, "changed": changes(before, after)})
         before = after
