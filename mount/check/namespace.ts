@@ -21,6 +21,7 @@ import {
   SLASH,
 } from '../filesystem/keys.js';
 import * as record from '../filesystem/record.js';
+import { lentSpares, SPARES_DIRECTORY } from '../filesystem/spare-files.js';
 import { InodeSet } from './inode-set.js';
 
 export interface CheckedNamespace {
@@ -310,7 +311,12 @@ class NamespaceCheck {
 
   /** Content that no record mentions is no damage: a crash between the removal of a name and of its content leaves it. */
   #checkContentFiles(): void {
+    for (const { ino, path, isWritten } of lentSpares(this.#contentDirectory)) {
+      if (isWritten)
+        this.#note(`${path}: it is the content of inode ${ino}, and gets its place at the next mount`);
+    }
     for (const directory of list(this.#contentDirectory)) {
+      if (directory.name === SPARES_DIRECTORY) continue;
       const path = join(this.#contentDirectory, directory.name);
       if (!directory.isDirectory()) {
         this.#note(`${path}: it is no directory of content files`);

@@ -21,6 +21,7 @@ export function newAttributes(): Attributes {
     btimeSeconds: 0,
     btimeNanos: 0,
     live: false,
+    changesUnseen: false,
   };
 }
 

@@ -23,6 +23,8 @@ function contentSubdirectory(directory: string, ino: number): string {
 export class ContentFiles {
   readonly directory: string;
   readonly #readOnly: boolean;
+  /** Where files are that have not their names yet. */
+  readonly #elsewhere = new Map<number, string>();
 
   constructor(directory: string, readOnly: boolean) {
     this.directory = directory;
@@ -31,7 +33,7 @@ export class ContentFiles {
 
   /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
   open(ino: number): number {
-    return openBacking(contentPath(this.directory, ino), this.#readOnly ? 'read' : 'write');
+    return openBacking(this.#pathOf(ino), this.#readOnly ? 'read' : 'write');
   }
 
   /** As `open`, and makes the file where it is missing. */
@@ -39,7 +41,7 @@ export class ContentFiles {
     const path = contentPath(this.directory, ino);
     let fd = openBacking(path, 'create');
     if (fd < 0) {
-      mkdirSync(contentSubdirectory(this.directory, ino), { recursive: true, mode: 0o700 });
+      this.makeDirectoryFor(ino);
       fd = openBacking(path, 'create');
     }
     if (fd < 0)
@@ -47,9 +49,18 @@ export class ContentFiles {
     return fd;
   }
 
+  makeDirectoryFor(ino: number): void {
+    mkdirSync(contentSubdirectory(this.directory, ino), { recursive: true, mode: 0o700 });
+  }
+
+  /** The inode's backing file is to be read at `path`. */
+  isAt(ino: number, path: string): void {
+    this.#elsewhere.set(ino, path);
+  }
+
   /** Returns false where the inode has no backing file. */
   status(ino: number, out: FileStatus): boolean {
-    return statPath(contentPath(this.directory, ino), out);
+    return statPath(this.#pathOf(ino), out);
   }
 
   /**
@@ -57,18 +68,7 @@ export class ContentFiles {
    * caller must not have it open itself.
    */
   hasWriters(ino: number): boolean {
-    let fd: number;
-    try {
-      fd = openBacking(contentPath(this.directory, ino), 'read');
-    } catch {
-      return true;
-    }
-    if (fd < 0) return false;
-    try {
-      return isWrittenElsewhere(fd);
-    } finally {
-      closeBacking(fd);
-    }
+    return isOpenForWriting(this.#pathOf(ino));
   }
 
   /** Sets the mtime of the inode's backing file, where it has one. */
@@ -85,5 +85,25 @@ export class ContentFiles {
   /** The directories whose entries lead to the inode's backing file, innermost first. */
   directoriesOf(ino: number): string[] {
     return [contentSubdirectory(this.directory, ino), this.directory];
+  }
+
+  #pathOf(ino: number): string {
+    return this.#elsewhere.get(ino) ?? contentPath(this.directory, ino);
+  }
+}
+
+/** Whether anyone has the file open for writing, or mapped so; also where that cannot be told. */
+export function isOpenForWriting(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openBacking(path, 'read');
+  } catch {
+    return true;
+  }
+  if (fd < 0) return false;
+  try {
+    return isWrittenElsewhere(fd);
+  } finally {
+    closeBacking(fd);
   }
 }

@@ -23,7 +23,8 @@ const MODE_BITS = 0o7777;
 
 /**
  * Makes an entry of any type but a link; `mode` has the type bits. The group, and for a directory the setgid bit,
- * come from a parent with setgid; a parent's default access list takes the place of the caller's umask.
+ * come from a parent with setgid; a parent's default access list takes the place of the caller's umask. `isLive`: the file
+ * is about to be opened by somebody whose writes are not seen.
  */
 export function makeEntry(
   inodes: Inodes,
@@ -33,6 +34,7 @@ export function makeEntry(
   mode: number,
   rdev: number,
   target: Uint8Array | undefined,
+  isLive: boolean,
   out: Attributes,
 ): number {
   if (typeof parent === 'number') return -ENOENT;
@@ -54,6 +56,7 @@ export function makeEntry(
     inodes.clock.read();
     const inode = newInode(inodes, caller, directory.value, type, inherited, target);
     record.setDevice(inode, type === record.CHARACTER_DEVICE || type === record.BLOCK_DEVICE ? rdev : 0);
+    if (isLive) record.setFlag(inode, record.LIVE | record.CONTENT);
     inodes.stampDirectory(directory.value);
     if (type === record.DIRECTORY) {
       record.setLinks(inode, 2);

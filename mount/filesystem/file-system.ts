@@ -15,12 +15,13 @@ import { makeEntry, makeNameless } from './entries.js';
 import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { InodeNumbers, ROOT_INO } from './inode-numbers.js';
 import { Inodes, NAME_MAX } from './inodes.js';
-import { concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './keys.js';
+import { childKey, concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './keys.js';
 import { deleteOrphanRecords, link, reclaimOrphan, removeEntry } from './links.js';
 import { OpenDirectories } from './open-directories.js';
-import { type FsyncPlan, O_TRUNC, OpenFiles } from './open-files.js';
+import { type FsyncPlan, O_ACCMODE, O_TRUNC, OpenFiles } from './open-files.js';
 import * as record from './record.js';
 import { type MoveListener, rename } from './rename.js';
+import { recoverSpares, SpareFiles } from './spare-files.js';
 import { type Clock, SystemClock } from './system.js';
 import {
   type AttributeChange,
@@ -44,6 +45,8 @@ export interface FileSystemOptions {
    * its last handle.
    */
   keepsNodes: boolean;
+  /** Whether the driver calls `rest`; then contents may get their names late. */
+  rests: boolean;
   reclaimer: Reclaimer;
   /** Default: the system's. */
   clock?: Clock;
@@ -70,9 +73,11 @@ export class FileSystem {
   readonly #lost = (ino: number, name: Uint8Array): void => this.#directories.nameLost(ino, name);
 
   constructor(tree: TreeOperations, options: FileSystemOptions) {
+    const content = new ContentFiles(options.contentDirectory, options.readOnly);
     this.#inodes = new Inodes({
       tree,
-      content: new ContentFiles(options.contentDirectory, options.readOnly),
+      content,
+      spares: options.rests && !options.readOnly ? new SpareFiles(content) : undefined,
       numbers: new InodeNumbers(tree),
       clock: options.clock ?? new SystemClock(),
       reclaimer: options.reclaimer,
@@ -91,6 +96,7 @@ export class FileSystem {
     const { tree, clock, content, readOnly, reclaimer } = this.#inodes;
     const rootKey = entryKey(ROOT_PATH);
     const hasRoot = tree.getVersion(rootKey) !== undefined;
+    recoverSpares(content, readOnly);
     if (readOnly) {
       if (hasRoot) return;
       throw new SpinneyError('ERR_NO_STORE', 'Cannot mount read-only: the store has no root directory yet');
@@ -190,7 +196,7 @@ export class FileSystem {
     target: Uint8Array | undefined,
     out: Attributes,
   ): number {
-    return this.#mutate(() => makeEntry(this.#inodes, caller, parent, name, mode, rdev, target, out));
+    return this.#mutate(() => makeEntry(this.#inodes, caller, parent, name, mode, rdev, target, false, out));
   }
 
   link(_caller: Caller, place: Place, newParent: Place, newName: Uint8Array, out: Attributes): number {
@@ -247,23 +253,28 @@ export class FileSystem {
     });
   }
 
-  /** Makes a regular file and opens it. Returns a handle above 0, or a negative errno. */
+  /**
+   * Makes a regular file and opens it. `isPassed`: the driver is going to ask for its backing file. Returns a handle above
+   * 0, or a negative errno.
+   */
   create(
     caller: Caller,
     parent: Place,
     name: Uint8Array,
     mode: number,
     flags: number,
+    isPassed: boolean,
     out: Attributes,
   ): number {
-    const bits = mode & ~record.TYPE_MASK;
-    const failed = this.#make(caller, parent, name, bits | record.REGULAR, 0, undefined, out);
-    if (failed !== 0) return failed;
-    try {
-      return this.#files.open(concat(concat(parent as Uint8Array, SLASH_BYTES), name), flags);
-    } catch (error) {
-      return errnoOf(error);
-    }
+    const inodes = this.#inodes;
+    const isLive = isPassed && (flags & O_ACCMODE) !== 0 && inodes.spares !== undefined;
+    const regular = (mode & ~record.TYPE_MASK) | record.REGULAR;
+    return this.#mutate(() => {
+      if (isLive) inodes.spares?.prepare();
+      const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
+      if (failed !== 0) return failed;
+      return this.#files.openNew(out.ino, childKey(parent as Uint8Array, name), flags, isLive);
+    });
   }
 
   /**
@@ -322,6 +333,14 @@ export class FileSystem {
   /** A close of one descriptor. Nothing is buffered here, so there is nothing to do. */
   flush(_handle: number): number {
     return 0;
+  }
+
+  /**
+   * The driver has nothing to do: what has waited for a second is done. Returns whether more waits, for which this is to be
+   * called again within a second or two. Throws where contents cannot get their names.
+   */
+  rest(): boolean {
+    return this.#files.rest();
   }
 
   release(handle: number): number {

@@ -8,6 +8,8 @@
  * - A record has LIVE in the tree before its backing file changes. LIVE with no such open inode is left over from
  *   a crash, or somebody may still write to the backing file, through a mapping or a descriptor that the kernel passed
  *   through; the backing file tells the truth then too. It is settled once nobody does.
+ * - A backing file without a name (`spare`) belongs to an open inode whose record tells size 0. It gets its name before
+ *   the record tells more.
  * - Records that the tree returns are private copies, and are changed in place.
  */
 
@@ -21,6 +23,7 @@ import type { InodeNumbers } from './inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from './keys.js';
 import { Labels } from './labels.js';
 import * as record from './record.js';
+import type { Spare, SpareFiles } from './spare-files.js';
 import { type Clock, type FileStatus, setModificationTime, statDescriptor } from './system.js';
 import type { Attributes, Place, Reclaimer } from './types.js';
 
@@ -38,6 +41,8 @@ export interface OpenInode {
   key: Uint8Array;
   /** Backing file, shared by all handles; -1: there is none yet. */
   fd: number;
+  /** The backing file as long as it has not the inode's name; the same descriptor. */
+  spare: Spare | undefined;
   handles: number;
   /** Handles that may write. */
   writers: number;
@@ -79,6 +84,8 @@ export interface Found {
 export class Inodes {
   readonly tree: TreeOperations;
   readonly content: ContentFiles;
+  /** Undefined: a backing file has its inode's name from the beginning. */
+  readonly spares: SpareFiles | undefined;
   readonly numbers: InodeNumbers;
   readonly labels: Labels;
   readonly clock: Clock;
@@ -86,6 +93,8 @@ export class Inodes {
   readonly readOnly: boolean;
   readonly keepsNodes: boolean;
   readonly opens = new Map<number, OpenInode>();
+  /** Those whose backing files are spares, and the second in which they borrowed them, in this order. */
+  readonly borrowers = new Map<OpenInode, number>();
   /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
   readonly orphans = new Map<number, Uint8Array | null>();
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
@@ -95,6 +104,7 @@ export class Inodes {
   constructor(parts: {
     tree: TreeOperations;
     content: ContentFiles;
+    spares: SpareFiles | undefined;
     numbers: InodeNumbers;
     clock: Clock;
     reclaimer: Reclaimer;
@@ -103,6 +113,7 @@ export class Inodes {
   }) {
     this.tree = parts.tree;
     this.content = parts.content;
+    this.spares = parts.spares;
     this.numbers = parts.numbers;
     this.labels = new Labels(parts.tree);
     this.clock = parts.clock;
@@ -164,6 +175,8 @@ export class Inodes {
     if (!record.hasFlag(inode, record.LIVE)) return;
     const open = this.opens.get(out.ino);
     out.live = open === undefined || open.live || this.readOnly;
+    // Other writes are system calls that the kernel sees, whoever carries them out.
+    out.changesUnseen = out.live && (open === undefined || open.mayBeMapped || this.readOnly);
     const status = this.#status;
     if (open !== undefined && open.fd >= 0) statDescriptor(open.fd, status);
     else if (!this.content.status(out.ino, status)) {
@@ -182,8 +195,16 @@ export class Inodes {
     if (open.isPassed && !isSeen) raiseChangeTime(out, ctimeSeconds, ctimeNanos + 1);
   }
 
-  /** Brings a live record up to date with its backing file and clears LIVE; the caller puts it. */
+  /**
+   * Brings a live record up to date with its backing file, which gets its name if it was written, and clears LIVE; the
+   * caller puts it.
+   */
   settle(inode: Uint8Array): void {
+    const open = this.opens.get(record.inoOf(inode));
+    if (open?.spare !== undefined) {
+      if (this.isWritten(open.spare)) this.nameContent(open);
+      else record.clearFlag(inode, record.CONTENT);
+    }
     const now = this.#attributes;
     this.attributes(inode, now);
     record.setSize(inode, now.size);
@@ -228,13 +249,34 @@ export class Inodes {
     open.seenNanos = this.#status.mtimeNanos;
   }
 
-  /** Gives an open backing file the record's mtime. */
+  /** Gives an open backing file the record's mtime; one that is unwritten needs none. */
   alignContent(open: OpenInode, inode: Uint8Array): void {
+    if (open.spare === undefined || this.isWritten(open.spare)) {
+      this.setContentTime(open, inode);
+      return;
+    }
+    open.seenSeconds = open.alignedSeconds = open.spare.seconds;
+    open.seenNanos = open.alignedNanos = open.spare.nanos;
+  }
+
+  setContentTime(open: OpenInode, inode: Uint8Array): void {
     const seconds = record.secondsOf(inode, record.MTIME);
     setModificationTime(open.fd, seconds, record.nanosOf(inode, record.MTIME));
     this.noteContentTime(open);
     open.alignedSeconds = open.seenSeconds;
     open.alignedNanos = open.seenNanos;
+  }
+
+  isWritten(spare: Spare): boolean {
+    return this.spares?.isWritten(spare) === true;
+  }
+
+  /** Gives the backing file that the inode has borrowed the inode's name. */
+  nameContent(open: OpenInode): void {
+    if (open.spare === undefined) return;
+    this.spares?.name(open.spare, open.ino);
+    open.spare = undefined;
+    this.borrowers.delete(open);
   }
 
   /**

@@ -1,9 +1,11 @@
 /**
  * Open files and their contents.
  *
- * All handles of an inode share one descriptor of its backing file, which is made when something is first written
- * (or a driver asks for it). Before that, the record is put with LIVE: from then on size and mtime are the backing
- * file's, after a crash as well. When the last handle that may write is released, they go back into the record.
+ * All handles of an inode share one descriptor of its backing file, which is made, or borrowed from the spares, when
+ * something is first written (or a driver asks for it). Before that, the record is put with LIVE: from then on size and
+ * mtime are the backing file's, after a crash as well. When the last handle that may write is released, they go back into
+ * the record. A borrowed file gets its name when it is synced, when the driver has time for it, and when it is released
+ * and was written.
  */
 import { readSync, writeSync } from 'node:fs';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from './errno.js';
@@ -22,8 +24,10 @@ import {
 } from './system.js';
 import type { Place } from './types.js';
 
-const O_ACCMODE = 3;
+export const O_ACCMODE = 3;
 const O_RDWR = 2;
+/** How long a busy driver may leave contents without a name. */
+const LONGEST_UNNAMED_SECONDS = 2;
 /** A copy of this much takes a few milliseconds. */
 const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
@@ -72,6 +76,23 @@ export class OpenFiles {
       inode = this.#firstOpen(ino, found);
       this.#inodes.opens.set(ino, inode);
     }
+    return this.#newHandle(inode, flags);
+  }
+
+  /**
+   * Opens a file that was just made, whose record is at `key`. `isLive`: with LIVE and CONTENT, so it gets a backing file
+   * here, for which `prepare` has been called.
+   */
+  openNew(ino: number, key: Uint8Array, flags: number, isLive: boolean): number {
+    const inode = newOpenInode(ino, key);
+    if (isLive) this.#borrow(inode);
+    inode.live = isLive;
+    this.#inodes.opens.set(ino, inode);
+    return this.#newHandle(inode, flags);
+  }
+
+  #newHandle(inode: OpenInode, flags: number): number {
+    const writes = (flags & O_ACCMODE) !== 0;
     inode.handles++;
     if (writes) inode.writers++;
     const readsAndWrites = (flags & O_ACCMODE) === O_RDWR;
@@ -160,6 +181,7 @@ export class OpenFiles {
   fsyncPlan(handle: number): FsyncPlan | undefined {
     const file = this.#handles.get(handle);
     if (file === undefined) return undefined;
+    this.#keepContent(file.inode);
     const { ino, fd, nameDurable } = file.inode;
     const directories = fd < 0 || nameDurable ? [] : this.#inodes.content.directoriesOf(ino);
     return { ino, fd, directories };
@@ -187,11 +209,10 @@ export class OpenFiles {
     const settles = inode.writers === 0 && inode.live && !isUnused;
     try {
       if (settles && !inode.mayBeMapped) this.settle(inode);
-      if (isLast) this.#close(inode);
       if (settles && inode.mayBeMapped && isLast) this.#leave(inode);
     } finally {
       if (isLast) {
-        this.#close(inode);
+        this.#close(inode, isUnused);
         this.#inodes.opens.delete(inode.ino);
       }
     }
@@ -210,9 +231,24 @@ export class OpenFiles {
     inode.written = false;
   }
 
-  /** Settles an inode that is not open here any more; it stays LIVE while others may write to its backing file. */
+  /** Closes an inode and settles it; it stays LIVE while others may write to its backing file. */
   #leave(inode: OpenInode): void {
-    const { content } = this.#inodes;
+    const { content, spares } = this.#inodes;
+    if (inode.spare !== undefined && spares !== undefined) {
+      let isShared: boolean;
+      try {
+        isShared = spares.isShared(inode.spare);
+      } finally {
+        inode.fd = inode.spare.fd;
+      }
+      if (isShared) this.#keepContent(inode);
+      else inode.mayBeMapped = false;
+    }
+    if (!inode.mayBeMapped) {
+      this.settle(inode);
+      return;
+    }
+    this.#close(inode, false);
     if (!content.hasWriters(inode.ino)) {
       this.settle(inode);
       return;
@@ -272,21 +308,76 @@ export class OpenFiles {
     return 0;
   }
 
-  #close(inode: OpenInode): void {
-    if (inode.fd >= 0) closeBacking(inode.fd);
+  /** `isUnused`: nobody will ask for its content any more. */
+  #close(inode: OpenInode, isUnused: boolean): void {
+    const { spare, fd } = inode;
+    const { spares, borrowers } = this.#inodes;
     inode.fd = -1;
+    if (spare === undefined) {
+      if (fd >= 0) closeBacking(fd);
+      return;
+    }
+    inode.spare = undefined;
+    borrowers.delete(inode);
+    if (isUnused || !this.#inodes.isWritten(spare)) spares?.takeBack(spare, inode.mayBeMapped);
+    else spares?.keep(spare, inode.ino);
+  }
+
+  /** Gives an open inode's content its name, and before that what it would tell after a crash. */
+  #keepContent(inode: OpenInode): void {
+    if (inode.spare === undefined) return;
+    if (!this.#inodes.isWritten(inode.spare)) {
+      this.#inodes.setContentTime(inode, this.#recordOf(inode).record);
+    }
+    this.#inodes.nameContent(inode);
+  }
+
+  /**
+   * Nobody waits for an answer: contents that have had no names for a second get them. Returns whether others wait. Throws
+   * what went wrong last, after it tried all.
+   */
+  rest(): boolean {
+    const { borrowers, clock } = this.#inodes;
+    if (borrowers.size === 0) return false;
+    clock.read();
+    let failure: unknown;
+    for (const [inode, since] of [...borrowers]) {
+      // A clock that was set back is no reason to wait longer.
+      if (Math.abs(clock.seconds - since) < 1) break;
+      try {
+        this.#keepContent(inode);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return borrowers.size > 0;
+  }
+
+  /** As `rest`, where nobody has time to: those that have waited for longer. `rest` tells of failures. */
+  #keepOverdue(): void {
+    const { borrowers, clock } = this.#inodes;
+    for (const [inode, since] of borrowers) {
+      if (Math.abs(clock.seconds - since) < LONGEST_UNNAMED_SECONDS) return;
+      try {
+        this.#keepContent(inode);
+      } catch {
+        return;
+      }
+    }
   }
 
   /** Settles and closes everything, for a clean end. */
   close(): void {
     for (const inode of this.#inodes.opens.values()) {
       // Descriptors that were passed through outlive a mount that is taken away while they are open.
-      const isShared = inode.isPassed || inode.mayBeMapped;
-      if (inode.live && !isShared) this.settle(inode);
-      this.#close(inode);
+      inode.mayBeMapped ||= inode.isPassed;
+      if (inode.live && !inode.mayBeMapped) this.settle(inode);
       if (inode.live) this.#leave(inode);
+      this.#close(inode, false);
     }
     this.#inodes.opens.clear();
+    this.#inodes.spares?.close();
   }
 
   /** The inode's content is opened, and compared with its record: a crash may have left another size. */
@@ -297,25 +388,10 @@ export class OpenFiles {
       !this.#inodes.readOnly &&
       this.#inodes.content.hasWriters(ino);
     const fd = record.hasFlag(found.record, record.CONTENT) ? this.#inodes.content.open(ino) : -1;
-    const inode: OpenInode = {
-      ino,
-      key: found.key,
-      fd,
-      handles: 0,
-      writers: 0,
-      live: isWritten,
-      written: false,
-      writtenSeconds: 0,
-      writtenNanos: 0,
-      nameDurable: false,
-      isPassed: false,
-      mayBeMapped: isWritten,
-      seenSeconds: 0,
-      seenNanos: 0,
-      alignedSeconds: Number.NaN,
-      alignedNanos: 0,
-      forgotten: false,
-    };
+    const inode = newOpenInode(ino, found.key);
+    inode.fd = fd;
+    inode.live = isWritten;
+    inode.mayBeMapped = isWritten;
     if (isWritten && fd >= 0) this.#inodes.noteContentTime(inode);
     if (this.#inodes.readOnly || isWritten) return inode;
     try {
@@ -339,9 +415,22 @@ export class OpenFiles {
   }
 
   #createBacking(inode: OpenInode, found: Found): void {
-    inode.fd = this.#inodes.content.create(inode.ino);
-    inode.nameDurable = false;
+    if (this.#inodes.spares === undefined) inode.fd = this.#inodes.content.create(inode.ino);
+    else this.#borrow(inode);
     this.#inodes.alignContent(inode, found.record);
+  }
+
+  /** Gives the inode a spare as its backing file; the spare's mtime stands for that of the inode's record. */
+  #borrow(inode: OpenInode): void {
+    const { spares, borrowers, clock } = this.#inodes;
+    const spare = spares?.lend(inode.ino);
+    if (spare === undefined) return;
+    inode.spare = spare;
+    inode.fd = spare.fd;
+    inode.seenSeconds = inode.alignedSeconds = spare.seconds;
+    inode.seenNanos = inode.alignedNanos = spare.nanos;
+    borrowers.set(inode, clock.seconds);
+    this.#keepOverdue();
   }
 
   #recordOf(inode: OpenInode): Found {
@@ -359,4 +448,27 @@ export class OpenFiles {
       throw new Error(`Cannot put the record of inode ${record.inoOf(found.record)}: it changed meanwhile`);
     }
   }
+}
+
+function newOpenInode(ino: number, key: Uint8Array): OpenInode {
+  return {
+    ino,
+    key,
+    fd: -1,
+    spare: undefined,
+    handles: 0,
+    writers: 0,
+    live: false,
+    written: false,
+    writtenSeconds: 0,
+    writtenNanos: 0,
+    nameDurable: false,
+    isPassed: false,
+    mayBeMapped: false,
+    seenSeconds: 0,
+    seenNanos: 0,
+    alignedSeconds: Number.NaN,
+    alignedNanos: 0,
+    forgotten: false,
+  };
 }

@@ -27,7 +27,7 @@ const FORMAT_LINK = 2;
 
 /** Open for writing: size, blocks, mtime are those of the backing file. */
 export const LIVE = 1;
-/** A backing file may exist. Never cleared. */
+/** A backing file may exist. Cleared only where none was ever written. */
 export const CONTENT = 2;
 /** Extended attributes may exist. Never cleared. */
 export const XATTRS = 4;
@@ -212,6 +212,7 @@ export function readAttributes(record: Uint8Array, out: Attributes): void {
   out.btimeSeconds = secondsOf(record, BTIME);
   out.btimeNanos = nanosOf(record, BTIME);
   out.live = false;
+  out.changesUnseen = false;
 }
 
 function unsigned32(bytes: Uint8Array, at: number): number {

@@ -41,8 +41,10 @@ export interface Attributes {
   ctimeNanos: number;
   btimeSeconds: number;
   btimeNanos: number;
-  /** The file is open for writing, so attributes may change without a request: the driver must not cache them. */
+  /** The file is open for writing: its backing file tells size, blocks and times. */
   live: boolean;
+  /** Somebody may write through a mapping or past the kernel, so nobody may keep the attributes. */
+  changesUnseen: boolean;
 }
 
 /** A change of attributes; a field is applied where its bit is in `valid`. */

@@ -38,6 +38,7 @@ export async function mountFuseNative(
     contentDirectory: options.contentDirectory,
     readOnly: options.readOnly,
     keepsNodes: false,
+    rests: false,
     reclaimer,
   });
   fileSystem.start();

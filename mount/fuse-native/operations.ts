@@ -139,7 +139,10 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
       replyHandle(reply, opened(fs.open(caller, place(path), flags))),
     // The binding does not pass the flags of a creation; the kernel checks access by the descriptor's.
     create: (reply: Reply, path: string, mode: number) =>
-      replyHandle(reply, opened(fs.create(caller, parentOf(path), nameOf(path), mode, O_RDWR, attributes))),
+      replyHandle(
+        reply,
+        opened(fs.create(caller, parentOf(path), nameOf(path), mode, O_RDWR, false, attributes)),
+      ),
     read: (
       reply: Reply,
       _path: string,

@@ -3,16 +3,23 @@
  *
  * Most of a request's time is the wake-up of a sleeping thread, so after a request the loop goes on asking for
  * the next one for a moment before it sleeps in poll(2). With a single processor it never does: it would take
- * the time from the client that it waits for. An idle mount sleeps without a time-out and uses no processor.
+ * the time from the client that it waits for. That the client wakes as fast is asked of the kernel once several requests
+ * have followed each other, until there are none for a moment (wake-latency.ts). An idle mount sleeps without a time-out
+ * and uses no processor.
  */
 import { availableParallelism, constants } from 'node:os';
 import { SpinneyError } from '../../engine/errors.js';
 import * as libc from '../libc/libc.js';
 import type { MountState } from './mount-state.js';
+import { WakeLatency } from './wake-latency.js';
 
 const { EAGAIN, EINTR, ENODEV, ENOENT } = constants.errno;
 /** How long to ask on after a request: longer than a client takes between two system calls. */
 const SPIN_MS = 0.1;
+/** Requests without a sleep between them, after which more are expected. */
+const BURST = 16;
+/** How long a burst may pause. */
+const PAUSE_MS = 2;
 
 export interface RequestHandler {
   readonly request: { readonly bytes: Uint8Array };
@@ -23,8 +30,10 @@ export interface RequestHandler {
   replyRefused(error: number): void;
   /** Someone woke the thread. */
   woken(): void;
-  /** There is nothing to do: the thread is going to sleep. */
-  idle(): void;
+  /** No request waits: does one thing that could wait. Returns whether there was any. */
+  work(): boolean;
+  /** There is nothing to do: the thread is going to sleep, for no longer than the milliseconds returned; -1: no limit. */
+  idle(): number;
 }
 
 /**
@@ -32,10 +41,20 @@ export interface RequestHandler {
  * way that no unmount explains.
  */
 export function serveRequests(fd: number, state: MountState, handler: RequestHandler): void {
+  const latency = new WakeLatency();
+  try {
+    serve(fd, state, handler, latency);
+  } finally {
+    latency.close();
+  }
+}
+
+function serve(fd: number, state: MountState, handler: RequestHandler, latency: WakeLatency): void {
   const spinMs = availableParallelism() < 2 ? 0 : SPIN_MS;
   const input = handler.request.bytes;
   const sleep = new Sleep(fd, state.memory.readEnd);
   let spinUntil = 0;
+  let burst = 0;
   while (true) {
     if (state.takeWake()) {
       if (state.sessionStopped) return;
@@ -48,18 +67,22 @@ export function serveRequests(fd: number, state: MountState, handler: RequestHan
         const refused = sendReply(fd, handler.reply.bytes, replyLength);
         if (refused !== 0) handler.replyRefused(refused);
       }
+      if (++burst === BURST) latency.hold();
       spinUntil = performance.now() + spinMs;
       continue;
     }
     const error = libc.errno();
     if (error === EAGAIN) {
+      if (handler.work()) continue;
       if (performance.now() < spinUntil) {
         libc.schedYield();
       } else {
-        handler.idle();
+        const longestMs = handler.idle();
         state.setAsleep(true);
-        sleep.untilWoken();
+        if (!latency.isHeld) sleep.untilWoken(longestMs);
+        else if (!sleep.untilWoken(PAUSE_MS)) latency.release();
         state.setAsleep(false);
+        burst = 0;
       }
     } else if (length === 0 || error === ENODEV) {
       return;
@@ -95,12 +118,14 @@ class Sleep {
     this.#polled[2] = readEnd;
   }
 
-  untilWoken(): void {
+  /** Returns whether there is something to do before the time is over. */
+  untilWoken(longestMs: number): boolean {
     this.#polled[1] = libc.POLLIN;
     this.#polled[3] = libc.POLLIN;
-    libc.poll(this.#polled, 2, -1);
+    const woken = libc.poll(this.#polled, 2, longestMs) !== 0;
     if (this.#polled[3] >>> 16 !== 0) {
       while (libc.read(this.#readEnd, this.#drained, this.#drained.length) === this.#drained.length);
     }
+    return woken;
   }
 }

@@ -9,10 +9,13 @@
  *   will be seen here: from then on the backing file is the truth.
  * - The layer closes a backing file after its registration has ended, so its writers can be told then.
  */
+import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
 import type { ServedFileSystem } from './served-filesystem.js';
 
 const { EINTR, EMFILE, ENFILE, ENOENT, ENOMEM } = constants.errno;
+
+const { O_DSYNC } = fsConstants;
 
 /** Reasons for which the kernel may refuse one file and not the next. */
 const PASSING = [EINTR, EMFILE, ENFILE, ENOMEM];
@@ -68,10 +71,18 @@ export class Passthrough {
   }
 
   /**
-   * A handle of the inode has been opened. Returns the backing file's number with the kernel, 0 where the handle goes
+   * Whether a file that nobody has open is passed through where it can be. A write that is to be durable at once is not:
+   * its file's name and record must be too, and only a request lets the daemon see to that.
+   */
+  passesNew(flags: number): boolean {
+    return this.#enabled && (flags & O_DSYNC) === 0;
+  }
+
+  /**
+   * A handle of the inode has been opened with these flags of open(2). Returns the backing file's number with the kernel, 0 where the handle goes
    * through the daemon, or a negative errno, with which the open fails.
    */
-  opened(ino: number, handle: number): number {
+  opened(ino: number, handle: number, flags: number): number {
     const access = this.#inodes.get(ino);
     if (access !== undefined) {
       if (access.backing !== THROUGH_DAEMON) {
@@ -81,7 +92,7 @@ export class Passthrough {
       access.opens++;
       return access.backing;
     }
-    const backing = this.#enabled ? this.#register(handle) : THROUGH_DAEMON;
+    const backing = this.passesNew(flags) ? this.#register(handle) : THROUGH_DAEMON;
     if (backing >= 0) this.#inodes.set(ino, { backing, opens: 1 });
     return backing;
   }

@@ -39,6 +39,7 @@ export interface ServedFileSystem {
     name: Uint8Array,
     mode: number,
     flags: number,
+    isPassed: boolean,
     out: Attributes,
   ): number;
   createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number;
@@ -64,5 +65,6 @@ export interface ServedFileSystem {
   removexattr(caller: Caller, place: Place, name: Uint8Array): number;
   statfs(out: StatFs): number;
   forget(ino: number): void;
+  rest(): boolean;
   reclaimed(inos: readonly number[]): void;
 }

@@ -18,6 +18,9 @@ import { RECORD_FIELDS, type SharedQueue } from './shared-queue.js';
 /** How long the end of a mount waits for the removal of content, which the next start would do as well. */
 const LONGEST_END_MS = 5000;
 
+/** How often the filesystem layer gets time for what it put off. */
+const REST_MS = 1000;
+
 export interface RunnerOptions extends SessionOptions {
   fd: number;
   state: MountState;
@@ -45,6 +48,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
   /** Removals, ino and LSN in turn, that found the queue full. */
   #overflow: number[] = [];
   #ioEnded = false;
+  #cannotRest = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -92,6 +96,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
     } finally {
       // What it does from here on keeps no request waiting.
       state.setAsleep(true);
+      while (this.#session.work());
       this.#endIo();
       this.#fileSystem.close();
     }
@@ -112,9 +117,29 @@ class SessionRunner implements RequestHandler, Reclaimer {
     this.#putOverflow();
   }
 
-  idle(): void {
+  work(): boolean {
+    return this.#session.work();
+  }
+
+  idle(): number {
     this.#session.publishNodes();
+    const waits = this.#rest();
     if (this.#options.state.isIoGone) this.woken();
+    return waits ? REST_MS : -1;
+  }
+
+  /** Returns whether it is to be called again in a moment. */
+  #rest(): boolean {
+    try {
+      const waits = this.#fileSystem.rest();
+      this.#cannotRest = false;
+      return waits;
+    } catch (error) {
+      // Every time until it succeeds, told once.
+      if (!this.#cannotRest) this.#options.log('error', `Cannot give contents their names: ${error}`);
+      this.#cannotRest = true;
+      return true;
+    }
   }
 
   /** Reclaimer: the filesystem layer has an inode whose content is to be removed. */

@@ -20,7 +20,7 @@ runSession({
   tasks: new SharedQueue(data.tasks),
   results: new SharedQueue(data.results),
   makeFileSystem: (reclaimer) =>
-    new FileSystem(tree, { contentDirectory, readOnly, keepsNodes: true, reclaimer }),
+    new FileSystem(tree, { contentDirectory, readOnly, keepsNodes: true, rests: true, reclaimer }),
   content: contentAccess(contentDirectory),
   ready: () => post({ type: 'ready' }),
   log: postLog,

@@ -19,7 +19,10 @@ import { Request } from './request.js';
 import { ReusableBytes } from './reusable-bytes.js';
 import type { ServedFileSystem } from './served-filesystem.js';
 
-const { EINVAL, EIO, ENOSYS } = constants.errno;
+const { EBADF, EINVAL, EIO, ENOSYS } = constants.errno;
+
+/** Releases that may be put off at a time. */
+const MOST_RELEASES = 16;
 
 /** Why a kernel that knows passthrough may not do it here. */
 const REFUSALS: Readonly<Record<number, string>> = {
@@ -82,6 +85,8 @@ export class Session {
   };
   /** Whether SETXATTR's structure is the longer one. */
   extendsSetxattr = false;
+  /** Nodes and handles in turn. */
+  readonly #releases: number[] = [];
   readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
 
   constructor(
@@ -155,9 +160,30 @@ export class Session {
     return !this.#attributeTimeout.isNone;
   }
 
-  /** How long the kernel may keep `attributes`: not at all while somebody may be writing past us. */
+  /** How long the kernel may keep `attributes`. */
   attributeTimeout(attributes: Attributes): Timeout {
-    return attributes.live ? Timeout.NONE : this.#attributeTimeout;
+    return attributes.changesUnseen ? Timeout.NONE : this.#attributeTimeout;
+  }
+
+  /**
+   * A handle of the node is not used any more. Nobody waits for its end, and that of a file that was written takes as long
+   * as other requests do, so it is put off until nobody waits for anything.
+   */
+  putOffRelease(node: number, handle: number): void {
+    this.#releases.push(node, handle);
+    if (this.#releases.length > 2 * MOST_RELEASES) this.work();
+  }
+
+  /** Does one thing that was put off; false: there is nothing. */
+  work(): boolean {
+    const [node, handle] = this.#releases.splice(0, 2);
+    if (node === undefined || handle === undefined) return false;
+    this.passthrough.released(node);
+    const error = this.fileSystem.release(handle);
+    // With another error the handle is gone too.
+    if (error !== -EBADF) this.state.countOpenFile(-1);
+    if (error === -EIO) this.state.countError();
+    return true;
   }
 
   /** Tells main how much the kernel holds. */

@@ -41,7 +41,7 @@ export class Fixture {
 
   constructor(
     tree: TreeOperations & { close?(): void } = new ModelTree(),
-    readonly options: { keepsNodes?: boolean; readOnly?: boolean; clock?: Clock } = {},
+    readonly options: { keepsNodes?: boolean; rests?: boolean; readOnly?: boolean; clock?: Clock } = {},
   ) {
     this.tree = tree;
     this.fs = this.open();
@@ -54,6 +54,7 @@ export class Fixture {
       contentDirectory: this.contentDirectory,
       readOnly: options.readOnly ?? false,
       keepsNodes: this.options.keepsNodes ?? true,
+      rests: this.options.rests ?? false,
       reclaimer: { schedule: (ino) => this.scheduled.push(ino) },
       ...(this.options.clock === undefined ? {} : { clock: this.options.clock }),
     });
@@ -82,8 +83,15 @@ export class Fixture {
 
   create(path: string, mode = 0o644): number {
     const { parent, name } = split(path);
-    const handle = this.fs.create(CALLER, parent, name, REGULAR | mode, O_RDWR, newAttributes());
+    const handle = this.fs.create(CALLER, parent, name, REGULAR | mode, O_RDWR, false, newAttributes());
     return handle < 0 ? handle : this.fs.release(handle);
+  }
+
+  /** Makes a file as a driver does whose client writes it past this layer: a handle and its backing file, or an errno. */
+  createPassed(path: string, flags = O_WRONLY): { handle: number; fd: number } {
+    const { parent, name } = split(path);
+    const handle = this.fs.create(CALLER, parent, name, REGULAR | 0o644, flags, true, newAttributes());
+    return { handle, fd: handle < 0 ? handle : this.fs.backing(handle) };
   }
 
   /** Makes the file where it is missing, and puts `text` at `position`. */

@@ -1,4 +1,5 @@
 /** Random sequences of operations, compared step by step with a plain model of what POSIX says. */
+import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -188,6 +189,33 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         expect(result).toBe(node === undefined ? -E.ENOENT : node.xattrs.delete(name) ? 0 : -E.ENODATA);
       },
   ),
+  // A file that is written past the layer, with what may come between.
+  fc.tuple(paths, texts, fc.constantFrom(1, 2), fc.subarray(['rest', 'sync', 'unlink', 'read', 'crash'])).map(
+    ([path, text, flags, events]): Step =>
+      (f, model) => {
+        const node = file();
+        const made = model.make(path, node);
+        const { handle, fd } = f.createPassed(path, flags);
+        if (made !== 0) {
+          expect(handle).toBe(made);
+          return;
+        }
+        const write = (at: number): void => {
+          writeSync(fd, Buffer.from(text, 'latin1'), 0, text.length, at);
+          node.content = node.content.slice(0, at) + text;
+        };
+        if (events.includes('rest')) f.fs.rest();
+        write(0);
+        if (events.includes('sync')) expect(f.fs.fsync(handle)).toBe(0);
+        write(text.length);
+        if (events.includes('unlink')) {
+          expect(f.unlink(path)).toBe(0);
+          model.remove(path, false);
+        } else if (events.includes('read')) expect(f.read(path)).toBe(node.content);
+        if (events.includes('crash')) f.open();
+        else expect(f.fs.release(handle)).toBe(0);
+      },
+  ),
   // A file left open for writing, changed, and then the end of the process without a close.
   fc.tuple(paths, texts).map(
     ([path, text]): Step =>
@@ -209,31 +237,36 @@ describe.each([
 ] as const)('random operations over %s', (_name, makeTree) => {
   it('agree with a model of POSIX, over crashes, and leave nothing behind', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, keepsNodes) => {
-        const f = new Fixture(makeTree(), { keepsNodes });
-        const model = new Model();
-        try {
-          for (const apply of steps) {
-            apply(f, model);
-            compare(f, model);
-          }
-          const remove = (path: string, node: Node): void => {
-            for (const [name, child] of node.directory ?? []) {
-              remove(`${path}/${name}`, child);
-              if (child.directory === undefined) expect(f.unlink(`${path}/${name}`)).toBe(0);
-              else expect(f.rmdir(`${path}/${name}`)).toBe(0);
+      fc.property(
+        fc.array(step, { maxLength: 40 }),
+        fc.boolean(),
+        fc.boolean(),
+        (steps, keepsNodes, rests) => {
+          const f = new Fixture(makeTree(), { keepsNodes, rests });
+          const model = new Model();
+          try {
+            for (const apply of steps) {
+              apply(f, model);
+              compare(f, model);
             }
-          };
-          remove('', model.root);
-          f.open();
-          f.fs.reclaimed(f.scheduled);
-          expect(['i', 'o', 'x', 'y', 'd/'].filter((prefix) => !f.tree.isPrefixEmpty(prefix))).toEqual(
-            model.root.xattrs.size > 0 ? ['x'] : [],
-          );
-        } finally {
-          f.cleanUp();
-        }
-      }),
+            const remove = (path: string, node: Node): void => {
+              for (const [name, child] of node.directory ?? []) {
+                remove(`${path}/${name}`, child);
+                if (child.directory === undefined) expect(f.unlink(`${path}/${name}`)).toBe(0);
+                else expect(f.rmdir(`${path}/${name}`)).toBe(0);
+              }
+            };
+            remove('', model.root);
+            f.open();
+            f.fs.reclaimed(f.scheduled);
+            expect(['i', 'o', 'x', 'y', 'd/'].filter((prefix) => !f.tree.isPrefixEmpty(prefix))).toEqual(
+              model.root.xattrs.size > 0 ? ['x'] : [],
+            );
+          } finally {
+            f.cleanUp();
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -150,7 +150,7 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
       });
 
       it('gives a nameless file that is written after all an orphan record', () => {
-        const handle = f.fs.create(CALLER, bytes(''), bytes('t'), 0o600, O_RDWR, newAttributes());
+        const handle = f.fs.create(CALLER, bytes(''), bytes('t'), 0o600, O_RDWR, false, newAttributes());
         const { ino } = f.stat('/t');
         f.unlink('/t');
         expect(f.fs.write(handle, Buffer.from('abc'), 0, 3, 0)).toBe(3);
@@ -207,7 +207,7 @@ export function fileSystemSuite(name: string, makeTree: () => TreeOperations): v
       });
 
       it('follows an open file over its first link', () => {
-        const handle = f.fs.create(CALLER, bytes(''), bytes('a'), 0o600, O_RDWR, newAttributes());
+        const handle = f.fs.create(CALLER, bytes(''), bytes('a'), 0o600, O_RDWR, false, newAttributes());
         f.fs.write(handle, Buffer.from('12345'), 0, 5, 0);
         f.link('/a', '/b');
         expect(f.fs.release(handle)).toBe(0);

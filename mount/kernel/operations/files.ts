@@ -32,8 +32,8 @@ const O_RDWR = 2;
  * handle released, or 1 where they are passed through, else 0: then all changes pass through the kernel's cache, so it may
  * keep it.
  */
-function openOut(session: Session, at: number, ino: number, handle: number): number {
-  const backing = session.passthrough.opened(ino, handle);
+function openOut(session: Session, at: number, ino: number, handle: number, flags: number): number {
+  const backing = session.passthrough.opened(ino, handle, flags);
   if (backing < 0) {
     session.fileSystem.release(handle);
     return backing;
@@ -51,6 +51,8 @@ export function open(session: Session): number {
   const place = session.place();
   if (place === undefined) return -ESTALE;
   const flags = request.u32(OpenIn.FLAGS);
+  // The file may be passed through now that nobody has it open any more.
+  while (session.work());
   const handle = session.fileSystem.open(session.caller(), place, flags);
   if (handle < 0) return handle;
   if (request.u32(OpenIn.OPEN_FLAGS) & OPEN_KILL_SUIDGID) {
@@ -60,7 +62,7 @@ export function open(session: Session): number {
       return error;
     }
   }
-  const passed = openOut(session, 0, request.node, handle);
+  const passed = openOut(session, 0, request.node, handle, flags);
   if (passed < 0) return passed;
   // What is stored through a mapping of the backing file changes attributes that the kernel may have from before.
   if (passed === 1 && (flags & O_ACCMODE) === O_RDWR) session.services.invalidateAttributes(request.node);
@@ -74,12 +76,14 @@ export function create(session: Session): number {
   request.skip(CreateIn.SIZE);
   const name = request.name(session.firstName);
   if (name === undefined) return -EINVAL;
+  const flags = request.u32(CreateIn.FLAGS);
   const handle = session.fileSystem.create(
     session.caller(request.u32(CreateIn.UMASK)),
     parent,
     name,
     request.u32(CreateIn.MODE),
-    request.u32(CreateIn.FLAGS),
+    flags,
+    session.passthrough.passesNew(flags),
     attributes,
   );
   if (handle < 0) return handle;
@@ -119,9 +123,10 @@ export function tmpfile(session: Session): number {
 /** Replies to CREATE and TMPFILE with the new file in `session.attributes`; returns 0 or a negative errno. */
 function createdOut(session: Session, handle: number): number {
   const { attributes, reply, request } = session;
-  const passed = openOut(session, EntryOut.SIZE, attributes.ino, handle);
+  const flags = request.u32(CreateIn.FLAGS);
+  const passed = openOut(session, EntryOut.SIZE, attributes.ino, handle, flags);
   if (passed < 0) return passed;
-  if (passed === 1 && (request.u32(CreateIn.FLAGS) & O_ACCMODE) !== 0) attributes.live = true;
+  if (passed === 1 && (flags & O_ACCMODE) === O_RDWR) attributes.changesUnseen = true;
   reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
   return 0;
 }
@@ -203,9 +208,7 @@ export function fsync(session: Session): number {
 }
 
 export function release(session: Session): number {
-  session.passthrough.released(session.request.node);
-  const error = session.fileSystem.release(session.request.u64(ReleaseIn.HANDLE));
-  // With another error the handle is gone too.
-  if (error !== -EBADF) session.state.countOpenFile(-1);
-  return error;
+  const { request } = session;
+  session.putOffRelease(request.node, request.u64(ReleaseIn.HANDLE));
+  return 0;
 }

@@ -213,6 +213,7 @@ export class MemoryFileSystem implements ServedFileSystem {
     name: Uint8Array,
     mode: number,
     _flags: number,
+    _isPassed: boolean,
     out: Attributes,
   ): number {
     const error = this.mknod(caller, parent, name, mode, 0, out);
@@ -353,6 +354,10 @@ export class MemoryFileSystem implements ServedFileSystem {
     out.blocks = 1000;
     out.nameMax = 255;
     return 0;
+  }
+
+  rest(): boolean {
+    return false;
   }
 
   forget(ino: number): void {

@@ -1,10 +1,12 @@
 /** How open files are accessed: fixed at the first open, registered once, ended with the last release. */
+import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Passthrough } from '../../../mount/kernel/passthrough.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
 const { EIO, ENOENT, ENOMEM, EPERM } = constants.errno;
+const { O_RDWR, O_DSYNC, O_SYNC } = fsConstants;
 
 let backing: (handle: number) => number;
 let calls: string[];
@@ -32,9 +34,9 @@ beforeEach(() => {
 });
 
 test('an inode is registered at its first open and ended with its last release', () => {
-  expect([passthrough.opened(5, 1), passthrough.opened(5, 2)]).toEqual([7, 7]);
+  expect([passthrough.opened(5, 1, O_RDWR), passthrough.opened(5, 2, O_RDWR)]).toEqual([7, 7]);
   answer = 8;
-  expect(passthrough.opened(6, 3)).toBe(8);
+  expect(passthrough.opened(6, 3, O_RDWR)).toBe(8);
   passthrough.released(5);
   expect(calls).toEqual(['register 101', 'register 103']);
   passthrough.released(5);
@@ -46,22 +48,33 @@ test('an inode is registered at its first open and ended with its last release',
 
 test('what has no content when it is first opened goes through the daemon until all have released it', () => {
   backing = () => -ENOENT;
-  expect(passthrough.opened(5, 1)).toBe(0);
+  expect(passthrough.opened(5, 1, O_RDWR)).toBe(0);
   backing = (handle) => handle;
-  expect(passthrough.opened(5, 2)).toBe(0);
+  expect(passthrough.opened(5, 2, O_RDWR)).toBe(0);
   passthrough.released(5);
-  expect(passthrough.opened(5, 3)).toBe(0);
+  expect(passthrough.opened(5, 3, O_RDWR)).toBe(0);
   passthrough.released(5);
   passthrough.released(5);
   expect(calls).toEqual([]);
-  expect(passthrough.opened(5, 4)).toBe(7);
+  expect(passthrough.opened(5, 4, O_RDWR)).toBe(7);
+});
+
+test('what is first opened so that each write is durable goes through the daemon, which sees to names and records', () => {
+  expect([passthrough.passesNew(O_RDWR), passthrough.passesNew(O_RDWR | O_DSYNC)]).toEqual([true, false]);
+  for (const flag of [O_DSYNC, O_SYNC]) {
+    expect(passthrough.opened(5, 1, O_RDWR | flag)).toBe(0);
+    expect(passthrough.opened(5, 2, O_RDWR)).toBe(0);
+    passthrough.released(5);
+    passthrough.released(5);
+  }
+  expect(calls).toEqual([]);
 });
 
 test('each later handle is told to the filesystem layer, and its failure is that of the open', () => {
-  expect(passthrough.opened(5, 1)).toBe(7);
+  expect(passthrough.opened(5, 1, O_RDWR)).toBe(7);
   backing = () => -EIO;
-  expect(passthrough.opened(5, 2)).toBe(-EIO);
-  expect(passthrough.opened(6, 3)).toBe(-EIO);
+  expect(passthrough.opened(5, 2, O_RDWR)).toBe(-EIO);
+  expect(passthrough.opened(6, 3, O_RDWR)).toBe(-EIO);
   // Neither counts as open.
   passthrough.released(5);
   expect(calls).toEqual(['register 101', 'end 7']);
@@ -70,7 +83,11 @@ test('each later handle is told to the filesystem layer, and its failure is that
 describe('a kernel that refuses', () => {
   test('is not asked again', () => {
     answer = -EPERM;
-    expect([passthrough.opened(5, 1), passthrough.opened(6, 2), passthrough.opened(5, 3)]).toEqual([0, 0, 0]);
+    expect([
+      passthrough.opened(5, 1, O_RDWR),
+      passthrough.opened(6, 2, O_RDWR),
+      passthrough.opened(5, 3, O_RDWR),
+    ]).toEqual([0, 0, 0]);
     expect(calls).toEqual(['register 101', `refused ${EPERM}`]);
     expect(passthrough.isEnabled).toBe(false);
     passthrough.released(5);
@@ -80,16 +97,16 @@ describe('a kernel that refuses', () => {
 
   test('one file for a reason that passes is asked again for the next', () => {
     answer = -ENOMEM;
-    expect(passthrough.opened(5, 1)).toBe(0);
+    expect(passthrough.opened(5, 1, O_RDWR)).toBe(0);
     answer = 7;
-    expect([passthrough.opened(5, 2), passthrough.opened(6, 3)]).toEqual([0, 7]);
+    expect([passthrough.opened(5, 2, O_RDWR), passthrough.opened(6, 3, O_RDWR)]).toEqual([0, 7]);
   });
 
   test('leaves what is passed through already as it is', () => {
-    expect(passthrough.opened(5, 1)).toBe(7);
+    expect(passthrough.opened(5, 1, O_RDWR)).toBe(7);
     answer = -EPERM;
-    expect(passthrough.opened(6, 2)).toBe(0);
-    expect(passthrough.opened(5, 3)).toBe(7);
+    expect(passthrough.opened(6, 2, O_RDWR)).toBe(0);
+    expect(passthrough.opened(5, 3, O_RDWR)).toBe(7);
     passthrough.released(5);
     passthrough.released(5);
     expect(calls.at(-1)).toBe('end 7');
@@ -100,5 +117,5 @@ test('without anyone to register files nothing is passed through, and the kernel
   const none = new Passthrough(new MemoryFileSystem(), undefined, () => {});
   expect(none.isWanted).toBe(false);
   none.enable(false);
-  expect(none.opened(5, 1)).toBe(0);
+  expect(none.opened(5, 1, O_RDWR)).toBe(0);
 });

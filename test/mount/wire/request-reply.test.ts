@@ -48,6 +48,7 @@ const attributes: Attributes = {
   btimeSeconds: 7,
   btimeNanos: 4,
   live: false,
+  changesUnseen: false,
 };
 
 describe('Request', () => {

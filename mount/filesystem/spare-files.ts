@@ -1,0 +1,271 @@
+/**
+ * Backing files that are there before anybody needs one: at `<content>/spares/<number / 4096 in hex>/<number in hex>`.
+ *
+ * A new file that a driver may write past this layer needs a backing file before it is known whether it will have any
+ * content. It borrows a spare; one that is still unwritten when the file is closed serves the next, and one that was
+ * written is renamed to its inode's content file. So an empty file costs no operation of the filesystem below, which for
+ * making and removing a file may need 20 us or, where many were just removed, 500.
+ *
+ * Invariants
+ * - A spare is lent to one inode at a time, and no file gets one that was ever written: what it has of size and mtime
+ *   is what it was made with.
+ * - Before anything can be written to it, the file `owners` tells whose it is. That file is never synced: it is for
+ *   those who find the store after the daemon was killed, in the page cache, and says of which boot it is. After another
+ *   boot all spares are garbage: what an fsync has promised has its name.
+ * - Numbers are not reused while the files of an earlier run are there: those get their names, or are removed, first.
+ */
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
+import { SpinneyError } from '../../engine/errors.js';
+import { type ContentFiles, contentPath, isOpenForWriting } from './content.js';
+import { closeBacking, type FileStatus, openBacking, statDescriptor, statPath } from './system.js';
+
+export const SPARES_DIRECTORY = 'spares';
+const OWNERS = 'owners';
+const FILES_PER_DIRECTORY = 4_096;
+/** Spares that are kept open for whoever comes next. */
+const MOST_IDLE = 64;
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+/** `owners`: the boot's UUID as text, padded by zeros; then a record for each spare that was lent. */
+const OWNERS_HEADER_BYTES = 64;
+/** Four doubles, little-endian: number + 1 (0: an empty record), ino, and the mtime's seconds and nanoseconds. */
+const OWNER_BYTES = 32;
+const NOBODY = 0;
+
+export interface Spare {
+  readonly number: number;
+  /** Open for reading and writing. */
+  fd: number;
+  /** Of its record in `owners`. */
+  readonly slot: number;
+  /** Its mtime while it is unwritten. */
+  readonly seconds: number;
+  readonly nanos: number;
+}
+
+/** A spare that an earlier run lent. */
+export interface LentSpare {
+  ino: number;
+  path: string;
+  /** Whether it has been written. */
+  isWritten: boolean;
+}
+
+export class SpareFiles {
+  readonly #content: ContentFiles;
+  readonly #directory: string;
+  readonly #idle: Spare[] = [];
+  readonly #freeSlots: number[] = [];
+  readonly #owner = new Float64Array(OWNER_BYTES / 8);
+  readonly #ownerBytes = new Uint8Array(this.#owner.buffer);
+  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  #slots = 0;
+  #nextNumber = 0;
+  #owners = -1;
+  /** What an earlier run would do for these must be left to the next. */
+  #keepsContents = false;
+
+  constructor(content: ContentFiles) {
+    this.#content = content;
+    this.#directory = `${content.directory}/${SPARES_DIRECTORY}`;
+  }
+
+  /** Makes sure that the next `lend` finds a spare. */
+  prepare(): void {
+    if (this.#idle.length === 0) this.#idle.push(this.#make());
+  }
+
+  /** Lends a spare to the inode, which has no content. */
+  lend(ino: number): Spare {
+    this.prepare();
+    const spare = this.#idle.pop()!;
+    this.#tellOwner(spare, ino);
+    return spare;
+  }
+
+  #tellOwner(spare: Spare, ino: number): void {
+    const owner = this.#owner;
+    owner[0] = spare.number + 1;
+    owner[1] = ino;
+    owner[2] = spare.seconds;
+    owner[3] = spare.nanos;
+    const at = OWNERS_HEADER_BYTES + spare.slot * OWNER_BYTES;
+    writeSync(this.#owners, this.#ownerBytes, 0, OWNER_BYTES, at);
+  }
+
+  isWritten(spare: Spare): boolean {
+    const status = this.#status;
+    if (spare.fd >= 0) statDescriptor(spare.fd, status);
+    else if (!statPath(this.#pathOf(spare.number), status)) return false;
+    return status.size !== 0 || status.mtimeSeconds !== spare.seconds || status.mtimeNanos !== spare.nanos;
+  }
+
+  /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
+  name(spare: Spare, ino: number): void {
+    nameContent(this.#content, this.#pathOf(spare.number), ino);
+    this.#freeSlots.push(spare.slot);
+  }
+
+  /**
+   * Takes a spare back whose content nobody wants; its descriptor is not the caller's any more. `isShared`: somebody may
+   * still write to it.
+   */
+  takeBack(spare: Spare, isShared: boolean): void {
+    if (!isShared && spare.fd >= 0 && this.#idle.length < MOST_IDLE && !this.isWritten(spare)) {
+      this.#idle.push(spare);
+      return;
+    }
+    if (spare.fd >= 0) closeBacking(spare.fd);
+    rmSync(this.#pathOf(spare.number), { force: true });
+    this.#freeSlots.push(spare.slot);
+  }
+
+  /** Keeps the content of an inode, which could not get its name, where it is; its descriptor is closed. */
+  keep(spare: Spare, ino: number): void {
+    if (spare.fd >= 0) closeBacking(spare.fd);
+    this.#content.isAt(ino, this.#pathOf(spare.number));
+    this.#keepsContents = true;
+  }
+
+  /**
+   * Whether anyone but the caller may write to the spare, also through a mapping. The spare gets another descriptor; the
+   * kernel must have no registration of the old one left.
+   */
+  isShared(spare: Spare): boolean {
+    const path = this.#pathOf(spare.number);
+    closeBacking(spare.fd);
+    spare.fd = -1;
+    const isShared = isOpenForWriting(path);
+    spare.fd = openBacking(path, 'write');
+    if (spare.fd < 0)
+      throw new SpinneyError('ERR_IO', `Cannot open ${path}: it was removed by another program`);
+    return isShared;
+  }
+
+  /** For a clean end: nothing is lent any more. */
+  close(): void {
+    for (const { fd } of this.#idle) closeBacking(fd);
+    this.#idle.length = 0;
+    if (this.#owners < 0) return;
+    closeSync(this.#owners);
+    this.#owners = -1;
+    if (!this.#keepsContents) rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  #make(): Spare {
+    if (this.#owners < 0) this.#begin();
+    const number = this.#nextNumber++;
+    const path = this.#pathOf(number);
+    let fd = openBacking(path, 'create');
+    if (fd < 0) {
+      mkdirSync(directoryOf(this.#directory, number), { recursive: true, mode: 0o700 });
+      fd = openBacking(path, 'create');
+    }
+    if (fd < 0) throw new SpinneyError('ERR_IO', `Cannot make ${path}: its directory went away`);
+    statDescriptor(fd, this.#status);
+    const { mtimeSeconds: seconds, mtimeNanos: nanos } = this.#status;
+    const spare = { number, fd, slot: this.#freeSlots.pop() ?? this.#slots++, seconds, nanos };
+    // The space for its record is there from now on.
+    this.#tellOwner(spare, NOBODY);
+    return spare;
+  }
+
+  #begin(): void {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const header = Buffer.alloc(OWNERS_HEADER_BYTES);
+    header.write(bootId());
+    this.#owners = openSync(`${this.#directory}/${OWNERS}`, 'w', 0o600);
+    writeSync(this.#owners, header, 0, OWNERS_HEADER_BYTES, 0);
+  }
+
+  #pathOf(number: number): string {
+    return pathOf(this.#directory, number);
+  }
+}
+
+/**
+ * Gives what an earlier run was killed with its names, and removes what is left of its spares. With a content directory
+ * that is only read, notes where those contents are.
+ */
+export function recoverSpares(content: ContentFiles, isReadOnly: boolean): void {
+  const lent = lentSpares(content.directory);
+  if (isReadOnly) {
+    for (const { ino, path, isWritten } of lent) if (isWritten) content.isAt(ino, path);
+    return;
+  }
+  for (const { ino, path, isWritten } of lent) {
+    // Who has it open still may write to it through the kernel: that does not end with the daemon.
+    if (!isWritten && !isOpenForWriting(path)) continue;
+    // What the record tells of the time is not known here.
+    if (!isWritten) utimesSync(path, new Date(), new Date());
+    nameContent(content, path, ino);
+  }
+  rmSync(`${content.directory}/${SPARES_DIRECTORY}`, { recursive: true, force: true });
+}
+
+function nameContent(content: ContentFiles, path: string, ino: number): void {
+  const named = contentPath(content.directory, ino);
+  try {
+    renameSync(path, named);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    content.makeDirectoryFor(ino);
+    renameSync(path, named);
+  }
+}
+
+/** The spares in a content directory that nobody serves, which were lent during this boot, and are still spares. */
+export function lentSpares(contentDirectory: string): LentSpare[] {
+  const directory = `${contentDirectory}/${SPARES_DIRECTORY}`;
+  const owners = readOwners(`${directory}/${OWNERS}`);
+  if (owners.toString('latin1', 0, OWNERS_HEADER_BYTES).replace(/\0+$/, '') !== bootId()) return [];
+  const lent: LentSpare[] = [];
+  const status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  for (let at = OWNERS_HEADER_BYTES; at + OWNER_BYTES <= owners.length; at += OWNER_BYTES) {
+    const number = owners.readDoubleLE(at) - 1;
+    const path = pathOf(directory, number);
+    const ino = owners.readDoubleLE(at + 8);
+    if (number < 0 || ino === NOBODY || !statPath(path, status)) continue;
+    const isWritten =
+      status.size !== 0 ||
+      status.mtimeSeconds !== owners.readDoubleLE(at + 16) ||
+      status.mtimeNanos !== owners.readDoubleLE(at + 24);
+    lent.push({ ino, path, isWritten });
+  }
+  return lent;
+}
+
+function readOwners(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
+}
+
+/** Of this boot; a constant where the system does not tell, so that nothing is thrown away. */
+function bootId(): string {
+  try {
+    return readFileSync(BOOT_ID, 'latin1').trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+function directoryOf(directory: string, number: number): string {
+  return `${directory}/${Math.floor(number / FILES_PER_DIRECTORY).toString(16)}`;
+}
+
+function pathOf(directory: string, number: number): string {
+  return `${directoryOf(directory, number)}/${number.toString(16)}`;
+}

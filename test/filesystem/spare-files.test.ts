@@ -1,0 +1,304 @@
+/** Backing files that are borrowed before it is known whether there will be any content. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkNamespace } from '../../mount/check/namespace.js';
+import { contentPath } from '../../mount/filesystem/content.js';
+import * as types from '../../mount/filesystem/types.js';
+import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
+
+const E = constants.errno;
+
+let f: Fixture;
+beforeEach(() => {
+  f = new Fixture(undefined, { rests: true, clock: new StepClock() });
+});
+afterEach(() => f.cleanUp());
+
+const spares = (): string => join(f.contentDirectory, 'spares');
+const named = (path: string): string => contentPath(f.contentDirectory, f.stat(path).ino);
+const inode = (fd: number): number => fstatSync(fd).ino;
+/** Content files that have a name. */
+const files = (): string[] =>
+  readdirSync(f.contentDirectory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.parentPath.startsWith(spares()))
+    .map((entry) => entry.name);
+const put = (fd: number, text: string, at = 0): number => writeSync(fd, text, at);
+const rest = (): boolean => f.fs.rest();
+
+describe('a borrowed backing file', () => {
+  it('serves the next file where it was not written, and leaves no content', () => {
+    const first = f.createPassed('/a');
+    const used = inode(first.fd);
+    expect(f.fs.stats().liveInodes).toBe(1);
+    expect(f.fs.release(first.handle)).toBe(0);
+    const second = f.createPassed('/b');
+    expect(inode(second.fd)).toBe(used);
+    expect(f.fs.release(second.handle)).toBe(0);
+    expect(files()).toEqual([]);
+    expect(f.stat('/a')).toMatchObject({ size: 0, live: false });
+    // Nothing is left to reclaim.
+    expect([f.unlink('/a'), f.unlink('/b')]).toEqual([0, 0]);
+    f.fs.forget(2);
+    f.fs.forget(3);
+    expect(f.scheduled).toEqual([]);
+  });
+
+  it('gets its name when it is released and was written', () => {
+    const { handle, fd } = f.createPassed('/a');
+    put(fd, 'hello');
+    expect(f.stat('/a')).toMatchObject({ size: 5, live: true });
+    expect(existsSync(named('/a'))).toBe(false);
+    expect(f.fs.release(handle)).toBe(0);
+    expect(readFileSync(named('/a'), 'latin1')).toBe('hello');
+    expect(f.stat('/a')).toMatchObject({ size: 5, live: false });
+    const next = f.createPassed('/b');
+    expect(fstatSync(next.fd).size).toBe(0);
+    f.fs.release(next.handle);
+    expect([f.read('/a'), f.read('/b')]).toEqual(['hello', '']);
+  });
+
+  it('is not lent again once it was written', () => {
+    const { handle, fd } = f.createPassed('/a');
+    // So that its number is not given to another.
+    const held = openSync(`/proc/self/fd/${fd}`, 'r');
+    put(fd, 'secret');
+    expect(f.unlink('/a')).toBe(0);
+    f.fs.forget(2);
+    f.fs.release(handle);
+    const next = f.createPassed('/b');
+    expect(inode(next.fd)).not.toBe(inode(held));
+    expect(fstatSync(next.fd).size).toBe(0);
+    f.fs.release(next.handle);
+    closeSync(held);
+    expect(files()).toEqual([]);
+  });
+
+  it('has the times of its record while it is unwritten, and its own from then on', () => {
+    const { handle, fd } = f.createPassed('/a');
+    const at = { mtimeSeconds: 1000, mtimeNanos: 7 };
+    expect(f.setattr('/a', { valid: types.CHANGE_MTIME, ...at })).toBe(0);
+    expect(f.stat('/a')).toMatchObject(at);
+    rest();
+    expect(f.stat('/a')).toMatchObject(at);
+    f.open();
+    expect(f.stat('/a')).toMatchObject({ size: 0, ...at });
+    expect(f.fs.release(handle)).toBe(-E.EBADF);
+    expect(fd).toBeGreaterThan(0);
+    const other = f.createPassed('/b');
+    f.setattr('/b', { valid: types.CHANGE_MTIME, ...at });
+    put(other.fd, 'x');
+    expect(f.stat('/b').mtimeSeconds).toBeGreaterThan(1000);
+    f.fs.release(other.handle);
+  });
+
+  it('gets its name when somebody has time', () => {
+    const { handle, fd } = f.createPassed('/a');
+    rest();
+    expect(statSync(named('/a')).ino).toBe(inode(fd));
+    put(fd, 'hello');
+    expect(f.stat('/a').size).toBe(5);
+    f.fs.release(handle);
+    expect(f.read('/a')).toBe('hello');
+  });
+
+  it('gets its name before it is synced', () => {
+    const { handle, fd } = f.createPassed('/a');
+    put(fd, 'hello');
+    const plan = f.fs.fsyncPlan(handle);
+    expect(plan).toMatchObject({ fd, directories: [dirname(named('/a')), f.contentDirectory] });
+    expect(statSync(named('/a')).ino).toBe(inode(fd));
+    f.fs.release(handle);
+  });
+
+  it('gets its name in time when nobody ever has time', () => {
+    const old = f.createPassed('/a');
+    // Each takes a second.
+    for (let i = 0; i < 5; i++) f.fs.release(f.createPassed(`/b${i}`).handle);
+    expect(existsSync(named('/a'))).toBe(true);
+    expect(files().length).toBe(1);
+    f.fs.release(old.handle);
+  });
+
+  it('is shared by a reader, and stays with it', () => {
+    const { handle, fd } = f.createPassed('/a');
+    const reader = f.fs.open(CALLER, bytes('/a'), O_RDONLY);
+    expect(f.fs.backing(reader)).toBe(fd);
+    f.fs.release(handle);
+    expect(f.stat('/a')).toMatchObject({ size: 0, live: false });
+    const writer = f.fs.open(CALLER, bytes('/a'), O_WRONLY);
+    expect(f.fs.backing(writer)).toBe(fd);
+    put(fd, 'again');
+    f.fs.release(writer);
+    f.fs.release(reader);
+    expect(f.read('/a')).toBe('again');
+  });
+
+  it('is named at a change of size by its path', () => {
+    const { handle } = f.createPassed('/a');
+    expect(f.setattr('/a', { valid: types.CHANGE_SIZE, size: 3 })).toBe(0);
+    f.fs.release(handle);
+    expect(f.read('/a')).toBe('\0\0\0');
+  });
+
+  it('fails an open that finds no place for it, before there is a file', () => {
+    writeFileSync(spares(), 'in the way');
+    expect(f.createPassed('/a').handle).toBeLessThan(0);
+    expect(f.lookup('/a')).toBe(-E.ENOENT);
+    rmSync(spares());
+    const { handle } = f.createPassed('/a');
+    expect(handle).toBeGreaterThan(0);
+    f.fs.release(handle);
+  });
+
+  it('keeps contents that cannot get their name, also for those who come later', () => {
+    const { handle, fd } = f.createPassed('/a');
+    put(fd, 'hello');
+    const place = dirname(named('/a'));
+    writeFileSync(place, 'in the way');
+    expect(rest).toThrow(/EEXIST|ENOTDIR/);
+    expect(f.fs.release(handle)).toBeLessThan(0);
+    expect(f.read('/a')).toBe('hello');
+    rmSync(place);
+    f.fs.close();
+    f.open();
+    expect(f.read('/a')).toBe('hello');
+    expect(statSync(named('/a')).size).toBe(5);
+  });
+});
+
+describe('what may be mapped', () => {
+  const open = (fd: number): number => openSync(`/proc/self/fd/${fd}`, 'r+');
+
+  it('goes back where nobody writes to it', () => {
+    const { handle, fd } = f.createPassed('/a', O_RDWR);
+    const used = inode(fd);
+    f.fs.release(handle);
+    expect(f.stat('/a').live).toBe(false);
+    const next = f.createPassed('/b', O_RDWR);
+    expect(inode(next.fd)).toBe(used);
+    f.fs.release(next.handle);
+  });
+
+  it('stays with its file while somebody may still write', () => {
+    const { handle, fd } = f.createPassed('/a', O_RDWR);
+    const other = open(fd);
+    f.fs.release(handle);
+    expect(f.stat('/a')).toMatchObject({ size: 0, live: true });
+    put(other, 'later');
+    expect(f.stat('/a').size).toBe(5);
+    closeSync(other);
+    expect(f.stat('/a')).toMatchObject({ size: 5, live: false });
+    expect(f.read('/a')).toBe('later');
+  });
+
+  it('is not lent again when its file was removed', () => {
+    const { handle, fd } = f.createPassed('/a', O_RDWR);
+    const other = open(fd);
+    f.unlink('/a');
+    f.fs.forget(2);
+    f.fs.release(handle);
+    put(other, 'later');
+    const next = f.createPassed('/b');
+    expect(inode(next.fd)).not.toBe(inode(other));
+    expect(f.stat('/b').size).toBe(0);
+    closeSync(other);
+    f.fs.release(next.handle);
+  });
+
+  it.each([
+    ['taken away', () => f.fs.close()],
+    ['killed', () => {}],
+  ])('is left to who has it when the mount is %s', async (_how, end) => {
+    f.createPassed('/a');
+    const script = 'exec 3<>"$0"; echo; read line; printf later >&3; exec 3>&-; echo; read line';
+    const writer = spawn('sh', ['-c', script, join(spares(), '0/0')]);
+    try {
+      await once(writer.stdout, 'data');
+      end();
+      f.open();
+      expect(f.stat('/a')).toMatchObject({ size: 0, live: true });
+      writer.stdin.write('\n');
+      await once(writer.stdout, 'data');
+      expect(f.stat('/a')).toMatchObject({ size: 5, live: false });
+    } finally {
+      writer.kill('SIGKILL');
+    }
+    expect(f.read('/a')).toBe('later');
+  });
+});
+
+describe('after the daemon was killed', () => {
+  const written = (text = 'hello'): void => {
+    const { fd } = f.createPassed('/a');
+    f.createPassed('/b');
+    put(fd, text);
+  };
+
+  it('contents get their names', () => {
+    written();
+    f.open();
+    expect([f.read('/a'), f.read('/b')]).toEqual(['hello', '']);
+    expect(readFileSync(named('/a'), 'latin1')).toBe('hello');
+    expect(files().length).toBe(1);
+    expect(existsSync(spares())).toBe(false);
+  });
+
+  it('contents are read where they are without changing anything', () => {
+    written();
+    f.open({ readOnly: true });
+    expect([f.read('/a'), f.stat('/a').size, f.read('/b')]).toEqual(['hello', 5, '']);
+    expect(files()).toEqual([]);
+    f.open();
+    expect(f.read('/a')).toBe('hello');
+  });
+
+  it('a check tells of them', () => {
+    written();
+    const findings: string[] = [];
+    checkNamespace(f.tree, f.contentDirectory, ({ message }) => findings.push(message));
+    expect(findings.filter((message) => message.includes('spares'))).toEqual([
+      expect.stringMatching(
+        /spares\/0\/0: it is the content of inode 2, and gets its place at the next mount/,
+      ),
+    ]);
+  });
+
+  it('those of removed files are removed', () => {
+    written();
+    f.unlink('/a');
+    f.open();
+    expect(f.scheduled).toEqual([2]);
+    expect(files()).toEqual(['2']);
+  });
+
+  it('and the machine too, what was not synced is lost, and nobody gets it', () => {
+    const { handle, fd } = f.createPassed('/a');
+    put(fd, 'synced');
+    expect(f.fs.fsync(handle)).toBe(0);
+    const lost = f.createPassed('/b');
+    put(lost.fd, 'not synced');
+    const owners = join(spares(), 'owners');
+    const table = readFileSync(owners);
+    table.write('0', 0);
+    writeFileSync(owners, table);
+    f.open();
+    expect([f.read('/a'), f.read('/b')]).toEqual(['synced', '']);
+    expect(files()).toEqual(['2']);
+    expect(existsSync(spares())).toBe(false);
+  });
+});
