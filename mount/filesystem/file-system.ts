@@ -355,19 +355,20 @@ export class FileSystem {
     return this.#files.fsyncPlan(handle);
   }
 
-  /** A plan was carried out without an error: fd and directories are durable. */
-  fsynced(plan: FsyncPlan): void {
-    this.#files.nameIsDurable(plan);
+  /** A plan for this inode and descriptor was carried out: the content has its name, and that is durable. */
+  fsynced(ino: number, fd: number): void {
+    this.#files.nameIsDurable(ino, fd);
   }
 
   /** Carries out the plan on this thread: content, directories of the content, then the journal. */
   fsync(handle: number): number {
     return this.#answer(() => {
+      this.#files.nameContent(handle);
       const plan = this.#files.fsyncPlan(handle);
       if (plan === undefined) return -EBADF;
       if (plan.fd >= 0) fsyncSync(plan.fd);
       for (const directory of plan.directories) syncDirectory(directory);
-      this.#files.nameIsDurable(plan);
+      this.#files.nameIsDurable(plan.ino, plan.fd);
       this.#inodes.tree.sync();
       return 0;
     });

@@ -57,6 +57,8 @@ export interface OpenInode {
   writtenNanos: number;
   /** The backing file's name survives a power cut. */
   nameDurable: boolean;
+  /** Another thread was told to give the backing file its name, and may do so at any time. */
+  isNamedElsewhere: boolean;
   /** Its backing file was passed through to a handle that writes. */
   isPassed: boolean;
   /** And to one by which it can be mapped for writing. */

@@ -13,6 +13,7 @@ import { Handles } from './handles.js';
 import { type Found, type Inodes, type OpenInode, RETRY, retry } from './inodes.js';
 import { reclaimOrphan } from './links.js';
 import * as record from './record.js';
+import { NO_SPARE } from './spare-files.js';
 import {
   allocateDescriptor,
   closeBacking,
@@ -46,6 +47,8 @@ export interface FsyncPlan {
   fd: number;
   /** Directories that lead to a backing file whose name is not known to be durable, innermost first. */
   directories: readonly string[];
+  /** The number of the spare that the backing file is yet, and which gets its name before those are synced, or NO_SPARE. */
+  spare: number;
 }
 
 export class OpenFiles {
@@ -181,16 +184,25 @@ export class OpenFiles {
   fsyncPlan(handle: number): FsyncPlan | undefined {
     const file = this.#handles.get(handle);
     if (file === undefined) return undefined;
-    this.#keepContent(file.inode);
-    const { ino, fd, nameDurable } = file.inode;
+    const { inode } = file;
+    const { ino, fd, nameDurable } = inode;
     const directories = fd < 0 || nameDurable ? [] : this.#inodes.content.directoriesOf(ino);
-    return { ino, fd, directories };
+    if (inode.spare !== undefined) inode.isNamedElsewhere = true;
+    return { ino, fd, directories, spare: inode.spare?.number ?? NO_SPARE };
   }
 
-  /** The plan's descriptor and directories have been synced. */
-  nameIsDurable(plan: FsyncPlan): void {
-    const inode = this.#inodes.opens.get(plan.ino);
-    if (inode !== undefined && plan.fd >= 0 && inode.fd === plan.fd) inode.nameDurable = true;
+  /** The inode's backing file, which has this descriptor, has been synced, and so has its name. */
+  nameIsDurable(ino: number, fd: number): void {
+    const inode = this.#inodes.opens.get(ino);
+    if (inode === undefined || fd < 0 || inode.fd !== fd) return;
+    this.#inodes.nameContent(inode);
+    inode.nameDurable = true;
+  }
+
+  /** Gives the content of the handle's file its name. */
+  nameContent(handle: number): void {
+    const file = this.#handles.get(handle);
+    if (file !== undefined) this.#keepContent(file.inode);
   }
 
   /**
@@ -234,6 +246,7 @@ export class OpenFiles {
   /** Closes an inode and settles it; it stays LIVE while others may write to its backing file. */
   #leave(inode: OpenInode): void {
     const { content, spares } = this.#inodes;
+    if (inode.isNamedElsewhere) this.#keepContent(inode);
     if (inode.spare !== undefined && spares !== undefined) {
       let isShared: boolean;
       try {
@@ -319,7 +332,8 @@ export class OpenFiles {
     }
     inode.spare = undefined;
     borrowers.delete(inode);
-    if (isUnused || !this.#inodes.isWritten(spare)) spares?.takeBack(spare, inode.mayBeMapped);
+    if (isUnused || !this.#inodes.isWritten(spare))
+      spares?.takeBack(spare, inode.mayBeMapped || inode.isNamedElsewhere);
     else spares?.keep(spare, inode.ino);
   }
 
@@ -463,6 +477,7 @@ function newOpenInode(ino: number, key: Uint8Array): OpenInode {
     writtenSeconds: 0,
     writtenNanos: 0,
     nameDurable: false,
+    isNamedElsewhere: false,
     isPassed: false,
     mayBeMapped: false,
     seenSeconds: 0,

@@ -16,6 +16,7 @@
  */
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -40,6 +41,8 @@ const OWNERS_HEADER_BYTES = 64;
 /** Four doubles, little-endian: number + 1 (0: an empty record), ino, and the mtime's seconds and nanoseconds. */
 const OWNER_BYTES = 32;
 const NOBODY = 0;
+/** In place of a spare's number. */
+export const NO_SPARE = -1;
 
 export interface Spare {
   readonly number: number;
@@ -111,7 +114,7 @@ export class SpareFiles {
 
   /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
   name(spare: Spare, ino: number): void {
-    nameContent(this.#content, this.#pathOf(spare.number), ino);
+    nameSpare(this.#content, spare.number, ino);
     this.#freeSlots.push(spare.slot);
   }
 
@@ -212,12 +215,18 @@ export function recoverSpares(content: ContentFiles, isReadOnly: boolean): void 
   rmSync(`${content.directory}/${SPARES_DIRECTORY}`, { recursive: true, force: true });
 }
 
+/** Makes the spare with this number the inode's content file, if another thread did not do that before. */
+export function nameSpare(content: ContentFiles, number: number, ino: number): void {
+  nameContent(content, pathOf(`${content.directory}/${SPARES_DIRECTORY}`, number), ino);
+}
+
 function nameContent(content: ContentFiles, path: string, ino: number): void {
   const named = contentPath(content.directory, ino);
   try {
     renameSync(path, named);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (!existsSync(path) && existsSync(named)) return;
     content.makeDirectoryFor(ino);
     renameSync(path, named);
   }

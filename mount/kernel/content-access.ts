@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, unlinkSync } from 'node:fs';
 import { ContentFiles, contentPath } from '../filesystem/content.js';
+import { NO_SPARE, nameSpare } from '../filesystem/spare-files.js';
 import type { ContentAccess } from './io-service.js';
 
 /** The content files below `<store>/content`, as the I/O service uses them. */
@@ -14,7 +15,8 @@ export function contentAccess(directory: string): ContentAccess {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
     },
-    syncName: (ino) => {
+    syncName: (ino, spare) => {
+      if (spare !== NO_SPARE) nameSpare(files, spare, ino);
       for (const path of files.directoriesOf(ino)) {
         const fd = openSync(path, 'r');
         try {

@@ -8,8 +8,9 @@
  *   second reply is refused by the kernel and does no harm).
  * - Removals wait for somebody's sync, but no longer than a second, and not when many wait.
  */
-import { fsyncSync } from 'node:fs';
+import { fstatSync, fsyncSync } from 'node:fs';
 import { constants } from 'node:os';
+import { NO_SPARE } from '../filesystem/spare-files.js';
 import type { MountLog } from '../types.js';
 import { sendReply } from './connection.js';
 import { OutHeader } from './protocol.js';
@@ -24,7 +25,7 @@ const MANY_REMOVALS = 1024;
 export const IoTask = {
   /**
    * unique low, unique high, content descriptor or -1, inode whose content's name must be made durable too or 0,
-   * thread that waits.
+   * thread that waits, the content's number as a spare or NO_SPARE.
    */
   SYNC: 1,
   /** ino, LSN. */
@@ -46,8 +47,8 @@ export const IoResult = {
 export interface ContentAccess {
   /** One that is missing is no error. */
   remove(ino: number): void;
-  /** Makes the file's name durable. */
-  syncName(ino: number): void;
+  /** Makes the file's name durable, which it gets here if it is that spare yet. */
+  syncName(ino: number, spare: number): void;
 }
 
 export interface IoServices {
@@ -114,7 +115,7 @@ export class IoService {
         this.#ending = true;
       } else {
         syncs++;
-        failures[i] = this.#syncContent(record[3]!, record[4]!);
+        failures[i] = this.#syncContent(record[3]!, record[4]!, record[6]!);
       }
     }
     if (syncs > 0) {
@@ -126,15 +127,18 @@ export class IoService {
     if (count > 0) tasks.drop(count);
   }
 
-  #syncContent(fd: number, unnamed: number): number {
+  #syncContent(fd: number, unnamed: number, spare: number): number {
     const { content, results } = this.#services;
     if (fd === -1) return 0;
+    let isNamed = false;
     const failure = this.#attempt('sync a file', () => {
       fsyncSync(fd);
-      if (unnamed !== 0) content.syncName(unnamed);
+      // Without content there is nothing to find after a power cut.
+      isNamed = unnamed !== 0 && (spare === NO_SPARE || fstatSync(fd).size > 0);
+      if (isNamed) content.syncName(unnamed, spare);
     });
     // Nobody waits for this: where the queue is full, the name is just made durable again.
-    if (failure === 0 && unnamed !== 0) results.put(IoResult.NAME_DURABLE, unnamed, fd);
+    if (failure === 0 && isNamed) results.put(IoResult.NAME_DURABLE, unnamed, fd);
     return failure;
   }
 

@@ -49,7 +49,7 @@ export interface ServedFileSystem {
   flush(handle: number): number;
   release(handle: number): number;
   fsyncPlan(handle: number): FsyncPlan | undefined;
-  fsynced(plan: FsyncPlan): void;
+  fsynced(ino: number, fd: number): void;
   fsync(handle: number): number;
   lseek(handle: number, position: number, whence: number): number;
   fallocate(handle: number, mode: number, offset: number, length: number): number;

@@ -4,6 +4,7 @@
  */
 import type { TreeOperations } from '../../engine/api.js';
 import type { FsyncPlan } from '../filesystem/open-files.js';
+import { NO_SPARE } from '../filesystem/spare-files.js';
 import type { Reclaimer } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 import { type RequestHandler, serveRequests } from './connection.js';
@@ -75,7 +76,15 @@ class SessionRunner implements RequestHandler, Reclaimer {
         const unnamed = plan !== undefined && plan.directories.length > 0 ? plan.ino : 0;
         return (
           !state.isIoGone &&
-          options.tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, fd, unnamed, this.request.pid)
+          options.tasks.put(
+            IoTask.SYNC,
+            uniqueLow,
+            uniqueHigh,
+            fd,
+            unnamed,
+            this.request.pid,
+            plan?.spare ?? NO_SPARE,
+          )
         );
       },
       interrupted: (uniqueLow: number, uniqueHigh: number) => interrupts.interrupt(uniqueLow, uniqueHigh),
@@ -168,7 +177,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
       const [kind, ino, fd] = this.#record as unknown as [number, number, number];
       if (kind === IoResult.ENDED) this.#ioEnded = true;
       else if (kind === IoResult.REMOVED) removed.push(ino);
-      else this.#fileSystem.fsynced({ ino, fd, directories: [] });
+      else this.#fileSystem.fsynced(ino, fd);
     }
     results.drop(count);
     if (removed.length === 0) return;

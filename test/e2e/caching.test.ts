@@ -155,11 +155,23 @@ describe('with a timeout of 0 the kernel asks each time', () => {
   });
 });
 
-it('a file that someone writes is asked for each time, and no longer once it is closed', async () => {
+it('a file that someone writes is asked for after each write, and once', async () => {
+  await mountAnew();
+  const look = 'for j in 1 2 3; do test "$(stat -c %s f)" = $i || exit 1; done';
+  const { getattr = 0, statx = 0 } = await requestsOf(
+    `cd $MNT; exec 3> f; for i in 1 2 3 4; do printf 1 >&3; ${look}; done; exec 3>&-`,
+  );
+  // Each change of the directory costs one more.
+  expect(getattr + statx).toBeGreaterThanOrEqual(4);
+  expect(getattr + statx).toBeLessThanOrEqual(6);
+  await expectQuiet('stat $MNT/f');
+});
+
+it('a file that someone may map is asked for each time, and no longer once it is closed', async () => {
   await mountAnew();
   const { getattr = 0, statx = 0 } = await requestsOf(
-    `cd $MNT; exec 3> f; echo 1 >&3; for i in $(seq 20); do test "$(stat -c %s f)" = 2; done; exec 3>&-`,
+    `cd $MNT; exec 3<> g; echo 1 >&3; for i in $(seq 20); do test "$(stat -c %s g)" = 2 || exit 1; done; exec 3>&-`,
   );
   expect(getattr + statx).toBeGreaterThanOrEqual(20);
-  await expectQuiet('stat $MNT/f');
+  await expectQuiet('stat $MNT/g');
 });

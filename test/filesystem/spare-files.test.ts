@@ -17,7 +17,8 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkNamespace } from '../../mount/check/namespace.js';
-import { contentPath } from '../../mount/filesystem/content.js';
+import { ContentFiles, contentPath } from '../../mount/filesystem/content.js';
+import { NO_SPARE, nameSpare } from '../../mount/filesystem/spare-files.js';
 import * as types from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
 
@@ -119,10 +120,52 @@ describe('a borrowed backing file', () => {
   it('gets its name before it is synced', () => {
     const { handle, fd } = f.createPassed('/a');
     put(fd, 'hello');
-    const plan = f.fs.fsyncPlan(handle);
-    expect(plan).toMatchObject({ fd, directories: [dirname(named('/a')), f.contentDirectory] });
+    expect(f.fs.fsync(handle)).toBe(0);
     expect(statSync(named('/a')).ino).toBe(inode(fd));
+    expect(f.fs.fsyncPlan(handle)).toEqual({ ino: 2, fd, directories: [], spare: NO_SPARE });
     f.fs.release(handle);
+  });
+
+  it('may get its name from another thread that syncs it', () => {
+    const { handle, fd } = f.createPassed('/a', O_RDWR);
+    put(fd, 'hello');
+    const plan = f.fs.fsyncPlan(handle);
+    expect(plan).toEqual({ ino: 2, fd, directories: [dirname(named('/a')), f.contentDirectory], spare: 0 });
+    const files = new ContentFiles(f.contentDirectory, true);
+    nameSpare(files, 0, 2);
+    nameSpare(files, 0, 2);
+    f.fs.fsynced(2, fd);
+    expect(f.fs.fsyncPlan(handle)).toEqual({ ino: 2, fd, directories: [], spare: NO_SPARE });
+    put(fd, 'again');
+    f.fs.release(handle);
+    expect(f.read('/a')).toBe('again');
+  });
+
+  it.each([
+    ['before it is released', true],
+    ['after it was released', false],
+  ])('may get its name from a thread that comes %s', (_when, isBefore) => {
+    const name = () => nameSpare(new ContentFiles(f.contentDirectory, true), 0, 2);
+    const { handle, fd } = f.createPassed('/a', O_RDWR);
+    put(fd, 'hello');
+    f.fs.fsyncPlan(handle);
+    if (isBefore) name();
+    f.fs.release(handle);
+    if (!isBefore) name();
+    f.fs.fsynced(2, fd);
+    expect(f.read('/a')).toBe('hello');
+    expect(f.stat('/a').live).toBe(false);
+  });
+
+  it('is not lent again once another thread may give it a name', () => {
+    const { handle } = f.createPassed('/a');
+    f.fs.fsyncPlan(handle);
+    f.fs.release(handle);
+    const next = f.createPassed('/b');
+    put(next.fd, 'hello');
+    expect(() => nameSpare(new ContentFiles(f.contentDirectory, true), 0, 2)).toThrow(/ENOENT/);
+    f.fs.release(next.handle);
+    expect([f.read('/a'), f.read('/b')]).toEqual(['', 'hello']);
   });
 
   it('gets its name in time when nobody ever has time', () => {

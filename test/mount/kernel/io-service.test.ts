@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { NO_SPARE } from '../../../mount/filesystem/spare-files.js';
 import { IoResult, IoService, IoTask } from '../../../mount/kernel/io-service.js';
 import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/shared-queue.js';
 
@@ -12,7 +13,7 @@ let durable: number;
 let syncs: number;
 let failing: boolean;
 let removed: number[];
-let named: number[];
+let named: [ino: number, spare: number][];
 let tasks: SharedQueue;
 let results: SharedQueue;
 let service: IoService;
@@ -39,7 +40,7 @@ beforeEach(() => {
       },
       durableLsn: () => durable,
     },
-    content: { remove: (ino) => removed.push(ino), syncName: (ino) => named.push(ino) },
+    content: { remove: (ino) => removed.push(ino), syncName: (ino, spare) => named.push([ino, spare]) },
     wakeSession: () => {},
     log: () => {},
   });
@@ -96,16 +97,27 @@ describe('SharedQueue', () => {
 describe('IoService', () => {
   test('syncs that wait together share one sync of the tree, and each is answered', () => {
     tasks.put(IoTask.SYNC, 1, 0, -1);
-    tasks.put(IoTask.SYNC, 2, 0, fd, 7);
+    tasks.put(IoTask.SYNC, 2, 0, fd, 7, 0, NO_SPARE);
     service.round(false);
     expect(syncs).toBe(1);
     expect(replies()).toEqual([
       [0, 1],
       [0, 2],
     ]);
-    expect(named).toEqual([7]);
+    expect(named).toEqual([[7, NO_SPARE]]);
     expect(takeResults()).toEqual([[IoResult.NAME_DURABLE, 7]]);
     expect(tasks.length).toBe(0);
+  });
+
+  test('what has no name yet gets it, unless there is nothing in it', () => {
+    const sync = () => {
+      tasks.put(IoTask.SYNC, 1, 0, fd, 7, 0, 3);
+      service.round(false);
+      return takeResults();
+    };
+    expect([sync(), named]).toEqual([[], []]);
+    // The reply to the first is in the file now.
+    expect([sync(), named]).toEqual([[[IoResult.NAME_DURABLE, 7]], [[7, 3]]]);
   });
 
   test('a failed sync of content or tree is the answer', () => {

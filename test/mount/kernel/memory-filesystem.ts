@@ -1,6 +1,7 @@
 /** A small filesystem in memory, for tests of the driver alone: by path, contents in buffers, no permissions. */
 import { constants } from 'node:os';
 import type { FsyncPlan } from '../../../mount/filesystem/open-files.js';
+import { NO_SPARE } from '../../../mount/filesystem/spare-files.js';
 import type {
   AttributeChange,
   Attributes,
@@ -264,7 +265,7 @@ export class MemoryFileSystem implements ServedFileSystem {
 
   fsyncPlan(handle: number): FsyncPlan | undefined {
     const item = this.#file(handle);
-    return item && { ino: item.ino, fd: -1, directories: [] };
+    return item && { ino: item.ino, fd: -1, directories: [], spare: NO_SPARE };
   }
 
   fsynced(): void {}
