@@ -1,5 +1,5 @@
 /**
- * Backing files that are there before anybody needs one: at `<content>/spares/<number / 4096 in hex>/<number in hex>`.
+ * Backing files that are there before anybody needs one: at `<content>/spares/<number / 512 in hex>/<number in hex>`.
  *
  * A new file that a driver may write past this layer needs a backing file before it is known whether it will have any
  * content. It borrows a spare; one that is still unwritten when the file is closed serves the next, and one that was
@@ -27,11 +27,18 @@ import {
 } from 'node:fs';
 import { SpinneyError } from '../../engine/errors.js';
 import { type ContentFiles, contentPath, isOpenForWriting } from './content.js';
-import { closeBacking, type FileStatus, openBacking, statDescriptor, statPath } from './system.js';
+import {
+  closeBacking,
+  type FileStatus,
+  openBacking,
+  spreadSubdirectories,
+  statDescriptor,
+  statPath,
+} from './system.js';
 
 export const SPARES_DIRECTORY = 'spares';
 const OWNERS = 'owners';
-const FILES_PER_DIRECTORY = 4_096;
+const FILES_PER_DIRECTORY = 512;
 /** Spares that are kept open for whoever comes next. */
 const MOST_IDLE = 64;
 
@@ -184,6 +191,7 @@ export class SpareFiles {
 
   #begin(): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    spreadSubdirectories(this.#directory);
     const header = Buffer.alloc(OWNERS_HEADER_BYTES);
     header.write(bootId());
     this.#owners = openSync(`${this.#directory}/${OWNERS}`, 'w', 0o600);

@@ -11,6 +11,7 @@ import {
   F_SETSIG,
   F_UNLCK,
   fcntl,
+  ioctl,
   O_CLOEXEC,
   O_RDWR,
   open,
@@ -175,6 +176,26 @@ export function copyDescriptors(
   putUnsigned64(toOffsetBuffer, toOffset);
   const copied = copyFileRange(from, fromOffsetBuffer, to, toOffsetBuffer, length, 0);
   return copied >= 0 ? copied : -errno();
+}
+
+/** From linux/fs.h. */
+const FS_IOC_GETFLAGS = 0x8008_6601;
+const FS_IOC_SETFLAGS = 0x4008_6602;
+const FS_TOPDIR_FL = 0x0002_0000;
+
+/**
+ * Has the filesystem put what is in the directory's subdirectories far from each other (ext2 to ext4; on others nothing
+ * changes). A group of inodes many of which were just removed is slow to make new ones in.
+ */
+export function spreadSubdirectories(directory: string): void {
+  const fd = open(directory, O_CLOEXEC, 0);
+  if (fd < 0) return;
+  const flags = new Int32Array(2);
+  if (ioctl(fd, FS_IOC_GETFLAGS, flags) === 0) {
+    flags[0]! |= FS_TOPDIR_FL;
+    ioctl(fd, FS_IOC_SETFLAGS, flags);
+  }
+  close(fd);
 }
 
 /** Starts writing a file's dirty pages back, without waiting for them. */
