@@ -1,5 +1,5 @@
 /** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { SpinneyError } from '../../engine/errors.js';
 import {
   closeBacking,
@@ -33,15 +33,17 @@ export class ContentFiles {
 
   /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
   open(ino: number): number {
+    this.#place(ino);
     return openBacking(this.#pathOf(ino), this.#readOnly ? 'read' : 'write');
   }
 
   /** As `open`, and makes the file where it is missing. */
   create(ino: number): number {
+    this.#place(ino);
     const path = contentPath(this.directory, ino);
     let fd = openBacking(path, 'create');
     if (fd < 0) {
-      this.makeDirectoryFor(ino);
+      this.#makeDirectoryFor(ino);
       fd = openBacking(path, 'create');
     }
     if (fd < 0)
@@ -49,13 +51,46 @@ export class ContentFiles {
     return fd;
   }
 
-  makeDirectoryFor(ino: number): void {
-    mkdirSync(contentSubdirectory(this.directory, ino), { recursive: true, mode: 0o700 });
+  /** Makes the file at `path` the inode's backing file, if another thread did not do that before. */
+  name(path: string, ino: number): void {
+    const named = contentPath(this.directory, ino);
+    try {
+      renameSync(path, named);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      this.#makeDirectoryFor(ino);
+      try {
+        renameSync(path, named);
+      } catch (again) {
+        if (!isMissing(again) || !existsSync(named)) throw again;
+      }
+    }
   }
 
-  /** The inode's backing file is to be read at `path`. */
+  /** The inode's backing file could not get its name and is at `path`; nobody opens it before it has. */
   isAt(ino: number, path: string): void {
     this.#elsewhere.set(ino, path);
+  }
+
+  /** Gives their names to all that are elsewhere; returns what went wrong, if anything did. */
+  place(): unknown {
+    let failure: unknown;
+    for (const ino of [...this.#elsewhere.keys()]) {
+      try {
+        this.#place(ino);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    return failure;
+  }
+
+  /** Nobody wants the inode's content any more: what has no name is removed here. */
+  discard(ino: number): void {
+    const path = this.#elsewhere.get(ino);
+    if (path === undefined) return;
+    rmSync(path, { force: true });
+    this.#elsewhere.delete(ino);
   }
 
   /** Returns false where the inode has no backing file. */
@@ -87,9 +122,24 @@ export class ContentFiles {
     return [contentSubdirectory(this.directory, ino), this.directory];
   }
 
+  #makeDirectoryFor(ino: number): void {
+    mkdirSync(contentSubdirectory(this.directory, ino), { recursive: true, mode: 0o700 });
+  }
+
+  #place(ino: number): void {
+    const path = this.#elsewhere.get(ino);
+    if (path === undefined || this.#readOnly) return;
+    this.name(path, ino);
+    this.#elsewhere.delete(ino);
+  }
+
   #pathOf(ino: number): string {
     return this.#elsewhere.get(ino) ?? contentPath(this.directory, ino);
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 /** Whether anyone has the file open for writing, or mapped so; also where that cannot be told. */

@@ -273,7 +273,14 @@ export class FileSystem {
       if (isLive) inodes.spares?.prepare();
       const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
       if (failed !== 0) return failed;
-      return this.#files.openNew(out.ino, childKey(parent as Uint8Array, name), flags, isLive);
+      try {
+        return this.#files.openNew(out.ino, childKey(parent as Uint8Array, name), flags, isLive);
+      } catch (error) {
+        // There is no file that could not be opened.
+        this.unlink(caller, parent, name, { removedIno: 0, removedLinks: 0, movedIno: 0 });
+        this.forget(out.ino);
+        throw error;
+      }
     });
   }
 
@@ -336,8 +343,8 @@ export class FileSystem {
   }
 
   /**
-   * The driver has nothing to do: what has waited for a second is done. Returns whether more waits, for which this is to be
-   * called again within a second or two. Throws where contents cannot get their names.
+   * The driver has time: what has waited for a second is done. Returns whether more waits, for which this is to be called
+   * again within a second or two. Throws where contents cannot get their names.
    */
   rest(): boolean {
     return this.#files.rest();

@@ -63,6 +63,8 @@ export interface OpenInode {
   isPassed: boolean;
   /** And to one by which it can be mapped for writing. */
   mayBeMapped: boolean;
+  /** It was passed through to one that only reads, whose mappings nobody can tell of. */
+  mayBeSeen: boolean;
   /**
    * The backing file's mtime when the record's ctime was set last. Another one means a write since, even where the backing
    * file's coarse clock says that it was before.
@@ -95,7 +97,7 @@ export class Inodes {
   readonly readOnly: boolean;
   readonly keepsNodes: boolean;
   readonly opens = new Map<number, OpenInode>();
-  /** Those whose backing files are spares, and the second in which they borrowed them, in this order. */
+  /** The live ones whose backing files are spares, and since which second, in this order. */
   readonly borrowers = new Map<OpenInode, number>();
   /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
   readonly orphans = new Map<number, Uint8Array | null>();
@@ -205,7 +207,10 @@ export class Inodes {
     const open = this.opens.get(record.inoOf(inode));
     if (open?.spare !== undefined) {
       if (this.isWritten(open.spare)) this.nameContent(open);
-      else record.clearFlag(inode, record.CONTENT);
+      else {
+        record.clearFlag(inode, record.CONTENT);
+        this.borrowers.delete(open);
+      }
     }
     const now = this.#attributes;
     this.attributes(inode, now);
@@ -257,8 +262,9 @@ export class Inodes {
       this.setContentTime(open, inode);
       return;
     }
-    open.seenSeconds = open.alignedSeconds = open.spare.seconds;
-    open.seenNanos = open.alignedNanos = open.spare.nanos;
+    this.noteContentTime(open);
+    open.alignedSeconds = open.seenSeconds;
+    open.alignedNanos = open.seenNanos;
   }
 
   setContentTime(open: OpenInode, inode: Uint8Array): void {
@@ -298,6 +304,12 @@ export class Inodes {
     }
     record.setTime(inode, record.MTIME, seconds, nanos);
     record.setTime(inode, record.CTIME, seconds, nanos);
+  }
+
+  /** The inode has no user and no name left: its content goes once that is durable. */
+  reclaim(ino: number): void {
+    this.content.discard(ino);
+    this.reclaimer.schedule(ino, this.tree.lastLsn());
   }
 
   /** Whether anyone may still use the inode when its last name goes. */

@@ -164,7 +164,7 @@ export function reclaimOrphan(inodes: Inodes, ino: number): void {
   if (kept !== null) return;
   const stored = inodes.tree.get(orphanKey(ino));
   if (stored === undefined) return;
-  if (record.hasFlag(stored, record.CONTENT)) inodes.reclaimer.schedule(ino, inodes.tree.lastLsn());
+  if (record.hasFlag(stored, record.CONTENT)) inodes.reclaim(ino);
   else deleteOrphanRecords(inodes, [ino]);
 }
 

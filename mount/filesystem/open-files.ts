@@ -27,8 +27,6 @@ import type { Place } from './types.js';
 
 export const O_ACCMODE = 3;
 const O_RDWR = 2;
-/** How long a busy driver may leave contents without a name. */
-const LONGEST_UNNAMED_SECONDS = 2;
 /** A copy of this much takes a few milliseconds. */
 const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
@@ -169,6 +167,7 @@ export class OpenFiles {
     if (file.writes && !inode.live) this.makeLive(inode);
     if (file.writes) inode.isPassed = true;
     if (file.readsAndWrites) inode.mayBeMapped = true;
+    if (!file.writes) inode.mayBeSeen = true;
     return inode.fd < 0 ? -ENOENT : inode.fd;
   }
 
@@ -284,6 +283,7 @@ export class OpenFiles {
   makeLive(inode: OpenInode): void {
     const found = this.#recordOf(inode);
     if (inode.fd >= 0) this.#inodes.alignContent(inode, found.record);
+    if (inode.spare !== undefined) this.#inodes.borrowers.set(inode, this.#inodes.clock.seconds);
     record.setFlag(found.record, record.LIVE | record.CONTENT);
     this.#put(found);
     if (inode.fd < 0) this.#createBacking(inode, found);
@@ -332,16 +332,22 @@ export class OpenFiles {
     }
     inode.spare = undefined;
     borrowers.delete(inode);
-    if (isUnused || !this.#inodes.isWritten(spare))
-      spares?.takeBack(spare, inode.mayBeMapped || inode.isNamedElsewhere);
-    else spares?.keep(spare, inode.ino);
+    const isWanted = !isUnused && (inode.mayBeMapped || this.#inodes.isWritten(spare));
+    if (isWanted) spares?.keep(spare, inode.ino);
+    else spares?.takeBack(spare, inode.mayBeMapped || inode.mayBeSeen || inode.isNamedElsewhere);
   }
 
   /** Gives an open inode's content its name, and before that what it would tell after a crash. */
   #keepContent(inode: OpenInode): void {
-    if (inode.spare === undefined) return;
-    if (!this.#inodes.isWritten(inode.spare)) {
+    const { spare } = inode;
+    if (spare === undefined) return;
+    if (!this.#inodes.isWritten(spare)) {
+      // Nothing will be written before it is live again.
+      if (!inode.live) return;
       this.#inodes.setContentTime(inode, this.#recordOf(inode).record);
+      statDescriptor(inode.fd, this.#status);
+      // It was written in between, and the time of that is lost.
+      if (this.#status.size > 0) this.#stampWritten(inode);
     }
     this.#inodes.nameContent(inode);
   }
@@ -351,10 +357,9 @@ export class OpenFiles {
    * what went wrong last, after it tried all.
    */
   rest(): boolean {
-    const { borrowers, clock } = this.#inodes;
-    if (borrowers.size === 0) return false;
-    clock.read();
-    let failure: unknown;
+    const { borrowers, clock, content } = this.#inodes;
+    let failure = content.place();
+    if (borrowers.size > 0) clock.read();
     for (const [inode, since] of [...borrowers]) {
       // A clock that was set back is no reason to wait longer.
       if (Math.abs(clock.seconds - since) < 1) break;
@@ -368,30 +373,23 @@ export class OpenFiles {
     return borrowers.size > 0;
   }
 
-  /** As `rest`, where nobody has time to: those that have waited for longer. `rest` tells of failures. */
-  #keepOverdue(): void {
-    const { borrowers, clock } = this.#inodes;
-    for (const [inode, since] of borrowers) {
-      if (Math.abs(clock.seconds - since) < LONGEST_UNNAMED_SECONDS) return;
-      try {
-        this.#keepContent(inode);
-      } catch {
-        return;
-      }
-    }
-  }
-
   /** Settles and closes everything, for a clean end. */
   close(): void {
+    let failure: unknown;
     for (const inode of this.#inodes.opens.values()) {
       // Descriptors that were passed through outlive a mount that is taken away while they are open.
       inode.mayBeMapped ||= inode.isPassed;
-      if (inode.live && !inode.mayBeMapped) this.settle(inode);
-      if (inode.live) this.#leave(inode);
+      try {
+        if (inode.live && !inode.mayBeMapped) this.settle(inode);
+        if (inode.live) this.#leave(inode);
+      } catch (error) {
+        failure = error;
+      }
       this.#close(inode, false);
     }
     this.#inodes.opens.clear();
     this.#inodes.spares?.close();
+    if (failure !== undefined) throw failure;
   }
 
   /** The inode's content is opened, and compared with its record: a crash may have left another size. */
@@ -441,10 +439,10 @@ export class OpenFiles {
     if (spare === undefined) return;
     inode.spare = spare;
     inode.fd = spare.fd;
-    inode.seenSeconds = inode.alignedSeconds = spare.seconds;
-    inode.seenNanos = inode.alignedNanos = spare.nanos;
+    this.#inodes.noteContentTime(inode);
+    inode.alignedSeconds = inode.seenSeconds;
+    inode.alignedNanos = inode.seenNanos;
     borrowers.set(inode, clock.seconds);
-    this.#keepOverdue();
   }
 
   #recordOf(inode: OpenInode): Found {
@@ -480,6 +478,7 @@ function newOpenInode(ino: number, key: Uint8Array): OpenInode {
     isNamedElsewhere: false,
     isPassed: false,
     mayBeMapped: false,
+    mayBeSeen: false,
     seenSeconds: 0,
     seenNanos: 0,
     alignedSeconds: Number.NaN,

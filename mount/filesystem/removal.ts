@@ -59,7 +59,7 @@ export class Removal {
       const open = this.#inodes.opens.get(this.ino);
       if (open !== undefined) open.key = orphanKey(this.ino);
     } else if (this.#keptAsRecord) {
-      this.#inodes.reclaimer.schedule(this.ino, this.#inodes.tree.lastLsn());
+      this.#inodes.reclaim(this.ino);
     }
   }
 }

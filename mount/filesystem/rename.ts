@@ -267,7 +267,10 @@ function newWhiteout(inodes: Inodes, caller: Caller, directory: Uint8Array): Uin
 function writeBackFirst(inodes: Inodes, source: Found): void {
   if (!record.hasFlag(source.record, record.CONTENT)) return;
   const ino = record.inoOf(source.record);
-  const shared = inodes.opens.get(ino)?.fd ?? -1;
+  const open = inodes.opens.get(ino);
+  // After a power cut what has no name is gone.
+  if (open?.spare !== undefined && inodes.isWritten(open.spare)) inodes.nameContent(open);
+  const shared = open?.fd ?? -1;
   const fd = shared >= 0 ? shared : inodes.content.open(ino);
   if (fd < 0) return;
   try {

@@ -7,30 +7,23 @@
  * making and removing a file may need 20 us or, where many were just removed, 500.
  *
  * Invariants
- * - A spare is lent to one inode at a time, and no file gets one that was ever written: what it has of size and mtime
- *   is what it was made with.
+ * - A spare is lent to one inode at a time, and no file gets one that was ever written, or that somebody may still see or
+ *   write through a mapping.
+ * - An unwritten one has an mtime that no write gives, whatever the clock's ticks are.
  * - Before anything can be written to it, the file `owners` tells whose it is. That file is never synced: it is for
  *   those who find the store after the daemon was killed, in the page cache, and says of which boot it is. After another
  *   boot all spares are garbage: what an fsync has promised has its name.
  * - Numbers are not reused while the files of an earlier run are there: those get their names, or are removed, first.
  */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, utimesSync, writeSync } from 'node:fs';
 import { SpinneyError } from '../../engine/errors.js';
-import { type ContentFiles, contentPath, isOpenForWriting } from './content.js';
+import { type ContentFiles, isOpenForWriting } from './content.js';
 import {
   closeBacking,
   type FileStatus,
+  isWrittenElsewhere,
   openBacking,
+  setModificationTime,
   spreadSubdirectories,
   statDescriptor,
   statPath,
@@ -45,9 +38,13 @@ const MOST_IDLE = 64;
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 /** `owners`: the boot's UUID as text, padded by zeros; then a record for each spare that was lent. */
 const OWNERS_HEADER_BYTES = 64;
-/** Four doubles, little-endian: number + 1 (0: an empty record), ino, and the mtime's seconds and nanoseconds. */
-const OWNER_BYTES = 32;
+/** In place of the boot: what is there was left at a clean end, whatever came after. */
+const ANY_BOOT = 'any';
+/** Two doubles, little-endian: number + 1 (0: an empty record), and ino. */
+const OWNER_BYTES = 16;
 const NOBODY = 0;
+/** The mtime of what is unwritten: in 1970, when nobody writes. */
+const UNWRITTEN_SECONDS = 0;
 /** In place of a spare's number. */
 export const NO_SPARE = -1;
 
@@ -57,9 +54,6 @@ export interface Spare {
   fd: number;
   /** Of its record in `owners`. */
   readonly slot: number;
-  /** Its mtime while it is unwritten. */
-  readonly seconds: number;
-  readonly nanos: number;
 }
 
 /** A spare that an earlier run lent. */
@@ -81,8 +75,6 @@ export class SpareFiles {
   #slots = 0;
   #nextNumber = 0;
   #owners = -1;
-  /** What an earlier run would do for these must be left to the next. */
-  #keepsContents = false;
 
   constructor(content: ContentFiles) {
     this.#content = content;
@@ -97,8 +89,9 @@ export class SpareFiles {
   /** Lends a spare to the inode, which has no content. */
   lend(ino: number): Spare {
     this.prepare();
-    const spare = this.#idle.pop()!;
+    const spare = this.#idle.at(-1)!;
     this.#tellOwner(spare, ino);
+    this.#idle.pop();
     return spare;
   }
 
@@ -106,8 +99,6 @@ export class SpareFiles {
     const owner = this.#owner;
     owner[0] = spare.number + 1;
     owner[1] = ino;
-    owner[2] = spare.seconds;
-    owner[3] = spare.nanos;
     const at = OWNERS_HEADER_BYTES + spare.slot * OWNER_BYTES;
     writeSync(this.#owners, this.#ownerBytes, 0, OWNER_BYTES, at);
   }
@@ -116,7 +107,7 @@ export class SpareFiles {
     const status = this.#status;
     if (spare.fd >= 0) statDescriptor(spare.fd, status);
     else if (!statPath(this.#pathOf(spare.number), status)) return false;
-    return status.size !== 0 || status.mtimeSeconds !== spare.seconds || status.mtimeNanos !== spare.nanos;
+    return hasBeenWritten(status);
   }
 
   /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
@@ -143,7 +134,6 @@ export class SpareFiles {
   keep(spare: Spare, ino: number): void {
     if (spare.fd >= 0) closeBacking(spare.fd);
     this.#content.isAt(ino, this.#pathOf(spare.number));
-    this.#keepsContents = true;
   }
 
   /**
@@ -152,23 +142,29 @@ export class SpareFiles {
    */
   isShared(spare: Spare): boolean {
     const path = this.#pathOf(spare.number);
-    closeBacking(spare.fd);
-    spare.fd = -1;
-    const isShared = isOpenForWriting(path);
-    spare.fd = openBacking(path, 'write');
-    if (spare.fd < 0)
-      throw new SpinneyError('ERR_IO', `Cannot open ${path}: it was removed by another program`);
-    return isShared;
+    const probe = openBacking(path, 'read');
+    if (probe < 0) throw new SpinneyError('ERR_IO', `Cannot open ${path}: it was removed by another program`);
+    try {
+      closeBacking(spare.fd);
+      spare.fd = -1;
+      const isShared = isWrittenElsewhere(probe);
+      spare.fd = openBacking(path, 'write');
+      return isShared;
+    } finally {
+      closeBacking(probe);
+    }
   }
 
-  /** For a clean end: nothing is lent any more. */
+  /** For a clean end: nothing is lent any more. Contents that still cannot get their names are left to the next start. */
   close(): void {
     for (const { fd } of this.#idle) closeBacking(fd);
     this.#idle.length = 0;
     if (this.#owners < 0) return;
+    const left = this.#content.place();
+    if (left !== undefined) writeSync(this.#owners, header(ANY_BOOT), 0, OWNERS_HEADER_BYTES, 0);
     closeSync(this.#owners);
     this.#owners = -1;
-    if (!this.#keepsContents) rmSync(this.#directory, { recursive: true, force: true });
+    if (left === undefined) rmSync(this.#directory, { recursive: true, force: true });
   }
 
   #make(): Spare {
@@ -181,21 +177,29 @@ export class SpareFiles {
       fd = openBacking(path, 'create');
     }
     if (fd < 0) throw new SpinneyError('ERR_IO', `Cannot make ${path}: its directory went away`);
-    statDescriptor(fd, this.#status);
-    const { mtimeSeconds: seconds, mtimeNanos: nanos } = this.#status;
-    const spare = { number, fd, slot: this.#freeSlots.pop() ?? this.#slots++, seconds, nanos };
-    // The space for its record is there from now on.
-    this.#tellOwner(spare, NOBODY);
+    const spare = { number, fd, slot: this.#freeSlots.pop() ?? this.#slots++ };
+    try {
+      setModificationTime(fd, UNWRITTEN_SECONDS, 0);
+      // The space for its record is there from now on.
+      this.#tellOwner(spare, NOBODY);
+    } catch (error) {
+      this.takeBack(spare, true);
+      throw error;
+    }
     return spare;
   }
 
   #begin(): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     spreadSubdirectories(this.#directory);
-    const header = Buffer.alloc(OWNERS_HEADER_BYTES);
-    header.write(bootId());
-    this.#owners = openSync(`${this.#directory}/${OWNERS}`, 'w', 0o600);
-    writeSync(this.#owners, header, 0, OWNERS_HEADER_BYTES, 0);
+    const owners = openSync(`${this.#directory}/${OWNERS}`, 'w', 0o600);
+    try {
+      writeSync(owners, header(bootId()), 0, OWNERS_HEADER_BYTES, 0);
+    } catch (error) {
+      closeSync(owners);
+      throw error;
+    }
+    this.#owners = owners;
   }
 
   #pathOf(number: number): string {
@@ -218,33 +222,22 @@ export function recoverSpares(content: ContentFiles, isReadOnly: boolean): void 
     if (!isWritten && !isOpenForWriting(path)) continue;
     // What the record tells of the time is not known here.
     if (!isWritten) utimesSync(path, new Date(), new Date());
-    nameContent(content, path, ino);
+    content.name(path, ino);
   }
   rmSync(`${content.directory}/${SPARES_DIRECTORY}`, { recursive: true, force: true });
 }
 
 /** Makes the spare with this number the inode's content file, if another thread did not do that before. */
 export function nameSpare(content: ContentFiles, number: number, ino: number): void {
-  nameContent(content, pathOf(`${content.directory}/${SPARES_DIRECTORY}`, number), ino);
-}
-
-function nameContent(content: ContentFiles, path: string, ino: number): void {
-  const named = contentPath(content.directory, ino);
-  try {
-    renameSync(path, named);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    if (!existsSync(path) && existsSync(named)) return;
-    content.makeDirectoryFor(ino);
-    renameSync(path, named);
-  }
+  content.name(pathOf(`${content.directory}/${SPARES_DIRECTORY}`, number), ino);
 }
 
 /** The spares in a content directory that nobody serves, which were lent during this boot, and are still spares. */
 export function lentSpares(contentDirectory: string): LentSpare[] {
   const directory = `${contentDirectory}/${SPARES_DIRECTORY}`;
   const owners = readOwners(`${directory}/${OWNERS}`);
-  if (owners.toString('latin1', 0, OWNERS_HEADER_BYTES).replace(/\0+$/, '') !== bootId()) return [];
+  const boot = owners.toString('latin1', 0, OWNERS_HEADER_BYTES).replace(/\0+$/, '');
+  if (boot !== bootId() && boot !== ANY_BOOT) return [];
   const lent: LentSpare[] = [];
   const status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
   for (let at = OWNERS_HEADER_BYTES; at + OWNER_BYTES <= owners.length; at += OWNER_BYTES) {
@@ -252,13 +245,19 @@ export function lentSpares(contentDirectory: string): LentSpare[] {
     const path = pathOf(directory, number);
     const ino = owners.readDoubleLE(at + 8);
     if (number < 0 || ino === NOBODY || !statPath(path, status)) continue;
-    const isWritten =
-      status.size !== 0 ||
-      status.mtimeSeconds !== owners.readDoubleLE(at + 16) ||
-      status.mtimeNanos !== owners.readDoubleLE(at + 24);
-    lent.push({ ino, path, isWritten });
+    lent.push({ ino, path, isWritten: hasBeenWritten(status) });
   }
   return lent;
+}
+
+function hasBeenWritten(status: FileStatus): boolean {
+  return status.size !== 0 || status.mtimeSeconds !== UNWRITTEN_SECONDS;
+}
+
+function header(boot: string): Buffer {
+  const bytes = Buffer.alloc(OWNERS_HEADER_BYTES);
+  bytes.write(boot);
+  return bytes;
 }
 
 function readOwners(path: string): Buffer {

@@ -77,12 +77,11 @@ function serve(fd: number, state: MountState, handler: RequestHandler, latency: 
       if (performance.now() < spinUntil) {
         libc.schedYield();
       } else {
-        const longestMs = handler.idle();
+        burst = 0;
         state.setAsleep(true);
-        if (!latency.isHeld) sleep.untilWoken(longestMs);
+        if (!latency.isHeld) sleep.untilWoken(handler.idle());
         else if (!sleep.untilWoken(PAUSE_MS)) latency.release();
         state.setAsleep(false);
-        burst = 0;
       }
     } else if (length === 0 || error === ENODEV) {
       return;

@@ -75,7 +75,7 @@ export class Passthrough {
    * its file's name and record must be too, and only a request lets the daemon see to that.
    */
   passesNew(flags: number): boolean {
-    return this.#enabled && (flags & O_DSYNC) === 0;
+    return this.#enabled && !isDurable(flags);
   }
 
   /**
@@ -88,6 +88,9 @@ export class Passthrough {
       if (access.backing !== THROUGH_DAEMON) {
         const fd = this.#fileSystem.backing(handle);
         if (fd < 0) return fd;
+        // Its writes are the backing file's alone: name and record are made durable once, now.
+        const failed = isDurable(flags) ? this.#fileSystem.fsync(handle) : 0;
+        if (failed < 0) return failed;
       }
       access.opens++;
       return access.backing;
@@ -117,4 +120,9 @@ export class Passthrough {
     this.#inodes.delete(ino);
     if (access.backing !== THROUGH_DAEMON) this.#files!.end(access.backing);
   }
+}
+
+/** Whether writes by a handle with these flags of open(2) are durable when they return. */
+function isDurable(flags: number): boolean {
+  return (flags & O_DSYNC) !== 0;
 }

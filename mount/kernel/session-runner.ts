@@ -49,7 +49,6 @@ class SessionRunner implements RequestHandler, Reclaimer {
   /** Removals, ino and LSN in turn, that found the queue full. */
   #overflow: number[] = [];
   #ioEnded = false;
-  #cannotRest = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -132,23 +131,9 @@ class SessionRunner implements RequestHandler, Reclaimer {
 
   idle(): number {
     this.#session.publishNodes();
-    const waits = this.#rest();
+    const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
     return waits ? REST_MS : -1;
-  }
-
-  /** Returns whether it is to be called again in a moment. */
-  #rest(): boolean {
-    try {
-      const waits = this.#fileSystem.rest();
-      this.#cannotRest = false;
-      return waits;
-    } catch (error) {
-      // Every time until it succeeds, told once.
-      if (!this.#cannotRest) this.#options.log('error', `Cannot give contents their names: ${error}`);
-      this.#cannotRest = true;
-      return true;
-    }
   }
 
   /** Reclaimer: the filesystem layer has an inode whose content is to be removed. */

@@ -23,6 +23,8 @@ const { EBADF, EINVAL, EIO, ENOSYS } = constants.errno;
 
 /** Releases that may be put off at a time. */
 const MOST_RELEASES = 16;
+/** The filesystem layer gets time at least once in so many requests. */
+const REQUESTS_WITHOUT_REST = 256;
 
 /** Why a kernel that knows passthrough may not do it here. */
 const REFUSALS: Readonly<Record<number, string>> = {
@@ -85,6 +87,8 @@ export class Session {
   };
   /** Whether SETXATTR's structure is the longer one. */
   extendsSetxattr = false;
+  #cannotRest = false;
+  #requests = 0;
   /** Nodes and handles in turn. */
   readonly #releases: number[] = [];
   readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
@@ -109,6 +113,7 @@ export class Session {
   handle(length: number): number {
     const { request, reply } = this;
     if (!request.begin(length)) return 0;
+    if (++this.#requests % REQUESTS_WITHOUT_REST === 0) this.rest();
     const opcode = request.opcode;
     this.state.countRequest(opcode);
     const operation = OPERATIONS[opcode];
@@ -172,6 +177,22 @@ export class Session {
   putOffRelease(node: number, handle: number): void {
     this.#releases.push(node, handle);
     if (this.#releases.length > 2 * MOST_RELEASES) this.work();
+  }
+
+  /**
+   * The filesystem layer gets time for what it put off. Returns whether it wants more in a moment. What it cannot do it
+   * tries again each time, and that is told once.
+   */
+  rest(): boolean {
+    try {
+      const waits = this.fileSystem.rest();
+      this.#cannotRest = false;
+      return waits;
+    } catch (error) {
+      if (!this.#cannotRest) this.services.log('error', `Cannot give contents their names: ${error}`);
+      this.#cannotRest = true;
+      return true;
+    }
   }
 
   /** Does one thing that was put off; false: there is nothing. */

@@ -268,7 +268,7 @@ describe('a mount that hangs', () => {
     await site.sh('mkfifo $DIR/go');
     const { child, result } = site.start(`exec perl -MIO::Handle -e '
       $| = 1; $SIG{USR1} = sub { print "signal\n" };
-      open(F, ">", "$ENV{MNT}/f") or die $!; syswrite(F, "content"); print "$$\n";
+      open(F, ">", "$ENV{MNT}/f") or die $!; syswrite(F, "content"); F->sync or die $!; syswrite(F, "more"); print "$$\n";
       open(G, "<", "$ENV{DIR}/go") or die $!;
       print F->sync ? "synced\n" : "$!\n"'`);
     const client = Number(await new Promise((resolve) => child.stdout!.once('data', resolve)));

@@ -5,11 +5,13 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -168,13 +170,39 @@ describe('a borrowed backing file', () => {
     expect([f.read('/a'), f.read('/b')]).toEqual(['', 'hello']);
   });
 
-  it('gets its name in time when nobody ever has time', () => {
-    const old = f.createPassed('/a');
-    // Each takes a second.
-    for (let i = 0; i < 5; i++) f.fs.release(f.createPassed(`/b${i}`).handle);
-    expect(existsSync(named('/a'))).toBe(true);
-    expect(files().length).toBe(1);
-    f.fs.release(old.handle);
+  it('gets its name before it takes the place of another file', () => {
+    f.write('/a', 'old');
+    const { handle, fd } = f.createPassed('/new');
+    put(fd, 'hello');
+    expect(existsSync(named('/new'))).toBe(false);
+    expect(f.rename('/new', '/a')).toBe(0);
+    expect(readFileSync(named('/a'), 'latin1')).toBe('hello');
+    f.fs.release(handle);
+  });
+
+  it('is not lent again where a reader may have mapped it', () => {
+    const { handle, fd } = f.createPassed('/a');
+    const held = openSync(`/proc/self/fd/${fd}`, 'r');
+    const reader = f.fs.open(CALLER, bytes('/a'), O_RDONLY);
+    expect(f.fs.backing(reader)).toBe(fd);
+    f.fs.release(reader);
+    f.fs.release(handle);
+    const next = f.createPassed('/b');
+    expect(inode(next.fd)).not.toBe(inode(held));
+    f.fs.release(next.handle);
+    closeSync(held);
+  });
+
+  it('gets no name while only readers have it, and so leaves nothing behind', () => {
+    const { handle } = f.createPassed('/a');
+    const reader = f.fs.open(CALLER, bytes('/a'), O_RDONLY);
+    f.fs.backing(reader);
+    f.fs.release(handle);
+    expect(rest()).toBe(false);
+    expect(f.unlink('/a')).toBe(0);
+    f.fs.release(reader);
+    f.fs.forget(2);
+    expect(files()).toEqual([]);
   });
 
   it('is shared by a reader, and stays with it', () => {
@@ -208,19 +236,63 @@ describe('a borrowed backing file', () => {
     f.fs.release(handle);
   });
 
-  it('keeps contents that cannot get their name, also for those who come later', () => {
-    const { handle, fd } = f.createPassed('/a');
-    put(fd, 'hello');
-    const place = dirname(named('/a'));
-    writeFileSync(place, 'in the way');
-    expect(rest).toThrow(/EEXIST|ENOTDIR/);
-    expect(f.fs.release(handle)).toBeLessThan(0);
-    expect(f.read('/a')).toBe('hello');
-    rmSync(place);
-    f.fs.close();
+  it('begins anew after a disk was too full to begin', () => {
+    const before = readdirSync('/proc/self/fd').length;
+    mkdirSync(spares());
+    symlinkSync('/dev/full', join(spares(), 'owners'));
+    expect(f.createPassed('/a').handle).toBe(-E.ENOSPC);
+    expect(f.lookup('/a')).toBe(-E.ENOENT);
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+    rmSync(join(spares(), 'owners'));
+    put(f.createPassed('/a').fd, 'hello');
     f.open();
     expect(f.read('/a')).toBe('hello');
-    expect(statSync(named('/a')).size).toBe(5);
+  });
+
+  describe('that cannot get its name', () => {
+    let place: string;
+    beforeEach(() => {
+      const { handle, fd } = f.createPassed('/a');
+      put(fd, 'hello');
+      place = dirname(named('/a'));
+      writeFileSync(place, 'in the way');
+      expect(rest).toThrow(/EEXIST|ENOTDIR/);
+      expect(f.fs.release(handle)).toBeLessThan(0);
+    });
+
+    it('is there, and neither read nor changed before it has', () => {
+      expect(f.stat('/a').size).toBe(5);
+      expect(f.read('/a')).toBeLessThan(0);
+      expect(f.setattr('/a', { valid: types.CHANGE_SIZE, size: 3 })).toBeLessThan(0);
+      rmSync(place);
+      expect(f.setattr('/a', { valid: types.CHANGE_SIZE, size: 3 })).toBe(0);
+      expect(f.read('/a')).toBe('hel');
+    });
+
+    it('gets it when somebody has time', () => {
+      rmSync(place);
+      expect(rest()).toBe(false);
+      expect(readFileSync(named('/a'), 'latin1')).toBe('hello');
+    });
+
+    it('is removed with its file', () => {
+      expect(f.unlink('/a')).toBe(0);
+      f.fs.forget(2);
+      expect(f.scheduled).toEqual([2]);
+      rmSync(place);
+      f.fs.close();
+      f.open();
+      expect(files()).toEqual([]);
+    });
+
+    it('is left to the next start at a clean end, whatever comes in between', () => {
+      f.fs.close();
+      rmSync(place);
+      expect(readFileSync(join(spares(), 'owners'), 'latin1').startsWith('any\0')).toBe(true);
+      f.open();
+      expect(f.read('/a')).toBe('hello');
+      expect(statSync(named('/a')).size).toBe(5);
+    });
   });
 });
 

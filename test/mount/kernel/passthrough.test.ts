@@ -9,6 +9,7 @@ const { EIO, ENOENT, ENOMEM, EPERM } = constants.errno;
 const { O_RDWR, O_DSYNC, O_SYNC } = fsConstants;
 
 let backing: (handle: number) => number;
+let fsync: (handle: number) => number;
 let calls: string[];
 let answer: number;
 let passthrough: Passthrough;
@@ -19,6 +20,7 @@ beforeEach(() => {
   backing = (handle) => 100 + handle;
   const fileSystem = new MemoryFileSystem();
   fileSystem.backing = (handle) => backing(handle);
+  fileSystem.fsync = (handle) => fsync(handle);
   passthrough = new Passthrough(
     fileSystem,
     {
@@ -68,6 +70,20 @@ test('what is first opened so that each write is durable goes through the daemon
     passthrough.released(5);
   }
   expect(calls).toEqual([]);
+});
+
+test('the name and record of what is passed through are made durable for a handle whose writes are to be', () => {
+  expect(passthrough.opened(5, 1, O_RDWR)).toBe(7);
+  fsync = (handle) => {
+    calls.push(`fsync ${handle}`);
+    return 0;
+  };
+  expect(passthrough.opened(5, 2, O_RDWR | O_DSYNC)).toBe(7);
+  fsync = () => -EIO;
+  expect(passthrough.opened(5, 3, O_RDWR | O_SYNC)).toBe(-EIO);
+  passthrough.released(5);
+  passthrough.released(5);
+  expect(calls).toEqual(['register 101', 'fsync 2', 'end 7']);
 });
 
 test('each later handle is told to the filesystem layer, and its failure is that of the open', () => {

@@ -252,6 +252,50 @@ describe('contents and attributes', () => {
   });
 });
 
+describe('what may wait', () => {
+  const open = () => call(Opcode.CREATE, 1, words(0, 0o100644, 0, 0), 'f').body.readUInt32LE(EntryOut.SIZE);
+  let released: number[];
+  beforeEach(() => {
+    released = [];
+    const release = fileSystem.release.bind(fileSystem);
+    fileSystem.release = (handle) => {
+      released.push(handle);
+      return release(handle);
+    };
+  });
+
+  test('a release is answered at once, and done when there is time, or before an open', () => {
+    const handle = open();
+    expect(call(Opcode.RELEASE, 2, words(handle, 0, 0, 0, 0, 0)).error).toBe(0);
+    expect([released, session.state.stats().openFiles]).toEqual([[], 1]);
+    expect([session.work(), session.work()]).toEqual([true, false]);
+    expect([released, session.state.stats().openFiles]).toEqual([[handle], 0]);
+    const again = call(Opcode.OPEN, 2, words(0, 0)).body.readUInt32LE(0);
+    call(Opcode.RELEASE, 2, words(again, 0, 0, 0, 0, 0));
+    call(Opcode.OPEN, 2, words(0, 0));
+    expect(released).toEqual([handle, again]);
+  });
+
+  test('no more than a few releases wait', () => {
+    for (let i = 0; i < 40; i++) session.putOffRelease(2, 1000 + i);
+    expect(released.length).toBe(24);
+    while (session.work());
+    expect(released).toEqual(Array.from({ length: 40 }, (_, i) => 1000 + i));
+  });
+
+  test('the filesystem layer gets time also when requests never end, and what it cannot do is told once', () => {
+    let times = 0;
+    fileSystem.rest = () => {
+      times++;
+      if (times > 1) throw new Error('no space');
+      return false;
+    };
+    for (let i = 0; i < 1024; i++) call(Opcode.GETATTR, 1, words(0, 0, 0, 0));
+    expect(times).toBe(4);
+    expect(logged.filter((line) => line.includes('no space')).length).toBe(1);
+  });
+});
+
 describe('what should not be', () => {
   test('unknown opcodes are ENOSYS, unknown nodes ESTALE, short requests EINVAL, less than a header nothing', () => {
     expect(call(49, 1).error).toBe(-ENOSYS);
