@@ -13,6 +13,7 @@ export const FULL = {
   warmUpLong: { passes: 5, files: 1_000 },
   warmUpShort: { passes: 1, files: 100 },
   settleMs: 2_000,
+  calmMs: 15_000,
   idleMs: 5_000,
 };
 
@@ -31,5 +32,6 @@ export const QUICK = {
   warmUpLong: { passes: 1, files: 20 },
   warmUpShort: { passes: 1, files: 20 },
   settleMs: 100,
+  calmMs: 100,
   idleMs: 500,
 };

@@ -173,9 +173,10 @@ export const WORKLOADS = {
   },
   idle: {
     takesPart: isServed,
-    turn: async (turn, { settleMs, idleMs }) => {
+    turn: async (turn, { calmMs, idleMs }) => {
       await turn.mount();
-      await turn.client.do('idle', '.', { count: settleMs });
+      // V8 collects garbage once more some seconds after the last work.
+      await turn.client.do('idle', '.', { count: calmMs });
       const { cpuNs } = await turn.client.do('idle', '.', { count: idleMs });
       turn.keep('idle', { time: cpuNs / 1e6 });
     },
