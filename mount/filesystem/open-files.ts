@@ -194,7 +194,10 @@ export class OpenFiles {
   nameIsDurable(ino: number, fd: number): void {
     const inode = this.#inodes.opens.get(ino);
     if (inode === undefined || fd < 0 || inode.fd !== fd) return;
-    this.#inodes.nameContent(inode);
+    // Without looking there: the disk may hang, and others are served meanwhile.
+    if (inode.spare !== undefined) this.#inodes.spares?.named(inode.spare);
+    inode.spare = undefined;
+    this.#inodes.borrowers.delete(inode);
     inode.nameDurable = true;
   }
 

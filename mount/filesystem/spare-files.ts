@@ -113,6 +113,11 @@ export class SpareFiles {
   /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
   name(spare: Spare, ino: number): void {
     nameSpare(this.#content, spare.number, ino);
+    this.named(spare);
+  }
+
+  /** Another thread made the spare a content file: its descriptor is the caller's. */
+  named(spare: Spare): void {
     this.#freeSlots.push(spare.slot);
   }
 

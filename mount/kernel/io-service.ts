@@ -138,7 +138,11 @@ export class IoService {
       if (isNamed) content.syncName(unnamed, spare);
     });
     // Nobody waits for this: where the queue is full, the name is just made durable again.
-    if (failure === 0 && isNamed) results.put(IoResult.NAME_DURABLE, unnamed, fd);
+    // Where it is told, it is told at once: the session would else look at the file when it has time, on a disk that may
+    // hang by then.
+    if (failure === 0 && isNamed && results.put(IoResult.NAME_DURABLE, unnamed, fd)) {
+      this.#services.wakeSession();
+    }
     return failure;
   }
 

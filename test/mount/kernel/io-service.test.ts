@@ -11,6 +11,7 @@ let directory: string;
 let fd: number;
 let durable: number;
 let syncs: number;
+let wakes: number;
 let failing: boolean;
 let removed: number[];
 let named: [ino: number, spare: number][];
@@ -23,6 +24,7 @@ beforeEach(() => {
   fd = openSync(join(directory, 'replies'), 'w');
   durable = 0;
   syncs = 0;
+  wakes = 0;
   failing = false;
   removed = [];
   named = [];
@@ -41,7 +43,7 @@ beforeEach(() => {
       durableLsn: () => durable,
     },
     content: { remove: (ino) => removed.push(ino), syncName: (ino, spare) => named.push([ino, spare]) },
-    wakeSession: () => {},
+    wakeSession: () => wakes++,
     log: () => {},
   });
 });
@@ -117,7 +119,10 @@ describe('IoService', () => {
     };
     expect([sync(), named]).toEqual([[], []]);
     // The reply to the first is in the file now.
+    expect(wakes).toBe(0);
     expect([sync(), named]).toEqual([[[IoResult.NAME_DURABLE, 7]], [[7, 3]]]);
+    // The session is told at once, so that it need not look at the disk.
+    expect(wakes).toBe(1);
   });
 
   test('a failed sync of content or tree is the answer', () => {
