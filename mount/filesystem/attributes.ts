@@ -55,11 +55,7 @@ export function setAttributes(
       open.written = false;
       inodes.alignContent(open, inode);
     } else if (isWrittenElsewhere && (change.valid & CONTENT_TIMES) !== 0) {
-      inodes.content.setModificationTime(
-        record.inoOf(inode),
-        record.secondsOf(inode, record.MTIME),
-        record.nanosOf(inode, record.MTIME),
-      );
+      inodes.setLeftTime(inode);
     }
     // Without its mode nothing of an access list changes.
     const list = (change.valid & types.CHANGE_MODE) !== 0 ? listAfterChmod(inodes, place, found) : undefined;

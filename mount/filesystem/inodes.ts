@@ -34,8 +34,14 @@ const TICK_NANOS = 10_000_000;
 export const RETRY = 1;
 const MAX_ATTEMPTS = 16;
 
+/** A backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
+interface Aligned {
+  alignedSeconds: number;
+  alignedNanos: number;
+}
+
 /** An inode with open handles. */
-export interface OpenInode {
+export interface OpenInode extends Aligned {
   readonly ino: number;
   /** Of its record. */
   key: Uint8Array;
@@ -71,9 +77,6 @@ export interface OpenInode {
    */
   seenSeconds: number;
   seenNanos: number;
-  /** The backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
-  alignedSeconds: number;
-  alignedNanos: number;
   /** The driver knows the inode no more. */
   forgotten: boolean;
 }
@@ -99,6 +102,8 @@ export class Inodes {
   readonly opens = new Map<number, OpenInode>();
   /** The live ones whose backing files are spares, and since which second, in this order. */
   readonly borrowers = new Map<OpenInode, number>();
+  /** Left LIVE by their last handle: their backing files' mtimes after they were given the records'. */
+  readonly left = new Map<number, Aligned>();
   /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
   readonly orphans = new Map<number, Uint8Array | null>();
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
@@ -191,7 +196,9 @@ export class Inodes {
     const { ctimeSeconds, ctimeNanos } = out;
     out.size = status.size;
     out.blocks = status.blocks;
-    const isAligned = status.mtimeSeconds === open?.alignedSeconds && status.mtimeNanos === open.alignedNanos;
+    const aligned = open ?? this.left.get(out.ino);
+    const isAligned =
+      status.mtimeSeconds === aligned?.alignedSeconds && status.mtimeNanos === aligned.alignedNanos;
     if (!isAligned) applyTimes(out, status);
     if (open === undefined) return;
     if (open.written) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
@@ -219,6 +226,7 @@ export class Inodes {
     record.setTime(inode, record.MTIME, now.mtimeSeconds, now.mtimeNanos);
     record.setTime(inode, record.CTIME, now.ctimeSeconds, now.ctimeNanos);
     record.clearFlag(inode, record.LIVE);
+    this.left.delete(now.ino);
   }
 
   /** Whether the record is live although nobody has the file open, and nobody writes to its backing file either. */
@@ -275,6 +283,16 @@ export class Inodes {
     open.alignedNanos = open.seenNanos;
   }
 
+  /** As `setContentTime`, of a record that is LIVE although the inode is not open here. */
+  setLeftTime(inode: Uint8Array): void {
+    const ino = record.inoOf(inode);
+    const seconds = record.secondsOf(inode, record.MTIME);
+    this.content.setModificationTime(ino, seconds, record.nanosOf(inode, record.MTIME));
+    if (!this.content.status(ino, this.#status)) return;
+    const { mtimeSeconds: alignedSeconds, mtimeNanos: alignedNanos } = this.#status;
+    this.left.set(ino, { alignedSeconds, alignedNanos });
+  }
+
   isWritten(spare: Spare): boolean {
     return this.spares?.isWritten(spare) === true;
   }
@@ -308,6 +326,7 @@ export class Inodes {
 
   /** The inode has no user and no name left: its content goes once that is durable. */
   reclaim(ino: number): void {
+    this.left.delete(ino);
     this.content.discard(ino);
     this.reclaimer.schedule(ino, this.tree.lastLsn());
   }

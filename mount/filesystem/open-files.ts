@@ -269,17 +269,14 @@ export class OpenFiles {
       return;
     }
     // What has been told of the file so far holds, and writes from now on are told from that.
-    let seconds = 0;
-    let nanos = 0;
     retry(() => {
       const found = this.#recordOf(inode);
       this.#inodes.settle(found.record);
       record.setFlag(found.record, record.LIVE);
-      seconds = record.secondsOf(found.record, record.MTIME);
-      nanos = record.nanosOf(found.record, record.MTIME);
-      return this.#inodes.replace(found) ? 0 : RETRY;
+      if (!this.#inodes.replace(found)) return RETRY;
+      this.#inodes.setLeftTime(found.record);
+      return 0;
     });
-    content.setModificationTime(inode.ino, seconds, nanos);
   }
 
   /** Makes the backing file the truth: LIVE in the record first, then the file. */
@@ -407,6 +404,7 @@ export class OpenFiles {
     inode.fd = fd;
     inode.live = isWritten;
     inode.mayBeMapped = isWritten;
+    if (isWritten) Object.assign(inode, this.#inodes.left.get(ino));
     if (isWritten && fd >= 0) this.#inodes.noteContentTime(inode);
     if (this.#inodes.readOnly || isWritten) return inode;
     try {

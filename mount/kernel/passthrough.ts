@@ -79,8 +79,8 @@ export class Passthrough {
   }
 
   /**
-   * A handle of the inode has been opened with these flags of open(2). Returns the backing file's number with the kernel, 0 where the handle goes
-   * through the daemon, or a negative errno, with which the open fails.
+   * A handle of the inode has been opened with these flags of open(2). Returns the backing file's number with the kernel,
+   * 0 where the handle goes through the daemon, or a negative errno, with which the open fails.
    */
   opened(ino: number, handle: number, flags: number): number {
     const access = this.#inodes.get(ino);

@@ -321,6 +321,23 @@ describe('what may be mapped', () => {
     expect(f.read('/a')).toBe('later');
   });
 
+  it('keeps a time that the filesystem below cannot have, set before or after it is left', () => {
+    const times = [2 ** 34, -(2 ** 33)].map((mtimeSeconds) => ({ mtimeSeconds, mtimeNanos: 0 }));
+    const { handle, fd } = f.createPassed('/a', O_RDWR);
+    put(fd, 'hello');
+    const other = open(fd);
+    f.setattr('/a', { valid: types.CHANGE_MTIME, ...times[0] });
+    f.fs.release(handle);
+    expect(f.stat('/a')).toMatchObject({ ...times[0], live: true });
+    f.setattr('/a', { valid: types.CHANGE_MTIME, ...times[1] });
+    expect(f.stat('/a')).toMatchObject({ ...times[1], live: true });
+    // An opening in between changes nothing.
+    f.fs.release(f.fs.open(CALLER, bytes('/a'), O_RDONLY));
+    expect(f.stat('/a')).toMatchObject({ ...times[1], live: true });
+    closeSync(other);
+    expect(f.stat('/a')).toMatchObject({ ...times[1], live: false });
+  });
+
   it('is not lent again when its file was removed', () => {
     const { handle, fd } = f.createPassed('/a', O_RDWR);
     const other = open(fd);
