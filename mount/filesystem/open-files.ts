@@ -185,7 +185,10 @@ export class OpenFiles {
     if (file === undefined) return undefined;
     const { inode } = file;
     const { ino, fd, nameDurable } = inode;
-    const directories = fd < 0 || nameDurable ? [] : this.#inodes.content.directoriesOf(ino);
+    // A spare that only readers have left has no content, and so needs no name.
+    const isNameless = inode.spare !== undefined && !inode.live;
+    if (fd < 0 || nameDurable || isNameless) return { ino, fd, directories: [], spare: NO_SPARE };
+    const directories = this.#inodes.content.directoriesOf(ino);
     if (inode.spare !== undefined) inode.isNamedElsewhere = true;
     return { ino, fd, directories, spare: inode.spare?.number ?? NO_SPARE };
   }

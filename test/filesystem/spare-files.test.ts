@@ -199,6 +199,8 @@ describe('a borrowed backing file', () => {
     f.fs.backing(reader);
     f.fs.release(handle);
     expect(rest()).toBe(false);
+    expect(f.fs.fsync(reader)).toBe(0);
+    expect(f.fs.fsyncPlan(reader)).toMatchObject({ directories: [], spare: NO_SPARE });
     expect(f.unlink('/a')).toBe(0);
     f.fs.release(reader);
     f.fs.forget(2);
