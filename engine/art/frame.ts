@@ -194,10 +194,10 @@ export class Frame {
   }
 
   leafVersion(offset: number): number {
-    return (
-      (this.u8[offset + L_VERSION_HIGH] * 0x10000 + this.u16[(offset + L_VERSION_MID) >> 1]) * 0x100000000 +
-      this.u32[(offset + L_VERSION_LOW) >> 2]
-    );
+    const high = (this.u8[offset + L_VERSION_HIGH] << 16) | this.u16[(offset + L_VERSION_MID) >> 1];
+    const low = this.u32[(offset + L_VERSION_LOW) >> 2];
+    // Floating point only where it must be.
+    return high === 0 ? low : high * 0x100000000 + low;
   }
 
   setLeafVersion(offset: number, version: number): void {

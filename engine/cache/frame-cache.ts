@@ -37,6 +37,12 @@ const M_EPOCH = 5;
 /** A cache line, so that writers in different frames do not meet. */
 const ROW = 16;
 
+/**
+ * Bytes from one frame to the next. What all readers of a blob come by (its header, its topmost nodes) is near its
+ * beginning; were that at the same distance everywhere, a power of two, all of it would compete for a few lines of the
+ * processor's caches. The odd number of lines in between spreads it.
+ */
+const STRIDE = BLOB_SIZE + 65 * 64;
 /** Frames for the images of views, for each frame of the cache, and at least. */
 const IMAGES_SHARE = 1 / 4;
 const LEAST_IMAGES = 16;
@@ -86,16 +92,16 @@ export class FrameCache {
       const count = Math.floor(from.bytes / BLOB_SIZE);
       const images = Math.max(LEAST_IMAGES, Math.floor(count * IMAGES_SHARE));
       this.handle = {
-        frames: new SharedArrayBuffer(count * BLOB_SIZE),
+        frames: new SharedArrayBuffer(count * STRIDE),
         rows: new SharedArrayBuffer((count + images) * ROW * 4),
         table: new PageTable(count).buffer,
-        images: new SharedArrayBuffer(images * BLOB_SIZE),
+        images: new SharedArrayBuffer(images * STRIDE),
         views: new ViewImages(control, images).buffer,
       };
     } else this.handle = from;
     const { rows, table, views } = this.handle;
-    const images = this.handle.images.byteLength / BLOB_SIZE;
-    this.count = this.handle.frames.byteLength / BLOB_SIZE;
+    const images = this.handle.images.byteLength / STRIDE;
+    this.count = this.handle.frames.byteLength / STRIDE;
     this.heldLimit = Math.floor((this.count * 3) / 4);
     this.longestPath = this.count - 2;
     this.#rows = new Int32Array(rows);
@@ -126,8 +132,8 @@ export class FrameCache {
   #makeFrame(index: number): Frame {
     const frame =
       index < this.count
-        ? new Frame(this.handle.frames, index * BLOB_SIZE)
-        : new Frame(this.handle.images, (index - this.count) * BLOB_SIZE);
+        ? new Frame(this.handle.frames, index * STRIDE)
+        : new Frame(this.handle.images, (index - this.count) * STRIDE);
     this.#frames[index] = frame;
     return frame;
   }
@@ -146,9 +152,9 @@ export class FrameCache {
     return Atomics.load(this.#rows, index * ROW + M_VERSION);
   }
 
-  /** Whether the frame holds the blob; to be asked between taking the version and validating it. */
+  /** Whether the frame holds the blob; to be asked between taking the version and validating it, as its bytes are. */
   holds(index: number, blobId: number): boolean {
-    if (Atomics.load(this.#rows, index * ROW + M_BLOB) !== blobId) return false;
+    if (this.#rows[index * ROW + M_BLOB] !== blobId) return false;
     // An image is announced before the blob changes: where there is none after the version was taken, that version will do.
     return this.#epoch === 0 || index >= this.count || this.views.find(blobId, this.#epoch) < 0;
   }

@@ -2,8 +2,8 @@
  * Which frame holds a blob: a hash table in shared memory, by linear probing without tombstones. Entries are pairs of
  * blob id and frame, id 0 for none.
  *
- * Rule: changed under the tree lock only. Without the lock `find` is a hint: it may miss an entry that moves, or tell a
- * frame that has just been given to another blob.
+ * Rule: changed under the tree lock only. Without the lock `find` is a hint, and reads plainly: it may miss an entry that
+ * moves, or tell a frame that has just been given to another blob.
  */
 export class PageTable {
   readonly buffer: SharedArrayBuffer;
@@ -25,8 +25,8 @@ export class PageTable {
     const mask = this.#mask;
     let at = hash(blobId) & mask;
     for (let step = 0; step <= mask; step++) {
-      const id = Atomics.load(words, at * 2);
-      if (id === blobId) return Atomics.load(words, at * 2 + 1);
+      const id = words[at * 2];
+      if (id === blobId) return words[at * 2 + 1] as number;
       if (id === 0) return -1;
       at = (at + 1) & mask;
     }

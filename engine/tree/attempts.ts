@@ -7,6 +7,12 @@ export class Attempts {
   /** Blobs loaded without getting on. */
   loads = 0;
 
+  /** A walk begins, or has got on. */
+  reset(): void {
+    this.#failures = 0;
+    this.loads = 0;
+  }
+
   get exclusive(): boolean {
     return this.#failures > MOST_RESTARTS;
   }

@@ -102,20 +102,22 @@ export class Reader {
     for (;;) {
       const index = cache.find(blobId);
       if (index < 0) {
-        if (blobId === ROOT_BLOB && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
+        if (parent < 0 && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
         this.loadBelow(blobId, parent, parentVersion);
         return RESTART;
       }
       const version = cache.version(index);
       if ((version & 1) !== 0 || !cache.holds(index, blobId)) return RESTART;
-      if (parent >= 0 && cache.version(parent) !== parentVersion) return RESTART;
+      if (parent >= 0) {
+        readFence();
+        if (cache.version(parent) !== parentVersion) return RESTART;
+      }
       control.counters[counters + S_HITS] = (control.counters[counters + S_HITS] as number) + 1;
       cache.touch(index);
       const frame = cache.frame(index);
       const leaf = findLeaf(at, frame, key, depth);
       if (leaf === LEADS_ON) {
-        readFence();
-        if (cache.version(index) !== version) return RESTART;
+        // Not validated yet: that is done once the version of the next frame is taken, or before it is loaded.
         blobId = at.blobId;
         depth = at.depth;
         parent = index;

@@ -14,12 +14,18 @@ export class Reads implements TreeReads {
   readonly #reader: Reader;
   readonly #scanner: Scanner;
   readonly #check: () => void;
+  /**
+   * Where a full garbage collection finds no object of a shape, V8 forgets the shape and throws away what was compiled for
+   * it; cursors are seldom alive then, so one is kept.
+   */
+  protected readonly kept: RangeCursor;
 
   /** `check` throws where reading cannot go on, or what was just read does not count. */
   constructor(reader: Reader, scanner: Scanner, check: () => void) {
     this.#reader = reader;
     this.#scanner = scanner;
     this.#check = check;
+    this.kept = new RangeCursor(scanner, {}, check);
   }
 
   get(key: Key): Uint8Array | undefined {

@@ -66,6 +66,7 @@ export class Scanner {
   readonly #state: TreeState;
   readonly #reader: Reader;
   readonly #slab = new Slab();
+  readonly #attempts = new Attempts();
   // One entry for each inner node on the way.
   #nodes = new Int32Array(64);
   /** What comes next in the node: -1 its terminator, else the index of a child (N4, N16) or its least byte. */
@@ -120,17 +121,17 @@ export class Scanner {
     const full = out.length + limit;
     this.#sure = out.length;
     let from: Bound | undefined = bound;
-    for (let attempt = new Attempts(); from !== undefined; attempt.failed()) {
+    for (this.#attempts.reset(); from !== undefined; this.#attempts.failed()) {
       const before = out.length;
-      const outcome = this.#walk(from, full, options, out, attempt.exclusive);
+      const outcome = this.#walk(from, full, options, out, this.#attempts.exclusive);
       if (outcome === ENDED) return undefined;
       if (outcome === FULL || out.length > before) from = boundAfter(out[out.length - 1] as RangeEntry);
       if (outcome === FULL) {
         this.#standsAt = from;
         return from;
       }
-      if (out.length > before) attempt = new Attempts();
-      this.#miss(attempt);
+      if (out.length > before) this.#attempts.reset();
+      this.#miss();
     }
     return undefined;
   }
@@ -140,10 +141,10 @@ export class Scanner {
     const options = { prefix, delimiter: -1, keysOnly: true };
     let keys = 0;
     let from = bound;
-    for (let attempt = new Attempts(); keys < limit; attempt.failed()) {
+    for (this.#attempts.reset(); keys < limit; this.#attempts.failed()) {
       this.#sure = 0;
       this.#countedTo = undefined;
-      const outcome = this.#walk(from, limit - keys, options, undefined, attempt.exclusive);
+      const outcome = this.#walk(from, limit - keys, options, undefined, this.#attempts.exclusive);
       if (outcome === ENDED) return { keys: keys + this.#counted, next: undefined };
       if (outcome === FULL) {
         const next = { key: this.#key.slice(0, this.#leafDepth), inclusive: false };
@@ -153,19 +154,20 @@ export class Scanner {
       if (this.#countedTo !== undefined) {
         keys += this.#sure;
         from = this.#countedTo;
-        attempt = new Attempts();
+        this.#attempts.reset();
       }
-      this.#miss(attempt);
+      this.#miss();
     }
     return { keys, next: from };
   }
 
   /** After an attempt that met a change, or a blob that was not resident. */
-  #miss(attempt: Attempts): void {
+  #miss(): void {
+    const attempts = this.#attempts;
     const { control, counters, cache } = this.#state;
     control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
-    if (this.#missing !== 0 && ++attempt.loads > cache.count) {
-      attempt.loads = 0;
+    if (this.#missing !== 0 && ++attempts.loads > cache.count) {
+      attempts.loads = 0;
       this.#makeRoom();
     }
   }
