@@ -7,6 +7,7 @@
 import type { Batch, Key } from '../api.js';
 import { SpinneyError } from '../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../limits.js';
+import { keepShape } from '../shared/shapes.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
 import type { Change, Graft } from './changes.js';
 
@@ -324,3 +325,6 @@ function matches(version: number): (found: number | undefined) => GuardFailure |
   const expected = versionNumber(version);
   return (found) => (found === undefined ? 'absent' : found === expected ? undefined : 'version');
 }
+
+keepShape(new BatchRecorder());
+keepShape(new ProjectedTree({ lookup: () => undefined, scan: () => [] }));

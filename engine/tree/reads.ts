@@ -14,10 +14,7 @@ export class Reads implements TreeReads {
   readonly #reader: Reader;
   readonly #scanner: Scanner;
   readonly #check: () => void;
-  /**
-   * Where a full garbage collection finds no object of a shape, V8 forgets the shape and throws away what was compiled for
-   * it; cursors are seldom alive then, so one is kept.
-   */
+  /** Never read: cursors are seldom alive at a garbage collection, and their shape is to be known after it (see shapes.ts). */
   protected readonly kept: RangeCursor;
 
   /** `check` throws where reading cannot go on, or what was just read does not count. */
