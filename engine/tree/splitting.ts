@@ -5,13 +5,21 @@
  */
 import type { Frame } from '../art/frame.js';
 import { DATA_BYTES } from '../art/layout.js';
-import { crossingBlobId, eachChildCrossing, exactHeight, writeCrossingHeight } from '../art/rewrite.js';
-import { type Above, lift, moveBelow, moveBeside, moveUp, type Neighbour, roomBeside } from '../art/split.js';
 import {
+  crossingBlobId,
+  crossingsByNode,
+  eachChildCrossing,
+  exactHeight,
+  writeCrossingHeight,
+} from '../art/rewrite.js';
+import { type Above, flatten, lift, moveBelow, moveBeside, moveUp, type Neighbour } from '../art/split.js';
+import {
+  planFlattening,
   planLeaves,
   planRun,
   planSplit,
   ROOT_GROWTH_BYTES,
+  roomBeside,
   roomToLift,
   type SplitPlan,
 } from '../art/split-plan.js';
@@ -25,9 +33,11 @@ const SHARED_ROOM = Math.floor(DATA_BYTES * 0.12);
 const MOST_NEIGHBOURS = 3;
 const MOST_ABOVE = Math.floor(DATA_BYTES * 0.35);
 /**
- * Full parents are what makes a tree of blobs tall: in one of this height no more go there, once there are so many blobs
- * that the fill of each matters less.
+ * Full parents are what makes a tree of blobs tall: the root blob, where all that is new to the nodes in it begins, keeps more
+ * room and is not divided for it; and to none in a tree of this height more go, once there are so many blobs that the fill
+ * of each matters less.
  */
+const FULL_ROOT = Math.floor(DATA_BYTES * 0.6);
 const TALL = 4;
 const MANY_BLOBS = 256;
 /** So much goes there at a time, and not beyond this fill. */
@@ -35,6 +45,9 @@ const MOVED_UP = Math.floor(DATA_BYTES * 0.2);
 const FULL_PARENT = Math.floor(DATA_BYTES * 0.85);
 /** What moves below goes to a blob that is there as long as that stays below this. */
 const MOST_BELOW = Math.floor(DATA_BYTES * 0.95);
+/** Runs that are handed down at once, and what they must come to. */
+const MOST_RUNS = 8;
+const LEAST_HANDED_DOWN = Math.floor(DATA_BYTES * 0.05);
 /** What one operation splits beyond this goes to new blobs, so that it comes to an end whatever moves to and fro. */
 const MOST_SHARING_STEPS = 8;
 /** A full parent is divided, instead of a blob below it, when that is to the good of so many. */
@@ -58,8 +71,29 @@ export class Splitting {
     this.#splits = lsn === this.#splitAt ? this.#splits + 1 : 0;
     this.#splitAt = lsn;
     const frame = this.#state.cache.frame(this.#mutation.path[level] as number);
+    if (this.#mayShare && level > 0 && this.#flatten(level)) return;
     // A full frame has a plan.
     this.#divide(level, planSplit(frame, this.#mutation.byteAt(level)) as SplitPlan, bytes);
+  }
+
+  /** A committed mutation has made sure only of new blobs. */
+  get #mayShare(): boolean {
+    return !this.#mutation.committed && this.#splits < MOST_SHARING_STEPS;
+  }
+
+  /** Takes crossings out of the frame at this level, so that what they lead to hangs from its parent. False: there are none. */
+  #flatten(level: number): boolean {
+    const mutation = this.#mutation;
+    const index = mutation.path[level] as number;
+    const frame = this.#state.cache.frame(index);
+    const plan = planFlattening(frame);
+    if (plan === undefined) return false;
+    if (!this.#hasRoomAbove(level, plan.bytes)) return true;
+    mutation.change(index);
+    mutation.change(mutation.path[level - 1] as number);
+    flatten(frame, plan, mutation.above(level - 1));
+    this.#settle(level);
+    return true;
   }
 
   #divide(level: number, plan: SplitPlan, bytes: number): void {
@@ -70,7 +104,7 @@ export class Splitting {
         this.#splitBeside(level, plan, bytes);
         return;
       }
-      const room = roomToLift(frame, plan);
+      const room = roomToLift(frame, plan.node);
       if (room > 0) {
         this.#lift(level, plan, room);
         return;
@@ -101,7 +135,7 @@ export class Splitting {
 
   /**
    * Moves a run away from the root node: to a neighbour that has room, or to the parent if it is one of few, else to a
-   * new blob that hangs from the parent. A committed mutation has made sure only of new blobs.
+   * new blob that hangs from the parent.
    */
   #splitBeside(level: number, plan: SplitPlan, bytes: number): void {
     const mutation = this.#mutation;
@@ -110,7 +144,7 @@ export class Splitting {
     const frame = cache.frame(index);
     if (!this.#hasRoomAbove(level, roomBeside(frame))) return;
     const above = mutation.above(level - 1);
-    const mayShare = !mutation.committed && this.#splits < MOST_SHARING_STEPS;
+    const mayShare = this.#mayShare;
     if (mayShare) {
       const shared = this.#shareBeside(frame, above, bytes);
       if (shared !== undefined) {
@@ -160,6 +194,7 @@ export class Splitting {
     const least = frame.liveBytes - (DATA_BYTES - SHARED_ROOM - bytes);
     const plan = planRun(frame, frame.root << 3, MOVED_UP, least, 2 * MOVED_UP);
     if (plan === undefined || plan.height > 1) return false;
+    if (level === 1 && parent.liveBytes + plan.bytes > FULL_ROOT) return false;
     if (parent.liveBytes + plan.bytes > FULL_PARENT) {
       if (parent.crossings < LEAST_CROSSINGS) return false;
       const division = planSplit(parent, mutation.byteAt(level - 1));
@@ -242,10 +277,9 @@ export class Splitting {
     const { cache } = this.#state;
     const index = mutation.path[level] as number;
     const frame = cache.frame(index);
-    const neighbour =
-      mutation.committed || this.#splits >= MOST_SHARING_STEPS
-        ? undefined
-        : this.#emptiest(frame, plan.node, 0, MOST_BELOW - plan.bytes);
+    const mayShare = this.#mayShare;
+    if (mayShare && plan.height >= frame.height && this.#handDown(index)) return;
+    const neighbour = mayShare ? this.#emptiest(frame, plan.node, 0, MOST_BELOW - plan.bytes) : undefined;
     const below = neighbour === undefined ? 1 : cache.frame(neighbour.index).height;
     const height = Math.max(below, plan.height) + 1;
     // All frames on the way may have to change with it.
@@ -271,6 +305,37 @@ export class Splitting {
       mutation.raise(at, least);
     }
     this.#settle(level);
+  }
+
+  /**
+   * What has come to nodes whose other children are in blobs below goes to these blobs, as far as they have room. Keys under
+   * bytes that are new to such a node begin in its frame, and a frame full of them is not worth another level of blobs.
+   * False: that would not come to enough.
+   */
+  #handDown(index: number): boolean {
+    const mutation = this.#mutation;
+    const { cache } = this.#state;
+    const frame = cache.frame(index);
+    const plans: SplitPlan[] = [];
+    for (const node of crossingsByNode(frame).keys()) {
+      const plan = planLeaves(frame, node);
+      if (plan !== undefined) plans.push(plan);
+    }
+    plans.sort((a, b) => b.bytes - a.bytes);
+    const most = Math.min(MOST_RUNS, (cache.heldLimit >> 1) - mutation.path.length);
+    const moves: { plan: SplitPlan; to: { index: number; crossing: number } }[] = [];
+    let bytes = 0;
+    for (const plan of plans) {
+      if (moves.length >= most) break;
+      const to = this.#emptiest(frame, plan.node, 0, MOST_BELOW - plan.bytes);
+      if (to === undefined) continue;
+      moves.push({ plan, to });
+      bytes += plan.bytes;
+    }
+    if (bytes < LEAST_HANDED_DOWN) return false;
+    mutation.change(index);
+    for (const { plan, to } of moves) moveBelow(frame, plan, mutation.receive(to, plan.bytes));
+    return true;
   }
 
   /** Heights above a change that made them less, exactly, as far as frames on the way are dirty already. */
