@@ -23,7 +23,7 @@ const HALF_BYTES = Math.floor(DATA_BYTES * 0.5);
 /** What at least stays in the full one when the run goes below. */
 const LEAST_LEFT_BYTES = Math.floor(DATA_BYTES * 0.15);
 /** A run below that adds to the tree's depth is taken where one that does not would be smaller than this. */
-const LEAST_BELOW_BYTES = Math.floor(DATA_BYTES * 0.25);
+const LEAST_BELOW_BYTES = Math.floor(DATA_BYTES * 0.1);
 const ANY_HEIGHT = 0xffff;
 /** What at least goes and what at least stays when it is divided between neighbours. */
 const LEAST_MOVED_BYTES = Math.floor(DATA_BYTES * 0.05);
@@ -246,55 +246,13 @@ function bestRun(frame: Frame, node: number, most: number, target: number): Spli
   return { node, children, bytes: best, height: height + 1 };
 }
 
-/** What would take crossings out of a blob: lifting this child of the root node or, 0, hoisting those of the root node itself. */
-export interface Flattening {
-  node: number;
-  /** Bytes that it needs in the parent. */
-  bytes: number;
-}
-
-/**
- * How to take crossings out of the blob, so that what they lead to hangs from its parent; undefined: that cannot be, or what
- * would be left has no leaves.
- */
-export function planFlattening(frame: Frame): Flattening | undefined {
-  if (frame.crossings === 0 || frame.leaves === 0) return undefined;
-  const root = frame.root << 3;
-  const room = roomBeside(frame);
-  if (room > CROSSING_BYTES) return { node: 0, bytes: room };
-  for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
-    const node = childOf(frame, root, byte);
-    if (greatestHeight(frame, node) === 0 || !hasOtherThanCrossings(frame, node)) continue;
-    const bytes = roomToLift(frame, node);
-    if (bytes > 0) return { node, bytes };
-  }
-  return undefined;
-}
-
-function hasOtherThanCrossings(frame: Frame, node: number): boolean {
-  for (let byte = nextChildByte(frame, node, 0); byte >= 0; byte = nextChildByte(frame, node, byte + 1)) {
-    if (!isCrossing(frame, childOf(frame, node, byte))) return true;
-  }
-  return false;
-}
-
-/** Bytes that `moveBeside` and `hoistCrossings` need in the parent. */
-export function roomBeside(frame: Frame): number {
-  const root = frame.root << 3;
-  let bytes = CROSSING_BYTES;
-  for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
-    if (isCrossing(frame, childOf(frame, root, byte))) bytes += CROSSING_BYTES;
-  }
-  return bytes;
-}
-
-/** Bytes that `lift` needs in the parent, or 0 where the node is not one to lift. */
-export function roomToLift(frame: Frame, node: number): number {
+/** Bytes that `lift` needs in the parent, or 0 where the plan's node is not one to lift. */
+export function roomToLift(frame: Frame, plan: SplitPlan): number {
   const root = frame.root << 3;
   for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
     const child = childOf(frame, root, byte);
     const kind = frame.u8[child] & 15;
-    if (child !== node || kind === KIND_LEAF || kind === KIND_CROSSING) continue;
+    if (child !== plan.node || kind === KIND_LEAF || kind === KIND_CROSSING) continue;
     const bytes = liftedBytes(frame, root, child);
     return bytes <= MOST_LIFTED_BYTES ? bytes : 0;
   }

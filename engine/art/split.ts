@@ -42,7 +42,7 @@ import {
   writeCrossing,
   writeCrossingHeight,
 } from './rewrite.js';
-import type { Flattening, SplitPlan } from './split-plan.js';
+import type { SplitPlan } from './split-plan.js';
 
 /**
  * Copies the planned run's subtrees into `target` as children of its root node, which is made or grown as needed, and
@@ -116,6 +116,16 @@ export interface Above {
   crossing: number;
 }
 
+/** Bytes that `moveBeside` needs in the parent. */
+export function roomBeside(frame: Frame): number {
+  const root = frame.root << 3;
+  let bytes = CROSSING_BYTES;
+  for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
+    if (isCrossing(frame, childOf(frame, root, byte))) bytes += CROSSING_BYTES;
+  }
+  return bytes;
+}
+
 /**
  * Moves a run of the root node's children to a blob that the parent's node leads to directly, as a B-tree splits:
  * no blob comes to lie deeper, and those that the root node itself leads to less deep. Returns the crossing to it.
@@ -131,12 +141,6 @@ export function moveBeside(frame: Frame, plan: SplitPlan, to: Neighbour, above: 
   }
   hoist(frame, node, above.frame, above.node);
   return crossing;
-}
-
-/** Takes crossings out of the blob as planned. REQUIRES the plan's bytes in the parent, both latched. */
-export function flatten(frame: Frame, { node }: Flattening, above: Above): void {
-  if (node === 0) hoistCrossings(frame, above);
-  else lift(frame, node, above);
 }
 
 /** Crossings among the root node's children move to the parent's node. REQUIRES roomBeside() bytes there, both latched. */

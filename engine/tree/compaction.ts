@@ -1,6 +1,6 @@
 /**
- * Online compaction: rewrites frames without gaps, shortens the ways down, unites blobs that one node leads to, and takes
- * small blobs back into the blob above them.
+ * Online compaction: rewrites frames without gaps, unites blobs that one node leads to, and takes small blobs back into
+ * the blob above them.
  *
  * It works blob by blob, children first, each step one short critical section, so readers and writers go on
  * between the steps. A blob that was noted in one step may have left the tree by the next, with its last key or by
@@ -13,13 +13,12 @@ import {
   crossingHeight,
   crossingsByNode,
   eachCrossing,
-  exactHeight,
   type Merge,
   removeCrossing,
   writeCrossingHeight,
 } from '../art/rewrite.js';
-import { type Above, flatten, hoistCrossings, moveBeside } from '../art/split.js';
-import { planFlattening, planRun, ROOT_GROWTH_BYTES, roomBeside } from '../art/split-plan.js';
+import { hoistCrossings, moveBeside, roomBeside } from '../art/split.js';
+import { planRun, ROOT_GROWTH_BYTES } from '../art/split-plan.js';
 import { F_MERGES } from '../shared/control.js';
 import { poisoned, ROOT_BLOB, type TreeState } from './state.js';
 import type { Writer } from './writer.js';
@@ -66,7 +65,7 @@ export class Compaction {
   #visit(blobId: number): void {
     const below = this.#writer.locked(() => this.#childrenOf(blobId).map((child) => child.blobId));
     for (const child of below) this.#visit(child);
-    while (this.#writer.locked(() => this.#flatten(blobId, MOST_BYTES) || this.#unite(blobId, MOST_BYTES)));
+    while (this.#writer.locked(() => this.#unite(blobId, MOST_BYTES)));
     for (;;) {
       const before = this.#state.blobCount;
       this.#writer.locked(() => this.#rebuild(blobId, MOST_BYTES));
@@ -119,55 +118,6 @@ export class Compaction {
       writeCrossingHeight(frame, crossing, this.#heightBelow(frame, crossing));
     });
     mutation.endChanges();
-  }
-
-  /**
-   * One step towards ways down through fewer blobs: takes crossings out of a blob below this one, so that what they lead to
-   * hangs from this one. False: there is no such step.
-   */
-  #flatten(blobId: number, most: number): boolean {
-    const state = this.#state;
-    if (!state.isInTree(blobId)) return false;
-    const index = state.resident(blobId);
-    state.cache.pin(index);
-    const frame = state.cache.frame(index);
-    for (const [node, crossings] of crossingsByNode(frame)) {
-      for (const crossing of crossings) {
-        if (crossingHeight(frame, crossing) === 1) continue;
-        if (this.#takeCrossings(index, { frame, node, crossing }, most)) return true;
-        // A small cache has no room for all that were looked at.
-        state.cache.unpinAll();
-        state.cache.pin(index);
-      }
-    }
-    return false;
-  }
-
-  /** Takes crossings out of the blob below. False: there are none to be taken, or no room for them. */
-  #takeCrossings(parent: number, above: Above, most: number): boolean {
-    const { cache } = this.#state;
-    const { mutation } = this.#writer;
-    const index = this.#state.resident(crossingBlobId(above.frame, above.crossing));
-    cache.pin(index);
-    const frame = cache.frame(index);
-    const plan = planFlattening(frame);
-    if (plan === undefined || above.frame.liveBytes + plan.bytes > most) return false;
-    mutation.prepare(parent);
-    mutation.prepare(index);
-    if (above.frame.bumpBytes < plan.bytes) {
-      // The way there is another then.
-      mutation.repack(parent, []);
-      mutation.endChanges();
-      return true;
-    }
-    mutation.change(parent);
-    mutation.change(index);
-    flatten(frame, plan, above);
-    frame.height = exactHeight(frame);
-    writeCrossingHeight(above.frame, above.crossing, frame.height);
-    above.frame.height = exactHeight(above.frame);
-    mutation.endChanges();
-    return true;
   }
 
   /**
@@ -314,9 +264,7 @@ export class Compaction {
       if (queue.length === 0) queue.push(ROOT_BLOB);
       for (let i = 0; i < most && queue.length > 0; i++) {
         const blobId = queue.shift() as number;
-        const most = BACKGROUND_MOST_BYTES;
-        if (this.#writer.locked(() => this.#flatten(blobId, most) || this.#unite(blobId, most)))
-          queue.unshift(blobId);
+        if (this.#writer.locked(() => this.#unite(blobId, BACKGROUND_MOST_BYTES))) queue.unshift(blobId);
         else this.#writer.locked(() => this.#mergeBelow(blobId));
       }
     } finally {

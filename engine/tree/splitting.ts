@@ -12,14 +12,12 @@ import {
   exactHeight,
   writeCrossingHeight,
 } from '../art/rewrite.js';
-import { type Above, flatten, lift, moveBelow, moveBeside, moveUp, type Neighbour } from '../art/split.js';
+import { type Above, lift, moveBelow, moveBeside, moveUp, type Neighbour, roomBeside } from '../art/split.js';
 import {
-  planFlattening,
   planLeaves,
   planRun,
   planSplit,
   ROOT_GROWTH_BYTES,
-  roomBeside,
   roomToLift,
   type SplitPlan,
 } from '../art/split-plan.js';
@@ -71,7 +69,6 @@ export class Splitting {
     this.#splits = lsn === this.#splitAt ? this.#splits + 1 : 0;
     this.#splitAt = lsn;
     const frame = this.#state.cache.frame(this.#mutation.path[level] as number);
-    if (this.#mayShare && level > 0 && this.#flatten(level)) return;
     // A full frame has a plan.
     this.#divide(level, planSplit(frame, this.#mutation.byteAt(level)) as SplitPlan, bytes);
   }
@@ -79,21 +76,6 @@ export class Splitting {
   /** A committed mutation has made sure only of new blobs. */
   get #mayShare(): boolean {
     return !this.#mutation.committed && this.#splits < MOST_SHARING_STEPS;
-  }
-
-  /** Takes crossings out of the frame at this level, so that what they lead to hangs from its parent. False: there are none. */
-  #flatten(level: number): boolean {
-    const mutation = this.#mutation;
-    const index = mutation.path[level] as number;
-    const frame = this.#state.cache.frame(index);
-    const plan = planFlattening(frame);
-    if (plan === undefined) return false;
-    if (!this.#hasRoomAbove(level, plan.bytes)) return true;
-    mutation.change(index);
-    mutation.change(mutation.path[level - 1] as number);
-    flatten(frame, plan, mutation.above(level - 1));
-    this.#settle(level);
-    return true;
   }
 
   #divide(level: number, plan: SplitPlan, bytes: number): void {
@@ -104,7 +86,7 @@ export class Splitting {
         this.#splitBeside(level, plan, bytes);
         return;
       }
-      const room = roomToLift(frame, plan.node);
+      const room = roomToLift(frame, plan);
       if (room > 0) {
         this.#lift(level, plan, room);
         return;

@@ -63,11 +63,16 @@ function inOrder(shape: Shape, order: Order, count: number): number[] {
   return numbers.sort((a, b) => (a % groups) - (b % groups) || a - b);
 }
 
-function load(shape: Shape, order: Order, count: number): { tree: Tree; store: MemoryBlobStore } {
+function load(
+  shape: Shape,
+  order: Order,
+  count: number,
+  value = VALUE,
+): { tree: Tree; store: MemoryBlobStore } {
   const store = new MemoryBlobStore();
   const tree = Tree.open({ store, flushOnWrite: false, cacheBytes: CACHE_BYTES });
   const { key } = SHAPES[shape];
-  for (const i of inOrder(shape, order, count)) tree.put(key(i), VALUE);
+  for (const i of inOrder(shape, order, count)) tree.put(key(i), value);
   return { tree, store };
 }
 
@@ -91,11 +96,11 @@ describe('after a load', () => {
     const loaded = load(shape, order, COUNT);
     const { averageFill, maxBlobDepth } = loaded.tree.stats();
     expect(averageFill).toBeGreaterThanOrEqual(0.6);
-    expect(maxBlobDepth).toBeLessThanOrEqual(4);
+    expect(maxBlobDepth).toBeLessThanOrEqual(2);
     check(loaded, COUNT);
     loaded.tree.compact();
     expect(loaded.tree.stats().averageFill).toBeGreaterThanOrEqual(0.63);
-    expect(loaded.tree.stats().maxBlobDepth).toBeLessThanOrEqual(4);
+    expect(loaded.tree.stats().maxBlobDepth).toBeLessThanOrEqual(2);
     check(loaded, COUNT);
     loaded.tree.close();
   });
@@ -103,8 +108,17 @@ describe('after a load', () => {
   test.each(cases)('%s keys, %s: 20,000 take no more than 7 blobs', (shape, order) => {
     const { tree } = load(shape, order, 20_000);
     expect(tree.stats().blobCount).toBeLessThanOrEqual(7);
-    expect(tree.stats().maxBlobDepth).toBeLessThanOrEqual(3);
+    expect(tree.stats().maxBlobDepth).toBe(2);
     tree.close();
+  });
+
+  test('directories of several blobs each, which all grow at once, hang from the root blob', () => {
+    const count = 25_000;
+    const loaded = load('bucket', 'interleaved', count, Buffer.alloc(1000));
+    expect(loaded.tree.stats().averageFill).toBeGreaterThanOrEqual(0.7);
+    expect(loaded.tree.stats().maxBlobDepth).toBe(2);
+    check(loaded, count);
+    loaded.tree.close();
   });
 });
 
@@ -127,10 +141,10 @@ test.each(shapes)('%s keys: churn leaves blobs as full as they were, and compact
     }
   }
   expect(tree.stats().averageFill).toBeGreaterThanOrEqual(0.57);
-  expect(tree.stats().maxBlobDepth).toBeLessThanOrEqual(4);
+  expect(tree.stats().maxBlobDepth).toBeLessThanOrEqual(2);
   tree.compact();
   expect(tree.stats().averageFill).toBeGreaterThanOrEqual(0.6);
-  expect(tree.stats().maxBlobDepth).toBeLessThanOrEqual(4);
+  expect(tree.stats().maxBlobDepth).toBeLessThanOrEqual(2);
   check(loaded, count);
   tree.close();
 });
