@@ -75,6 +75,8 @@ export class Scanner {
   #lengths = new Int32Array(64);
   /** Which frame of the way the node is in. */
   #levels = new Int32Array(64);
+  /** Where in those bytes of the key, after the range's prefix, the delimiter is; -1: nowhere. */
+  #cuts = new Int32Array(64);
   #depth = 0;
   // One entry for each frame on the way.
   #frames = new Int32Array(16);
@@ -214,7 +216,7 @@ export class Scanner {
     this.#counted = 0;
     const stands = this.#standsAt === from && this.#isValid();
     this.#standsAt = undefined;
-    let outcome = stands ? ON_THE_WAY : this.#seek(from, options.prefix);
+    let outcome = stands ? ON_THE_WAY : this.#seek(from, options);
     if (outcome === ON_THE_WAY) outcome = this.#run(full, options, out);
     if (outcome !== CHANGED && outcome !== NOTHING && this.#isValid()) return outcome;
     if (out !== undefined) out.length = this.#sure;
@@ -222,7 +224,7 @@ export class Scanner {
   }
 
   /** Goes to where the range begins. ENDED: nothing is there; REQUIRES a validation then. */
-  #seek(from: Bound, prefix: Uint8Array): number {
+  #seek(from: Bound, { prefix, delimiter }: ScanOptions): number {
     const { cache, control } = this.#state;
     const { key: target, inclusive } = from;
     this.#depth = 0;
@@ -264,11 +266,17 @@ export class Scanner {
         return ON_THE_WAY;
       }
       if (isAfter || total === target.length) {
-        this.#pushNode(node, total, isAfter || inclusive ? -1 : 0);
+        this.#pushNode(
+          node,
+          total,
+          isAfter || inclusive ? -1 : 0,
+          this.#delimiterAt(prefix.length, total, delimiter),
+        );
         return ON_THE_WAY;
       }
       const byte = target[total] as number;
-      this.#pushNode(node, total, positionAfter(frame, node, byte));
+      const cut = this.#delimiterAt(prefix.length, total, delimiter);
+      this.#pushNode(node, total, positionAfter(frame, node, byte), cut);
       const slot = findChild(frame, node, byte);
       if (slot === 0) return ON_THE_WAY;
       this.#child = (frame.u16[slot >> 1] as number) << 3;
@@ -301,8 +309,8 @@ export class Scanner {
         this.#leafDepth = length;
         if (out === undefined) this.#counted++;
         else {
-          const cut = delimiter < 0 ? length : this.#delimiterAt(prefix.length, length, delimiter);
-          if (cut < length) this.#rollUp(cut, out);
+          const cut = this.#delimiterAt(prefix.length, length, delimiter);
+          if (cut >= 0) this.#rollUp(cut, out);
           else if (!this.#give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
         }
         if ((out === undefined ? this.#counted : out.length) >= full) return FULL;
@@ -390,12 +398,17 @@ export class Scanner {
         this.#leafDepth = length + 1;
         continue;
       }
-      const total = this.#spell(frame, child, length + 1);
-      const cut = delimiter < 0 ? total : this.#delimiterAt(prefix.length, total, delimiter);
-      if (cut < total && out !== undefined && this.#isInhabited(frame, child)) {
-        this.#rollUp(cut, out);
-        if (out.length >= full) return FULL;
-      } else this.#pushNode(child, total, -1);
+      let cut = -1;
+      if (delimiter >= 0) {
+        cut = this.#cuts[top]!;
+        if (cut < 0) cut = byte === delimiter ? length : this.#spellTo(delimiter, frame, child, length + 1);
+        if (cut >= 0 && out !== undefined && this.#isInhabited(frame, child)) {
+          this.#rollUp(cut, out);
+          if (out.length >= full) return FULL;
+          continue;
+        }
+      }
+      this.#pushNode(child, this.#spell(frame, child, length + 1), -1, cut);
     }
   }
 
@@ -484,6 +497,21 @@ export class Scanner {
     return length + count;
   }
 
+  /** As #spell, of an inner node, as far as the delimiter, and returns its place in the key; -1: it is not there. */
+  #spellTo(delimiter: number, frame: Frame, node: number, length: number): number {
+    const u8 = frame.u8;
+    const end = length + u8[node + N_PREFIX_LENGTH]!;
+    if (end > this.#key.length) this.#reserve(end);
+    const key = this.#key;
+    const from = node + prefixOffset(u8[node]! & 15) - length;
+    for (let at = length; at < end; at++) {
+      const byte = u8[from + at]!;
+      key[at] = byte;
+      if (byte === delimiter) return at;
+    }
+    return -1;
+  }
+
   /**
    * Whether there is a key below the node; false: not that can be told without going there. A blob with leaves has them
    * below the crossings that lead to it.
@@ -502,12 +530,12 @@ export class Scanner {
     return leaves > 0 && cache.version(index) === version;
   }
 
-  /** Where in the key the delimiter is, from `from` on; `length` where it is not. */
+  /** Where in the first `length` bytes of the key, from `from` on, the delimiter is; -1: nowhere, or it is -1 itself. */
   #delimiterAt(from: number, length: number, delimiter: number): number {
+    if (delimiter < 0) return -1;
     const key = this.#key;
-    let at = from;
-    while (at < length && key[at] !== delimiter) at++;
-    return Math.min(at, length);
+    for (let at = from; at < length; at++) if (key[at] === delimiter) return at;
+    return -1;
   }
 
   /** Gives out the key up to the delimiter at `cut`, and passes over all that begins with that. */
@@ -551,18 +579,20 @@ export class Scanner {
     return true;
   }
 
-  #pushNode(node: number, length: number, position: number): void {
+  #pushNode(node: number, length: number, position: number, cut: number): void {
     const depth = this.#depth++;
     if (depth === this.#nodes.length) {
       this.#nodes = doubled(this.#nodes);
       this.#positions = doubled(this.#positions);
       this.#lengths = doubled(this.#lengths);
       this.#levels = doubled(this.#levels);
+      this.#cuts = doubled(this.#cuts);
     }
     this.#nodes[depth] = node;
     this.#positions[depth] = position;
     this.#lengths[depth] = length;
     this.#levels[depth] = this.#level;
+    this.#cuts[depth] = cut;
   }
 
   #pushFrame(index: number, version: number): void {
