@@ -2,9 +2,9 @@
  * Moving everything below one prefix to another without visiting its keys.
  *
  * A leaf stores only the rest of its key, and no node knows what is above it; so the node where the keys' common
- * part ends can be hung elsewhere. What moves is that node and what hangs from it in the same frame: it is copied
- * out (`detach`) and planted again (`plant`, `plantBlob`). Blobs further down stay as they are, since crossings
- * are copied with it. The cost is bounded by a frame, not by the number of keys.
+ * part ends can be hung elsewhere. Within a frame that is all (`unhang`, `rehang`); into another one what hangs from the node
+ * in its frame is copied out (`detach`) and planted again (`plant`, `plantBlob`). Blobs further down stay as they are, since
+ * crossings are copied with it. The cost is bounded by a frame, not by the number of keys.
  */
 import { MAX_LEAF_KEY_BYTES, MAX_PREFIX_BYTES } from '../limits.js';
 import type { Descent } from './descent.js';
@@ -22,7 +22,7 @@ import {
   prefixOffset,
   X_BLOB_ID,
 } from './layout.js';
-import { addChild, cutPrefix, findChild, initInner, PLACEHOLDER, removeChild } from './node.js';
+import { addChild, cutPrefix, findChild, firstBelow, initInner, PLACEHOLDER, removeChild } from './node.js';
 import { copySubtree, freeSubtree, greatestHeight, writeCrossing } from './rewrite.js';
 import { chainLast, cutLeaf, makeChain, tidyInner } from './write.js';
 
@@ -97,12 +97,61 @@ export function findSubtree(
  * there no longer has the prefix. An empty subtree leaves scratch empty. REQUIRES the frame latched.
  */
 export function detach(at: SubtreeSpot, scratch: Frame): void {
-  const { frame, node, cut } = at;
+  cutLabel(at);
+  copyOut(at, scratch);
+  unlink(at);
+}
+
+function cutLabel({ frame, node, cut }: SubtreeSpot): void {
   if ((frame.u8[node] & 15) === KIND_LEAF) cutLeaf(frame, node, cut);
   else cutPrefix(frame, node, cut);
+}
+
+function copyOut({ frame, node }: SubtreeSpot, scratch: Frame): void {
   copySubtree(frame, node, scratch, H_ROOT, [], false);
   scratch.height = greatestHeight(frame, node) + 1;
-  unlink(at);
+}
+
+/**
+ * Whether the subtree may stay where it is in the frame and only hang from elsewhere: an inner node, not the frame's root,
+ * below which something is.
+ */
+export function canRehang({ frame, node, parent }: SubtreeSpot): boolean {
+  return parent !== 0 && (frame.u8[node] & 15) !== KIND_LEAF && firstBelow(frame, node) !== 0;
+}
+
+/**
+ * As `detach`, but the subtree stays in the frame's memory, for `rehang` or `copyUnhung`, one of which must come before anything
+ * rewrites the frame. REQUIRES canRehang().
+ */
+export function unhang(at: SubtreeSpot): void {
+  cutLabel(at);
+  removeChild(at.frame, at.parent, at.parentByte);
+  tidyInner(at.frame, at.parent, at.parentSlot, at.parentIsBlobRoot);
+}
+
+/** Ends as `detach` does what `unhang` began. */
+export function copyUnhung(at: SubtreeSpot, scratch: Frame): void {
+  copyOut(at, scratch);
+  freeSubtree(at.frame, at.node);
+}
+
+/**
+ * Hangs the subtree where the descent for `destination` ended in the same frame, at a leaf that keeps the place, as `plant`
+ * does with a copy. REQUIRES chainBytes(destination.length) bytes at the bump cursor.
+ */
+export function rehang(at: Descent, destination: Uint8Array, { frame, node }: SubtreeSpot): void {
+  const { slot, from } = clearPlace(at, destination);
+  const length = destination.length - from;
+  if (length === 0) {
+    frame.u16[slot >> 1] = node >> 3;
+    return;
+  }
+  frame.u16[slot >> 1] = makeChain(frame, destination, from, length - 1);
+  addChild(frame, chainLast(), destination[destination.length - 1], node >> 3);
+  // A label that fits into the node's own prefix goes there.
+  if (frame.u8[node + N_PREFIX_LENGTH] + length <= MAX_PREFIX_BYTES)
+    tidyInner(frame, chainLast(), slot, false);
 }
 
 /** Removes the subtree from its frame. REQUIRES the frame latched; blobs that it leads to are the caller's. */
@@ -120,7 +169,7 @@ export function roomToPlant(scratch: Frame, labelLength: number): number {
 }
 
 /** Most bytes that nodes spelling a label of this length take. */
-function chainBytes(labelLength: number): number {
+export function chainBytes(labelLength: number): number {
   return labelLength + 64 + 32 * Math.ceil((labelLength + 1) / (MAX_PREFIX_BYTES + 1));
 }
 

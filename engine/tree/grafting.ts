@@ -7,8 +7,21 @@
  */
 
 import { Frame } from '../art/frame.js';
-import { detach, findSubtree, plant, plantBlob, roomToPlant, SubtreeSpot, unlink } from '../art/graft.js';
-import { DATA_BYTES } from '../art/layout.js';
+import {
+  canRehang,
+  chainBytes,
+  copyUnhung,
+  detach,
+  findSubtree,
+  plant,
+  plantBlob,
+  rehang,
+  roomToPlant,
+  SubtreeSpot,
+  unhang,
+  unlink,
+} from '../art/graft.js';
+import { DATA_BYTES, N256_PREFIX } from '../art/layout.js';
 import { crossingBlobId, crossingsBelow, eachCrossing, subtreeBytes } from '../art/rewrite.js';
 import { moveBelow } from '../art/split.js';
 import { planBelow, type SplitPlan } from '../art/split-plan.js';
@@ -37,10 +50,19 @@ export interface GraftNeeds {
   moved: number;
 }
 
+/**
+ * Bytes at the bump cursor with which a move within the frame is tried: for the place and a node that grows for it, for the
+ * label and the node that it goes into.
+ */
+function roomToRehang(destination: Uint8Array): number {
+  return sizeOf(destination, EMPTY) + chainBytes(destination.length) + 2 * N256_PREFIX;
+}
+
 export class Grafting {
   readonly #state: TreeState;
   readonly #mutation: Mutation;
   readonly #spot = new SubtreeSpot();
+  readonly #unhung = new SubtreeSpot();
   #scratch: Frame | undefined;
 
   constructor(state: TreeState, mutation: Mutation) {
@@ -100,7 +122,11 @@ export class Grafting {
     this.#scratch ??= new Frame(new ArrayBuffer(BLOB_SIZE), 0);
     const scratch = this.#scratch;
     scratch.format(0);
-    detach(this.#spot, scratch);
+    const { frame } = this.#spot;
+    if (canRehang(this.#spot) && frame.bumpBytes >= roomToRehang(destination)) {
+      if (this.#rehang(from, destination)) return;
+      copyUnhung(this.#unhung, scratch);
+    } else detach(this.#spot, scratch);
     // The way to the source, for the blobs on it that may be empty now; it ends there, since the source is gone.
     mutation.descend(source);
     mutation.dropEmpty();
@@ -110,6 +136,21 @@ export class Grafting {
     this.#clear(destination);
     this.#keepPlace(destination);
     this.#plant(destination, scratch);
+  }
+
+  /** Moves the subtree within its frame. False: its place is not there, and it is unhung. */
+  #rehang(from: number, destination: Uint8Array): boolean {
+    const mutation = this.#mutation;
+    const { cache } = this.#state;
+    const unhung = Object.assign(this.#unhung, this.#spot);
+    unhang(unhung);
+    this.#clear(destination);
+    mutation.descend(destination);
+    if (mutation.target !== from || !insertAt(mutation.at, destination, EMPTY, 0)) return false;
+    mutation.descend(destination);
+    if (cache.frame(from).bumpBytes < chainBytes(destination.length)) return false;
+    rehang(mutation.at, destination, unhung);
+    return true;
   }
 
   /** Makes sure that `#clear` cannot fail. */
