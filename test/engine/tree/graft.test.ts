@@ -155,6 +155,22 @@ describe('renamePrefix', () => {
     );
   });
 
+  it('within a frame copies nothing, and to and fro leaves nothing behind', () => {
+    const tree = Tree.open({ memory: true, flushOnWrite: false });
+    for (let i = 0; i < 4000; i++) tree.put(`half-${i % 2}/path-${i % 32}/file-${i}`, Buffer.alloc(64));
+    const before = tree.stats();
+    expect(before.blobCount).toBe(1);
+    for (let i = 0; i < 200; i++) {
+      tree.renamePrefix('half-0/', 'moved/further/');
+      tree.renamePrefix('moved/further/', 'half-0/');
+    }
+    const after = tree.stats();
+    expect(after.liveBytes).toBe(before.liveBytes);
+    expect(after.compactions).toBe(before.compactions);
+    expect(after.blobCount).toBe(1);
+    tree.close();
+  });
+
   it('goes where a directory of many blobs was emptied', () => {
     const store = new MemoryBlobStore();
     const tree = Tree.open({ store, flushOnWrite: false });
