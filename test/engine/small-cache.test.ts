@@ -67,7 +67,8 @@ it('a tree that is as deep as the cache allows takes nothing that makes other ke
   while (put('c'.repeat(length), LARGE) === undefined) length++;
   const deepest = keys.at(-1)!;
   const codes = new Set<string | undefined>();
-  for (let i = 0; i < 400; i++) codes.add(put(`${'c'.repeat(1 + (i % length))}x${i}`, new Uint8Array(20_000)));
+  for (let i = 0; i < 400; i++)
+    codes.add(put(`${'c'.repeat(1 + (i % length))}x${i}`, new Uint8Array(20_000)));
   expect([...codes].sort()).toEqual(['ERR_NO_SPACE', undefined]);
   expect([...tree.range({ keysOnly: true })].length).toBe(keys.length);
   expect(tree.delete(deepest)).toBe(true);
