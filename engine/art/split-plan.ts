@@ -22,8 +22,11 @@ const MOST_BYTES = Math.floor(DATA_BYTES * 0.85);
 const HALF_BYTES = Math.floor(DATA_BYTES * 0.5);
 /** What at least stays in the full one when the run goes below. */
 const LEAST_LEFT_BYTES = Math.floor(DATA_BYTES * 0.15);
-/** A run below that adds to the tree's depth is taken where one that does not would be smaller than this. */
-const LEAST_BELOW_BYTES = Math.floor(DATA_BYTES * 0.1);
+/**
+ * A run below that adds to the tree's depth is taken where one that does not would be smaller than this. A batch counts on so
+ * much for each split that it may come to.
+ */
+export const LEAST_BELOW_BYTES = Math.floor(DATA_BYTES / 8);
 const ANY_HEIGHT = 0xffff;
 /** What at least goes and what at least stays when it is divided between neighbours. */
 const LEAST_MOVED_BYTES = Math.floor(DATA_BYTES * 0.05);

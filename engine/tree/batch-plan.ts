@@ -3,9 +3,11 @@
  * pinned and changeable, and that its splits will find frames. REQUIRES the tree lock.
  */
 import { END_FOUND } from '../art/descent.js';
-import { DATA_BYTES, leafBytes } from '../art/layout.js';
+import { leafBytes } from '../art/layout.js';
+import { LEAST_BELOW_BYTES } from '../art/split-plan.js';
 import { SpinneyError } from '../errors.js';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../limits.js';
+import { startsWith } from './bound.js';
 import type { Change, Graft } from './changes.js';
 import type { Grafting } from './grafting.js';
 import { type Mutation, sizeOf } from './mutation.js';
@@ -146,7 +148,7 @@ export class BatchPlan {
       if (puts === 0 || this.#mutation.hasRoom(index, needed)) continue;
       if (needed <= MOST_ROOM_BYTES && maySplit) return { key, bytes: needed };
       // It may split once, and once more for each part of a blob that is added.
-      const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / (DATA_BYTES / 8));
+      const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / LEAST_BELOW_BYTES);
       frames += parts;
       if (depth - 1 + cache.frame(index).height + parts > cache.longestPath) throw batchTooWide(this.#state);
     }
@@ -162,10 +164,6 @@ export class BatchPlan {
 function take(target: Target, bytes: number): void {
   target.bytes += bytes;
   target.puts++;
-}
-
-function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
-  return key.length >= prefix.length && Buffer.compare(key.subarray(0, prefix.length), prefix) === 0;
 }
 
 export function batchTooWide(state: TreeState): SpinneyError {

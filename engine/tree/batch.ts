@@ -9,6 +9,7 @@ import { SpinneyError } from '../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../limits.js';
 import { keepShape } from '../shared/shapes.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
+import { startsWith } from './bound.js';
 import type { Change, Graft } from './changes.js';
 
 /** Why a guard failed. */
@@ -73,8 +74,8 @@ class ProjectedTree {
       const found = touched.get(nameOf(name));
       if (found !== undefined) return found;
       if (graft === undefined) continue;
-      if (hasPrefix(name, graft.destination)) name = replacePrefix(name, graft.destination, graft.source);
-      else if (hasPrefix(name, graft.source)) return undefined;
+      if (startsWith(name, graft.destination)) name = replacePrefix(name, graft.destination, graft.source);
+      else if (startsWith(name, graft.source)) return undefined;
     }
     return this.#tree.lookup(name);
   }
@@ -103,7 +104,7 @@ class ProjectedTree {
   *#entries(prefix: Uint8Array, level: number): Generator<Entry> {
     const { touched } = this.#layers[level] as Layer;
     for (const { key, value } of touched.values()) {
-      if (value !== undefined && hasPrefix(key, prefix)) yield { key, value };
+      if (value !== undefined && startsWith(key, prefix)) yield { key, value };
     }
     for (const entry of this.#below(prefix, level)) {
       if (!touched.has(nameOf(entry.key))) yield entry;
@@ -118,16 +119,16 @@ class ProjectedTree {
       return;
     }
     const { source, destination } = graft;
-    const isInside = hasPrefix(prefix, destination);
-    if (isInside || hasPrefix(destination, prefix)) {
+    const isInside = startsWith(prefix, destination);
+    if (isInside || startsWith(destination, prefix)) {
       const moved = isInside ? replacePrefix(prefix, destination, source) : source;
       for (const { key, value } of this.#entries(moved, level - 1)) {
         yield { key: replacePrefix(key, source, destination), value };
       }
     }
     // Nothing else is below the destination, and nothing is left below the source.
-    if (isInside || hasPrefix(prefix, source)) return;
-    for (const entry of this.#entries(prefix, level - 1)) if (!hasPrefix(entry.key, source)) yield entry;
+    if (isInside || startsWith(prefix, source)) return;
+    for (const entry of this.#entries(prefix, level - 1)) if (!startsWith(entry.key, source)) yield entry;
   }
 
   /** Entries below the prefix, as many as one batch may touch. */
@@ -145,9 +146,9 @@ class ProjectedTree {
 
   /** Whether nothing begins with the prefix, besides what begins with `except`. */
   isEmpty(prefix: Uint8Array, except?: Uint8Array): boolean {
-    if (except !== undefined && hasPrefix(prefix, except)) return true;
+    if (except !== undefined && startsWith(prefix, except)) return true;
     for (const { key } of this.entries(prefix)) {
-      if (except === undefined || !hasPrefix(key, except)) return false;
+      if (except === undefined || !startsWith(key, except)) return false;
     }
     return true;
   }
@@ -181,10 +182,6 @@ function moveEach(tree: ProjectedTree, from: Uint8Array, to: Uint8Array): void {
 function nameOf(key: Uint8Array): string {
   const bytes = key instanceof Buffer ? key : Buffer.from(key.buffer, key.byteOffset, key.length);
   return bytes.toString('latin1');
-}
-
-function hasPrefix(key: Uint8Array, prefix: Uint8Array): boolean {
-  return key.length >= prefix.length && Buffer.compare(key.subarray(0, prefix.length), prefix) === 0;
 }
 
 export class BatchRecorder implements Batch {

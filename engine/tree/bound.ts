@@ -8,6 +8,10 @@ export interface Bound {
   inclusive: boolean;
 }
 
+export function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
+  return key.length >= prefix.length && Buffer.compare(key.subarray(0, prefix.length), prefix) === 0;
+}
+
 /** The first key after all that begin with `prefix`, or undefined when there is none such. */
 export function successor(prefix: Uint8Array): Uint8Array | undefined {
   let length = prefix.length;

@@ -28,6 +28,7 @@ import { planBelow, type SplitPlan } from '../art/split-plan.js';
 import { insertAt } from '../art/write.js';
 import { BLOB_SIZE } from '../limits.js';
 import { C_GRAFTS } from '../shared/control.js';
+import { startsWith } from './bound.js';
 import { type Mutation, sizeOf } from './mutation.js';
 import { ROOT_BLOB, type TreeState } from './state.js';
 
@@ -123,7 +124,9 @@ export class Grafting {
     const scratch = this.#scratch;
     scratch.format(0);
     const { frame } = this.#spot;
-    if (canRehang(this.#spot) && frame.bumpBytes >= roomToRehang(destination)) {
+    // Clearing a place that is above the source would give up the very blob that holds it.
+    const isAbove = startsWith(source, destination);
+    if (!isAbove && canRehang(this.#spot) && frame.bumpBytes >= roomToRehang(destination)) {
       if (this.#rehang(from, destination)) return;
       copyUnhung(this.#unhung, scratch);
     } else detach(this.#spot, scratch);

@@ -46,6 +46,8 @@ const MOST_BELOW = Math.floor(DATA_BYTES * 0.95);
 /** Runs that are handed down at once, and what they must come to. */
 const MOST_RUNS = 8;
 const LEAST_HANDED_DOWN = Math.floor(DATA_BYTES * 0.05);
+/** Frames that may become dirty after that. */
+const FRAMES_LEFT = 4;
 /** What one operation splits beyond this goes to new blobs, so that it comes to an end whatever moves to and fro. */
 const MOST_SHARING_STEPS = 8;
 /** A full parent is divided, instead of a blob below it, when that is to the good of so many. */
@@ -304,11 +306,12 @@ export class Splitting {
       if (plan !== undefined) plans.push(plan);
     }
     plans.sort((a, b) => b.bytes - a.bytes);
-    const most = Math.min(MOST_RUNS, (cache.heldLimit >> 1) - mutation.path.length);
+    const most = Math.min(MOST_RUNS, (cache.heldLimit >> 1) - cache.pinned);
     const moves: { plan: SplitPlan; to: { index: number; crossing: number } }[] = [];
     let bytes = 0;
     for (const plan of plans) {
-      if (moves.length >= most) break;
+      // What is left is for those that the mutation has still to change.
+      if (moves.length >= most || cache.held + FRAMES_LEFT > cache.heldLimit) break;
       const to = this.#emptiest(frame, plan.node, 0, MOST_BELOW - plan.bytes);
       if (to === undefined) continue;
       moves.push({ plan, to });

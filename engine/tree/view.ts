@@ -6,6 +6,7 @@
 import type { Key, KeyRecord, RangeEntry, RangeOptions, TreeReads, TreeRecord } from '../api.js';
 import { SpinneyError } from '../errors.js';
 import { prefixBytes } from './arguments.js';
+import { startsWith } from './bound.js';
 import { RangeCursor } from './range.js';
 import { Reader } from './reader.js';
 import { Reads } from './reads.js';
@@ -157,10 +158,6 @@ class View implements TreeReads {
     this.#state.cache.views.end(this.#view);
     this.#state.treeLock.unlock();
   }
-}
-
-function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
-  return key.length >= prefix.length && Buffer.compare(key.subarray(0, prefix.length), prefix) === 0;
 }
 
 function show(key: Uint8Array): string {

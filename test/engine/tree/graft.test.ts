@@ -171,6 +171,28 @@ describe('renamePrefix', () => {
     tree.close();
   });
 
+  it('out of itself gives no blob up that still holds what moves', () => {
+    const tree = Tree.open({ memory: true, flushOnWrite: false });
+    const put = (directory: string) => {
+      for (let i = 0; i < 500; i++) tree.put(`${directory}${1000 + i}`, Buffer.alloc(400));
+    };
+    for (const directory of ['a/b/', 'a/c/', 'z/']) put(directory);
+    // The blob with a/b/ hangs from the node that is to be cleared for it.
+    tree.deletePrefix('a/c/');
+    const dropped: number[] = [];
+    const drop = FrameCache.prototype.drop;
+    vi.spyOn(FrameCache.prototype, 'drop').mockImplementation(function (this: FrameCache, index) {
+      dropped.push(this.frame(index).leaves);
+      drop.call(this, index);
+    });
+    tree.renamePrefix('a/b/', 'a/');
+    vi.restoreAllMocks();
+    expect(dropped).toEqual([0]);
+    expect(tree.countPrefix('a/1')).toBe(500);
+    expect(tree.countPrefix('')).toBe(1000);
+    tree.close();
+  });
+
   it('goes where a directory of many blobs was emptied', () => {
     const store = new MemoryBlobStore();
     const tree = Tree.open({ store, flushOnWrite: false });
