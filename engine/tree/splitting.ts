@@ -1,7 +1,7 @@
 /**
  * Making room in a full frame by dividing what is in it; see art/split.ts for how. Tried in this order: a share goes to the
  * emptiest blob that the same node leads to (as B*-trees do), to the parent, to a new blob beside, and only where none of
- * that can be to one below. REQUIRES the tree lock, as everything about mutations.
+ * that can be to one below. Before that makes the tree taller, shares of many nodes go down to blobs that are there. REQUIRES the tree lock, as everything about mutations.
  */
 import type { Frame } from '../art/frame.js';
 import { DATA_BYTES } from '../art/layout.js';

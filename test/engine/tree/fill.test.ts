@@ -112,6 +112,13 @@ describe('after a load', () => {
     tree.close();
   });
 
+  test('the root blob keeps room for what is new to its nodes', () => {
+    const { tree } = load('bucket', 'random', 4000, Buffer.alloc(1000));
+    expect(tree.stats().averageFill).toBeGreaterThanOrEqual(0.75);
+    expect(tree.stats().maxBlobDepth).toBe(2);
+    tree.close();
+  });
+
   test('directories of several blobs each, which all grow at once, hang from the root blob', () => {
     const count = 25_000;
     const loaded = load('bucket', 'interleaved', count, Buffer.alloc(1000));
