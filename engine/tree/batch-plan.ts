@@ -56,7 +56,7 @@ export class BatchPlan {
       cache.unpinAll();
       mutation.descend(cramped.key);
       mutation.prepare(mutation.target);
-      mutation.makeRoom(mutation.path.length - 1, cramped.bytes);
+      mutation.makeRoom(mutation.levels - 1, cramped.bytes);
       cache.unpinAll();
     }
   }
@@ -75,8 +75,8 @@ export class BatchPlan {
       const isGraft = 'source' in change;
       const key = nameBefore(isGraft ? change.destination : change.key, grafts);
       mutation.descend(key);
-      for (const index of mutation.path) mutation.handOver(index);
-      const target = this.#target(mutation.target, key, mutation.path.length);
+      for (let level = 0; level < mutation.levels; level++) mutation.handOver(mutation.path[level] as number);
+      const target = this.#target(mutation.target, key, mutation.levels);
       if (isGraft) {
         const { source, destination } = change;
         let added = 0;
@@ -176,7 +176,8 @@ export function batchTooWide(state: TreeState): SpinneyError {
 /** The name that what is now under `key` had before the grafts. */
 function nameBefore(key: Uint8Array, grafts: readonly Graft[]): Uint8Array {
   let name = key;
-  for (const { source, destination } of grafts.toReversed()) {
+  for (let i = grafts.length - 1; i >= 0; i--) {
+    const { source, destination } = grafts[i] as Graft;
     if (startsWith(name, destination)) name = Buffer.concat([source, name.subarray(destination.length)]);
   }
   return name;

@@ -9,319 +9,190 @@ import { SpinneyError } from '../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../limits.js';
 import { keepShape } from '../shared/shapes.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
-import { startsWith } from './bound.js';
-import type { Change, Graft } from './changes.js';
+import type { Change } from './changes.js';
+import { ABSENT, ANY_VERSION } from './mutation.js';
+import { ProjectedTree, type Projection, replacePrefix } from './projected-tree.js';
+import { Slab } from './slab.js';
 
 /** Why a guard failed. */
 export type GuardFailure = 'absent' | 'exists' | 'version' | 'prefix not empty';
 
-/** The tree as it stands, for guards; called under the tree lock. */
-export interface Projection {
-  lookup(key: Uint8Array): { version: number; value: Uint8Array } | undefined;
-  /** Keys and values that begin with the prefix, in order. */
-  scan(prefix: Uint8Array): Iterable<Entry>;
+const ASSERT = 0;
+const PUT = 1;
+const DELETE = 2;
+const RENAME = 3;
+const RENAME_PREFIX = 4;
+const DELETE_PREFIX = 5;
+const ASSERT_PREFIX_EMPTY = 6;
+
+/** One operation. All have the same shape, so that playing them is quick. */
+interface Operation {
+  readonly kind: number;
+  /** The key, or the prefix. */
+  readonly key: Uint8Array;
+  /** The value, or the destination. */
+  readonly other: Uint8Array;
+  /** Guard: the version that the key has, or the destination of a RENAME; ANY_VERSION or ABSENT. */
+  readonly expected: number;
 }
 
-interface Entry {
-  key: Uint8Array;
-  value: Uint8Array;
-}
-
-/** What a key holds in the projection once the batch has touched it. */
-interface Projected {
-  key: Uint8Array;
-  value: Uint8Array | undefined;
-  /** The tree had it, so that its deletion is a change. */
-  existed: boolean;
-}
-
-/** A step of a batch: changes the projection, or tells which guard failed. */
-type Step = (projected: ProjectedTree) => GuardFailure | undefined;
-
-/** A key written by this very batch has a version that no caller can know. */
-const VERSION_OF_BATCH = -1;
-
-/** What the batch did between two grafts. */
-interface Layer {
-  /** The graft that came before; none for the first layer. */
-  graft: Graft | undefined;
-  touched: Map<string, Projected>;
-}
-
-class ProjectedTree {
-  readonly #tree: Projection;
-  readonly #layers: Layer[] = [{ graft: undefined, touched: new Map() }];
-
-  constructor(tree: Projection) {
-    this.#tree = tree;
-  }
-
-  version(key: Uint8Array): number | undefined {
-    const found = this.#find(key);
-    if (found === undefined || !('existed' in found)) return found?.version;
-    return found.value === undefined ? undefined : VERSION_OF_BATCH;
-  }
-
-  value(key: Uint8Array): Uint8Array | undefined {
-    return this.#find(key)?.value;
-  }
-
-  /** Looks down through the layers; a graft changes the name under which a key was known before. */
-  #find(key: Uint8Array): Projected | { version: number; value: Uint8Array } | undefined {
-    let name = key;
-    for (let level = this.#layers.length - 1; level >= 0; level--) {
-      const { graft, touched } = this.#layers[level] as Layer;
-      const found = touched.get(nameOf(name));
-      if (found !== undefined) return found;
-      if (graft === undefined) continue;
-      if (startsWith(name, graft.destination)) name = replacePrefix(name, graft.destination, graft.source);
-      else if (startsWith(name, graft.source)) return undefined;
-    }
-    return this.#tree.lookup(name);
-  }
-
-  set(key: Uint8Array, value: Uint8Array | undefined): void {
-    const { touched } = this.#layers[this.#layers.length - 1] as Layer;
-    const name = nameOf(key);
-    const before = touched.get(name);
-    if (before !== undefined) before.value = value;
-    else {
-      // Whether a key that is put existed does not matter, and its look-up is spared.
-      const existed = value !== undefined || this.value(key) !== undefined;
-      touched.set(name, { key, value, existed });
-    }
-  }
-
-  graft(source: Uint8Array, destination: Uint8Array): void {
-    this.#layers.push({ graft: { source, destination }, touched: new Map() });
-  }
-
-  /** Everything that begins with the prefix, in no particular order. */
-  entries(prefix: Uint8Array): Iterable<Entry> {
-    return this.#entries(prefix, this.#layers.length - 1);
-  }
-
-  *#entries(prefix: Uint8Array, level: number): Generator<Entry> {
-    const { touched } = this.#layers[level] as Layer;
-    for (const { key, value } of touched.values()) {
-      if (value !== undefined && startsWith(key, prefix)) yield { key, value };
-    }
-    for (const entry of this.#below(prefix, level)) {
-      if (!touched.has(nameOf(entry.key))) yield entry;
-    }
-  }
-
-  /** What the layers below show, under the names that the graft between gave it. */
-  *#below(prefix: Uint8Array, level: number): Generator<Entry> {
-    const { graft } = this.#layers[level] as Layer;
-    if (graft === undefined) {
-      yield* this.#tree.scan(prefix);
-      return;
-    }
-    const { source, destination } = graft;
-    const isInside = startsWith(prefix, destination);
-    if (isInside || startsWith(destination, prefix)) {
-      const moved = isInside ? replacePrefix(prefix, destination, source) : source;
-      for (const { key, value } of this.#entries(moved, level - 1)) {
-        yield { key: replacePrefix(key, source, destination), value };
-      }
-    }
-    // Nothing else is below the destination, and nothing is left below the source.
-    if (isInside || startsWith(prefix, source)) return;
-    for (const entry of this.#entries(prefix, level - 1)) if (!startsWith(entry.key, source)) yield entry;
-  }
-
-  /** Entries below the prefix, as many as one batch may touch. */
-  list(prefix: Uint8Array): Entry[] {
-    const found: Entry[] = [];
-    for (const entry of this.entries(prefix)) {
-      if (found.push(entry) <= MAX_BATCH_OPERATIONS) continue;
-      throw new SpinneyError(
-        'ERR_BATCH_TOO_LARGE',
-        `Cannot do the batch: more than ${MAX_BATCH_OPERATIONS} keys begin with the prefix`,
-      );
-    }
-    return found;
-  }
-
-  /** Whether nothing begins with the prefix, besides what begins with `except`. */
-  isEmpty(prefix: Uint8Array, except?: Uint8Array): boolean {
-    if (except !== undefined && startsWith(prefix, except)) return true;
-    for (const { key } of this.entries(prefix)) {
-      if (except === undefined || !startsWith(key, except)) return false;
-    }
-    return true;
-  }
-
-  changes(): Change[] {
-    const changes: Change[] = [];
-    for (const { graft, touched } of this.#layers) {
-      if (graft !== undefined) changes.push(graft);
-      for (const { key, value, existed } of touched.values()) {
-        if (value !== undefined || existed) changes.push({ key, value });
-      }
-    }
-    return changes;
-  }
-}
-
-function replacePrefix(key: Uint8Array, from: Uint8Array, to: Uint8Array): Uint8Array {
-  return Buffer.concat([to, key.subarray(from.length)]);
-}
-
-/** Where one of the prefixes is empty there is nothing to hang a subtree from, or one key could become empty. */
-function moveEach(tree: ProjectedTree, from: Uint8Array, to: Uint8Array): void {
-  const moved = tree.list(from);
-  const destinations = moved.map(({ key }) => keyBytes(replacePrefix(key, from, to)));
-  for (const { key } of moved) tree.set(key, undefined);
-  moved.forEach(({ value }, i) => {
-    tree.set(destinations[i] as Uint8Array, value);
-  });
-}
-
-function nameOf(key: Uint8Array): string {
-  const bytes = key instanceof Buffer ? key : Buffer.from(key.buffer, key.byteOffset, key.length);
-  return bytes.toString('latin1');
-}
+const NONE = new Uint8Array(0);
 
 export class BatchRecorder implements Batch {
-  readonly #steps: Step[] = [];
+  readonly #slab: Slab;
+  readonly #operations: Operation[] = [];
   /** Set by `play` when it returned undefined. */
   failure: GuardFailure | undefined;
+
+  /** Copies of keys and values come from `slab`. */
+  constructor(slab: Slab) {
+    this.#slab = slab;
+  }
 
   /** Plays the batch on the tree as it stands; undefined: a guard failed. */
   play(tree: Projection): Change[] | undefined {
     const projected = new ProjectedTree(tree);
-    for (const step of this.#steps) {
-      this.failure = step(projected);
+    for (const operation of this.#operations) {
+      this.failure = playOne(projected, operation);
       if (this.failure !== undefined) return undefined;
     }
     return projected.changes();
   }
 
   put(key: Key, value: Uint8Array): void {
-    const bytes = this.#key(key);
-    const stored = new Uint8Array(valueBytes(value));
-    this.#add((tree) => {
-      tree.set(bytes, stored);
-      return undefined;
-    });
+    this.#add(PUT, this.#key(key), this.#value(value), ANY_VERSION);
   }
 
   putIfAbsent(key: Key, value: Uint8Array): void {
-    this.#write(key, value, (version) => (version === undefined ? undefined : 'exists'));
+    this.#add(PUT, this.#key(key), this.#value(value), ABSENT);
   }
 
   compareAndPut(key: Key, version: number, value: Uint8Array): void {
-    this.#write(key, value, matches(version));
+    this.#add(PUT, this.#key(key), this.#value(value), versionNumber(version));
   }
 
   delete(key: Key): void {
-    const bytes = this.#key(key);
-    this.#add((tree) => {
-      tree.set(bytes, undefined);
-      return undefined;
-    });
+    this.#add(DELETE, this.#key(key), NONE, ANY_VERSION);
   }
 
   deleteIfVersion(key: Key, version: number): void {
-    const bytes = this.#key(key);
-    const guard = matches(version);
-    this.#add((tree) => {
-      const failure = guard(tree.version(bytes));
-      if (failure === undefined) tree.set(bytes, undefined);
-      return failure;
-    });
+    this.#add(DELETE, this.#key(key), NONE, versionNumber(version));
   }
 
   rename(src: Key, dst: Key, options: { force?: boolean } = {}): void {
-    const from = this.#key(src);
-    const to = this.#key(dst);
-    this.#add((tree) => {
-      const value = tree.value(from);
-      if (value === undefined) return 'absent';
-      if (options.force !== true && tree.version(to) !== undefined) return 'exists';
-      tree.set(from, undefined);
-      tree.set(to, value);
-      return undefined;
-    });
+    this.#add(RENAME, this.#key(src), this.#key(dst), options.force === true ? ANY_VERSION : ABSENT);
   }
 
   renamePrefix(srcPrefix: Key, dstPrefix: Key): void {
-    const from = this.#prefix(srcPrefix);
     const to = this.#prefix(dstPrefix);
     if (to.length > 0) keyBytes(to);
-    this.#add((tree) => {
-      if (Buffer.compare(from, to) === 0 || tree.isEmpty(from)) return undefined;
-      if (!tree.isEmpty(to, from)) return 'prefix not empty';
-      if (from.length > 0 && to.length > 0) tree.graft(from, to);
-      else moveEach(tree, from, to);
-      return undefined;
-    });
+    this.#add(RENAME_PREFIX, this.#prefix(srcPrefix), to, ANY_VERSION);
   }
 
   deletePrefix(prefix: Key): void {
-    const bytes = this.#prefix(prefix);
-    this.#add((tree) => {
-      for (const { key } of tree.list(bytes)) tree.set(key, undefined);
-      return undefined;
-    });
+    this.#add(DELETE_PREFIX, this.#prefix(prefix), NONE, ANY_VERSION);
   }
 
   assertVersion(key: Key, version: number): void {
-    const bytes = this.#key(key);
-    const guard = matches(version);
-    this.#add((tree) => guard(tree.version(bytes)));
+    this.#add(ASSERT, this.#key(key), NONE, versionNumber(version));
   }
 
   assertAbsent(key: Key): void {
-    const bytes = this.#key(key);
-    this.#add((tree) => (tree.version(bytes) === undefined ? undefined : 'exists'));
+    this.#add(ASSERT, this.#key(key), NONE, ABSENT);
   }
 
   assertPrefixEmpty(prefix: Key): void {
-    const bytes = this.#prefix(prefix);
-    this.#add((tree) => (tree.isEmpty(bytes) ? undefined : 'prefix not empty'));
+    this.#add(ASSERT_PREFIX_EMPTY, this.#prefix(prefix), NONE, ANY_VERSION);
   }
 
-  #write(
-    key: Key,
-    value: Uint8Array,
-    guard: (version: number | undefined) => GuardFailure | undefined,
-  ): void {
-    const bytes = this.#key(key);
-    const stored = new Uint8Array(valueBytes(value));
-    this.#add((tree) => {
-      const failure = guard(tree.version(bytes));
-      if (failure === undefined) tree.set(bytes, stored);
-      return failure;
-    });
-  }
+  // Copies, because the callback may use its buffers again before the batch is played.
 
-  /** The callback may use its buffers again before the batch is played. */
   #key(key: Key): Uint8Array {
-    return Buffer.from(keyBytes(key));
+    return this.#slab.keep(keyBytes(key));
   }
 
   #prefix(prefix: Key): Uint8Array {
-    return Buffer.from(prefixBytes(prefix));
+    return this.#slab.keep(prefixBytes(prefix));
   }
 
-  #add(step: Step): void {
-    if (this.#steps.length === MAX_BATCH_OPERATIONS) {
+  #value(value: Uint8Array): Uint8Array {
+    return this.#slab.keep(valueBytes(value));
+  }
+
+  #add(kind: number, key: Uint8Array, other: Uint8Array, expected: number): void {
+    if (this.#operations.length === MAX_BATCH_OPERATIONS) {
       throw new SpinneyError(
         'ERR_BATCH_TOO_LARGE',
         `Cannot add to the batch: it has the most operations that one may have, ${MAX_BATCH_OPERATIONS}`,
       );
     }
-    this.#steps.push(step);
+    this.#operations.push({ kind, key, other, expected });
   }
 }
 
-function matches(version: number): (found: number | undefined) => GuardFailure | undefined {
-  const expected = versionNumber(version);
-  return (found) => (found === undefined ? 'absent' : found === expected ? undefined : 'version');
+/** Changes the projection, or tells which guard failed. */
+function playOne(tree: ProjectedTree, { kind, key, other, expected }: Operation): GuardFailure | undefined {
+  switch (kind) {
+    case RENAME:
+      return rename(tree, key, other, expected);
+    case RENAME_PREFIX:
+      return renamePrefix(tree, key, other);
+    case DELETE_PREFIX:
+      for (const entry of tree.list(key)) tree.remove(entry.key, true);
+      return undefined;
+    case ASSERT_PREFIX_EMPTY:
+      return tree.isEmpty(key) ? undefined : 'prefix not empty';
+  }
+  // A put without a guard spares the look at what is there.
+  if (kind === PUT && expected === ANY_VERSION) {
+    tree.put(key, other);
+    return undefined;
+  }
+  const version = tree.version(key);
+  const failure = failureOf(version, expected);
+  if (failure !== undefined) return failure;
+  if (kind === PUT) tree.put(key, other);
+  else if (kind === DELETE) tree.remove(key, version !== undefined);
+  return undefined;
 }
 
-keepShape(new BatchRecorder());
-keepShape(new ProjectedTree({ lookup: () => undefined, scan: () => [] }));
+function failureOf(version: number | undefined, expected: number): GuardFailure | undefined {
+  if (expected === ANY_VERSION) return undefined;
+  if (expected === ABSENT) return version === undefined ? undefined : 'exists';
+  if (version === undefined) return 'absent';
+  return version === expected ? undefined : 'version';
+}
+
+function rename(
+  tree: ProjectedTree,
+  from: Uint8Array,
+  to: Uint8Array,
+  expected: number,
+): GuardFailure | undefined {
+  const value = tree.value(from);
+  if (value === undefined) return 'absent';
+  if (expected === ABSENT && tree.version(to) !== undefined) return 'exists';
+  tree.remove(from, true);
+  tree.put(to, value);
+  return undefined;
+}
+
+function renamePrefix(tree: ProjectedTree, from: Uint8Array, to: Uint8Array): GuardFailure | undefined {
+  if (Buffer.compare(from, to) === 0 || tree.isEmpty(from)) return undefined;
+  if (!tree.isEmpty(to, from)) return 'prefix not empty';
+  if (from.length > 0 && to.length > 0) tree.graft(from, to);
+  else moveEach(tree, from, to);
+  return undefined;
+}
+
+/** Where one of the prefixes is empty there is nothing to hang a subtree from, or one key could become empty. */
+function moveEach(tree: ProjectedTree, from: Uint8Array, to: Uint8Array): void {
+  const moved = tree.list(from);
+  const destinations = moved.map(({ key }) => keyBytes(replacePrefix(key, from, to)));
+  for (const { key } of moved) tree.remove(key, true);
+  moved.forEach(({ value }, i) => {
+    tree.put(destinations[i] as Uint8Array, value);
+  });
+}
+
+keepShape(new BatchRecorder(new Slab()));

@@ -9,7 +9,10 @@ export interface Bound {
 }
 
 export function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
-  return key.length >= prefix.length && Buffer.compare(key.subarray(0, prefix.length), prefix) === 0;
+  const { length } = prefix;
+  if (key.length < length) return false;
+  for (let i = 0; i < length; i++) if (key[i] !== prefix[i]) return false;
+  return true;
 }
 
 /** The first key after all that begin with `prefix`, or undefined when there is none such. */

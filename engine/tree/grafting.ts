@@ -213,7 +213,7 @@ export class Grafting {
       mutation.prepare(mutation.target);
       mutation.change(mutation.target);
       if (insertAt(mutation.at, destination, EMPTY, 0)) return;
-      mutation.makeRoom(mutation.path.length - 1, sizeOf(destination, EMPTY));
+      mutation.makeRoom(mutation.levels - 1, sizeOf(destination, EMPTY));
     }
   }
 
@@ -224,7 +224,7 @@ export class Grafting {
     const chain = room - scratch.liveBytes;
     for (;;) {
       mutation.descend(destination);
-      const level = mutation.path.length - 1;
+      const level = mutation.levels - 1;
       const index = mutation.target;
       mutation.prepare(index);
       mutation.change(index);

@@ -48,8 +48,9 @@ export class Mutation {
   readonly #state: TreeState;
   /** Where the last descent ended. */
   readonly at = new Descent();
-  /** Frames from the root to where the last descent ended, and how it left each but the last. */
-  readonly path: number[] = [];
+  /** Frames from the root to where the last descent ended, so many as there are levels, and how it left each but the last. */
+  readonly path: Int32Array;
+  levels = 0;
   readonly #steps: Step[] = [];
   /** For each frame of the path the key's byte that its root node is left by, -1 where the key ends there. */
   readonly #bytes: number[] = [];
@@ -62,6 +63,7 @@ export class Mutation {
 
   constructor(state: TreeState) {
     this.#state = state;
+    this.path = new Int32Array(state.cache.longestPath);
     this.#splitting = new Splitting(state, this);
   }
 
@@ -78,25 +80,25 @@ export class Mutation {
 
   /** The frame where the last descent ended. */
   get target(): number {
-    return this.path[this.path.length - 1] as number;
+    return this.path[this.levels - 1] as number;
   }
 
   /** Walks to where the key is or would be, and pins the frames on the way. */
   descend(key: Uint8Array): void {
     const { cache } = this.#state;
     const { at, path } = this;
-    path.length = 0;
     let blobId = ROOT_BLOB;
     let depth = 0;
-    for (;;) {
-      if (path.length === cache.longestPath) throw tooDeep(this.#state);
+    for (let level = 0; ; level++) {
+      if (level === path.length) throw tooDeep(this.#state);
       const index = this.#state.resident(blobId);
       cache.pin(index);
-      this.#bytes[path.length] = key[depth] ?? -1;
-      path.push(index);
+      this.#bytes[level] = depth < key.length ? (key[depth] as number) : -1;
+      path[level] = index;
+      this.levels = level + 1;
       descend(at, cache.frame(index), key, depth, blobId === ROOT_BLOB);
       if (at.end !== END_CROSSING) return;
-      this.#noteStep(path.length - 1);
+      this.#noteStep(level);
       blobId = at.blobId;
       depth = at.depth;
     }
@@ -247,7 +249,7 @@ export class Mutation {
    */
   dropEmpty(): void {
     try {
-      for (let level = this.path.length - 1; level > 0; level--) {
+      for (let level = this.levels - 1; level > 0; level--) {
         if (!this.#isEmpty(level)) break;
         this.#unlink(level);
       }

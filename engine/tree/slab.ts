@@ -1,5 +1,5 @@
 /**
- * Where copies for callers come from. A typed array of its own costs an allocation outside the heap from 65 bytes on,
+ * Where copies for callers, and of what they pass in, come from. A typed array of its own costs an allocation outside the heap from 65 bytes on,
  * ten times what a view costs; so copies are views of slabs, as small Buffers are in Node, and what a caller keeps
  * keeps at most one slab.
  */
@@ -13,6 +13,16 @@ export class Slab {
   #words = new Uint32Array(this.#buffer);
   #at = 0;
 
+  /** A copy of `bytes`. */
+  keep(bytes: Uint8Array): Uint8Array {
+    const { length } = bytes;
+    if (length > MOST_SHARED_BYTES) return new Uint8Array(bytes);
+    const at = this.#take((length + 3) & ~3);
+    const copy = new Uint8Array(this.#buffer, at, length);
+    copy.set(bytes);
+    return copy;
+  }
+
   /**
    * A copy of the `length` bytes at byte `start` of `from`. Copied word by word, so the copy stands at the same offset
    * modulo 4 as its source. What lies beyond the end of `from` is read as zero.
@@ -25,13 +35,8 @@ export class Slab {
     }
     const skew = start & 3;
     const taken = (skew + length + 3) & ~3;
-    if (this.#at + taken > SLAB_BYTES) {
-      this.#buffer = new ArrayBuffer(SLAB_BYTES);
-      this.#words = new Uint32Array(this.#buffer);
-      this.#at = 0;
-    }
+    const at = this.#take(taken);
     const words = this.#words;
-    const at = this.#at;
     const end = (at + taken) >> 2;
     let source = start >> 2;
     let word = at >> 2;
@@ -43,7 +48,18 @@ export class Slab {
       words[word + 3] = from[source + 3]!;
     }
     for (; word < end; word++) words[word] = from[source++]!;
-    this.#at = at + taken;
     return new Uint8Array(this.#buffer, at + skew, length);
+  }
+
+  /** Takes so many bytes of the slab, a multiple of 4, or of a fresh one; returns where they are in it. */
+  #take(bytes: number): number {
+    let at = this.#at;
+    if (at + bytes > SLAB_BYTES) {
+      this.#buffer = new ArrayBuffer(SLAB_BYTES);
+      this.#words = new Uint32Array(this.#buffer);
+      at = 0;
+    }
+    this.#at = at + bytes;
+    return at;
   }
 }

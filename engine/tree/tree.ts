@@ -41,11 +41,13 @@ import {
 import type { MaintenanceWorkerData } from './maintenance-worker.js';
 import { ABSENT, ANY_VERSION } from './mutation.js';
 import { openState, type Settings, settingsOf } from './open.js';
+import type { Projection } from './projected-tree.js';
 import { Reader } from './reader.js';
 import { Reads } from './reads.js';
 import { Round } from './round.js';
 import { Scanner } from './scanner.js';
 import { attachState, type TreeHandle } from './shared-tree.js';
+import { Slab } from './slab.js';
 import { NEED_FRAMES, type TreeState } from './state.js';
 import { treeStats } from './stats.js';
 import { Views } from './view.js';
@@ -80,6 +82,9 @@ export class Tree implements TreeOperations {
   readonly #reads: Reads;
   readonly #views: Views;
   readonly #compaction: Compaction;
+  /** What batches see of the tree. */
+  readonly #projection: Projection;
+  readonly #slab = new Slab();
   readonly #encoder = new BatchEncoder();
   readonly #settings: Settings | undefined;
   readonly #mirror: Mirror;
@@ -94,6 +99,12 @@ export class Tree implements TreeOperations {
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES, 0));
     this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));
     this.#scanner = new Scanner(state, this.#reader);
+    this.#projection = {
+      version: (key) => this.#writer.version(key),
+      value: (key) => this.#writer.value(key),
+      isEmpty: (prefix) => this.#scanner.count({ key: prefix, inclusive: true }, 1, prefix).keys === 0,
+      scan: (prefix) => this.#scan(prefix),
+    };
     this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), () => state.checkOpen());
     this.#views = new Views(state, this.#reader.makeRoom);
     this.#compaction = new Compaction(state, this.#writer);
@@ -259,14 +270,10 @@ export class Tree implements TreeOperations {
   }
 
   #play(record: (batch: Batch) => void): GuardFailure | undefined {
-    const batch = new BatchRecorder();
+    const batch = new BatchRecorder(this.#slab);
     record(batch);
-    const projection = {
-      lookup: (key: Uint8Array) => this.#writer.lookup(key),
-      scan: (prefix: Uint8Array) => this.#scan(prefix),
-    };
     const done = this.#writer.batch(
-      () => batch.play(projection),
+      () => batch.play(this.#projection),
       (changes) => this.#encode(changes),
     );
     this.#wrote(done);

@@ -8,7 +8,8 @@
  * exception while frames are latched means that the tree in memory may be broken: it is poisoned, and reopening
  * recovers from the store and the journal.
  */
-import { END_FOUND } from '../art/descent.js';
+import { END_FOUND, findLeaf, LEADS_ON, LeadsOn, NO_LEAF, TORN } from '../art/descent.js';
+import type { Frame } from '../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { insertAt, removeAt } from '../art/write.js';
 import { operationBodyBytes } from '../journal/record.js';
@@ -18,7 +19,8 @@ import type { Change, NetChange } from './changes.js';
 import { Grafting } from './grafting.js';
 import { ABSENT, ANY_VERSION, Mutation, sizeOf } from './mutation.js';
 import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
-import { NEED_JOURNAL, Need, type TreeState, tooDeep } from './state.js';
+import { Slab } from './slab.js';
+import { impossible, NEED_JOURNAL, Need, ROOT_BLOB, type TreeState, tooDeep } from './state.js';
 
 const EMPTY = new Uint8Array(0);
 /** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
@@ -33,6 +35,10 @@ export class Writer {
   readonly #grafting: Grafting;
   readonly #plan: BatchPlan;
   readonly #points: PointWriter;
+  readonly #slab = new Slab();
+  readonly #leadsOn = new LeadsOn();
+  /** Where `#find` ended. */
+  #leaf = 0;
   /** Body bytes that the last attempt wanted of the journal. */
   #wanted = 0;
   /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
@@ -118,7 +124,7 @@ export class Writer {
       const applied = this.#apply(key, value, version);
       mutation.endChanges();
       if (!applied) {
-        mutation.makeRoom(mutation.path.length - 1, sizeOf(key, value as Uint8Array));
+        mutation.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
         continue;
       }
       if (this.#replaying !== 0) return true;
@@ -146,7 +152,7 @@ export class Writer {
   }
 
   /**
-   * Plays a batch: `evaluate` reads the tree through `lookup` and gives the net changes, or undefined when a
+   * Plays a batch: `evaluate` reads the tree through `version` and `value` and gives the net changes, or undefined when a
    * guard failed; they are then made as one mutation with one journal record, whose body `encode` writes.
    */
   batch(
@@ -212,7 +218,7 @@ export class Writer {
       mutation.prepare(mutation.target);
       mutation.change(mutation.target);
       if (this.#apply(key, value, version)) break;
-      mutation.makeRoom(mutation.path.length - 1, sizeOf(key, value as Uint8Array));
+      mutation.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
     }
     if (value === undefined) mutation.dropEmpty();
   }
@@ -234,16 +240,36 @@ export class Writer {
     }
   }
 
-  /** Version and value of a key; REQUIRES the tree lock. */
-  lookup(key: Uint8Array): { version: number; value: Uint8Array } | undefined {
-    if (this.#state.blobCount === 0) return undefined;
-    const { at } = this.mutation;
-    this.mutation.descend(key);
-    if (at.end !== END_FOUND) return undefined;
-    const start = at.node + LEAF_HEADER_BYTES + at.frame.leafKeyLength(at.node);
-    const value = at.frame.u8.slice(start, start + at.frame.leafValueLength(at.node));
-    this.#state.cache.unpinAll();
-    return { version: at.frame.leafVersion(at.node), value };
+  /** The key's version; REQUIRES the tree lock. */
+  version(key: Uint8Array): number | undefined {
+    const frame = this.#find(key);
+    return frame?.leafVersion(this.#leaf);
+  }
+
+  /** The key's value, a copy; REQUIRES the tree lock. */
+  value(key: Uint8Array): Uint8Array | undefined {
+    const frame = this.#find(key);
+    if (frame === undefined) return undefined;
+    const start = this.#leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(this.#leaf);
+    return this.#slab.copy(frame.u32, start, frame.leafValueLength(this.#leaf));
+  }
+
+  /** The frame that has the key, whose leaf is then `#leaf`. Frames on the way are not pinned, and need not stay. */
+  #find(key: Uint8Array): Frame | undefined {
+    const state = this.#state;
+    if (state.blobCount === 0) return undefined;
+    const at = this.#leadsOn;
+    at.blobId = ROOT_BLOB;
+    at.depth = 0;
+    for (;;) {
+      const { blobId } = at;
+      const frame = state.frameOf(blobId);
+      const leaf = findLeaf(at, frame, key, at.depth);
+      if (leaf === LEADS_ON) continue;
+      if (leaf === TORN) throw impossible(state.place, blobId);
+      this.#leaf = leaf;
+      return leaf === NO_LEAF ? undefined : frame;
+    }
   }
 
   /**

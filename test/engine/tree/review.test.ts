@@ -106,7 +106,7 @@ test('background merging does not go on with blobs that have left the tree with 
   while (background.isMerging) background.mergeSome(16);
   expect(state.blobCount).toBe(treeStats(state).blobCount);
   for (let n = 1; n <= KEYS; n++)
-    expect(writer.locked(() => writer.lookup(keyOf(n))) !== undefined).toBe(n <= 10 && n % 5 <= 1);
+    expect(writer.locked(() => writer.version(keyOf(n))) !== undefined).toBe(n <= 10 && n % 5 <= 1);
 });
 
 test('background merging does not go on with blobs that a compaction has merged meanwhile', () => {
