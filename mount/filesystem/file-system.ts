@@ -62,7 +62,7 @@ export interface FileSystemStats {
   orphans: number;
 }
 
-const ROOT_PATH = new Uint8Array(0);
+const ROOT_KEY = entryKey(new Uint8Array(0));
 
 export class FileSystem {
   readonly #inodes: Inodes;
@@ -89,32 +89,35 @@ export class FileSystem {
   }
 
   /**
-   * Makes the root directory of a new store, owned by the process, and hands the orphans of earlier runs to the
+   * Makes the root directory of a new store, and hands the orphans of earlier runs to the
    * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root.
    */
   start(): void {
-    const { tree, clock, content, readOnly, reclaimer } = this.#inodes;
-    const rootKey = entryKey(ROOT_PATH);
-    const hasRoot = tree.getVersion(rootKey) !== undefined;
+    const { tree, content, readOnly, reclaimer } = this.#inodes;
+    const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
     recoverSpares(content, readOnly);
     if (readOnly) {
       if (hasRoot) return;
       throw new SpinneyError('ERR_NO_STORE', 'Cannot mount read-only: the store has no root directory yet');
     }
     mkdirSync(content.directory, { recursive: true, mode: 0o700 });
-    if (!hasRoot) {
-      const root = record.newRecord(ROOT_INO, record.DIRECTORY | 0o755);
-      record.setLinks(root, 2);
-      record.setOwner(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
-      clock.read();
-      this.#inodes.stamp(root, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
-      tree.put(rootKey, root);
-    }
+    if (!hasRoot) this.makeRoot();
     const orphans: number[] = [];
     for (const entry of tree.range({ prefix: ORPHANS_PREFIX, keysOnly: true })) {
       if (entry.type === 'key') orphans.push(inoOfKey(entry.key));
     }
     for (const ino of orphans) reclaimer.schedule(ino, tree.lastLsn());
+  }
+
+  /** Makes the root directory, owned by the process, of a tree that is empty. */
+  makeRoot(): void {
+    const { tree, clock } = this.#inodes;
+    const root = record.newRecord(ROOT_INO, record.DIRECTORY | 0o755);
+    record.setLinks(root, 2);
+    record.setOwner(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+    clock.read();
+    this.#inodes.stamp(root, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
+    tree.put(ROOT_KEY, root);
   }
 
   /** Puts what open files changed into their records and closes their contents. Handles are void after it. */

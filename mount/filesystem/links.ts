@@ -15,6 +15,7 @@ import {
 import * as record from './record.js';
 import { Removal } from './removal.js';
 import type { Attributes, Place, RemovalResult } from './types.js';
+import { moveXattrs } from './xattr-keys.js';
 
 const MAX_LINKS = 0x7fff_ffff;
 /** Orphans whose records one batch deletes. */
@@ -58,7 +59,7 @@ export function link(
       if (isFirst) {
         batch.compareAndPut(found.key, found.version, name);
         batch.putIfAbsent(inodeKey(ino), found.record);
-        if (movesXattrs) batch.renamePrefix(entryXattrPrefix(place), inodeXattrPrefix(ino));
+        if (movesXattrs) moveXattrs(inodes.tree, batch, entryXattrPrefix(place), inodeXattrPrefix(ino));
       } else {
         batch.compareAndPut(found.key, found.version, found.record);
       }
@@ -95,7 +96,7 @@ function nameOrphan(
     const done = inodes.tree.atomic((batch) => {
       batch.putIfAbsent(key, found.record);
       if (found.version !== 0) batch.deleteIfVersion(found.key, found.version);
-      if (hasXattrs) batch.renamePrefix(inodeXattrPrefix(ino), entryXattrPrefix(pathOfKey(key)));
+      if (hasXattrs) moveXattrs(inodes.tree, batch, inodeXattrPrefix(ino), entryXattrPrefix(pathOfKey(key)));
       batch.compareAndPut(parentKey, above.version, above.value);
     });
     if (!done) return inodes.tree.getVersion(key) === undefined ? RETRY : -EEXIST;

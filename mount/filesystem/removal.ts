@@ -7,6 +7,7 @@ import type { Batch } from '../../engine/api.js';
 import type { Found, Inodes } from './inodes.js';
 import { entryXattrPrefix, inodeXattrPrefix, isKeptByNumber, orphanKey, pathOfKey } from './keys.js';
 import * as record from './record.js';
+import { moveXattrs } from './xattr-keys.js';
 
 export class Removal {
   readonly ino: number;
@@ -48,7 +49,7 @@ export class Removal {
     const kept = inodeXattrPrefix(this.ino);
     const prefix = byNumber ? kept : entryXattrPrefix(pathOfKey(this.#name));
     if (!this.#used) batch.deletePrefix(prefix);
-    else if (!byNumber) batch.renamePrefix(prefix, kept);
+    else if (!byNumber) moveXattrs(this.#inodes.tree, batch, prefix, kept);
   }
 
   /** After the batch succeeded. */

@@ -23,6 +23,7 @@ import * as record from './record.js';
 import { Removal } from './removal.js';
 import { closeBacking, startWriteback } from './system.js';
 import type { Caller, Place, RemovalResult } from './types.js';
+import { moveXattrs } from './xattr-keys.js';
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
@@ -128,7 +129,7 @@ function renameOnce(
     if (target === undefined) batch.putIfAbsent(to, entry.value);
     else batch.compareAndPut(to, target.version, entry.value);
     if (isLink) batch.compareAndPut(source.key, source.version, source.record);
-    if (hasXattrs) batch.renamePrefix(entryXattrPrefix(oldPath), entryXattrPrefix(newPath));
+    if (hasXattrs) moveXattrs(tree, batch, entryXattrPrefix(oldPath), entryXattrPrefix(newPath));
     if (isDirectory) {
       batch.renamePrefix(childrenPrefix(oldPath), childrenPrefix(newPath));
       batch.renamePrefix(childrenXattrPrefix(oldPath), childrenXattrPrefix(newPath));

@@ -1,8 +1,12 @@
-/** Where the extended attributes of an inode are. */
+/** Where the extended attributes of an inode are, and how they move from there. */
+import type { Batch, TreeOperations } from '../../engine/api.js';
 import type { Found } from './inodes.js';
 import { concat, entryXattrPrefix, inodeXattrPrefix, isKeptByNumber } from './keys.js';
 import * as record from './record.js';
 import type { Place } from './types.js';
+
+/** So many are moved one by one. A graft costs as much as moving three, however many it moves. */
+const MOST_MOVED_SINGLY = 2;
 
 /** Prefix of the keys of the attributes of the inode found at `place`. */
 export function xattrPrefix(place: Place, found: Found): Uint8Array {
@@ -14,4 +18,15 @@ export function xattrPrefix(place: Place, found: Found): Uint8Array {
 /** Key of one attribute of the inode found at `place`. */
 export function xattrKey(place: Place, found: Found, name: Uint8Array): Uint8Array {
   return concat(xattrPrefix(place, found), name);
+}
+
+/** Records the move of all attributes from one prefix to another, under which there are none by then. */
+export function moveXattrs(tree: TreeOperations, batch: Batch, from: Uint8Array, to: Uint8Array): void {
+  const keys: Uint8Array[] = [];
+  for (const entry of tree.range({ prefix: from, keysOnly: true })) {
+    if (entry.type !== 'key' || keys.push(entry.key) <= MOST_MOVED_SINGLY) continue;
+    batch.renamePrefix(from, to);
+    return;
+  }
+  for (const key of keys) batch.rename(key, concat(to, key.subarray(from.length)));
 }

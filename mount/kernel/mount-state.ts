@@ -27,6 +27,10 @@ const OPERATIONS = 6;
 
 const wakeByte = new Uint8Array(1);
 
+function newMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(FLAGS * 4 + (OPERATIONS + OPCODE_LIMIT) * 8);
+}
+
 export interface MountStateMemory {
   shared: SharedArrayBuffer;
   /** The wake-up pipe: the session worker polls the reading end. Both ends are non-blocking. */
@@ -50,8 +54,12 @@ export class MountState {
     if (libc.pipe2(ends, libc.O_NONBLOCK | libc.O_CLOEXEC) !== 0) {
       throw new Error(`Cannot make the wake-up pipe: ${libc.errnoName(libc.errno())}`);
     }
-    const shared = new SharedArrayBuffer(FLAGS * 4 + (OPERATIONS + OPCODE_LIMIT) * 8);
-    return new MountState({ shared, readEnd: ends[0]!, writeEnd: ends[1]! });
+    return new MountState({ shared: newMemory(), readEnd: ends[0]!, writeEnd: ends[1]! });
+  }
+
+  /** One that no other thread looks at, and without a pipe: nobody is woken. */
+  static forNobody(): MountState {
+    return new MountState({ shared: newMemory(), readEnd: -1, writeEnd: -1 });
   }
 
   /** Closes the pipe. Only when no other thread uses the state any more. */

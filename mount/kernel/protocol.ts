@@ -282,9 +282,9 @@ export const StatfsOut = {
 /** fuse_dirent: the name follows; each record is padded to 8 bytes. READDIRPLUS puts a fuse_entry_out before it. */
 export const Dirent = { INO: 0, OFFSET: 8, NAME_LENGTH: 16, TYPE: 20, SIZE: 24 } as const;
 
-/** fuse_statx_in. */
-/** The unique of the request that is interrupted. */
+/** fuse_interrupt_in: the unique of the request that is interrupted. */
 export const InterruptIn = { UNIQUE: 0, SIZE: 8 } as const;
+/** fuse_statx_in. */
 export const StatxIn = { FLAGS: 0, HANDLE: 8, SX_FLAGS: 16, SX_MASK: 20, SIZE: 24 } as const;
 /** fuse_statx_out: validity, then the statx from STAT on; its fields are given from the reply's start. */
 export const StatxOut = {

@@ -30,6 +30,8 @@ export interface RunnerOptions extends SessionOptions {
   tree: TreeOperations;
   makeFileSystem(reclaimer: Reclaimer): ServedFileSystem;
   content: ContentAccess;
+  /** Done in parts while there is nothing else to do, until it returns false. */
+  rehearse(): boolean;
   ready(): void;
   log: MountLog;
 }
@@ -49,6 +51,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
   /** Removals, ino and LSN in turn, that found the queue full. */
   #overflow: number[] = [];
   #ioEnded = false;
+  #isRehearsed = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -130,10 +133,24 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   idle(): number {
+    if (!this.#isRehearsed) {
+      this.#rehearse();
+      return 0;
+    }
     this.#session.publishNodes();
     const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
     return waits ? REST_MS : -1;
+  }
+
+  /** The mount does not depend on it. */
+  #rehearse(): void {
+    try {
+      this.#isRehearsed = !this.#options.rehearse();
+    } catch (error) {
+      this.#isRehearsed = true;
+      this.#options.log('error', `${error}`);
+    }
   }
 
   /** Reclaimer: the filesystem layer has an inode whose content is to be removed. */

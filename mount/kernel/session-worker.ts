@@ -4,6 +4,7 @@ import { Tree } from '../../engine/index.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import { contentAccess } from './content-access.js';
 import { MountState } from './mount-state.js';
+import { Rehearsal } from './rehearsal.js';
 import { runSession } from './session-runner.js';
 import { SharedQueue } from './shared-queue.js';
 import { postLog, type WorkerData, type WorkerMessage } from './worker-data.js';
@@ -13,6 +14,8 @@ const post = (message: WorkerMessage) => parentPort?.postMessage(message);
 const tree = Tree.attach(data.tree);
 const { contentDirectory, readOnly } = data;
 
+let rehearsal: Rehearsal | undefined;
+
 runSession({
   ...data,
   tree,
@@ -21,6 +24,12 @@ runSession({
   results: new SharedQueue(data.results),
   makeFileSystem: (reclaimer) =>
     new FileSystem(tree, { contentDirectory, readOnly, keepsNodes: true, rests: true, reclaimer }),
+  rehearse: () => {
+    rehearsal ??= new Rehearsal(contentDirectory);
+    if (rehearsal.step()) return true;
+    rehearsal = undefined;
+    return false;
+  },
   content: contentAccess(contentDirectory),
   ready: () => post({ type: 'ready' }),
   log: postLog,

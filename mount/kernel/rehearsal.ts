@@ -1,0 +1,174 @@
+/**
+ * A program that was just started is interpreted, and takes two to five times as long for its first thousands of
+ * requests. So when the mount answers and nobody asks it anything, the session serves requests of its own making, on a
+ * small tree in memory, of which nothing is left afterwards: the code is compiled by then. It goes on in parts, between
+ * which the mount is looked after, and takes half a second of one processor in all, once.
+ *
+ * No content is touched: its files are empty.
+ */
+import { constants as files } from 'node:fs';
+import { constants } from 'node:os';
+import { Tree } from '../../engine/index.js';
+import { FileSystem } from '../filesystem/file-system.js';
+import { MountState } from './mount-state.js';
+import { Dirent, EntryOut, InHeader, Opcode, OutHeader, ROOT_NODE } from './protocol.js';
+import { Session, type SessionServices } from './session.js';
+
+const { ENODATA } = constants.errno;
+const ROUNDS = 6;
+const FILES = 200;
+const CACHE_BYTES = 8 << 20;
+/** How long a part takes, at most but for its last request. */
+const PART_MS = 0.5;
+/** What a listing's buffer has in C libraries. */
+const LISTED_BYTES = 32_768;
+const ACCESS_LIST = 'system.posix_acl_access';
+const ATTRIBUTE = 'user.part';
+/** Seconds. */
+const TIMEOUT = 86_400;
+
+/** Nobody hears of it. */
+const services: SessionServices = {
+  log: () => {},
+  ready: () => {},
+  sync: () => false,
+  interrupted: () => {},
+  backingFiles: undefined,
+  invalidateAttributes: () => {},
+};
+
+export class Rehearsal {
+  readonly #tree: Tree;
+  readonly #session: Session;
+  readonly #request: DataView;
+  readonly #reply: DataView;
+  readonly #script: Iterator<void>;
+
+  /** `contentDirectory`: where contents would be, if there were any. */
+  constructor(contentDirectory: string) {
+    this.#tree = Tree.open({ memory: true, flushOnWrite: false, cacheBytes: CACHE_BYTES });
+    const fileSystem = new FileSystem(this.#tree, {
+      contentDirectory,
+      readOnly: false,
+      keepsNodes: true,
+      rests: false,
+      reclaimer: { schedule: () => {} },
+    });
+    fileSystem.makeRoot();
+    const timeouts = { entryTimeout: TIMEOUT, attributeTimeout: TIMEOUT, negativeTimeout: TIMEOUT };
+    this.#session = new Session(fileSystem, MountState.forNobody(), services, timeouts);
+    this.#request = new DataView(this.#session.request.bytes.buffer);
+    this.#reply = new DataView(this.#session.reply.bytes.buffer);
+    this.#script = this.#play();
+  }
+
+  /** Does a part; false: that was the last one. */
+  step(): boolean {
+    const until = performance.now() + PART_MS;
+    do {
+      if (this.#script.next().done === true) {
+        this.#tree.close();
+        return false;
+      }
+    } while (performance.now() < until);
+    return true;
+  }
+
+  *#play(): Generator<void> {
+    this.#send(Opcode.MKDIR, ROOT_NODE, [0o755, 0], 'directory');
+    const directory = this.#node();
+    for (let round = 0; round < ROUNDS; round++) {
+      yield* this.#make(directory);
+      yield* this.#list(directory);
+      yield* this.#remove(directory);
+    }
+  }
+
+  *#make(directory: number): Generator<void> {
+    for (let i = 0; i < FILES; i++) {
+      this.#send(Opcode.LOOKUP, directory, [], `file-${i}`);
+      this.#send(Opcode.CREATE, directory, [files.O_CREAT | files.O_WRONLY, 0o100644, 0o022, 0], `file-${i}`);
+      const node = this.#node();
+      const handle = this.#reply.getUint32(OutHeader.SIZE + EntryOut.SIZE, true);
+      this.#send(Opcode.GETATTR, directory, [0, 0, 0, 0]);
+      this.#send(Opcode.RELEASE, node, [handle, 0, 0, 0, 0, 0]);
+      this.#session.work();
+      if (i % 4 === 0)
+        this.#send(Opcode.SETXATTR, node, [ATTRIBUTE.length, 0], ATTRIBUTE, ATTRIBUTE.slice(0, -1));
+      yield;
+    }
+  }
+
+  *#list(directory: number): Generator<void> {
+    this.#send(Opcode.OPENDIR, directory, [0, 0]);
+    const handle = this.#reply.getUint32(OutHeader.SIZE, true);
+    const position: [number, number] = [0, 0];
+    let nodes: number[] = [];
+    do {
+      this.#send(Opcode.READDIRPLUS, directory, [handle, 0, ...position, LISTED_BYTES, 0, 0, 0, 0, 0]);
+      nodes = this.#listed(position);
+      for (const node of nodes) {
+        this.#send(Opcode.GETXATTR, node, [132, 0], ACCESS_LIST);
+        this.#send(Opcode.GETATTR, node, [0, 0, 0, 0]);
+        yield;
+      }
+    } while (nodes.length > 0);
+    this.#send(Opcode.RELEASEDIR, directory, [handle, 0, 0, 0, 0, 0]);
+  }
+
+  *#remove(directory: number): Generator<void> {
+    for (let i = 0; i < FILES; i++) {
+      this.#send(Opcode.LOOKUP, directory, [], `file-${i}`);
+      const node = this.#node();
+      this.#send(Opcode.RENAME2, directory, [directory, 0, 0, 0], `file-${i}`, `moved-${i}`);
+      this.#send(Opcode.UNLINK, directory, [], `moved-${i}`);
+      // It was made, listed and looked up.
+      this.#send(Opcode.FORGET, node, [3, 0]);
+      yield;
+    }
+  }
+
+  /** The nodes in a reply to READDIRPLUS; `position` becomes that after the last entry. */
+  #listed(position: [number, number]): number[] {
+    const reply = this.#reply;
+    const end = reply.getUint32(OutHeader.LENGTH, true);
+    const nodes: number[] = [];
+    for (let at: number = OutHeader.SIZE; at + EntryOut.SIZE + Dirent.SIZE <= end; ) {
+      const entry = at + EntryOut.SIZE;
+      const node = reply.getUint32(at + EntryOut.NODEID, true);
+      if (node !== 0) nodes.push(node);
+      position[0] = reply.getUint32(entry + Dirent.OFFSET, true);
+      position[1] = reply.getUint32(entry + Dirent.OFFSET + 4, true);
+      at = (entry + Dirent.SIZE + reply.getUint32(entry + Dirent.NAME_LENGTH, true) + 7) & ~7;
+    }
+    return nodes;
+  }
+
+  /** The node of the entry that was replied. */
+  #node(): number {
+    return this.#reply.getUint32(OutHeader.SIZE + EntryOut.NODEID, true);
+  }
+
+  /** Has the session serve a request: the operation's structure in words, then strings. */
+  #send(opcode: number, node: number, structure: readonly number[], ...strings: string[]): void {
+    const request = this.#request;
+    const { bytes } = this.#session.request;
+    bytes.fill(0, 0, InHeader.SIZE);
+    let at: number = InHeader.SIZE;
+    for (const word of structure) {
+      request.setUint32(at, word, true);
+      at += 4;
+    }
+    for (const text of strings) {
+      for (let i = 0; i < text.length; i++) bytes[at++] = text.charCodeAt(i);
+      bytes[at++] = 0;
+    }
+    request.setUint32(InHeader.LENGTH, at, true);
+    request.setUint32(InHeader.OPCODE, opcode, true);
+    request.setUint32(InHeader.NODEID, node, true);
+    if (this.#session.handle(at) === 0) return;
+    const error = this.#reply.getInt32(OutHeader.ERROR, true);
+    if (error !== 0 && error !== -ENODATA)
+      throw new Error(`Cannot rehearse: operation ${opcode} gives ${error}`);
+  }
+}
