@@ -1,9 +1,11 @@
 import { Tree } from '../../engine/index.js';
 import { ModelTree } from '../support/model-tree.js';
-import { fileSystemSuite } from './suite.js';
+import { attributesSuite } from './suite-attributes.js';
+import { contentsSuite } from './suite-contents.js';
 import { linuxSuite } from './suite-linux.js';
+import { namesSuite } from './suite-names.js';
 
-for (const suite of [fileSystemSuite, linuxSuite]) {
+for (const suite of [namesSuite, contentsSuite, attributesSuite, linuxSuite]) {
   suite('the model tree', () => new ModelTree());
   suite('the engine', () => Tree.open({ memory: true, cacheBytes: 64 * 1024 * 1024 }));
 }

@@ -151,8 +151,11 @@ export class Side {
   /** Blobs on the way to the key. */
   way(key: string): number[] {
     return this.writer.locked(() => {
-      this.writer.mutation.descend(Buffer.from(key));
-      return this.writer.mutation.path.map((index) => this.state.cache.blobIn(index));
+      const { mutation } = this.writer;
+      mutation.descend(Buffer.from(key));
+      return Array.from(mutation.path.subarray(0, mutation.levels), (index) =>
+        this.state.cache.blobIn(index),
+      );
     });
   }
 
