@@ -22,6 +22,7 @@ import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from './errno.js';
 import type { InodeNumbers } from './inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from './keys.js';
 import { Labels } from './labels.js';
+import type { Aligned, OpenInode } from './open-inode.js';
 import * as record from './record.js';
 import type { Spare, SpareFiles } from './spare-files.js';
 import { type Clock, type FileStatus, setModificationTime, statDescriptor } from './system.js';
@@ -33,53 +34,6 @@ const TICK_NANOS = 10_000_000;
 /** Returned by an attempt whose guards failed. */
 export const RETRY = 1;
 const MAX_ATTEMPTS = 16;
-
-/** A backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
-interface Aligned {
-  alignedSeconds: number;
-  alignedNanos: number;
-}
-
-/** An inode with open handles. */
-export interface OpenInode extends Aligned {
-  readonly ino: number;
-  /** Of its record. */
-  key: Uint8Array;
-  /** Backing file, shared by all handles; -1: there is none yet. */
-  fd: number;
-  /** The backing file as long as it has not the inode's name; the same descriptor. */
-  spare: Spare | undefined;
-  handles: number;
-  /** Handles that may write. */
-  writers: number;
-  /** Its record has LIVE, put by this run. */
-  live: boolean;
-  /**
-   * A write came through here since the record's mtime was set, last at this time. The backing file's own clock is
-   * a coarse one: with it a write just after a chmod would seem to be before it.
-   */
-  written: boolean;
-  writtenSeconds: number;
-  writtenNanos: number;
-  /** The backing file's name survives a power cut. */
-  nameDurable: boolean;
-  /** Another thread was told to give the backing file its name, and may do so at any time. */
-  isNamedElsewhere: boolean;
-  /** Its backing file was passed through to a handle that writes. */
-  isPassed: boolean;
-  /** And to one by which it can be mapped for writing. */
-  mayBeMapped: boolean;
-  /** It was passed through to one that only reads, whose mappings nobody can tell of. */
-  mayBeSeen: boolean;
-  /**
-   * The backing file's mtime when the record's ctime was set last. Another one means a write since, even where the backing
-   * file's coarse clock says that it was before.
-   */
-  seenSeconds: number;
-  seenNanos: number;
-  /** The driver knows the inode no more. */
-  forgotten: boolean;
-}
 
 /** A record, and where it was found. `version` 0: only in `orphans`. */
 export interface Found {

@@ -1,17 +1,14 @@
 /**
- * Open files and their contents.
- *
- * All handles of an inode share one descriptor of its backing file, which is made, or borrowed from the spares, when
- * something is first written (or a driver asks for it). Before that, the record is put with LIVE: from then on size and
- * mtime are the backing file's, after a crash as well. When the last handle that may write is released, they go back into
- * the record. A borrowed file gets its name when it is synced, when the driver has time for it, and when it is released
- * and was written.
+ * Open files: handles, and what is done by them. All handles of an inode share one descriptor of its backing file
+ * (open-contents.ts).
  */
 import { readSync, writeSync } from 'node:fs';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from './errno.js';
 import { Handles } from './handles.js';
-import { type Found, type Inodes, type OpenInode, RETRY, retry } from './inodes.js';
+import type { Found, Inodes } from './inodes.js';
 import { reclaimOrphan } from './links.js';
+import { OpenContents } from './open-contents.js';
+import { newOpenInode, type OpenInode } from './open-inode.js';
 import * as record from './record.js';
 import { NO_SPARE } from './spare-files.js';
 import {
@@ -51,11 +48,13 @@ export interface FsyncPlan {
 
 export class OpenFiles {
   readonly #inodes: Inodes;
+  readonly #contents: OpenContents;
   readonly #handles = new Handles<FileHandle>();
   readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
+    this.#contents = new OpenContents(inodes);
   }
 
   get count(): number {
@@ -86,7 +85,7 @@ export class OpenFiles {
    */
   openNew(ino: number, key: Uint8Array, flags: number, isLive: boolean): number {
     const inode = newOpenInode(ino, key);
-    if (isLive) this.#borrow(inode);
+    if (isLive) this.#contents.borrow(inode);
     inode.live = isLive;
     this.#inodes.opens.set(ino, inode);
     return this.#newHandle(inode, flags);
@@ -116,9 +115,9 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
-    if (!file.inode.live) this.makeLive(file.inode);
+    if (!file.inode.live) this.#contents.makeLive(file.inode);
     const written = writeSync(file.inode.fd, from, offset, length, position);
-    this.#stampWritten(file.inode);
+    this.#contents.stampWritten(file.inode);
     return written;
   }
 
@@ -126,9 +125,9 @@ export class OpenFiles {
   allocate(handle: number, mode: number, offset: number, length: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
-    if (!file.inode.live) this.makeLive(file.inode);
+    if (!file.inode.live) this.#contents.makeLive(file.inode);
     const result = allocateDescriptor(file.inode.fd, mode, offset, length);
-    if (result === 0) this.#stampWritten(file.inode);
+    if (result === 0) this.#contents.stampWritten(file.inode);
     return result;
   }
 
@@ -141,19 +140,11 @@ export class OpenFiles {
     const target = this.#handles.get(to);
     if (source === undefined || target === undefined || !target.writes) return -EBADF;
     if (source.inode.fd < 0) return 0;
-    if (!target.inode.live) this.makeLive(target.inode);
+    if (!target.inode.live) this.#contents.makeLive(target.inode);
     const part = Math.min(length, MAX_COPY_BYTES);
     const copied = copyDescriptors(source.inode.fd, fromOffset, target.inode.fd, toOffset, part);
-    if (copied > 0) this.#stampWritten(target.inode);
+    if (copied > 0) this.#contents.stampWritten(target.inode);
     return copied;
-  }
-
-  #stampWritten(inode: OpenInode): void {
-    const { clock } = this.#inodes;
-    clock.read();
-    inode.written = true;
-    inode.writtenSeconds = clock.seconds;
-    inode.writtenNanos = clock.nanos;
   }
 
   /**
@@ -164,7 +155,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     const { inode } = file;
-    if (file.writes && !inode.live) this.makeLive(inode);
+    if (file.writes && !inode.live) this.#contents.makeLive(inode);
     if (file.writes) inode.isPassed = true;
     if (file.readsAndWrites) inode.mayBeMapped = true;
     if (!file.writes) inode.mayBeSeen = true;
@@ -207,7 +198,7 @@ export class OpenFiles {
   /** Gives the content of the handle's file its name. */
   nameContent(handle: number): void {
     const file = this.#handles.get(handle);
-    if (file !== undefined) this.#keepContent(file.inode);
+    if (file !== undefined) this.#contents.keepContent(file.inode);
   }
 
   /**
@@ -225,11 +216,11 @@ export class OpenFiles {
       isLast && this.#inodes.orphans.has(inode.ino) && (!this.#inodes.keepsNodes || inode.forgotten);
     const settles = inode.writers === 0 && inode.live && !isUnused;
     try {
-      if (settles && !inode.mayBeMapped) this.settle(inode);
-      if (settles && inode.mayBeMapped && isLast) this.#leave(inode);
+      if (settles && !inode.mayBeMapped) this.#contents.settle(inode);
+      if (settles && inode.mayBeMapped && isLast) this.#contents.leave(inode);
     } finally {
       if (isLast) {
-        this.#close(inode, isUnused);
+        this.#contents.close(inode, isUnused);
         this.#inodes.opens.delete(inode.ino);
       }
     }
@@ -237,60 +228,14 @@ export class OpenFiles {
     return 0;
   }
 
-  /** Puts size and times of a live inode back into its record, with one put. */
-  settle(inode: OpenInode): void {
-    retry(() => {
-      const found = this.#recordOf(inode);
-      this.#inodes.settle(found.record);
-      return this.#inodes.replace(found) ? 0 : RETRY;
-    });
-    inode.live = false;
-    inode.written = false;
+  /** As OpenContents' `rest`. */
+  rest(): boolean {
+    return this.#contents.rest();
   }
 
-  /** Closes an inode and settles it; it stays LIVE while others may write to its backing file. */
-  #leave(inode: OpenInode): void {
-    const { content, spares } = this.#inodes;
-    if (inode.isNamedElsewhere) this.#keepContent(inode);
-    if (inode.spare !== undefined && spares !== undefined) {
-      let isShared: boolean;
-      try {
-        isShared = spares.isShared(inode.spare);
-      } finally {
-        inode.fd = inode.spare.fd;
-      }
-      if (isShared) this.#keepContent(inode);
-      else inode.mayBeMapped = false;
-    }
-    if (!inode.mayBeMapped) {
-      this.settle(inode);
-      return;
-    }
-    this.#close(inode, false);
-    if (!content.hasWriters(inode.ino)) {
-      this.settle(inode);
-      return;
-    }
-    // What has been told of the file so far holds, and writes from now on are told from that.
-    retry(() => {
-      const found = this.#recordOf(inode);
-      this.#inodes.settle(found.record);
-      record.setFlag(found.record, record.LIVE);
-      if (!this.#inodes.replace(found)) return RETRY;
-      this.#inodes.setLeftTime(found.record);
-      return 0;
-    });
-  }
-
-  /** Makes the backing file the truth: LIVE in the record first, then the file. */
-  makeLive(inode: OpenInode): void {
-    const found = this.#recordOf(inode);
-    if (inode.fd >= 0) this.#inodes.alignContent(inode, found.record);
-    if (inode.spare !== undefined) this.#inodes.borrowers.set(inode, this.#inodes.clock.seconds);
-    record.setFlag(found.record, record.LIVE | record.CONTENT);
-    this.#put(found);
-    if (inode.fd < 0) this.#createBacking(inode, found);
-    inode.live = true;
+  /** Settles and closes everything, for a clean end. */
+  close(): void {
+    this.#contents.closeAll();
   }
 
   /**
@@ -307,13 +252,13 @@ export class OpenFiles {
     const ino = record.inoOf(found.record);
     const open = this.#inodes.opens.get(ino);
     if (open !== undefined) {
-      if (!open.live) this.makeLive(open);
+      if (!open.live) this.#contents.makeLive(open);
       truncateDescriptor(open.fd, size);
       return 0;
     }
     if (!record.hasFlag(found.record, record.LIVE)) {
       record.setFlag(found.record, record.LIVE | record.CONTENT);
-      this.#put(found);
+      this.#contents.put(found);
     }
     const fd = this.#inodes.content.create(ino);
     try {
@@ -322,77 +267,6 @@ export class OpenFiles {
       closeBacking(fd);
     }
     return 0;
-  }
-
-  /** `isUnused`: nobody will ask for its content any more. */
-  #close(inode: OpenInode, isUnused: boolean): void {
-    const { spare, fd } = inode;
-    const { spares, borrowers } = this.#inodes;
-    inode.fd = -1;
-    if (spare === undefined) {
-      if (fd >= 0) closeBacking(fd);
-      return;
-    }
-    inode.spare = undefined;
-    borrowers.delete(inode);
-    const isWanted = !isUnused && (inode.mayBeMapped || this.#inodes.isWritten(spare));
-    if (isWanted) spares?.keep(spare, inode.ino);
-    else spares?.takeBack(spare, inode.mayBeMapped || inode.mayBeSeen || inode.isNamedElsewhere);
-  }
-
-  /** Gives an open inode's content its name, and before that what it would tell after a crash. */
-  #keepContent(inode: OpenInode): void {
-    const { spare } = inode;
-    if (spare === undefined) return;
-    if (!this.#inodes.isWritten(spare)) {
-      // Nothing will be written before it is live again.
-      if (!inode.live) return;
-      this.#inodes.setContentTime(inode, this.#recordOf(inode).record);
-      statDescriptor(inode.fd, this.#status);
-      // It was written in between, and the time of that is lost.
-      if (this.#status.size > 0) this.#stampWritten(inode);
-    }
-    this.#inodes.nameContent(inode);
-  }
-
-  /**
-   * Nobody waits for an answer: contents that have had no names for a second get them. Returns whether others wait. Throws
-   * what went wrong last, after it tried all.
-   */
-  rest(): boolean {
-    const { borrowers, clock, content } = this.#inodes;
-    let failure = content.place();
-    if (borrowers.size > 0) clock.read();
-    for (const [inode, since] of [...borrowers]) {
-      // A clock that was set back is no reason to wait longer.
-      if (Math.abs(clock.seconds - since) < 1) break;
-      try {
-        this.#keepContent(inode);
-      } catch (error) {
-        failure = error;
-      }
-    }
-    if (failure !== undefined) throw failure;
-    return borrowers.size > 0;
-  }
-
-  /** Settles and closes everything, for a clean end. */
-  close(): void {
-    let failure: unknown;
-    for (const inode of this.#inodes.opens.values()) {
-      // Descriptors that were passed through outlive a mount that is taken away while they are open.
-      inode.mayBeMapped ||= inode.isPassed;
-      try {
-        if (inode.live && !inode.mayBeMapped) this.settle(inode);
-        if (inode.live) this.#leave(inode);
-      } catch (error) {
-        failure = error;
-      }
-      this.#close(inode, false);
-    }
-    this.#inodes.opens.clear();
-    this.#inodes.spares?.close();
-    if (failure !== undefined) throw failure;
   }
 
   /** The inode's content is opened, and compared with its record: a crash may have left another size. */
@@ -414,7 +288,7 @@ export class OpenFiles {
       if (this.#differs(fd, found)) {
         record.setFlag(found.record, record.LIVE);
         this.#inodes.settle(found.record);
-        this.#put(found);
+        this.#contents.put(found);
       }
     } catch (error) {
       if (fd >= 0) closeBacking(fd);
@@ -429,64 +303,4 @@ export class OpenFiles {
     statDescriptor(fd, this.#status);
     return this.#status.size !== record.sizeOf(found.record);
   }
-
-  #createBacking(inode: OpenInode, found: Found): void {
-    if (this.#inodes.spares === undefined) inode.fd = this.#inodes.content.create(inode.ino);
-    else this.#borrow(inode);
-    this.#inodes.alignContent(inode, found.record);
-  }
-
-  /** Gives the inode a spare as its backing file; the spare's mtime stands for that of the inode's record. */
-  #borrow(inode: OpenInode): void {
-    const { spares, borrowers, clock } = this.#inodes;
-    const spare = spares?.lend(inode.ino);
-    if (spare === undefined) return;
-    inode.spare = spare;
-    inode.fd = spare.fd;
-    this.#inodes.noteContentTime(inode);
-    inode.alignedSeconds = inode.seenSeconds;
-    inode.alignedNanos = inode.seenNanos;
-    borrowers.set(inode, clock.seconds);
-  }
-
-  #recordOf(inode: OpenInode): Found {
-    const place = this.#inodes.orphans.has(inode.ino)
-      ? this.#inodes.find(inode.ino)
-      : this.#inodes.findByKey(inode.key);
-    if (place === undefined) throw new Error(`Cannot find the record of open inode ${inode.ino}`);
-    return place;
-  }
-
-  /** Puts a record that gained something to reclaim: one that was only in memory goes into the tree. */
-  #put(found: Found): void {
-    if (found.version === 0) this.#inodes.keepOrphan(found);
-    else if (!this.#inodes.replace(found)) {
-      throw new Error(`Cannot put the record of inode ${record.inoOf(found.record)}: it changed meanwhile`);
-    }
-  }
-}
-
-function newOpenInode(ino: number, key: Uint8Array): OpenInode {
-  return {
-    ino,
-    key,
-    fd: -1,
-    spare: undefined,
-    handles: 0,
-    writers: 0,
-    live: false,
-    written: false,
-    writtenSeconds: 0,
-    writtenNanos: 0,
-    nameDurable: false,
-    isNamedElsewhere: false,
-    isPassed: false,
-    mayBeMapped: false,
-    mayBeSeen: false,
-    seenSeconds: 0,
-    seenNanos: 0,
-    alignedSeconds: Number.NaN,
-    alignedNanos: 0,
-    forgotten: false,
-  };
 }

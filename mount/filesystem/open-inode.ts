@@ -1,0 +1,75 @@
+/** What is known of an inode while it is open. */
+import type { Spare } from './spare-files.js';
+
+/** A backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
+export interface Aligned {
+  alignedSeconds: number;
+  alignedNanos: number;
+}
+
+/** An inode with open handles. */
+export interface OpenInode extends Aligned {
+  readonly ino: number;
+  /** Of its record. */
+  key: Uint8Array;
+  /** Backing file, shared by all handles; -1: there is none yet. */
+  fd: number;
+  /** The backing file as long as it has not the inode's name; the same descriptor. */
+  spare: Spare | undefined;
+  handles: number;
+  /** Handles that may write. */
+  writers: number;
+  /** Its record has LIVE, put by this run. */
+  live: boolean;
+  /**
+   * A write came through here since the record's mtime was set, last at this time. The backing file's own clock is
+   * a coarse one: with it a write just after a chmod would seem to be before it.
+   */
+  written: boolean;
+  writtenSeconds: number;
+  writtenNanos: number;
+  /** The backing file's name survives a power cut. */
+  nameDurable: boolean;
+  /** Another thread was told to give the backing file its name, and may do so at any time. */
+  isNamedElsewhere: boolean;
+  /** Its backing file was passed through to a handle that writes. */
+  isPassed: boolean;
+  /** And to one by which it can be mapped for writing. */
+  mayBeMapped: boolean;
+  /** It was passed through to one that only reads, whose mappings nobody can tell of. */
+  mayBeSeen: boolean;
+  /**
+   * The backing file's mtime when the record's ctime was set last. Another one means a write since, even where the backing
+   * file's coarse clock says that it was before.
+   */
+  seenSeconds: number;
+  seenNanos: number;
+  /** The driver knows the inode no more. */
+  forgotten: boolean;
+}
+
+/** One without a backing file and handles; its record is at `key`. */
+export function newOpenInode(ino: number, key: Uint8Array): OpenInode {
+  return {
+    ino,
+    key,
+    fd: -1,
+    spare: undefined,
+    handles: 0,
+    writers: 0,
+    live: false,
+    written: false,
+    writtenSeconds: 0,
+    writtenNanos: 0,
+    nameDurable: false,
+    isNamedElsewhere: false,
+    isPassed: false,
+    mayBeMapped: false,
+    mayBeSeen: false,
+    seenSeconds: 0,
+    seenNanos: 0,
+    alignedSeconds: Number.NaN,
+    alignedNanos: 0,
+    forgotten: false,
+  };
+}
