@@ -133,13 +133,13 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   idle(): number {
+    this.#session.publishNodes();
+    const waits = this.#session.rest();
+    if (this.#options.state.isIoGone) this.woken();
     if (!this.#isRehearsed) {
       this.#rehearse();
       return 0;
     }
-    this.#session.publishNodes();
-    const waits = this.#session.rest();
-    if (this.#options.state.isIoGone) this.woken();
     return waits ? REST_MS : -1;
   }
 
