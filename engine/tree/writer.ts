@@ -13,6 +13,7 @@ import type { Frame } from '../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../art/layout.js';
 import { insertAt, removeAt } from '../art/write.js';
 import { operationBodyBytes } from '../journal/record.js';
+import { BLOB_SIZE } from '../limits.js';
 import { C_REMOVED, F_LSN } from '../shared/control.js';
 import { BatchPlan, batchTooWide } from './batch-plan.js';
 import type { Change, NetChange } from './changes.js';
@@ -251,7 +252,9 @@ export class Writer {
     const frame = this.#find(key);
     if (frame === undefined) return undefined;
     const start = this.#leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(this.#leaf);
-    return this.#slab.copy(frame.u32, start, frame.leafValueLength(this.#leaf));
+    const length = frame.leafValueLength(this.#leaf);
+    if (start + length > BLOB_SIZE) throw impossible(this.#state.place, frame.blobId);
+    return this.#slab.copy(frame.u32, start, length);
   }
 
   /** The frame that has the key, whose leaf is then `#leaf`. Frames on the way are not pinned, and need not stay. */

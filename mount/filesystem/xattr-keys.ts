@@ -1,5 +1,6 @@
 /** Where the extended attributes of an inode are, and how they move from there. */
 import type { Batch, TreeOperations } from '../../engine/api.js';
+import { MAX_KEY_BYTES } from '../../engine/limits.js';
 import type { Found } from './inodes.js';
 import { concat, entryXattrPrefix, inodeXattrPrefix, isKeptByNumber } from './keys.js';
 import * as record from './record.js';
@@ -20,11 +21,16 @@ export function xattrKey(place: Place, found: Found, name: Uint8Array): Uint8Arr
   return concat(xattrPrefix(place, found), name);
 }
 
-/** Records the move of all attributes from one prefix to another, under which there are none by then. */
+/**
+ * Records the move of all attributes from one prefix to another, under which there are none by then. Keys that are, or
+ * would be, longer than what can be put by itself (a directory above them was moved) are moved all the same.
+ */
 export function moveXattrs(tree: TreeOperations, batch: Batch, from: Uint8Array, to: Uint8Array): void {
   const keys: Uint8Array[] = [];
+  const mostBytes = MAX_KEY_BYTES - Math.max(0, to.length - from.length);
   for (const entry of tree.range({ prefix: from, keysOnly: true })) {
-    if (entry.type !== 'key' || keys.push(entry.key) <= MOST_MOVED_SINGLY) continue;
+    if (entry.type !== 'key') continue;
+    if (keys.push(entry.key) <= MOST_MOVED_SINGLY && entry.key.length <= mostBytes) continue;
     batch.renamePrefix(from, to);
     return;
   }

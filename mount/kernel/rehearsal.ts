@@ -4,7 +4,7 @@
  * small tree in memory, of which nothing is left afterwards: the code is compiled by then. It goes on in parts, between
  * which the mount is looked after, and takes half a second of one processor in all, once.
  *
- * No content is touched: its files are empty.
+ * No content is touched: its files are empty, and there is no place for it.
  */
 import { constants as files } from 'node:fs';
 import { constants } from 'node:os';
@@ -20,10 +20,12 @@ const FILES = 200;
 const CACHE_BYTES = 8 << 20;
 /** How long a part takes, at most but for its last request. */
 const PART_MS = 0.5;
-/** What a listing's buffer has in C libraries. */
-const LISTED_BYTES = 32_768;
+const LISTED_BYTES = 4_096;
+/** No directory can be made there. */
+const NOWHERE = '/dev/null/contents';
 const ACCESS_LIST = 'system.posix_acl_access';
 const ATTRIBUTE = 'user.part';
+const VALUE = 'the first';
 /** Seconds. */
 const TIMEOUT = 86_400;
 
@@ -38,17 +40,37 @@ const services: SessionServices = {
 };
 
 export class Rehearsal {
-  readonly #tree: Tree;
+  readonly #parts = rehearse();
+
+  /** Does a part; false: that was the last one. */
+  step(): boolean {
+    const until = performance.now() + PART_MS;
+    do {
+      if (this.#parts.next().done === true) return false;
+    } while (performance.now() < until);
+    return true;
+  }
+}
+
+function* rehearse(): Generator<void> {
+  const tree = Tree.open({ memory: true, flushOnWrite: false, cacheBytes: CACHE_BYTES });
+  try {
+    yield;
+    yield* new Script(tree).play();
+  } finally {
+    tree.close();
+  }
+}
+
+/** The requests of a rehearsal; may be interrupted after each. */
+class Script {
   readonly #session: Session;
   readonly #request: DataView;
   readonly #reply: DataView;
-  readonly #script: Iterator<void>;
 
-  /** `contentDirectory`: where contents would be, if there were any. */
-  constructor(contentDirectory: string) {
-    this.#tree = Tree.open({ memory: true, flushOnWrite: false, cacheBytes: CACHE_BYTES });
-    const fileSystem = new FileSystem(this.#tree, {
-      contentDirectory,
+  constructor(tree: Tree) {
+    const fileSystem = new FileSystem(tree, {
+      contentDirectory: NOWHERE,
       readOnly: false,
       keepsNodes: true,
       rests: false,
@@ -59,22 +81,10 @@ export class Rehearsal {
     this.#session = new Session(fileSystem, MountState.forNobody(), services, timeouts);
     this.#request = new DataView(this.#session.request.bytes.buffer);
     this.#reply = new DataView(this.#session.reply.bytes.buffer);
-    this.#script = this.#play();
   }
 
-  /** Does a part; false: that was the last one. */
-  step(): boolean {
-    const until = performance.now() + PART_MS;
-    do {
-      if (this.#script.next().done === true) {
-        this.#tree.close();
-        return false;
-      }
-    } while (performance.now() < until);
-    return true;
-  }
-
-  *#play(): Generator<void> {
+  *play(): Generator<void> {
+    yield;
     this.#send(Opcode.MKDIR, ROOT_NODE, [0o755, 0], 'directory');
     const directory = this.#node();
     for (let round = 0; round < ROUNDS; round++) {
@@ -87,14 +97,17 @@ export class Rehearsal {
   *#make(directory: number): Generator<void> {
     for (let i = 0; i < FILES; i++) {
       this.#send(Opcode.LOOKUP, directory, [], `file-${i}`);
+      yield;
       this.#send(Opcode.CREATE, directory, [files.O_CREAT | files.O_WRONLY, 0o100644, 0o022, 0], `file-${i}`);
       const node = this.#node();
       const handle = this.#reply.getUint32(OutHeader.SIZE + EntryOut.SIZE, true);
+      yield;
       this.#send(Opcode.GETATTR, directory, [0, 0, 0, 0]);
       this.#send(Opcode.RELEASE, node, [handle, 0, 0, 0, 0, 0]);
       this.#session.work();
-      if (i % 4 === 0)
-        this.#send(Opcode.SETXATTR, node, [ATTRIBUTE.length, 0], ATTRIBUTE, ATTRIBUTE.slice(0, -1));
+      yield;
+      if (i % 4 !== 0) continue;
+      this.#send(Opcode.SETXATTR, node, [VALUE.length + 1, 0], ATTRIBUTE, VALUE);
       yield;
     }
   }
@@ -107,6 +120,7 @@ export class Rehearsal {
     do {
       this.#send(Opcode.READDIRPLUS, directory, [handle, 0, ...position, LISTED_BYTES, 0, 0, 0, 0, 0]);
       nodes = this.#listed(position);
+      yield;
       for (const node of nodes) {
         this.#send(Opcode.GETXATTR, node, [132, 0], ACCESS_LIST);
         this.#send(Opcode.GETATTR, node, [0, 0, 0, 0]);
@@ -121,6 +135,7 @@ export class Rehearsal {
       this.#send(Opcode.LOOKUP, directory, [], `file-${i}`);
       const node = this.#node();
       this.#send(Opcode.RENAME2, directory, [directory, 0, 0, 0], `file-${i}`, `moved-${i}`);
+      yield;
       this.#send(Opcode.UNLINK, directory, [], `moved-${i}`);
       // It was made, listed and looked up.
       this.#send(Opcode.FORGET, node, [3, 0]);

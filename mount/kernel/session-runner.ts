@@ -22,6 +22,9 @@ const LONGEST_END_MS = 5000;
 /** How often the filesystem layer gets time for what it put off. */
 const REST_MS = 1000;
 
+/** How long nobody must have asked for anything, for the rehearsal to go on. */
+const QUIET_MS = 5;
+
 export interface RunnerOptions extends SessionOptions {
   fd: number;
   state: MountState;
@@ -30,8 +33,8 @@ export interface RunnerOptions extends SessionOptions {
   tree: TreeOperations;
   makeFileSystem(reclaimer: Reclaimer): ServedFileSystem;
   content: ContentAccess;
-  /** Done in parts while there is nothing else to do, until it returns false. */
-  rehearse(): boolean;
+  /** Done in parts while there is nothing else to do, until a part says that it was the last (false). */
+  rehearsal: { step(): boolean };
   ready(): void;
   log: MountLog;
 }
@@ -52,6 +55,8 @@ class SessionRunner implements RequestHandler, Reclaimer {
   #overflow: number[] = [];
   #ioEnded = false;
   #isRehearsed = false;
+  /** No request came since the thread was last about to sleep. */
+  #isQuiet = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -114,6 +119,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   handle(length: number): number {
+    this.#isQuiet = false;
     return this.#session.handle(length);
   }
 
@@ -137,6 +143,10 @@ class SessionRunner implements RequestHandler, Reclaimer {
     const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
     if (!this.#isRehearsed) {
+      if (!this.#isQuiet) {
+        this.#isQuiet = true;
+        return QUIET_MS;
+      }
       this.#rehearse();
       return 0;
     }
@@ -146,7 +156,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
   /** The mount does not depend on it. */
   #rehearse(): void {
     try {
-      this.#isRehearsed = !this.#options.rehearse();
+      this.#isRehearsed = !this.#options.rehearsal.step();
     } catch (error) {
       this.#isRehearsed = true;
       this.#options.log('error', `${error}`);

@@ -14,8 +14,6 @@ const post = (message: WorkerMessage) => parentPort?.postMessage(message);
 const tree = Tree.attach(data.tree);
 const { contentDirectory, readOnly } = data;
 
-let rehearsal: Rehearsal | undefined;
-
 runSession({
   ...data,
   tree,
@@ -24,12 +22,7 @@ runSession({
   results: new SharedQueue(data.results),
   makeFileSystem: (reclaimer) =>
     new FileSystem(tree, { contentDirectory, readOnly, keepsNodes: true, rests: true, reclaimer }),
-  rehearse: () => {
-    rehearsal ??= new Rehearsal(contentDirectory);
-    if (rehearsal.step()) return true;
-    rehearsal = undefined;
-    return false;
-  },
+  rehearsal: new Rehearsal(),
   content: contentAccess(contentDirectory),
   ready: () => post({ type: 'ready' }),
   log: postLog,

@@ -199,6 +199,34 @@ export function attributesSuite(name: string, makeTree: () => TreeOperations): v
         for (const prefix of ['x', 'i']) expect(f.tree.isPrefixEmpty(prefix)).toBe(true);
       });
 
+      it('move also where a moved directory has made their keys longer than a key that is put', () => {
+        let deep = '';
+        for (let i = 0; i < 63; i++) {
+          deep += `/${'n'.repeat(255)}`;
+          expect(f.mkdir(deep)).toBe(0);
+        }
+        const far = `${deep}/${'m'.repeat(169)}`;
+        const name = `user.${'a'.repeat(100)}`;
+        f.mkdir('/d');
+        for (const file of ['/d/moved', '/d/gone', '/d/linked']) {
+          f.create(file);
+          expect(set(file, name, bytes('v'))).toBe(0);
+        }
+        f.create('/new');
+        expect(set('/new', name, bytes('v'))).toBe(0);
+        const { ino } = f.stat('/d/gone');
+        expect(f.rename('/d', far)).toBe(0);
+        const value = (place: Uint8Array | number) =>
+          Buffer.from(f.fs.getxattr(place, bytes(name)) as Uint8Array);
+        expect(f.rename(`${far}/moved`, '/moved')).toBe(0);
+        expect(f.unlink(`${far}/gone`)).toBe(0);
+        expect(f.link(`${far}/linked`, '/linked')).toBe(0);
+        expect(f.rename('/new', `${far}/new`)).toBe(0);
+        for (const place of [bytes('/moved'), ino, bytes('/linked'), bytes(`${far}/new`)]) {
+          expect(value(place).toString()).toBe('v');
+        }
+      });
+
       it('stay with an orphan and go with it', () => {
         f.mkdir('/d');
         const { ino } = f.stat('/d');
