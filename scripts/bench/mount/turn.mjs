@@ -1,5 +1,6 @@
 /** A system's turn at a workload: mounts it, has the client do things in it, and keeps the times. */
 import { writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from './client.mjs';
 import { FIGURES } from './figures.mjs';
 import { Mount } from './mounted.mjs';
@@ -9,6 +10,8 @@ import { warmUp } from './warm-up.mjs';
 /** What takes less time and can be done again and again is repeated. */
 const LEAST_MS = 50;
 const REPEATS = 10;
+/** Between mounting and a first look, for whoever mounts to type the next command. */
+const TYPING_MS = 1000;
 const DROP_CACHES = '/proc/sys/vm/drop_caches';
 const ENTRIES = '2';
 const ALL = '3';
@@ -44,11 +47,12 @@ export class Turn {
     if (this.isMounted) await warmUp(this.client, this.#place);
   }
 
-  /** Mounts anew, while the kernel knows no entries, those below neither. False if that cannot be had. */
+  /** Mounts anew and waits a moment, while the kernel knows no entries, those below neither. False if that cannot be had. */
   async mountCold() {
     await this.end();
     const dropped = await drop(ENTRIES);
     await this.#start();
+    await pause(TYPING_MS);
     return dropped;
   }
 
