@@ -25,6 +25,9 @@ const REST_MS = 1000;
 /** How long nobody must have asked for anything, for the rehearsal to go on. */
 const QUIET_MS = 5;
 
+/** After so many requests it is needed no more. */
+const MOST_UNREHEARSED = 10_000;
+
 export interface RunnerOptions extends SessionOptions {
   fd: number;
   state: MountState;
@@ -142,6 +145,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
     this.#session.publishNodes();
     const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
+    this.#isRehearsed ||= this.#options.state.requests > MOST_UNREHEARSED;
     if (!this.#isRehearsed) {
       if (!this.#isQuiet) {
         this.#isQuiet = true;
