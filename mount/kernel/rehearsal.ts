@@ -40,7 +40,7 @@ const services: SessionServices = {
 };
 
 export class Rehearsal {
-  readonly #parts = rehearse();
+  readonly #parts: Generator<void, void> = rehearse();
 
   /** Does a part; false: that was the last one. */
   step(): boolean {
@@ -50,9 +50,14 @@ export class Rehearsal {
     } while (performance.now() < until);
     return true;
   }
+
+  /** Nothing more is to be done; what it holds is given back. */
+  end(): void {
+    this.#parts.return();
+  }
 }
 
-function* rehearse(): Generator<void> {
+function* rehearse(): Generator<void, void> {
   const tree = Tree.open({ memory: true, flushOnWrite: false, cacheBytes: CACHE_BYTES });
   try {
     yield;

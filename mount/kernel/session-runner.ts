@@ -36,8 +36,8 @@ export interface RunnerOptions extends SessionOptions {
   tree: TreeOperations;
   makeFileSystem(reclaimer: Reclaimer): ServedFileSystem;
   content: ContentAccess;
-  /** Done in parts while there is nothing else to do, until a part says that it was the last (false). */
-  rehearsal: { step(): boolean };
+  /** Done in parts while there is nothing else to do, until a part says that it was the last (false), or until ended. */
+  rehearsal: { step(): boolean; end(): void };
   ready(): void;
   log: MountLog;
 }
@@ -145,22 +145,23 @@ class SessionRunner implements RequestHandler, Reclaimer {
     this.#session.publishNodes();
     const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
-    this.#isRehearsed ||= this.#options.state.requests > MOST_UNREHEARSED;
-    if (!this.#isRehearsed) {
-      if (!this.#isQuiet) {
-        this.#isQuiet = true;
-        return QUIET_MS;
-      }
-      this.#rehearse();
-      return 0;
+    if (this.#isRehearsed) return waits ? REST_MS : -1;
+    if (!this.#isQuiet) {
+      this.#isQuiet = true;
+      return QUIET_MS;
     }
-    return waits ? REST_MS : -1;
+    this.#rehearse();
+    return 0;
   }
 
   /** The mount does not depend on it. */
   #rehearse(): void {
+    const { rehearsal, state } = this.#options;
     try {
-      this.#isRehearsed = !this.#options.rehearsal.step();
+      if (state.requests > MOST_UNREHEARSED) {
+        rehearsal.end();
+        this.#isRehearsed = true;
+      } else this.#isRehearsed = !rehearsal.step();
     } catch (error) {
       this.#isRehearsed = true;
       this.#options.log('error', `${error}`);

@@ -8,3 +8,10 @@ test('a rehearsal comes to its end in many parts, without an error', () => {
   expect(parts).toBeGreaterThan(10);
   expect(rehearsal.step()).toBe(false);
 });
+
+test('one that is ended before does nothing more', () => {
+  const rehearsal = new Rehearsal();
+  expect(rehearsal.step()).toBe(true);
+  rehearsal.end();
+  expect(rehearsal.step()).toBe(false);
+});
