@@ -2,7 +2,8 @@
  * A program that was just started is interpreted, and takes two to five times as long for its first thousands of
  * requests. So when the mount answers and nobody asks it anything, the session serves requests of its own making, on a
  * small tree in memory, of which nothing is left afterwards: the code is compiled by then. It goes on in parts, between
- * which the mount is looked after, and takes three quarters of a second of processor time in all, the compiler's included, once.
+ * which the mount is looked after, and takes three quarters of a second of processor time in all, the compiler's
+ * included, once.
  *
  * No content is touched: its files are empty, and there is no place for it.
  */
