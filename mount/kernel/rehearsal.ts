@@ -19,6 +19,10 @@ const { ENODATA } = constants.errno;
 const ROUNDS = 4;
 const FILES = 200;
 const CACHE_BYTES = 8 << 20;
+/** How long nobody must have asked for anything before a part. */
+const QUIET_MS = 5;
+/** After so many real requests none are needed any more. */
+const MOST_UNREHEARSED = 10_000;
 /** How long a part takes, at most but for its last request. */
 const PART_MS = 0.5;
 const LISTED_BYTES = 4_096;
@@ -40,21 +44,43 @@ const services: SessionServices = {
   invalidateAttributes: () => {},
 };
 
-export class Rehearsal {
-  readonly #parts: Generator<void, void> = rehearse();
+/** In place of milliseconds: there is nothing more to rehearse. */
+export const OVER = -1;
 
-  /** Does a part; false: that was the last one. */
-  step(): boolean {
-    const until = performance.now() + PART_MS;
-    do {
-      if (this.#parts.next().done === true) return false;
-    } while (performance.now() < until);
-    return true;
+export class Rehearsal {
+  readonly #requests: Generator<void, void> = rehearse();
+  #isOver = false;
+  /** Real requests that were served when the thread was last about to sleep. */
+  #served = -1;
+
+  /**
+   * The thread is about to sleep and has served so many real requests. Where there were none since the last call, a part is
+   * done now. Returns for how many milliseconds the thread may sleep, or OVER, also in all calls after one that threw.
+   */
+  idle(served: number): number {
+    if (this.#isOver) return OVER;
+    this.#isOver = served > MOST_UNREHEARSED;
+    if (this.#isOver) {
+      this.#requests.return();
+      return OVER;
+    }
+    if (served !== this.#served) {
+      this.#served = served;
+      return QUIET_MS;
+    }
+    // Until the part has come to its end.
+    this.#isOver = true;
+    this.#isOver = !this.#doPart();
+    return this.#isOver ? OVER : 0;
   }
 
-  /** Nothing more is to be done; what it holds is given back. */
-  end(): void {
-    this.#parts.return();
+  /** False: that was the last one. */
+  #doPart(): boolean {
+    const until = performance.now() + PART_MS;
+    do {
+      if (this.#requests.next().done === true) return false;
+    } while (performance.now() < until);
+    return true;
   }
 }
 

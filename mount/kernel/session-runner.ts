@@ -12,6 +12,7 @@ import { attributeInvalidation, backingFiles } from './device-calls.js';
 import { Interrupts } from './interrupts.js';
 import { type ContentAccess, IoResult, IoService, IoTask } from './io-service.js';
 import type { MountState } from './mount-state.js';
+import { OVER, type Rehearsal } from './rehearsal.js';
 import type { ServedFileSystem } from './served-filesystem.js';
 import { Session, type SessionOptions } from './session.js';
 import { RECORD_FIELDS, type SharedQueue } from './shared-queue.js';
@@ -22,12 +23,6 @@ const LONGEST_END_MS = 5000;
 /** How often the filesystem layer gets time for what it put off. */
 const REST_MS = 1000;
 
-/** How long nobody must have asked for anything, for the rehearsal to go on. */
-const QUIET_MS = 5;
-
-/** After so many requests it is needed no more. */
-const MOST_UNREHEARSED = 10_000;
-
 export interface RunnerOptions extends SessionOptions {
   fd: number;
   state: MountState;
@@ -36,8 +31,7 @@ export interface RunnerOptions extends SessionOptions {
   tree: TreeOperations;
   makeFileSystem(reclaimer: Reclaimer): ServedFileSystem;
   content: ContentAccess;
-  /** Done in parts while there is nothing else to do, until a part says that it was the last (false), or until ended. */
-  rehearsal: { step(): boolean; end(): void };
+  rehearsal: Rehearsal;
   ready(): void;
   log: MountLog;
 }
@@ -57,9 +51,6 @@ class SessionRunner implements RequestHandler, Reclaimer {
   /** Removals, ino and LSN in turn, that found the queue full. */
   #overflow: number[] = [];
   #ioEnded = false;
-  #isRehearsed = false;
-  /** No request came since the thread was last about to sleep. */
-  #isQuiet = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -122,7 +113,6 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   handle(length: number): number {
-    this.#isQuiet = false;
     return this.#session.handle(length);
   }
 
@@ -145,26 +135,19 @@ class SessionRunner implements RequestHandler, Reclaimer {
     this.#session.publishNodes();
     const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
-    if (this.#isRehearsed) return waits ? REST_MS : -1;
-    if (!this.#isQuiet) {
-      this.#isQuiet = true;
-      return QUIET_MS;
-    }
-    this.#rehearse();
-    return 0;
+    const untilRehearsal = this.#rehearse();
+    if (untilRehearsal !== OVER) return untilRehearsal;
+    return waits ? REST_MS : -1;
   }
 
   /** The mount does not depend on it. */
-  #rehearse(): void {
-    const { rehearsal, state } = this.#options;
+  #rehearse(): number {
+    const { rehearsal, state, log } = this.#options;
     try {
-      if (state.requests > MOST_UNREHEARSED) {
-        rehearsal.end();
-        this.#isRehearsed = true;
-      } else this.#isRehearsed = !rehearsal.step();
+      return rehearsal.idle(state.requests);
     } catch (error) {
-      this.#isRehearsed = true;
-      this.#options.log('error', `${error}`);
+      log('error', `${error}`);
+      return OVER;
     }
   }
 

@@ -2,9 +2,9 @@
  * The figures: how tables call them, and whether they are microseconds per operation or milliseconds for the whole. In
  * braces: which size belongs there.
  *
- * Of those of what can be looked at several times, `cold` is the first time, a second after the system was mounted anew and the
- * kernel has forgotten all entries, those below too; `first` that by a server that is warm, while the kernel still knows
- * those below; `again` the time after that.
+ * Of those of what can be looked at several times, `cold` is the first time, a second after the system was mounted anew
+ * and the kernel has forgotten all entries, those below too; `first` that by a server that is warm, while the kernel still
+ * knows those below; `again` the time after that.
  */
 
 function us(title) {
