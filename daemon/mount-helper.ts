@@ -6,9 +6,9 @@
  * It translates that to `spinney mount`. Exit codes are mount(8)'s.
  */
 import { SpinneyError } from '../engine/errors.js';
-import { badArgument } from './arguments.js';
+import { badArgument } from './commands/arguments.js';
 import type { Output } from './commands/output.js';
-import { failureOf } from './failure.js';
+import { failureOf } from './process/failure.js';
 import { run, STANDARD_OUTPUT, USAGE_EXIT_CODE } from './run.js';
 
 /** Exit codes of mount(8). */

@@ -9,8 +9,8 @@ import { mount } from './commands/mount.js';
 import type { Output } from './commands/output.js';
 import { stats } from './commands/stats.js';
 import { umount } from './commands/umount.js';
-import { failureOf } from './failure.js';
-import { version } from './version.js';
+import { failureOf } from './process/failure.js';
+import { version } from './process/version.js';
 
 const COMMANDS: readonly Command[] = [mount, umount, stats, health, checkpoint, compact, check];
 

@@ -20,6 +20,6 @@ export { type ErrorCode, SpinneyError } from './errors.js';
 export type { BlobId, BlobRow, BlobStore, CheckpointMark } from './store/blob-store.js';
 export { FileBlobStore } from './store/file/file-blob-store.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';
-export type { TreeHandle } from './tree/shared-tree.js';
+export type { TreeHandle } from './tree/state/shared-tree.js';
 export { Tree } from './tree/tree.js';
-export { type Finding, type VerifiedTree, type VerifyOptions, verifyTree } from './tree/verify.js';
+export { type Finding, type VerifiedTree, type VerifyOptions, verifyTree } from './tree/verify/verify.js';

@@ -1,8 +1,8 @@
 /** Mounts a tree with the driver asked for. */
 import { SpinneyError } from '../engine/errors.js';
 import type { Tree } from '../engine/index.js';
+import { type DeviceMount, mountDevice } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
-import { type DeviceMount, mountDevice } from './kernel/mounting.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
 
 export type { DriverName, MountEnd, Mounted, MountLog, MountOptions, MountStats } from './types.js';

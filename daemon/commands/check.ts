@@ -2,8 +2,8 @@ import { join, resolve } from 'node:path';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
 import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import type { CheckedNamespace } from '../../mount/check/namespace.js';
-import { numberOption, requiredText } from '../arguments.js';
-import { failureOf } from '../failure.js';
+import { failureOf } from '../process/failure.js';
+import { numberOption, requiredText } from './arguments.js';
 import type { Command } from './command.js';
 import { formatTable } from './output.js';
 

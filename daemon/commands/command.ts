@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import type { RawOptions } from '../arguments.js';
+import type { RawOptions } from './arguments.js';
 import type { Output } from './output.js';
 
 /** One verb of the command line. */

@@ -1,8 +1,8 @@
 /** What the verbs that talk to a running daemon share. */
 import type { Argv } from 'yargs';
-import { type RawOptions, textOption } from '../arguments.js';
 import { askDaemon, type ControlAnswer } from '../control/client.js';
 import { controlSocketPath } from '../control/socket-path.js';
+import { type RawOptions, textOption } from './arguments.js';
 import { formatTable, type Output } from './output.js';
 
 export function controlOptions(yargs: Argv): Argv {

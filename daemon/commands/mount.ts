@@ -1,5 +1,10 @@
 import { join, resolve } from 'node:path';
 import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
+import { controlSocketPath } from '../control/socket-path.js';
+import type { DaemonOptions } from '../mounting/daemon.js';
+import { startDetached } from '../mounting/detached.js';
+import { prepareMountpoint, resolveMountpoint, resolveStore } from '../mounting/mountpoint.js';
+import { LOG_LEVELS, openLog } from '../process/log.js';
 import {
   choiceOption,
   listOption,
@@ -7,12 +12,7 @@ import {
   type RawOptions,
   requiredText,
   textOption,
-} from '../arguments.js';
-import { controlSocketPath } from '../control/socket-path.js';
-import type { DaemonOptions } from '../daemon.js';
-import { startDetached } from '../detached.js';
-import { LOG_LEVELS, openLog } from '../log.js';
-import { prepareMountpoint, resolveMountpoint, resolveStore } from '../mountpoint.js';
+} from './arguments.js';
 import type { Command } from './command.js';
 import { requireDevice, requireStore } from './mount-checks.js';
 
@@ -89,7 +89,7 @@ export const mount: Command = {
 
     if (raw.foreground === true) {
       // Loaded here only, so that the other verbs start fast.
-      const { runForeground } = await import('../foreground.js');
+      const { runForeground } = await import('../mounting/foreground.js');
       const log = openLog({ level, ...(logFile !== undefined && { file: resolve(logFile) }) });
       return await runForeground(options, log);
     }

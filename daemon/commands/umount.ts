@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SpinneyError } from '../../engine/errors.js';
-import { unmountPath } from '../../mount/kernel/mounting.js';
+import { unmountPath } from '../../mount/kernel/device/mounting.js';
 import { findMount } from '../../mount/mountinfo.js';
-import { requiredText } from '../arguments.js';
-import { findDaemon } from '../daemon-record.js';
-import { detachMount, isSpinney, resolveMountpoint } from '../mountpoint.js';
-import { isRunning, type ProcessIdentity } from '../process-identity.js';
+import { findDaemon } from '../mounting/daemon-record.js';
+import { detachMount, isSpinney, resolveMountpoint } from '../mounting/mountpoint.js';
+import { isRunning, type ProcessIdentity } from '../process/process-identity.js';
+import { requiredText } from './arguments.js';
 import type { Command } from './command.js';
 
 /** A last checkpoint of the largest cache on a slow disk takes long, but not this long. */

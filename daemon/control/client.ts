@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { request } from 'node:http';
 import { dirname } from 'node:path';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
-import { failureOf, hasCode } from '../failure.js';
+import { failureOf, hasCode } from '../process/failure.js';
 import type { ErrorReport } from './reports.js';
 
 /** Far above what a daemon's answers take; guards against something else that listens there. */

@@ -21,12 +21,12 @@ import {
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { MemoryBlobStore } from '../store/memory-blob-store.js';
-import type { Change } from './changes.js';
-import { type Maintenance, type Schedule, satisfy } from './maintenance.js';
-import { Round } from './round.js';
-import { ROOT_BLOB, TreeState } from './state.js';
-import { threadNumber } from './thread-number.js';
-import { Writer } from './writer.js';
+import { ROOT_BLOB, TreeState } from './state/state.js';
+import { threadNumber } from './state/thread-number.js';
+import { type Maintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
+import { Round } from './upkeep/round.js';
+import type { Change } from './write/changes.js';
+import { Writer } from './write/writer.js';
 
 /** The options with their defaults, checked. */
 export interface Settings {

@@ -19,7 +19,7 @@ import {
 } from '../shared/control.js';
 import type { BlobRow } from '../store/blob-store.js';
 import { imageRow } from '../store/image.js';
-import { ROOT_BLOB, type TreeState } from './state.js';
+import { ROOT_BLOB, type TreeState } from './state/state.js';
 
 /** REQUIRES the tree lock: the blobs in the tree, in no particular order. */
 export function blobRows(state: TreeState): BlobRow[] {

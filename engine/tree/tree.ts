@@ -25,11 +25,18 @@ import {
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { keyBytes, prefixBytes, valueBytes, versionNumber } from './arguments.js';
-import { BatchRecorder, type GuardFailure } from './batch.js';
-import type { Bound } from './bound.js';
-import type { Change } from './changes.js';
-import { Compaction } from './compaction.js';
+import { openState, type Settings, settingsOf } from './open.js';
+import { Reader } from './read/reader.js';
+import { Reads } from './read/reads.js';
+import { Scanner } from './read/scanner.js';
+import { Views } from './read/view.js';
+import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
+import type { Bound } from './state/bound.js';
+import { attachState, type TreeHandle } from './state/shared-tree.js';
+import { Slab } from './state/slab.js';
+import { NEED_FRAMES, type TreeState } from './state/state.js';
+import { treeStats } from './stats.js';
+import { Compaction } from './upkeep/compaction.js';
 import {
   InlineMaintenance,
   type Maintenance,
@@ -37,21 +44,14 @@ import {
   type Schedule,
   satisfy,
   wakeWorker,
-} from './maintenance.js';
-import type { MaintenanceWorkerData } from './maintenance-worker.js';
-import { ABSENT, ANY_VERSION } from './mutation.js';
-import { openState, type Settings, settingsOf } from './open.js';
-import type { Projection } from './projected-tree.js';
-import { Reader } from './reader.js';
-import { Reads } from './reads.js';
-import { Round } from './round.js';
-import { Scanner } from './scanner.js';
-import { attachState, type TreeHandle } from './shared-tree.js';
-import { Slab } from './slab.js';
-import { NEED_FRAMES, type TreeState } from './state.js';
-import { treeStats } from './stats.js';
-import { Views } from './view.js';
-import { Writer } from './writer.js';
+} from './upkeep/maintenance.js';
+import type { MaintenanceWorkerData } from './upkeep/maintenance-worker.js';
+import { Round } from './upkeep/round.js';
+import { BatchRecorder, type GuardFailure } from './write/batch.js';
+import type { Change } from './write/changes.js';
+import { ABSENT, ANY_VERSION } from './write/mutation.js';
+import type { Projection } from './write/projected-tree.js';
+import { Writer } from './write/writer.js';
 
 /** Entries that a batch's look at a prefix collects at a time, after the first. */
 const SCANNED_AT_ONCE = 256;
@@ -399,7 +399,7 @@ export class Tree implements TreeOperations {
     };
     const workerData: MaintenanceWorkerData = { handle, schedule };
     // Without the program's own flags: some of them (--input-type) would keep the worker from starting.
-    const url = new URL('./maintenance-worker.js', import.meta.url);
+    const url = new URL('./upkeep/maintenance-worker.js', import.meta.url);
     const worker = new Worker(url, { workerData, execArgv: [] });
     this.#worker = worker;
     const { threadId } = worker;

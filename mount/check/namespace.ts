@@ -8,8 +8,9 @@
 import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
-import { contentPath } from '../filesystem/content.js';
-import { ROOT_INO } from '../filesystem/inode-numbers.js';
+import { contentPath } from '../filesystem/contents/content.js';
+import { lentSpares, SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
+import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
   entryKey,
   equalBytes,
@@ -19,9 +20,8 @@ import {
   orphanKey,
   pathOfKey,
   SLASH,
-} from '../filesystem/keys.js';
-import * as record from '../filesystem/record.js';
-import { lentSpares, SPARES_DIRECTORY } from '../filesystem/spare-files.js';
+} from '../filesystem/records/keys.js';
+import * as record from '../filesystem/records/record.js';
 import { InodeSet } from './inode-set.js';
 
 export interface CheckedNamespace {

@@ -7,22 +7,23 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { isAccessListName, removeAccessList, setAccessList } from './access-lists.js';
 import { newAttributes, newChange } from './arguments.js';
-import { setAttributes } from './attributes.js';
-import { ContentFiles } from './content.js';
-import { makeEntry, makeNameless } from './entries.js';
+import { ContentFiles } from './contents/content.js';
+import { recoverSpares, SpareFiles } from './contents/spare-files.js';
+import { type Clock, SystemClock } from './contents/system.js';
+import { OpenDirectories } from './directories/open-directories.js';
 import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
-import { InodeNumbers, ROOT_INO } from './inode-numbers.js';
-import { Inodes, NAME_MAX } from './inodes.js';
-import { childKey, concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './keys.js';
-import { deleteOrphanRecords, link, reclaimOrphan, removeEntry } from './links.js';
-import { OpenDirectories } from './open-directories.js';
-import { type FsyncPlan, O_ACCMODE, O_TRUNC, OpenFiles } from './open-files.js';
-import * as record from './record.js';
-import { type MoveListener, rename } from './rename.js';
-import { recoverSpares, SpareFiles } from './spare-files.js';
-import { type Clock, SystemClock } from './system.js';
+import { Inodes, NAME_MAX } from './inodes/inodes.js';
+import { type FsyncPlan, O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
+import { isAccessListName, removeAccessList, setAccessList } from './operations/access-lists.js';
+import { setAttributes } from './operations/attributes.js';
+import { makeEntry, makeNameless } from './operations/entries.js';
+import { deleteOrphanRecords, link, reclaimOrphan, removeEntry } from './operations/links.js';
+import { type MoveListener, rename } from './operations/rename.js';
+import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.js';
+import { InodeNumbers, ROOT_INO } from './records/inode-numbers.js';
+import { childKey, concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './records/keys.js';
+import * as record from './records/record.js';
 import {
   type AttributeChange,
   type Attributes,
@@ -34,7 +35,6 @@ import {
   type RemovalResult,
   type StatFs,
 } from './types.js';
-import { getXattr, listXattrs, removeXattr, setXattr } from './xattr.js';
 
 export interface FileSystemOptions {
   /** Made where it is missing. */

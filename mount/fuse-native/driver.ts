@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { FileSystem } from '../filesystem/file-system.js';
-import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/mounting.js';
+import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/device/mounting.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
 import { loadBinding } from './binding.js';

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
-import { contentPath } from '../filesystem/content.js';
+import { contentPath } from '../filesystem/contents/content.js';
 import type { Reclaimer } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 

@@ -11,12 +11,18 @@ import { SpinneyError } from '../../engine/errors.js';
 import type { TreeHandle } from '../../engine/index.js';
 import * as libc from '../libc/libc.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
-import { Interrupts } from './interrupts.js';
-import { MountState } from './mount-state.js';
-import { abortConnection, type DeviceMount, isMounted, unmountDevice, waitingRequests } from './mounting.js';
-import { SharedQueue } from './shared-queue.js';
-import { Watchdog, type WatchedState } from './watchdog.js';
-import type { WorkerData, WorkerMessage } from './worker-data.js';
+import { MountState } from './device/mount-state.js';
+import {
+  abortConnection,
+  type DeviceMount,
+  isMounted,
+  unmountDevice,
+  waitingRequests,
+} from './device/mounting.js';
+import { SharedQueue } from './device/shared-queue.js';
+import { Interrupts } from './workers/interrupts.js';
+import { Watchdog, type WatchedState } from './workers/watchdog.js';
+import type { WorkerData, WorkerMessage } from './workers/worker-data.js';
 
 /** Records in a queue between the workers. */
 const QUEUE_CAPACITY = 4096;
@@ -97,8 +103,8 @@ class KernelMount implements Mounted {
       attributeTimeout: options.attributeTimeout,
       negativeTimeout: options.negativeTimeout,
     };
-    this.#io = new Worker(new URL('./io-worker.js', import.meta.url), { workerData });
-    this.#session = new Worker(new URL('./session-worker.js', import.meta.url), { workerData });
+    this.#io = new Worker(new URL('./workers/io-worker.js', import.meta.url), { workerData });
+    this.#session = new Worker(new URL('./workers/session-worker.js', import.meta.url), { workerData });
     this.#ioExit = exitOf(this.#io);
     this.ready = new Promise((resolve, reject) => {
       this.#session.on('message', (message: WorkerMessage) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ControlTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
-import { version } from '../../daemon/version.js';
+import { version } from '../../daemon/process/version.js';
 import { silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
 
 /** The one line that a failed command prints. */

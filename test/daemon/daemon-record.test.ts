@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { findDaemon, writeRecord } from '../../daemon/daemon-record.js';
-import { identifyProcess, isRunning } from '../../daemon/process-identity.js';
+import { findDaemon, writeRecord } from '../../daemon/mounting/daemon-record.js';
+import { identifyProcess, isRunning } from '../../daemon/process/process-identity.js';
 import { temporaryDirectory } from './support.js';
 
 it('finds the daemon of a mountpoint until its record is removed', () => {

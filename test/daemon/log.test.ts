@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { mountLog, openLog } from '../../daemon/log.js';
+import { mountLog, openLog } from '../../daemon/process/log.js';
 import { temporaryDirectory } from './support.js';
 
 it('appends JSON lines of its level and above to a private file', () => {

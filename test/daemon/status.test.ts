@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Status } from '../../daemon/status.js';
+import { Status } from '../../daemon/mounting/status.js';
 import { SpinneyError } from '../../engine/errors.js';
 import type { MountEnd, Mounted } from '../../mount/types.js';
 import { statsReport } from './support.js';

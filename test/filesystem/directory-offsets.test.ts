@@ -5,8 +5,8 @@ import {
   NO_OFFSET,
   offsetAfter,
   ordinalsIn,
-} from '../../mount/filesystem/directory-offsets.js';
-import { GoneNames } from '../../mount/filesystem/gone-names.js';
+} from '../../mount/filesystem/directories/directory-offsets.js';
+import { GoneNames } from '../../mount/filesystem/directories/gone-names.js';
 import { bytes } from './fixture.js';
 
 describe('offsets in directories', () => {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TreeOperations } from '../../engine/api.js';
 import { newAttributes, newChange } from '../../mount/filesystem/arguments.js';
+import type { Clock } from '../../mount/filesystem/contents/system.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
-import type { Clock } from '../../mount/filesystem/system.js';
 import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
 import { ModelTree } from '../support/model-tree.js';
 

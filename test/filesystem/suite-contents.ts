@@ -3,7 +3,7 @@ import { readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from '
 import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TreeOperations } from '../../engine/api.js';
-import { contentPath } from '../../mount/filesystem/content.js';
+import { contentPath } from '../../mount/filesystem/contents/content.js';
 import * as types from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
 

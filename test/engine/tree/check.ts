@@ -3,7 +3,7 @@
  * when nothing is staged or pending: every blob in the store must then be part of the tree.
  */
 import type { BlobStore } from '../../../engine/store/blob-store.js';
-import { type VerifiedBlobs, verifyBlobs } from '../../../engine/tree/verify.js';
+import { type VerifiedBlobs, verifyBlobs } from '../../../engine/tree/verify/verify.js';
 
 /** Throws an Error that names the blob and what is wrong with it. */
 export function checkStore(store: BlobStore): VerifiedBlobs {

@@ -5,9 +5,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { TreeReads } from '../../../engine/api.js';
 import type { MemoryBlobStore } from '../../../engine/index.js';
-import { ABSENT, ANY_VERSION } from '../../../engine/tree/mutation.js';
-import { attachState } from '../../../engine/tree/shared-tree.js';
-import { Writer } from '../../../engine/tree/writer.js';
+import { attachState } from '../../../engine/tree/state/shared-tree.js';
+import { ABSENT, ANY_VERSION } from '../../../engine/tree/write/mutation.js';
+import { Writer } from '../../../engine/tree/write/writer.js';
 import { Crew } from './crew.js';
 import {
   type Action,

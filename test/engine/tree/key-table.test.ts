@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { KeyTable } from '../../../engine/tree/key-table.js';
+import { KeyTable } from '../../../engine/tree/write/key-table.js';
 
 test('a table of few keys and of many finds what was added, in order', () => {
   const key = fc.uint8Array({ minLength: 0, maxLength: 3, min: 97, max: 99 });

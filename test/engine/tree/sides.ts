@@ -11,17 +11,17 @@ import { PreImages } from '../../../engine/cache/pre-images.js';
 import { C_APPEND_LOCK, C_TREE_LOCK, Control } from '../../../engine/shared/control.js';
 import { GATE_ROW } from '../../../engine/shared/gate.js';
 import { MemoryBlobStore } from '../../../engine/store/memory-blob-store.js';
-import type { Change } from '../../../engine/tree/changes.js';
-import { Compaction } from '../../../engine/tree/compaction.js';
-import { satisfy } from '../../../engine/tree/maintenance.js';
 import { openState, settingsOf } from '../../../engine/tree/open.js';
-import { Reader } from '../../../engine/tree/reader.js';
-import { Reads } from '../../../engine/tree/reads.js';
-import { Round } from '../../../engine/tree/round.js';
-import { Scanner } from '../../../engine/tree/scanner.js';
-import { NEED_FRAMES, TreeState } from '../../../engine/tree/state.js';
-import { Views } from '../../../engine/tree/view.js';
-import { Writer } from '../../../engine/tree/writer.js';
+import { Reader } from '../../../engine/tree/read/reader.js';
+import { Reads } from '../../../engine/tree/read/reads.js';
+import { Scanner } from '../../../engine/tree/read/scanner.js';
+import { Views } from '../../../engine/tree/read/view.js';
+import { NEED_FRAMES, TreeState } from '../../../engine/tree/state/state.js';
+import { Compaction } from '../../../engine/tree/upkeep/compaction.js';
+import { satisfy } from '../../../engine/tree/upkeep/maintenance.js';
+import { Round } from '../../../engine/tree/upkeep/round.js';
+import type { Change } from '../../../engine/tree/write/changes.js';
+import { Writer } from '../../../engine/tree/write/writer.js';
 import { SMALL_CACHE } from './harness.js';
 
 /** The other side has what this one needs. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../../engine/index.js';
 import { checkNamespace } from '../../../mount/check/namespace.js';
-import { contentPath } from '../../../mount/filesystem/content.js';
+import { contentPath } from '../../../mount/filesystem/contents/content.js';
 import {
   concat,
   entryKey,
@@ -11,8 +11,8 @@ import {
   inodeKey,
   inodeXattrPrefix,
   orphanKey,
-} from '../../../mount/filesystem/keys.js';
-import * as record from '../../../mount/filesystem/record.js';
+} from '../../../mount/filesystem/records/keys.js';
+import * as record from '../../../mount/filesystem/records/record.js';
 import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
 let fixture: Fixture;

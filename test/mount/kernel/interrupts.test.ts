@@ -4,9 +4,9 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Interrupts, isThreadDying } from '../../../mount/kernel/interrupts.js';
-import { IoTask } from '../../../mount/kernel/io-service.js';
-import { SharedQueue } from '../../../mount/kernel/shared-queue.js';
+import { SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
+import { Interrupts, isThreadDying } from '../../../mount/kernel/workers/interrupts.js';
+import { IoTask } from '../../../mount/kernel/workers/io-service.js';
 
 const { EINTR } = constants.errno;
 

@@ -2,9 +2,9 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { NO_SPARE } from '../../../mount/filesystem/spare-files.js';
-import { IoResult, IoService, IoTask } from '../../../mount/kernel/io-service.js';
-import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/shared-queue.js';
+import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
+import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
+import { IoResult, IoService, IoTask } from '../../../mount/kernel/workers/io-service.js';
 
 let directory: string;
 /** Stands for /dev/fuse: replies are appended to a file. */

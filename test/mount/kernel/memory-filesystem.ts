@@ -1,7 +1,7 @@
 /** A small filesystem in memory, for tests of the driver alone: by path, contents in buffers, no permissions. */
 import { constants } from 'node:os';
-import type { FsyncPlan } from '../../../mount/filesystem/open-files.js';
-import { NO_SPARE } from '../../../mount/filesystem/spare-files.js';
+import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
+import type { FsyncPlan } from '../../../mount/filesystem/open-files/open-files.js';
 import type {
   AttributeChange,
   Attributes,
@@ -12,7 +12,7 @@ import type {
   StatFs,
 } from '../../../mount/filesystem/types.js';
 import { CHANGE_MODE, CHANGE_SIZE } from '../../../mount/filesystem/types.js';
-import type { ServedFileSystem } from '../../../mount/kernel/served-filesystem.js';
+import type { ServedFileSystem } from '../../../mount/kernel/session/served-filesystem.js';
 
 const { EBADF, EEXIST, EINVAL, ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO } = constants.errno;
 

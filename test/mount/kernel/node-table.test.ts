@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NodeTable } from '../../../mount/kernel/node-table.js';
-import { ReusableBytes } from '../../../mount/kernel/reusable-bytes.js';
+import { ReusableBytes } from '../../../mount/kernel/protocol/reusable-bytes.js';
+import { NodeTable } from '../../../mount/kernel/session/node-table.js';
 
 const into = new ReusableBytes(16);
 const bytes = (name: string) => Buffer.from(name);

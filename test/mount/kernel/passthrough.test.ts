@@ -2,7 +2,7 @@
 import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Passthrough } from '../../../mount/kernel/passthrough.js';
+import { Passthrough } from '../../../mount/kernel/session/passthrough.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
 const { EIO, ENOENT, ENOMEM, EPERM } = constants.errno;

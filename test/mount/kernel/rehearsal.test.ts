@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { OVER, Rehearsal } from '../../../mount/kernel/rehearsal.js';
+import { OVER, Rehearsal } from '../../../mount/kernel/session/rehearsal.js';
 
 test('a rehearsal is done in many parts while nobody asks, and comes to its end without an error', () => {
   const rehearsal = new Rehearsal();

@@ -1,10 +1,10 @@
 /** The dispatcher on buffers, without a kernel. */
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { LISTED_CHANGED } from '../../../mount/filesystem/open-directories.js';
-import { MountState } from '../../../mount/kernel/mount-state.js';
-import { EntryOut, Opcode } from '../../../mount/kernel/protocol.js';
-import { Session } from '../../../mount/kernel/session.js';
+import { LISTED_CHANGED } from '../../../mount/filesystem/directories/open-directories.js';
+import { MountState } from '../../../mount/kernel/device/mount-state.js';
+import { EntryOut, Opcode } from '../../../mount/kernel/protocol/protocol.js';
+import { Session } from '../../../mount/kernel/session/session.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
 const { EFBIG, EINVAL, EIO, ENODATA, ENOENT, ENOSPC, ENOSYS, EPROTO, ERANGE, ESTALE } = constants.errno;

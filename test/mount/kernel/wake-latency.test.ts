@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { WakeLatency } from '../../../mount/kernel/wake-latency.js';
+import { WakeLatency } from '../../../mount/kernel/device/wake-latency.js';
 
 const DEFAULT = 2_000_000_000;
 

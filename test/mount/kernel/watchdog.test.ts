@@ -4,7 +4,7 @@ import {
   SYNC_STUCK_MS,
   Watchdog,
   type WatchedState,
-} from '../../../mount/kernel/watchdog.js';
+} from '../../../mount/kernel/workers/watchdog.js';
 
 let state: WatchedState;
 let now: number;

@@ -1,10 +1,10 @@
 /** The wire format on annotated bytes (little-endian hosts, as all that Spinney runs on are). */
 import { describe, expect, test } from 'vitest';
 import type { Attributes } from '../../../mount/filesystem/types.js';
-import { AttrOut, EntryOut, MkdirIn, StatxOut } from '../../../mount/kernel/protocol.js';
-import { Reply, Timeout } from '../../../mount/kernel/reply.js';
-import { Request } from '../../../mount/kernel/request.js';
-import { ReusableBytes } from '../../../mount/kernel/reusable-bytes.js';
+import { AttrOut, EntryOut, MkdirIn, StatxOut } from '../../../mount/kernel/protocol/protocol.js';
+import { Reply, Timeout } from '../../../mount/kernel/protocol/reply.js';
+import { Request } from '../../../mount/kernel/protocol/request.js';
+import { ReusableBytes } from '../../../mount/kernel/protocol/reusable-bytes.js';
 
 /** Bytes from hex, where `#` begins a comment. */
 function hex(text: string): Buffer {

@@ -1,0 +1,65 @@
+/** Reads option values as yargs gives them, with messages that name the option and what it takes. */
+import { SpinneyError } from '../../engine/errors.js';
+
+/** What yargs gives for an option: an array where it was given several times. */
+export type RawOptions = Readonly<Record<string, unknown>>;
+
+/** The option's text; undefined where it was not given. */
+export function textOption(options: RawOptions, name: string): string | undefined {
+  const value = options[name];
+  if (value === undefined) return undefined;
+  if (Array.isArray(value)) throw badArgument(`--${name} was given ${value.length} times`);
+  const text = String(value);
+  if (text === '') throw badArgument(`--${name} needs a value`);
+  return text;
+}
+
+export function requiredText(options: RawOptions, name: string): string {
+  const text = textOption(options, name);
+  if (text === undefined) throw badArgument(`--${name} is missing`);
+  return text;
+}
+
+/** A decimal number within the bounds, which belong to it. */
+export function numberOption(
+  options: RawOptions,
+  name: string,
+  bounds: { default: number; min: number; max: number; integer: boolean },
+): number {
+  const text = textOption(options, name);
+  if (text === undefined) return bounds.default;
+  const { min, max, integer } = bounds;
+  const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number >= min && number <= max) || (integer && !Number.isInteger(number))) {
+    const kind = integer ? 'a whole number' : 'a number';
+    throw badArgument(`--${name} is "${text}", but takes ${kind} from ${min} to ${max}`);
+  }
+  return number;
+}
+
+export function choiceOption<T extends string>(
+  options: RawOptions,
+  name: string,
+  choices: readonly T[],
+  fallback: T,
+): T {
+  const text = textOption(options, name);
+  if (text === undefined) return fallback;
+  const found = choices.find((choice) => choice === text);
+  if (found === undefined) throw badArgument(`--${name} is "${text}", but takes ${choices.join(', ')}`);
+  return found;
+}
+
+/** Comma-separated words, also from several uses of the option. */
+export function listOption(options: RawOptions, name: string, known: readonly string[]): string[] {
+  const value = options[name];
+  if (value === undefined) return [];
+  const words = (Array.isArray(value) ? value : [value]).flatMap((text) => String(text).split(','));
+  const unknown = words.find((word) => !known.includes(word));
+  if (unknown !== undefined) throw badArgument(`-${name} has "${unknown}", but takes ${known.join(', ')}`);
+  return words;
+}
+
+export function badArgument(reason: string): SpinneyError {
+  return new SpinneyError('ERR_INVALID_ARGUMENT', `Cannot read the arguments: ${reason}`);
+}

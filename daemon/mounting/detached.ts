@@ -1,0 +1,63 @@
+/** Starts the daemon as a process of its own and waits until its mount answers. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
+import { failureOf } from '../process/failure.js';
+import type { ReadyMessage } from './foreground.js';
+
+/**
+ * Runs `spinney <args>` in a session of its own, its stderr in `logFile` (a crash of the runtime then leaves a
+ * trace). Resolves when the daemon says that the mount answers. Throws its reason when it does not come up.
+ */
+export async function startDetached(args: readonly string[], logFile: string): Promise<void> {
+  const stderr = openLogFile(logFile);
+  const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, cli, ...args], {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', 'ignore', stderr, 'ipc'],
+  });
+  closeSync(stderr);
+  // Giving up on the command gives up on the daemon, as long as its mount does not answer.
+  const giveUp = () => void child.kill('SIGTERM');
+  process.on('SIGINT', giveUp);
+  process.on('SIGTERM', giveUp);
+  try {
+    const message = await new Promise<ReadyMessage>((resolve, reject) => {
+      child.once('message', (received) => resolve(received as ReadyMessage));
+      child.once('error', reject);
+      child.once('exit', (code, signal) => {
+        // The message may still be on its way: the channel's end comes after it.
+        const ended = signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`;
+        const fail = () =>
+          reject(
+            new SpinneyError(
+              'ERR_MOUNT',
+              `Cannot start the daemon: ${ended} before the mount answered; see ${logFile}`,
+            ),
+          );
+        if (child.connected) child.once('disconnect', fail);
+        else fail();
+      });
+    });
+    if (!message.ready) throw new SpinneyError(message.code as ErrorCode, message.message);
+  } finally {
+    process.off('SIGINT', giveUp);
+    process.off('SIGTERM', giveUp);
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}
+
+function openLogFile(file: string): number {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    return openSync(file, 'a', 0o600);
+  } catch (error) {
+    throw new SpinneyError('ERR_IO', `Cannot open the log file ${file}: ${failureOf(error).message}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * What is at a mountpoint, found without ever touching a mount that may be dead: mountinfo comes first, and only
+ * a path that is no mount is looked at itself.
+ *
+ * A Spinney mount shows its store's path as the device. It is stale when no process holds the store's lock.
+ */
+import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NodeDisk } from '../../engine/disk/node-disk.js';
+import { SpinneyError } from '../../engine/errors.js';
+import { unmountPath } from '../../mount/kernel/device/mounting.js';
+import { findMount, type MountEntry } from '../../mount/mountinfo.js';
+import { hasCode } from '../process/failure.js';
+
+export const FILESYSTEM_TYPE = 'fuse.spinney';
+const MOST_SYMLINKS = 40;
+/** A guard has done its work within this time, or it is dead too. */
+const GUARD_DEADLINE_MS = 1_000;
+const LOOK_AGAIN_MS = 5;
+
+/**
+ * The absolute path of a mountpoint, without symbolic links, as mountinfo shows it. Throws ERR_MOUNT where its
+ * parent cannot be reached; a last component that does not exist is kept.
+ */
+export function resolveMountpoint(path: string): string {
+  let current = resolve(path);
+  for (let followed = 0; followed <= MOST_SYMLINKS; followed++) {
+    if (findMount(current) !== undefined) return current;
+    try {
+      current = join(realpathSync(dirname(current)), basename(current));
+    } catch (error) {
+      const why = hasCode(error, 'ENOENT') ? 'does not exist' : `cannot be reached (${codeOf(error)})`;
+      throw new SpinneyError('ERR_MOUNT', `Cannot find the mountpoint ${path}: ${dirname(current)} ${why}`);
+    }
+    if (findMount(current) !== undefined) return current;
+    const found = lstatSync(current, { throwIfNoEntry: false });
+    if (found?.isSymbolicLink() !== true) return current;
+    current = resolve(dirname(current), readlinkSync(current));
+  }
+  throw new SpinneyError('ERR_MOUNT', `Cannot find the mountpoint ${path}: too many symbolic links`);
+}
+
+/**
+ * The absolute path of a store without symbolic links; what does not exist yet is kept as given. Refuses one
+ * inside `mountpoint`, and looks at it only after that.
+ */
+export function resolveStore(path: string, mountpoint: string): string {
+  refuseInside(resolve(path), mountpoint);
+  let existing = resolve(path);
+  while (!existsSync(existing)) existing = dirname(existing);
+  const store = join(realpathSync(existing), resolve(path).slice(existing.length));
+  refuseInside(store, mountpoint);
+  return store;
+}
+
+function refuseInside(store: string, mountpoint: string): void {
+  if (`${store}${sep}`.startsWith(mountpoint === '/' ? '/' : `${mountpoint}${sep}`)) {
+    throw new SpinneyError('ERR_MOUNT', `Cannot mount at ${mountpoint}: the store ${store} lies inside it`);
+  }
+}
+
+/**
+ * Makes sure that `store` may be mounted at `mountpoint` (both resolved): an existing, empty directory that is no
+ * mount. A stale mount of the same store is detached. Throws ERR_MOUNT with the reason. Returns whether it
+ * detached one.
+ */
+export async function prepareMountpoint(mountpoint: string, store: string): Promise<boolean> {
+  const found = findMount(mountpoint);
+  const replaced = found !== undefined;
+  if (found !== undefined) await replaceIfStale(found, store);
+  const status = lstatSync(mountpoint, { throwIfNoEntry: false });
+  if (status === undefined) throw cannotMount(mountpoint, 'it does not exist');
+  if (!status.isDirectory()) throw cannotMount(mountpoint, 'it is not a directory');
+  if (readdirSync(mountpoint).length > 0) throw cannotMount(mountpoint, 'it is not empty');
+  return replaced;
+}
+
+async function replaceIfStale(found: MountEntry, store: string): Promise<void> {
+  const { mountpoint } = found;
+  if (!isSpinney(found)) {
+    throw cannotMount(mountpoint, `it is a mount already (${found.source}, type ${found.type})`);
+  }
+  if (found.source !== store) {
+    throw cannotMount(mountpoint, `the store ${found.source} is mounted there; "spinney umount" it first`);
+  }
+  const detached = await withStoreIdle(store, async () => {
+    // Looked for again under the lock: whoever held it may have unmounted, or mounted anew, in between.
+    const isThere = () => {
+      const entry = findMount(mountpoint);
+      return entry !== undefined && isSpinney(entry) && entry.source === store;
+    };
+    // The killed daemon's guard takes it away by itself; a mount that comes later must not meet it at work.
+    const deadline = performance.now() + GUARD_DEADLINE_MS;
+    while (isThere() && performance.now() < deadline) await sleep(LOOK_AGAIN_MS);
+    while (isThere()) await detachMount(mountpoint);
+  });
+  if (!detached) throw cannotMount(mountpoint, `the store ${store} is mounted there already`);
+}
+
+/** Runs `work` while no process has the store open, and none can open it. False, and nothing done, otherwise. */
+async function withStoreIdle(store: string, work: () => Promise<void>): Promise<boolean> {
+  const disk = new NodeDisk();
+  const data = join(store, 'blobs.dat');
+  let fd: number;
+  try {
+    fd = disk.open(data, { write: false });
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    // No data file, so no process can have it locked.
+    await work();
+    return true;
+  }
+  try {
+    if (!disk.lock(fd, 'exclusive') || !disk.isSameFile(fd, data)) return false;
+    await work();
+    return true;
+  } finally {
+    disk.close(fd);
+  }
+}
+
+export function isSpinney(entry: MountEntry): boolean {
+  return entry.type === FILESYSTEM_TYPE;
+}
+
+/** Takes the name of the topmost mount at `mountpoint` away at once. Throws ERR_MOUNT. */
+export async function detachMount(mountpoint: string): Promise<void> {
+  const before = findMount(mountpoint);
+  const reason = await unmountPath(mountpoint, 'detach');
+  if (reason === undefined || before === undefined) return;
+  // Somebody else may have been faster.
+  if (findMount(mountpoint)?.mountId === before.mountId) {
+    throw new SpinneyError('ERR_MOUNT', `Cannot detach the mount at ${mountpoint}: ${reason}`);
+  }
+}
+
+function cannotMount(mountpoint: string, reason: string): SpinneyError {
+  return new SpinneyError('ERR_MOUNT', `Cannot mount at ${mountpoint}: ${reason}`);
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}

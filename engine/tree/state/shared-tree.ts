@@ -1,0 +1,35 @@
+/** What makes up an open tree in shared memory, and how another thread attaches to it. */
+import type { Durability } from '../../api.js';
+import { FrameCache, type FrameCacheHandle } from '../../cache/frame-cache.js';
+import { PreImages, type PreImagesHandle } from '../../cache/pre-images.js';
+import { NodeDisk } from '../../disk/node-disk.js';
+import { Journal, type JournalHandle } from '../../journal/journal.js';
+import { Control } from '../../shared/control.js';
+import { FileBlobStore, type FileBlobStoreHandle } from '../../store/file/file-blob-store.js';
+import { TreeState } from './state.js';
+import { threadNumber } from './thread-number.js';
+
+/** Posted to another thread, `Tree.attach` opens the same tree there. */
+export interface TreeHandle {
+  control: SharedArrayBuffer;
+  cache: FrameCacheHandle;
+  preImages: PreImagesHandle;
+  store: FileBlobStoreHandle;
+  journal: JournalHandle | undefined;
+  options: { place: string; readOnly: boolean; durability: Durability };
+}
+
+/** The calling thread's view of the tree behind the handle; one thread attaches as the store's writer. */
+export function attachState(handle: TreeHandle, role: 'reader' | 'writer'): TreeState {
+  const disk = new NodeDisk();
+  const control = new Control(handle.control);
+  return new TreeState(
+    control,
+    new FrameCache(control, handle.cache),
+    new PreImages(control, handle.preImages),
+    FileBlobStore.attach(handle.store, disk, role),
+    handle.journal === undefined ? undefined : Journal.attach(handle.journal, disk),
+    threadNumber,
+    handle.options,
+  );
+}

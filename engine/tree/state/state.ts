@@ -1,0 +1,177 @@
+/**
+ * An open tree as one thread sees it: what all threads share, and the way to a blob's frame.
+ *
+ * Lock order: compact lock, round lock, tree lock, append lock. Every mutation is behind the tree lock from its descent
+ * to its last store: alone, or, where it changes one key of a frame that is ready for it, beside others (point-writer.ts).
+ * Loads, evictions and the capture of a checkpoint are alone; so a capture sees no half-done mutation. Readers of
+ * resident blobs take no lock (see reader.ts). Nothing waits for a round while it holds the tree lock: what a mutation
+ * lacks is told by throwing a `Need` before anything is changed.
+ */
+
+import type { Durability } from '../../api.js';
+import type { Frame } from '../../art/frame.js';
+import type { FrameCache } from '../../cache/frame-cache.js';
+import type { PreImages } from '../../cache/pre-images.js';
+import { SpinneyError } from '../../errors.js';
+import type { Journal } from '../../journal/journal.js';
+import {
+  C_APPEND_LOCK,
+  C_BLOB_COUNT,
+  C_CLOSED,
+  C_COMPACT_LOCK,
+  C_PENDING,
+  C_ROUND_LOCK,
+  C_TREE_LOCK,
+  COUNTER_FLOATS,
+  type Control,
+  F_LSN,
+  MAX_THREADS,
+  S_MISSES,
+} from '../../shared/control.js';
+import { Gate } from '../../shared/gate.js';
+import { Mutex } from '../../shared/mutex.js';
+import type { BlobStore } from '../../store/blob-store.js';
+
+export { ROOT_BLOB } from '../../art/layout.js';
+
+/** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
+export class Need extends Error {
+  readonly what: 'frames' | 'pre-image' | 'journal';
+  constructor(what: 'frames' | 'pre-image' | 'journal') {
+    super(`Cannot go on yet: needs ${what}`);
+    this.what = what;
+  }
+}
+export const NEED_FRAMES = new Need('frames');
+export const NEED_PRE_IMAGE = new Need('pre-image');
+export const NEED_JOURNAL = new Need('journal');
+
+export class TreeState {
+  readonly appendLock: Mutex;
+  readonly roundLock: Mutex;
+  readonly compactLock: Mutex;
+  /** First of this thread's counters in `control.counters`. */
+  readonly counters: number;
+  /** Where the tree lives, for messages. */
+  readonly place: string;
+  #ended = false;
+
+  constructor(
+    readonly control: Control,
+    readonly cache: FrameCache,
+    readonly preImages: PreImages,
+    readonly store: BlobStore,
+    readonly journal: Journal | undefined,
+    readonly thread: number,
+    readonly options: { place: string; readOnly: boolean; durability: Durability },
+    readonly treeLock = new Gate(control.words, C_TREE_LOCK, control.gate, thread),
+  ) {
+    this.place = options.place;
+    this.appendLock = new Mutex(control.words, C_APPEND_LOCK, thread);
+    this.roundLock = new Mutex(control.words, C_ROUND_LOCK, thread);
+    this.compactLock = new Mutex(control.words, C_COMPACT_LOCK, thread);
+    this.counters = (thread % MAX_THREADS) * COUNTER_FLOATS;
+  }
+
+  /** The same tree for the reads of views: its cache finds the blobs as of the epoch that it is told. */
+  forViews(): TreeState {
+    const { control, cache, preImages, store, journal, thread, options, treeLock } = this;
+    return new TreeState(control, cache.forViews(), preImages, store, journal, thread, options, treeLock);
+  }
+
+  /** Ends this thread's use of an open tree. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.treeLock.close();
+  }
+
+  lockTree(): void {
+    if (!this.treeLock.lock()) throw poisoned(this.place);
+  }
+
+  lsn(): number {
+    return this.control.floats[F_LSN] as number;
+  }
+
+  get blobCount(): number {
+    return Atomics.load(this.control.words, C_BLOB_COUNT);
+  }
+
+  checkOpen(): void {
+    if (this.#ended || Atomics.load(this.control.words, C_CLOSED) !== 0) {
+      throw new SpinneyError('ERR_CLOSED', `Cannot use the tree in ${this.place}: it is closed`);
+    }
+  }
+
+  checkWritable(): void {
+    this.checkOpen();
+    if (this.options.readOnly) {
+      throw new SpinneyError('ERR_READ_ONLY', `Cannot write to ${this.place}: it was opened read-only`);
+    }
+  }
+
+  /** Index of the frame that holds the blob, which is loaded if need be. REQUIRES the tree lock, and that the blob is in the tree. */
+  resident(blobId: number): number {
+    const { cache } = this;
+    const found = cache.find(blobId);
+    if (found >= 0) {
+      cache.touch(found);
+      return found;
+    }
+    const counters = this.control.counters;
+    counters[this.counters + S_MISSES] = (counters[this.counters + S_MISSES] as number) + 1;
+    const index = cache.obtain();
+    if (index < 0) throw NEED_FRAMES;
+    try {
+      this.store.readBlob(blobId, cache.frame(index).u8);
+    } catch (error) {
+      cache.giveBack(index);
+      throw error;
+    }
+    cache.install(index, blobId, false);
+    return index;
+  }
+
+  /** Whether a blob that once was in the tree still is. REQUIRES the tree lock; ids are never given out twice. */
+  isInTree(blobId: number): boolean {
+    if (this.cache.find(blobId) >= 0) return true;
+    const { pending, words } = this.control;
+    return this.store.hasBlob(blobId) && !pending.subarray(0, words[C_PENDING]).includes(blobId);
+  }
+
+  frameOf(blobId: number): Frame {
+    return this.cache.frame(this.resident(blobId));
+  }
+}
+
+/** A way down through so many blobs cannot be held in memory as a whole. */
+export function tooDeep(state: TreeState): SpinneyError {
+  return new SpinneyError(
+    'ERR_NO_SPACE',
+    `Cannot follow a key in ${state.place}: it lies below more blobs than a cache of ${state.cache.bytes} bytes can hold at once; open with a larger one`,
+  );
+}
+
+/** A read-only open writes no checkpoint to free frames. */
+export function needsRecovery(place: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_NEEDS_RECOVERY',
+    `Cannot open ${place} read-only: its journal holds more than the cache can; open it once for writing, or with a larger cache`,
+  );
+}
+
+/** Bytes that pass their checksum and yet cannot be: whatever wrote them was broken. */
+export function impossible(place: string, blobId: number): SpinneyError {
+  return new SpinneyError(
+    'ERR_BLOB_CORRUPT',
+    `Cannot read blob ${blobId} of ${place}: it has a leaf that ends outside of it`,
+  );
+}
+
+export function poisoned(place: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_POISONED',
+    `Cannot use the tree in ${place}: a thread failed in the middle of a change; reopening recovers`,
+  );
+}

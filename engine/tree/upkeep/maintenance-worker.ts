@@ -1,0 +1,91 @@
+/** The maintenance worker: the store's only writer, and whoever has nothing better to do sleeps on the journal. */
+import { workerData } from 'node:worker_threads';
+import {
+  C_ASKED_FAILED,
+  C_MAINTENANCE_STATE,
+  C_ROUNDS_ASKED,
+  C_ROUNDS_ENDED,
+  Control,
+  MAINTENANCE_DIED,
+  MAINTENANCE_ENDED,
+  MAINTENANCE_STARTING,
+  MAINTENANCE_WORKER,
+} from '../../shared/control.js';
+import { attachState, type TreeHandle } from '../state/shared-tree.js';
+import type { TreeState } from '../state/state.js';
+import { Chores, type Schedule } from './maintenance.js';
+import { Round } from './round.js';
+
+/** Upper bound of a sleep, in case a wake-up was lost with the thread that owed it. */
+const LONGEST_SLEEP_MS = 60_000;
+
+export interface MaintenanceWorkerData {
+  handle: TreeHandle;
+  schedule: Schedule;
+}
+
+function main({ handle, schedule }: MaintenanceWorkerData): void {
+  const state = attachState(handle, 'writer');
+  const round = new Round(state);
+  const chores = new Chores(state, round, schedule);
+  const { words } = state.control;
+  const { journal } = state;
+  if (journal === undefined) throw new Error('Cannot maintain a tree without a journal');
+  const { array, index } = journal.activity;
+  Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING, MAINTENANCE_WORKER);
+  for (;;) {
+    const seen = Atomics.load(array, index);
+    serveRequests(state, round);
+    if (Atomics.load(words, C_MAINTENANCE_STATE) !== MAINTENANCE_WORKER) break;
+    const lsn = journal.publishedLsn();
+    const pause = chores.run(performance.now());
+    // At `synced` writers leave nothing to sync, and need to ring only where nothing else would end the sleep.
+    const mustRing = state.options.durability !== 'synced' || pause === Number.POSITIVE_INFINITY;
+    if (mustRing && journal.unsyncedBytes() === 0) {
+      journal.setSleeping(true);
+      // What came before the flag was up rang nobody: look once more.
+      if (journal.unsyncedBytes() > 0 || journal.publishedLsn() !== lsn) {
+        journal.setSleeping(false);
+        continue;
+      }
+    }
+    Atomics.wait(array, index, seen, Math.min(pause, LONGEST_SLEEP_MS));
+    journal.setSleeping(false);
+  }
+  journal.detach();
+  state.store.close?.();
+}
+
+/** Tells how it ended to those who wait for something from here: their threads may be blocked and see no event. */
+function end(control: SharedArrayBuffer, as: number): void {
+  const { words } = new Control(control);
+  Atomics.store(words, C_MAINTENANCE_STATE, as);
+  Atomics.notify(words, C_MAINTENANCE_STATE);
+  Atomics.notify(words, C_ROUNDS_ENDED);
+}
+
+/** One round answers all that was asked before it began. */
+function serveRequests(state: TreeState, round: Round): void {
+  const { words } = state.control;
+  const asked = Atomics.load(words, C_ROUNDS_ASKED);
+  if (asked === Atomics.load(words, C_ROUNDS_ENDED)) return;
+  let failed = 0;
+  try {
+    round.run();
+  } catch {
+    // The round left its error in the control block, for those who asked.
+    failed = 1;
+  }
+  Atomics.store(words, C_ASKED_FAILED, failed);
+  Atomics.store(words, C_ROUNDS_ENDED, asked);
+  Atomics.notify(words, C_ROUNDS_ENDED);
+}
+
+const data = workerData as MaintenanceWorkerData;
+try {
+  main(data);
+  end(data.handle.control, MAINTENANCE_ENDED);
+} catch (error) {
+  end(data.handle.control, MAINTENANCE_DIED);
+  throw error;
+}

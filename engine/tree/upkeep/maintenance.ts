@@ -1,0 +1,234 @@
+/**
+ * What keeps a tree going besides the calls of its users: journal flushes, checkpoint rounds, merging. It runs
+ * inline (on the opener's timers and inside calls that need it) or in a maintenance worker. `Maintenance` is what
+ * the rest of the tree asks for, whichever does it.
+ */
+import type { CheckpointOptions, Durability } from '../../api.js';
+import { SpinneyError } from '../../errors.js';
+import { JOURNAL_SEGMENT_BYTES } from '../../limits.js';
+import {
+  C_ASKED_FAILED,
+  C_DIRTY,
+  C_MAINTENANCE_STATE,
+  C_PENDING,
+  C_PRE_IMAGE_BELL,
+  C_REMOVED,
+  C_ROUNDS_ASKED,
+  C_ROUNDS_ENDED,
+  F_JOURNAL_AT_CAPTURE,
+  MAINTENANCE_STARTING,
+  MAINTENANCE_WORKER,
+} from '../../shared/control.js';
+import { Need, needsRecovery, type TreeState } from '../state/state.js';
+import { Writer } from '../write/writer.js';
+import { Compaction } from './compaction.js';
+import type { Round } from './round.js';
+
+export type Schedule = Required<CheckpointOptions>;
+
+/**
+ * The worker moves records from the ring to the segments this often at `written` and `buffered`, so that writers seldom
+ * have to make room themselves. A kill loses nothing of the ring.
+ */
+export const FLUSH_INTERVAL_MS = 10;
+/** At `written` and `buffered`, everything is made durable this often. */
+export const SYNC_INTERVAL_MS = 1000;
+/** Background merging looks at so many blobs at a time, after so many removals. */
+const MERGE_SLICE = 16;
+const MERGE_AFTER_REMOVALS = 1000;
+/** A waiter looks this often whether what it waits for can still come. */
+const LOOK_AGAIN_MS = 200;
+/** A worker that was not alive by then will not be. */
+const START_DEADLINE_MS = 30_000;
+/** After a failed background round the next waits this long, doubled with each failure up to the limit. */
+const FIRST_BACK_OFF_MS = 50;
+const LONGEST_BACK_OFF_MS = 30_000;
+
+export interface Maintenance {
+  /** Runs a round that begins after this call; throws what made it fail. */
+  checkpoint(): void;
+}
+
+/** Sees to what a mutation or a load lacked; holds no lock. */
+export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, journalBytes: number): void {
+  if (need.what === 'journal') state.journal?.makeRoom(journalBytes);
+  else if (need.what === 'frames') maintenance.checkpoint();
+  else waitForPreImage(state);
+}
+
+/** Only a round in another thread leaves pre-images, and it frees their slots even when it fails. */
+function waitForPreImage(state: TreeState): void {
+  const { words } = state.control;
+  const since = performance.now();
+  for (;;) {
+    const seen = Atomics.load(words, C_PRE_IMAGE_BELL);
+    if (state.preImages.free > 0) return;
+    assertWorkerLives(state, since);
+    Atomics.wait(words, C_PRE_IMAGE_BELL, seen, LOOK_AGAIN_MS);
+  }
+}
+
+/** Throws where nothing will come of waiting, as the caller does since `since` (ms, of performance.now). */
+function assertWorkerLives(state: TreeState, since: number): void {
+  state.checkOpen();
+  const is = Atomics.load(state.control.words, C_MAINTENANCE_STATE);
+  if (is === MAINTENANCE_WORKER) return;
+  // Should it fail to start, only its maker's event loop hears of it, and the maker may be the one who waits.
+  if (is === MAINTENANCE_STARTING && performance.now() - since < START_DEADLINE_MS) return;
+  throw new SpinneyError(
+    'ERR_POISONED',
+    `Cannot go on with the tree in ${state.place}: its maintenance worker has ended or did not start; reopening recovers`,
+  );
+}
+
+/** Asks the maintenance worker, from any other thread. */
+export class RemoteMaintenance implements Maintenance {
+  readonly #state: TreeState;
+
+  constructor(state: TreeState) {
+    this.#state = state;
+  }
+
+  checkpoint(): void {
+    if (this.#state.options.readOnly) throw needsRecovery(this.#state.place);
+    const { words } = this.#state.control;
+    const since = performance.now();
+    const ticket = Atomics.add(words, C_ROUNDS_ASKED, 1) + 1;
+    wakeWorker(this.#state);
+    for (;;) {
+      const ended = Atomics.load(words, C_ROUNDS_ENDED);
+      if (((ended - ticket) | 0) >= 0) break;
+      assertWorkerLives(this.#state, since);
+      Atomics.wait(words, C_ROUNDS_ENDED, ended, LOOK_AGAIN_MS);
+    }
+    if (Atomics.load(words, C_ASKED_FAILED) === 0) return;
+    const { code, message } = this.#state.control.lastError();
+    throw new SpinneyError(code as SpinneyError['code'], message);
+  }
+}
+
+/** Makes the maintenance worker look at once. */
+export function wakeWorker(state: TreeState): void {
+  const activity = state.journal?.activity;
+  if (activity === undefined) return;
+  Atomics.add(activity.array, activity.index, 1);
+  Atomics.notify(activity.array, activity.index);
+}
+
+/** The work itself, done by whichever thread hosts it. */
+export class Chores {
+  readonly #state: TreeState;
+  readonly #round: Round;
+  readonly #schedule: Schedule;
+  readonly #durability: Durability;
+  readonly #compaction: Compaction;
+  #lastSync = 0;
+  #lastLook = 0;
+  #failures = 0;
+  #notBefore = 0;
+  #mergedAt = 0;
+
+  constructor(state: TreeState, round: Round, schedule: Schedule) {
+    this.#state = state;
+    this.#round = round;
+    this.#schedule = schedule;
+    this.#durability = state.options.durability;
+    const inline: Maintenance = { checkpoint: () => round.run() };
+    const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
+    this.#compaction = new Compaction(state, writer);
+  }
+
+  /** Does what is due at `now` (ms); returns in how many ms to look again, or Infinity: when something happens. */
+  run(now: number): number {
+    const journal = this.#tendJournal(now);
+    const rounds = this.#schedule.enabled ? this.#tendRounds(now) : Number.POSITIVE_INFINITY;
+    return Math.min(journal, rounds);
+  }
+
+  #tendJournal(now: number): number {
+    const { journal } = this.#state;
+    if (journal === undefined) return Number.POSITIVE_INFINITY;
+    try {
+      if (journal.unsyncedBytes() === 0) {
+        this.#lastSync = now;
+        return Number.POSITIVE_INFINITY;
+      }
+      if (now - this.#lastSync >= SYNC_INTERVAL_MS) {
+        journal.sync();
+        this.#lastSync = now;
+        return this.#durability === 'synced' ? SYNC_INTERVAL_MS : FLUSH_INTERVAL_MS;
+      }
+      if (this.#durability === 'synced') return SYNC_INTERVAL_MS - (now - this.#lastSync);
+      if (journal.unflushedBytes() > 0) journal.flush();
+      return FLUSH_INTERVAL_MS;
+    } catch {
+      // The journal has latched its failure: every writer is told, and there is nothing left to tend.
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+
+  #tendRounds(now: number): number {
+    const { idleIntervalMs, autoMerge } = this.#schedule;
+    if (now - this.#lastLook < idleIntervalMs) return this.#lastLook + idleIntervalMs - now;
+    this.#lastLook = now;
+    try {
+      if (this.#isDue() && now >= this.#notBefore) {
+        this.#round.run();
+        this.#failures = 0;
+      }
+      if (autoMerge) this.#mergeSome();
+    } catch (error) {
+      if (error instanceof Need) throw error;
+      // Kept for stats by the round itself; the next one tries again.
+      this.#notBefore = now + Math.min(FIRST_BACK_OFF_MS * 2 ** this.#failures, LONGEST_BACK_OFF_MS);
+      this.#failures++;
+    }
+    return this.#hasWork() ? idleIntervalMs : Number.POSITIVE_INFINITY;
+  }
+
+  #isDue(): boolean {
+    const { control, journal, store } = this.#state;
+    if (this.#failures > 0) return this.#hasWork() || store.needsFlush();
+    if (Atomics.load(control.words, C_DIRTY) >= this.#schedule.dirtyBlobThreshold) return true;
+    const written = journal === undefined ? 0 : journal.counters().bytes;
+    return written - (control.floats[F_JOURNAL_AT_CAPTURE] as number) >= JOURNAL_SEGMENT_BYTES;
+  }
+
+  #hasWork(): boolean {
+    const { words } = this.#state.control;
+    return Atomics.load(words, C_DIRTY) > 0 || Atomics.load(words, C_PENDING) > 0;
+  }
+
+  #mergeSome(): void {
+    const removed = Atomics.load(this.#state.control.words, C_REMOVED);
+    if (!this.#compaction.isMerging) {
+      if (((removed - this.#mergedAt) | 0) < MERGE_AFTER_REMOVALS) return;
+      this.#mergedAt = removed;
+    }
+    this.#compaction.mergeSome(MERGE_SLICE);
+  }
+}
+
+/** Maintenance on the opener's own thread. */
+export class InlineMaintenance implements Maintenance {
+  readonly #round: Round;
+  readonly #chores: Chores;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(state: TreeState, round: Round, schedule: Schedule) {
+    this.#round = round;
+    this.#chores = new Chores(state, round, schedule);
+    // Several looks per sync: one that comes a moment too early does not put it off by a whole interval.
+    const interval = Math.min(schedule.idleIntervalMs, SYNC_INTERVAL_MS / 4);
+    this.#timer = setInterval(() => this.#chores.run(performance.now()), interval);
+    this.#timer.unref();
+  }
+
+  checkpoint(): void {
+    this.#round.run();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * A checkpoint round: writes the exact tree as of one LSN to the store and publishes it.
+ *
+ * Order (each step only after the one before): capture under the tree lock; journal durable to the captured LSN;
+ * every captured blob written; flush with the mark; pending deletes applied; flush; journal cut. A failure in any
+ * step gives all that was captured back, is remembered for stats and thrown; the next round starts afresh. Blobs
+ * that died meanwhile need no giving back: they are pending deletes by then.
+ */
+import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
+import { SpinneyError } from '../../errors.js';
+import { BLOB_SIZE } from '../../limits.js';
+import {
+  C_NEXT_BLOB,
+  C_PENDING,
+  C_ROUND_FAILED,
+  F_CHECKPOINT_LSN,
+  F_FAILURES,
+  F_GENERATION,
+  F_JOURNAL_AT_CAPTURE,
+  F_LAST_ROUND_MS,
+  F_ROUNDS,
+} from '../../shared/control.js';
+import { sealImage } from '../../store/image.js';
+import { needsRecovery, poisoned, type TreeState } from '../state/state.js';
+
+interface Capture {
+  lsn: number;
+  generation: number;
+  nextBlobId: number;
+  /** Frame and blob of each captured image, in pairs. */
+  frames: number[];
+  deletes: number[];
+}
+
+export class Round {
+  readonly #state: TreeState;
+  readonly #image = new Uint8Array(BLOB_SIZE);
+
+  constructor(state: TreeState) {
+    this.#state = state;
+  }
+
+  /** Runs a round; returns at once when there is nothing to write. Throws the error that made it fail. */
+  run(): void {
+    const { roundLock, place } = this.#state;
+    if (!roundLock.lock()) throw poisoned(place);
+    const started = performance.now();
+    let capture: Capture | undefined;
+    try {
+      capture = this.#capture();
+      if (capture === undefined) {
+        Atomics.store(this.#state.control.words, C_ROUND_FAILED, 0);
+        return;
+      }
+      this.#publish(capture);
+      this.#succeeded(performance.now() - started);
+    } catch (error) {
+      if (capture !== undefined) this.#giveBack(capture);
+      this.#failed(error);
+      throw error;
+    } finally {
+      roundLock.unlock();
+    }
+  }
+
+  /** Notes, in one step, what the checkpoint is made of; undefined when the store is up to date. */
+  #capture(): Capture | undefined {
+    const state = this.#state;
+    const { cache, control, store } = state;
+    const { words, floats } = control;
+    if (state.options.readOnly) throw needsRecovery(state.place);
+    state.lockTree();
+    try {
+      const frames: number[] = [];
+      cache.eachResident((index, blobId) => {
+        if ((cache.flags(index) & DIRTY) !== 0) frames.push(index, blobId);
+      });
+      const deletes = Array.from(control.pending.subarray(0, words[C_PENDING]), (id) => id >>> 0);
+      if (frames.length === 0 && deletes.length === 0 && !store.needsFlush()) return undefined;
+      for (let i = 0; i < frames.length; i += 2)
+        cache.setFlags(frames[i] as number, CAPTURED, DIRTY | COPIED);
+      // Taken even if the round fails: what a failed publish left in doubt must not carry a later round's number.
+      const generation = (floats[F_GENERATION] as number) + 1;
+      floats[F_GENERATION] = generation;
+      floats[F_JOURNAL_AT_CAPTURE] = state.journal?.counters().bytes ?? 0;
+      return {
+        lsn: state.lsn(),
+        generation,
+        nextBlobId: words[C_NEXT_BLOB] as number,
+        frames,
+        deletes,
+      };
+    } finally {
+      state.treeLock.unlock();
+    }
+  }
+
+  #publish(capture: Capture): void {
+    const state = this.#state;
+    const { store, journal } = state;
+    const { lsn, generation, nextBlobId, deletes } = capture;
+    journal?.waitSynced(lsn);
+    this.#writeBlobs(capture);
+    store.flush({ lsn, generation, nextBlobId, pendingDeletes: deletes });
+    state.control.floats[F_CHECKPOINT_LSN] = lsn;
+    if (deletes.length > 0) {
+      for (const blobId of deletes) store.deleteBlob(blobId);
+      store.flush();
+    }
+    this.#release(capture);
+    journal?.removeBefore(lsn);
+  }
+
+  /** Kept pre-images go first, since writers may be waiting for their slots. Images are copied beside writers where that does. */
+  #writeBlobs(capture: Capture): void {
+    const state = this.#state;
+    const { cache, preImages, store } = state;
+    const { frames, generation } = capture;
+    const written = new Set<number>();
+    let next = 0;
+    while (written.size < frames.length / 2) {
+      while (written.has(frames[next + 1] as number)) next += 2;
+      const index = frames[next] as number;
+      const version = cache.version(index);
+      this.#image.set(cache.frame(index).u8);
+      let blobId = 0;
+      state.lockTree();
+      try {
+        blobId = preImages.waiting();
+        if (blobId !== 0) preImages.take(blobId, this.#image);
+        else {
+          blobId = frames[next + 1] as number;
+          if (cache.blobIn(index) !== blobId)
+            throw new Error(`Cannot write blob ${blobId}: its captured image is gone`);
+          // Nothing changes a captured frame before its pre-image is kept: so one that has its version still is whole.
+          if (cache.version(index) !== version) this.#image.set(cache.frame(index).u8);
+          cache.setFlags(index, COPIED, 0);
+        }
+      } finally {
+        state.treeLock.unlock();
+      }
+      sealImage(this.#image, blobId, generation);
+      store.writeBlob(blobId, this.#image);
+      written.add(blobId);
+    }
+  }
+
+  /** The round succeeded: captured frames may leave the cache, applied deletes are forgotten. */
+  #release(capture: Capture): void {
+    const state = this.#state;
+    const { cache, control } = state;
+    state.lockTree();
+    try {
+      for (let i = 0; i < capture.frames.length; i += 2) {
+        const index = capture.frames[i] as number;
+        if (cache.blobIn(index) === capture.frames[i + 1]) cache.setFlags(index, 0, CAPTURED | COPIED);
+      }
+      const done = capture.deletes.length;
+      const pending = control.words[C_PENDING] as number;
+      control.pending.copyWithin(0, done, pending);
+      Atomics.store(control.words, C_PENDING, pending - done);
+      state.preImages.clear();
+    } finally {
+      state.treeLock.unlock();
+    }
+  }
+
+  /** The round failed: what it captured is dirty again. Pending deletes never left their list. */
+  #giveBack(capture: Capture): void {
+    const state = this.#state;
+    const { cache } = state;
+    if (!state.treeLock.lock()) return;
+    try {
+      for (let i = 0; i < capture.frames.length; i += 2) {
+        const index = capture.frames[i] as number;
+        if (cache.blobIn(index) === capture.frames[i + 1]) cache.setFlags(index, DIRTY, CAPTURED | COPIED);
+      }
+      state.preImages.clear();
+    } finally {
+      state.treeLock.unlock();
+    }
+  }
+
+  #succeeded(milliseconds: number): void {
+    const { words, floats } = this.#state.control;
+    floats[F_ROUNDS] = (floats[F_ROUNDS] as number) + 1;
+    floats[F_LAST_ROUND_MS] = milliseconds;
+    Atomics.store(words, C_ROUND_FAILED, 0);
+  }
+
+  #failed(error: unknown): void {
+    const { control } = this.#state;
+    control.floats[F_FAILURES] = (control.floats[F_FAILURES] as number) + 1;
+    const code = error instanceof SpinneyError ? error.code : 'ERR_IO';
+    control.leaveError(code, error instanceof Error ? error.message : String(error));
+    Atomics.store(control.words, C_ROUND_FAILED, 1);
+  }
+}

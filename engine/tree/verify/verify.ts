@@ -1,0 +1,216 @@
+/**
+ * Verifies a store that nobody has open for writing, without changing it: the manifest, every blob's image and
+ * structure, the way from the first blob to all others, the journal, and that both together open.
+ */
+import { Frame } from '../../art/frame.js';
+import { ROOT_BLOB } from '../../art/layout.js';
+import { NodeDisk } from '../../disk/node-disk.js';
+import { type ErrorCode, SpinneyError } from '../../errors.js';
+import { recoverJournal } from '../../journal/recovery.js';
+import { BLOB_SIZE } from '../../limits.js';
+import type { BlobId, BlobStore } from '../../store/blob-store.js';
+import { FileBlobStore } from '../../store/file/file-blob-store.js';
+import { Tree } from '../tree.js';
+import { type BlobFacts, verifyBlob } from './verify-blob.js';
+
+/** Something that verification found. `damage` lost or may lose data; a `note` is worth knowing. */
+export interface Finding {
+  kind: 'damage' | 'note';
+  message: string;
+}
+
+export interface VerifiedBlobs {
+  blobs: number;
+  leaves: number;
+  liveBytes: number;
+  /** Blobs on the longest way; 0 where damage hides it. */
+  depth: number;
+}
+
+export interface VerifiedTree extends VerifiedBlobs {
+  /** LSN of the last checkpoint. */
+  checkpointLsn: number;
+  /** Records of the journal after it. */
+  journalRecords: number;
+}
+
+export interface VerifyOptions {
+  dir: string;
+  /** As of `Tree.open`: what the journal holds beyond the checkpoint must fit, since nothing is written. */
+  cacheBytes?: number;
+  report: (finding: Finding) => void;
+  /** Called with the recovered tree, read-only, where all up to there is undamaged. It is closed afterwards. */
+  inspect?: (tree: Tree) => void;
+}
+
+const DAMAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ERR_BLOB_CORRUPT',
+  'ERR_BLOB_MISSING',
+  'ERR_JOURNAL_CORRUPT',
+  'ERR_MANIFEST_CORRUPT',
+]);
+
+/**
+ * Verifies the store in `dir` under its shared lock, and reports what it finds. Counts are of what could be read.
+ * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_NEEDS_RECOVERY, ERR_IO where it cannot be verified
+ */
+export function verifyTree(options: VerifyOptions): VerifiedTree {
+  const { dir, report, inspect } = options;
+  const found: VerifiedTree = {
+    blobs: 0,
+    leaves: 0,
+    liveBytes: 0,
+    depth: 0,
+    checkpointLsn: 0,
+    journalRecords: 0,
+  };
+  let damaged = false;
+  const damage = (message: string) => {
+    damaged = true;
+    report({ kind: 'damage', message });
+  };
+  const disk = new NodeDisk();
+  const store = attempt(damage, () => FileBlobStore.open({ dir, disk, readOnly: true }));
+  if (store === undefined) return found;
+  try {
+    Object.assign(found, verifyBlobs(store, damage));
+    const markLsn = store.readMark()?.lsn ?? 0;
+    found.checkpointLsn = markLsn;
+    const journal = attempt(damage, () =>
+      recoverJournal({
+        disk,
+        directory: dir,
+        uuid: store.uuid,
+        markLsn,
+        readOnly: true,
+        apply: () => {},
+      }),
+    );
+    found.journalRecords = journal?.replayed ?? 0;
+    if (journal?.truncated !== undefined) {
+      const { file, offset } = journal.truncated;
+      report({
+        kind: 'note',
+        message: `${file}: an unfinished write at offset ${offset} is cut off at the next mount`,
+      });
+    }
+    if (damaged) return found;
+    const { cacheBytes } = options;
+    const tree = attempt(damage, () =>
+      Tree.open({ dir, readOnly: true, ...(cacheBytes !== undefined && { cacheBytes }) }),
+    );
+    if (tree === undefined) return found;
+    try {
+      attempt(damage, () => inspect?.(tree));
+    } finally {
+      tree.close();
+    }
+    return found;
+  } finally {
+    store.close();
+  }
+}
+
+/** What the action gives; undefined where it found damage, which is told. Other errors are passed on. */
+function attempt<T>(damage: (message: string) => void, action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof SpinneyError) || !DAMAGE.has(error.code)) throw error;
+    damage(error.message);
+    return undefined;
+  }
+}
+
+/**
+ * Checks every blob of a store and how they hang together; `damage` is told of each fault. Nothing may be staged.
+ */
+export function verifyBlobs(store: BlobStore, damage: (message: string) => void): VerifiedBlobs {
+  const mark = store.readMark();
+  // Left the tree by the checkpoint, and not deleted yet.
+  const pending = new Set(mark?.pendingDeletes ?? []);
+  const ids = store.listBlobs().filter((id) => !pending.has(id));
+  const total: VerifiedBlobs = { blobs: ids.length, leaves: 0, liveBytes: 0, depth: 0 };
+  const facts = new Map<BlobId, BlobFacts>();
+  const image = new Uint8Array(BLOB_SIZE);
+  const frame = new Frame(image.buffer, 0);
+  for (const id of ids) {
+    const fact = attempt(damage, () => {
+      store.readBlob(id, image);
+      return verifyBlob(frame, id);
+    });
+    if (typeof fact === 'string') damage(`Blob ${id}: ${fact}`);
+    if (fact === undefined || typeof fact === 'string') continue;
+    facts.set(id, fact);
+    total.leaves += fact.leaves;
+    total.liveBytes += fact.liveBytes;
+    if (mark !== undefined && mark.nextBlobId <= id) {
+      damage(`Blob ${id}: the checkpoint's next blob id is ${mark.nextBlobId}`);
+    }
+  }
+  if (ids.length > 0) total.depth = verifyReferences(ids, facts, damage);
+  return total;
+}
+
+/** Every blob but the first is led to by one crossing of one node; returns the tree's height. */
+function verifyReferences(
+  ids: readonly BlobId[],
+  facts: ReadonlyMap<BlobId, BlobFacts>,
+  damage: (message: string) => void,
+): number {
+  const known = new Set(ids);
+  const parents = new Map<BlobId, BlobId>();
+  const order: BlobId[] = [];
+  const queue: BlobId[] = [ROOT_BLOB];
+  if (!known.has(ROOT_BLOB)) damage(`Blob ${ROOT_BLOB}: the tree's first blob is missing`);
+  for (let at = 0; at < queue.length; at++) {
+    const id = queue[at]!;
+    const blob = facts.get(id);
+    if (blob === undefined) continue;
+    order.push(id);
+    for (const { blobId, bytes } of blob.references) {
+      const other = parents.get(blobId);
+      if (other !== undefined) {
+        damage(`Blob ${blobId}: blobs ${other} and ${id} both lead to it`);
+        continue;
+      }
+      parents.set(blobId, id);
+      if (!known.has(blobId)) damage(`Blob ${blobId}: blob ${id} leads to it, and it is not in the store`);
+      const stray = facts.get(blobId)?.rootBytes.filter((byte) => !bytes.has(byte)) ?? [];
+      if (stray.length > 0) {
+        damage(`Blob ${blobId}: bytes ${stray.join()} of its root are not led to by blob ${id}`);
+      }
+      queue.push(blobId);
+    }
+  }
+  // What an unreadable blob leads to is unknown, and so are the heights above it.
+  if (facts.size < ids.length || order.length < queue.length) return 0;
+  for (const id of ids) {
+    if (id !== ROOT_BLOB && !parents.has(id)) damage(`Blob ${id}: nothing leads to it`);
+  }
+  return verifyHeights(order, facts, damage);
+}
+
+function verifyHeights(
+  order: readonly BlobId[],
+  facts: ReadonlyMap<BlobId, BlobFacts>,
+  damage: (message: string) => void,
+): number {
+  const heights = new Map<BlobId, number>();
+  for (const id of order.toReversed()) {
+    const blob = facts.get(id)!;
+    let height = 1;
+    for (const reference of blob.references) {
+      const below = heights.get(reference.blobId) ?? 0;
+      if (reference.height < below) {
+        damage(
+          `Blob ${id}: its crossing to ${reference.blobId} tells height ${reference.height}, not ${below}`,
+        );
+      }
+      height = Math.max(height, below + 1);
+    }
+    if (blob.height < height) damage(`Blob ${id}: it tells height ${blob.height}, it has ${height}`);
+    heights.set(id, height);
+  }
+  return heights.get(ROOT_BLOB) ?? 0;
+}

@@ -1,0 +1,336 @@
+/**
+ * Mutations. What changes one key in a frame that is ready for it is done beside other writers (point-writer.ts). For
+ * all else an attempt takes the tree lock for itself: descend (loading what is missing), make sure of everything it will
+ * need (frames, pre-image slots, journal space), change, append to the journal. What is missing is told by throwing a
+ * Need while nothing is changed yet; it is seen to without the lock, and the attempt starts anew.
+ *
+ * Frames stay latched from their first change to the end of the operation, so readers see all or nothing. An
+ * exception while frames are latched means that the tree in memory may be broken: it is poisoned, and reopening
+ * recovers from the store and the journal.
+ */
+import { END_FOUND, findLeaf, LEADS_ON, LeadsOn, NO_LEAF, TORN } from '../../art/descent.js';
+import type { Frame } from '../../art/frame.js';
+import { LEAF_HEADER_BYTES } from '../../art/layout.js';
+import { insertAt, removeAt } from '../../art/write.js';
+import { operationBodyBytes } from '../../journal/record.js';
+import { BLOB_SIZE } from '../../limits.js';
+import { C_REMOVED, F_LSN } from '../../shared/control.js';
+import { Slab } from '../state/slab.js';
+import { impossible, NEED_JOURNAL, Need, ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
+import { BatchPlan, batchTooWide } from './batch-plan.js';
+import type { Change, NetChange } from './changes.js';
+import { Grafting } from './grafting.js';
+import { ABSENT, ANY_VERSION, Mutation, sizeOf } from './mutation.js';
+import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
+
+const EMPTY = new Uint8Array(0);
+/** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
+const MOST_ROUNDS = 300;
+/** And after so many of them a batch makes do without splits beforehand. */
+const MOST_SPLITTING_ROUNDS = 8;
+
+export class Writer {
+  readonly #state: TreeState;
+  /** What the attempt under way does to frames; also for compaction's steps. */
+  readonly mutation: Mutation;
+  readonly #grafting: Grafting;
+  readonly #plan: BatchPlan;
+  readonly #points: PointWriter;
+  readonly #slab = new Slab();
+  readonly #leadsOn = new LeadsOn();
+  /** Where `#find` ended. */
+  #leaf = 0;
+  /** Body bytes that the last attempt wanted of the journal. */
+  #wanted = 0;
+  /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
+  #appended = 0;
+  /** While the journal is replayed: the LSN of the record, nothing is appended; else 0. */
+  #replaying = 0;
+
+  /** `satisfy` does, without locks, what a Need asks for, or throws why it cannot be done. */
+  constructor(
+    state: TreeState,
+    readonly satisfy: (need: Need, journalBytes: number) => void,
+  ) {
+    this.#state = state;
+    this.mutation = new Mutation(state);
+    this.#grafting = new Grafting(state, this.mutation);
+    this.#plan = new BatchPlan(state, this.mutation, this.#grafting);
+    this.#points = new PointWriter(state);
+  }
+
+  /**
+   * Stores `value` under `key` where the key's version is `expected` (or ANY_VERSION, or ABSENT).
+   * Returns whether it was stored.
+   */
+  write(key: Uint8Array, value: Uint8Array, expected: number): boolean {
+    return this.#point(key, value, expected);
+  }
+
+  /** Deletes the key where its version is `expected` (or ANY_VERSION). Returns whether it was deleted. */
+  remove(key: Uint8Array, expected: number): boolean {
+    return this.#point(key, undefined, expected);
+  }
+
+  #point(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
+    const state = this.#state;
+    state.checkWritable();
+    const outcome = this.#points.attempt(key, value, expected);
+    if (outcome === ELSEWHERE) return this.#one(key, value, expected);
+    if (outcome === REFUSED) return false;
+    state.journal?.acknowledge(this.#points.lsn);
+    return true;
+  }
+
+  #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
+    const state = this.#state;
+    for (let rounds = 0; ; ) {
+      let need: Need;
+      state.lockTree();
+      try {
+        const done = this.#attemptOne(key, value, expected);
+        if (!done) return false;
+        break;
+      } catch (error) {
+        need = this.#asNeed(error);
+        if (need.what === 'frames' && ++rounds > MOST_ROUNDS) throw tooDeep(state);
+      } finally {
+        this.#leave();
+      }
+      this.satisfy(need, this.#wanted);
+    }
+    this.#acknowledge();
+    return true;
+  }
+
+  #attemptOne(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
+    const state = this.#state;
+    if (this.#replaying === 0) state.checkWritable();
+    const { mutation } = this;
+    const { at } = mutation;
+    for (;;) {
+      if (state.blobCount === 0) {
+        if (value === undefined || expected >= 0) return false;
+        mutation.makeRootBlob();
+      }
+      mutation.descend(key);
+      const exists = at.end === END_FOUND;
+      if (exists ? expected === ABSENT : value === undefined || expected >= 0) return false;
+      if (expected >= 0 && at.frame.leafVersion(at.node) !== expected) return false;
+      const index = mutation.target;
+      mutation.prepare(index);
+      this.#reserve(operationBodyBytes(key.length, value === undefined ? 0 : value.length));
+      const version = this.#nextLsn();
+      mutation.change(index);
+      const applied = this.#apply(key, value, version);
+      mutation.endChanges();
+      if (!applied) {
+        mutation.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
+        continue;
+      }
+      if (this.#replaying !== 0) return true;
+      state.control.floats[F_LSN] = version;
+      const journal = state.journal;
+      if (journal !== undefined) {
+        if (value === undefined) journal.appendDelete(version, key);
+        else journal.appendPut(version, key, value);
+        this.#appended = version;
+      }
+      if (value === undefined) mutation.dropEmpty();
+      return true;
+    }
+  }
+
+  /** Does one change at the place where the descent ended; false: the frame has no room. */
+  #apply(key: Uint8Array, value: Uint8Array | undefined, version: number): boolean {
+    const { at } = this.mutation;
+    if (value !== undefined) return insertAt(at, key, value, version);
+    if (at.end === END_FOUND) {
+      removeAt(at);
+      Atomics.add(this.#state.control.words, C_REMOVED, 1);
+    }
+    return true;
+  }
+
+  /**
+   * Plays a batch: `evaluate` reads the tree through `version` and `value` and gives the net changes, or undefined when a
+   * guard failed; they are then made as one mutation with one journal record, whose body `encode` writes.
+   */
+  batch(
+    evaluate: () => Change[] | undefined,
+    encode: (changes: Change[]) => { body: Uint8Array; length: number },
+  ): boolean {
+    const state = this.#state;
+    for (let rounds = 0; ; ) {
+      let need: Need;
+      state.lockTree();
+      try {
+        if (this.#replaying === 0) state.checkWritable();
+        const changes = evaluate();
+        state.cache.unpinAll();
+        if (changes === undefined) return false;
+        if (changes.length === 0) return true;
+        this.#attemptBatch(changes, encode(changes), rounds < MOST_SPLITTING_ROUNDS);
+        break;
+      } catch (error) {
+        need = this.#asNeed(error);
+        // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
+        const isTooWide = state.cache.pinned >= state.cache.heldLimit;
+        if (need.what === 'frames' && (isTooWide || ++rounds > MOST_ROUNDS)) throw batchTooWide(state);
+      } finally {
+        this.#leave();
+      }
+      this.satisfy(need, this.#wanted);
+    }
+    this.#acknowledge();
+    return true;
+  }
+
+  #attemptBatch(changes: Change[], record: { body: Uint8Array; length: number }, maySplit: boolean): void {
+    const state = this.#state;
+    const { mutation } = this;
+    if (state.blobCount === 0) mutation.makeRootBlob();
+    this.#plan.prepare(changes, maySplit);
+    this.#reserve(record.length);
+    const version = this.#nextLsn();
+    mutation.committed = true;
+    try {
+      for (const change of changes) {
+        if ('source' in change) this.#grafting.apply(change.source, change.destination);
+        else this.#makeChange(change, version);
+      }
+    } finally {
+      mutation.committed = false;
+    }
+    mutation.endChanges();
+    state.control.floats[F_LSN] = version;
+    const journal = state.journal;
+    if (journal !== undefined) {
+      journal.appendBatch(version, record.body, record.length);
+      this.#appended = version;
+    }
+  }
+
+  /** REQUIRES a committed mutation, so the frames on the way are ready to be changed. */
+  #makeChange({ key, value }: NetChange, version: number): void {
+    const { mutation } = this;
+    for (;;) {
+      mutation.descend(key);
+      mutation.prepare(mutation.target);
+      mutation.change(mutation.target);
+      if (this.#apply(key, value, version)) break;
+      mutation.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
+    }
+    if (value === undefined) mutation.dropEmpty();
+  }
+
+  /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */
+  locked<T>(read: () => T): T {
+    const state = this.#state;
+    for (;;) {
+      let need: Need;
+      state.lockTree();
+      try {
+        return read();
+      } catch (error) {
+        need = this.#asNeed(error);
+      } finally {
+        this.#leave();
+      }
+      this.satisfy(need, 0);
+    }
+  }
+
+  /** The key's version; REQUIRES the tree lock. */
+  version(key: Uint8Array): number | undefined {
+    const frame = this.#find(key);
+    return frame?.leafVersion(this.#leaf);
+  }
+
+  /** The key's value, a copy; REQUIRES the tree lock. */
+  value(key: Uint8Array): Uint8Array | undefined {
+    const frame = this.#find(key);
+    if (frame === undefined) return undefined;
+    const start = this.#leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(this.#leaf);
+    const length = frame.leafValueLength(this.#leaf);
+    if (start + length > BLOB_SIZE) throw impossible(this.#state.place, frame.blobId);
+    return this.#slab.copy(frame.u32, start, length);
+  }
+
+  /** The frame that has the key, whose leaf is then `#leaf`. Frames on the way are not pinned, and need not stay. */
+  #find(key: Uint8Array): Frame | undefined {
+    const state = this.#state;
+    if (state.blobCount === 0) return undefined;
+    const at = this.#leadsOn;
+    at.blobId = ROOT_BLOB;
+    at.depth = 0;
+    for (;;) {
+      const { blobId } = at;
+      const frame = state.frameOf(blobId);
+      const leaf = findLeaf(at, frame, key, at.depth);
+      if (leaf === LEADS_ON) continue;
+      if (leaf === TORN) throw impossible(state.place, blobId);
+      this.#leaf = leaf;
+      return leaf === NO_LEAF ? undefined : frame;
+    }
+  }
+
+  /**
+   * Makes the changes of one replayed record with its LSN. Nobody looks on, so puts and deletes are made one by one,
+   * and need no more frames than the widest of them, whatever the cache and the tree's shape were when the record was
+   * written. A checkpoint in between is marked with the LSN before: then all of the record is played again, to the
+   * same end. A graft played twice would not come to the same end, so a record with one is made as a whole.
+   */
+  replay(lsn: number, changes: Change[]): void {
+    this.#replaying = lsn;
+    this.#points.replaying = lsn;
+    try {
+      if (changes.some((change) => 'source' in change)) {
+        this.batch(
+          () => changes,
+          () => ({ body: EMPTY, length: 0 }),
+        );
+      } else {
+        for (const { key, value } of changes as NetChange[]) {
+          if (this.#points.attempt(key, value, ANY_VERSION) === ELSEWHERE) this.#one(key, value, ANY_VERSION);
+        }
+      }
+      this.#state.control.floats[F_LSN] = lsn;
+    } finally {
+      this.#replaying = 0;
+      this.#points.replaying = 0;
+    }
+  }
+
+  // What an attempt is made of. All REQUIRE the tree lock.
+
+  #nextLsn(): number {
+    return this.#replaying !== 0 ? this.#replaying : this.#state.lsn() + 1;
+  }
+
+  #reserve(bodyBytes: number): void {
+    const journal = this.#state.journal;
+    this.#wanted = bodyBytes;
+    if (journal !== undefined && this.#replaying === 0 && !journal.reserve(bodyBytes)) throw NEED_JOURNAL;
+  }
+
+  /** Ends an attempt, well or badly. An attempt that ends with frames latched has left them half changed. */
+  #leave(): void {
+    const { treeLock, cache } = this.#state;
+    if (this.mutation.isChanging) treeLock.abandon();
+    cache.unpinAll();
+    treeLock.unlock();
+  }
+
+  #asNeed(error: unknown): Need {
+    if (error instanceof Need && !this.mutation.isChanging) return error;
+    throw error;
+  }
+
+  #acknowledge(): void {
+    const lsn = this.#appended;
+    if (lsn === 0) return;
+    this.#appended = 0;
+    this.#state.journal?.acknowledge(lsn);
+  }
+}

@@ -1,0 +1,159 @@
+/** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { SpinneyError } from '../../../engine/errors.js';
+import {
+  closeBacking,
+  type FileStatus,
+  isWrittenElsewhere,
+  openBacking,
+  setModificationTime,
+  statPath,
+} from './system.js';
+
+const FILES_PER_DIRECTORY = 4_096;
+
+export function contentPath(directory: string, ino: number): string {
+  return `${contentSubdirectory(directory, ino)}/${ino.toString(16)}`;
+}
+
+function contentSubdirectory(directory: string, ino: number): string {
+  return `${directory}/${Math.floor(ino / FILES_PER_DIRECTORY).toString(16)}`;
+}
+
+export class ContentFiles {
+  readonly directory: string;
+  readonly #readOnly: boolean;
+  /** Where files are that have not their names yet. */
+  readonly #elsewhere = new Map<number, string>();
+
+  constructor(directory: string, readOnly: boolean) {
+    this.directory = directory;
+    this.#readOnly = readOnly;
+  }
+
+  /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
+  open(ino: number): number {
+    this.#place(ino);
+    return openBacking(this.#pathOf(ino), this.#readOnly ? 'read' : 'write');
+  }
+
+  /** As `open`, and makes the file where it is missing. */
+  create(ino: number): number {
+    this.#place(ino);
+    const path = contentPath(this.directory, ino);
+    let fd = openBacking(path, 'create');
+    if (fd < 0) {
+      this.#makeDirectoryFor(ino);
+      fd = openBacking(path, 'create');
+    }
+    if (fd < 0)
+      throw new SpinneyError('ERR_IO', `Cannot make the content file ${path}: its directory went away`);
+    return fd;
+  }
+
+  /** Makes the file at `path` the inode's backing file, if another thread did not do that before. */
+  name(path: string, ino: number): void {
+    const named = contentPath(this.directory, ino);
+    try {
+      renameSync(path, named);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      this.#makeDirectoryFor(ino);
+      try {
+        renameSync(path, named);
+      } catch (again) {
+        if (!isMissing(again) || !existsSync(named)) throw again;
+      }
+    }
+  }
+
+  /** The inode's backing file could not get its name and is at `path`; nobody opens it before it has. */
+  isAt(ino: number, path: string): void {
+    this.#elsewhere.set(ino, path);
+  }
+
+  /** Gives their names to all that are elsewhere; returns what went wrong, if anything did. */
+  place(): unknown {
+    let failure: unknown;
+    for (const ino of [...this.#elsewhere.keys()]) {
+      try {
+        this.#place(ino);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    return failure;
+  }
+
+  /** Nobody wants the inode's content any more: what has no name is removed here. */
+  discard(ino: number): void {
+    const path = this.#elsewhere.get(ino);
+    if (path === undefined) return;
+    rmSync(path, { force: true });
+    this.#elsewhere.delete(ino);
+  }
+
+  /** Returns false where the inode has no backing file. */
+  status(ino: number, out: FileStatus): boolean {
+    return statPath(this.#pathOf(ino), out);
+  }
+
+  /**
+   * Whether anyone has the inode's backing file open for writing, or mapped so; also where that cannot be told. The
+   * caller must not have it open itself.
+   */
+  hasWriters(ino: number): boolean {
+    return isOpenForWriting(this.#pathOf(ino));
+  }
+
+  /** Sets the mtime of the inode's backing file, where it has one. */
+  setModificationTime(ino: number, seconds: number, nanos: number): void {
+    const fd = this.open(ino);
+    if (fd < 0) return;
+    try {
+      setModificationTime(fd, seconds, nanos);
+    } finally {
+      closeBacking(fd);
+    }
+  }
+
+  /** The directories whose entries lead to the inode's backing file, innermost first. */
+  directoriesOf(ino: number): string[] {
+    return [contentSubdirectory(this.directory, ino), this.directory];
+  }
+
+  #makeDirectoryFor(ino: number): void {
+    mkdirSync(contentSubdirectory(this.directory, ino), { recursive: true, mode: 0o700 });
+  }
+
+  #place(ino: number): void {
+    const path = this.#elsewhere.get(ino);
+    if (path === undefined || this.#readOnly) return;
+    this.name(path, ino);
+    this.#elsewhere.delete(ino);
+  }
+
+  #pathOf(ino: number): string {
+    return this.#elsewhere.get(ino) ?? contentPath(this.directory, ino);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+/** Whether anyone has the file open for writing, or mapped so; also where that cannot be told. */
+export function isOpenForWriting(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openBacking(path, 'read');
+  } catch {
+    return true;
+  }
+  if (fd < 0) return false;
+  try {
+    return isWrittenElsewhere(fd);
+  } finally {
+    closeBacking(fd);
+  }
+}

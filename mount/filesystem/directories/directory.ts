@@ -1,0 +1,182 @@
+/**
+ * Listing directories, in the order of names.
+ *
+ * What an offset means is in directory-offsets.ts. A listing that goes on where its last reply ended, as nearly all do,
+ * knows the name there, whatever has become of it. Any other offset is looked for among the anchors of this handle, the
+ * names that the directory lost while it was open, and its entries, beginning near where the offset's hint says. So
+ * what is there throughout is given exactly once after a seek. An offset that is found nowhere (after a name that went
+ * before very many others) is taken for the beginning, so that nothing is left out.
+ */
+
+import { ENOENT } from '../errno.js';
+import type { Inodes } from '../inodes/inodes.js';
+import { childrenPrefix, concat, SLASH } from '../records/keys.js';
+import * as record from '../records/record.js';
+import type { Attributes, DirectorySink } from '../types.js';
+import { Anchors, BEGINNING, type Given, type Position } from './anchors.js';
+import {
+  AFTER_DOT,
+  AFTER_DOT_DOT,
+  hashIn,
+  hashOf,
+  NO_OFFSET,
+  offsetAfter,
+  ordinalsIn,
+} from './directory-offsets.js';
+import type { GoneNames } from './gone-names.js';
+
+const DOT = Uint8Array.of(0x2e);
+const DOT_DOT = Uint8Array.of(0x2e, 0x2e);
+
+/** Gets where an entry is, and its record (empty where only names are wanted); returns false to end the walk. */
+type Visitor = (given: Given, value: Uint8Array) => boolean;
+
+/** Returned by a read that had nothing left to give. */
+export const ENDED = 1;
+
+export class DirectoryHandle {
+  /** Undefined once the directory is removed. */
+  path: Uint8Array | undefined;
+  readonly ino: number;
+  /** Of the directory's record, when it was opened. */
+  readonly version: number;
+  /** What the last reply gave; where it gave nothing, the place that it was asked for. */
+  #reply: Given[] = [];
+  readonly #anchors = new Anchors();
+
+  constructor(path: Uint8Array | undefined, ino: number, version: number) {
+    this.path = path;
+    this.ino = ino;
+    this.version = version;
+  }
+
+  /**
+   * Gives entries from `offset` on to the sink until it has no room. `gone`: names that the directory lost while it was
+   * open. Returns 0, or ENDED where nothing was left to give, or a negative errno.
+   */
+  read(
+    inodes: Inodes,
+    offset: number,
+    withAttributes: boolean,
+    gone: GoneNames | undefined,
+    out: Attributes,
+    sink: DirectorySink,
+  ): number {
+    const { path } = this;
+    if (path === undefined) return -ENOENT;
+    if (offset >= NO_OFFSET) return 0;
+    if (offset === 0) {
+      this.#anchors.clear();
+      if (!giveDots(inodes, path, 0, out, sink)) return 0;
+    } else if (offset === AFTER_DOT && !giveDots(inodes, path, 1, out, sink)) return 0;
+
+    const start = offset <= AFTER_DOT_DOT ? BEGINNING : this.#locate(inodes, path, offset, gone);
+    const reply: Given[] = [];
+    let isFull = false;
+    this.#walk(inodes, path, start, false, (entry, value) => {
+      fill(inodes, value, withAttributes, out);
+      isFull = !sink(entry.name, entry.offset, out);
+      if (!isFull) reply.push(entry);
+      return !isFull;
+    });
+    this.#reply = reply.length > 0 ? reply : [{ ...start, offset }];
+    return reply.length > 0 || isFull || offset < AFTER_DOT_DOT ? 0 : ENDED;
+  }
+
+  /** Goes by the entries after a place, until the visitor refuses one. Those beyond all before become anchors. */
+  #walk(inodes: Inodes, path: Uint8Array, from: Position, namesOnly: boolean, visit: Visitor): void {
+    const anchors = this.#anchors;
+    const prefix = childrenPrefix(path);
+    const range = { prefix, delimiter: SLASH, keysOnly: namesOnly };
+    const start = from.name.length === 0 ? {} : { startAfter: concat(prefix, from.name) };
+    let { ordinal } = from;
+    let anchor = anchors.lastUpTo(ordinal) + 1;
+    let isNew = Buffer.compare(from.name, anchors.frontier) >= 0;
+    for (const entry of inodes.tree.range({ ...range, ...start })) {
+      if (entry.type !== 'key') continue;
+      const name = entry.key.subarray(prefix.length);
+      ordinal++;
+      if (!isNew) {
+        // An entry has the ordinal that it had before, whatever came and went ahead of it.
+        for (; anchor < anchors.count; anchor++) {
+          const known = anchors.at(anchor);
+          const order = Buffer.compare(known.name, name);
+          if (order > 0) break;
+          ordinal = order === 0 ? known.ordinal : known.ordinal + 1;
+        }
+        isNew = Buffer.compare(name, anchors.frontier) > 0;
+      }
+      const given = { name, ordinal, offset: offsetAfter(name, ordinal) };
+      if (!visit(given, entry.value)) return;
+      if (isNew) anchors.passed(given);
+    }
+  }
+
+  /** Where a listing goes on from an offset that is after an entry. */
+  #locate(inodes: Inodes, path: Uint8Array, offset: number, gone: GoneNames | undefined): Position {
+    const inReply = this.#reply.findLast((given) => given.offset === offset);
+    if (inReply !== undefined) return inReply;
+    const { first, last } = ordinalsIn(offset);
+    const anchor = this.#anchors.find(offset, first, last);
+    if (anchor !== undefined) return anchor;
+    const hash = hashIn(offset);
+    const name = gone?.find(hash);
+    if (name !== undefined) return { name, ordinal: first };
+
+    const before = this.#anchors.lastUpTo(first - 1);
+    const near = before < 0 ? BEGINNING : this.#anchors.at(before);
+    return (
+      this.#lookFor(inodes, path, hash, near, last) ??
+      this.#lookFor(inodes, path, hash, BEGINNING, Number.POSITIVE_INFINITY) ??
+      BEGINNING
+    );
+  }
+
+  /** The entry whose name has this hash, among those after a place up to the `last`-th. */
+  #lookFor(
+    inodes: Inodes,
+    path: Uint8Array,
+    hash: number,
+    from: Position,
+    last: number,
+  ): Position | undefined {
+    let found: Position | undefined;
+    this.#walk(inodes, path, from, true, (given) => {
+      if (hashOf(given.name) === hash) found = given;
+      return found === undefined && given.ordinal < last;
+    });
+    return found;
+  }
+}
+
+/** Gives `.` (from 0) and `..` (from 1). Returns false where the sink has no room. */
+function giveDots(
+  inodes: Inodes,
+  path: Uint8Array,
+  from: number,
+  out: Attributes,
+  sink: DirectorySink,
+): boolean {
+  if (from === 0) {
+    if (!fillDot(inodes, path, out) || !sink(DOT, AFTER_DOT, out)) return false;
+  }
+  const slash = path.lastIndexOf(SLASH);
+  return fillDot(inodes, path.subarray(0, Math.max(slash, 0)), out) && sink(DOT_DOT, AFTER_DOT_DOT, out);
+}
+
+function fillDot(inodes: Inodes, path: Uint8Array, out: Attributes): boolean {
+  const inode = inodes.read(path);
+  if (inode === undefined) return false;
+  record.readAttributes(inode, out);
+  return true;
+}
+
+function fill(inodes: Inodes, entry: Uint8Array, withAttributes: boolean, out: Attributes): void {
+  if (withAttributes) {
+    const inode = inodes.follow(entry);
+    if (inode !== undefined) inodes.attributes(inode, out);
+    return;
+  }
+  out.ino = record.inoOf(entry);
+  out.mode = record.modeOf(entry);
+}

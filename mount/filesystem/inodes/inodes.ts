@@ -1,0 +1,352 @@
+/**
+ * Finding, reading and replacing inode records, wherever they are, and what all operations share.
+ *
+ * Invariants:
+ * - An inode's record is at one place: its entry's `d` key; or its `i` key, once it has had a second name; or,
+ *   without a name, its `o` key or (nothing to reclaim after a crash) only in `orphans`.
+ * - `opens` has an entry for each inode with open handles, and its `key` is where the record is, or will be put.
+ * - A record has LIVE in the tree before its backing file changes. LIVE with no such open inode is left over from
+ *   a crash, or somebody may still write to the backing file, through a mapping or a descriptor that the kernel passed
+ *   through; the backing file tells the truth then too. It is settled once nobody does.
+ * - A backing file without a name (`spare`) belongs to an open inode whose record tells size 0. It gets its name before
+ *   the record tells more.
+ * - Records that the tree returns are private copies, and are changed in place.
+ */
+
+import type { TreeOperations } from '../../../engine/api.js';
+import { SpinneyError } from '../../../engine/errors.js';
+import { MAX_KEY_BYTES } from '../../../engine/limits.js';
+import { newAttributes } from '../arguments.js';
+import type { ContentFiles } from '../contents/content.js';
+import type { Aligned, OpenInode } from '../contents/open-inode.js';
+import type { Spare, SpareFiles } from '../contents/spare-files.js';
+import { type Clock, type FileStatus, setModificationTime, statDescriptor } from '../contents/system.js';
+import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
+import type { InodeNumbers } from '../records/inode-numbers.js';
+import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
+import { Labels } from '../records/labels.js';
+import * as record from '../records/record.js';
+import type { Attributes, Place, Reclaimer } from '../types.js';
+
+export const NAME_MAX = 255;
+/** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */
+const TICK_NANOS = 10_000_000;
+/** Returned by an attempt whose guards failed. */
+export const RETRY = 1;
+const MAX_ATTEMPTS = 16;
+
+/** A record, and where it was found. `version` 0: only in `orphans`. */
+export interface Found {
+  key: Uint8Array;
+  record: Uint8Array;
+  version: number;
+}
+
+export class Inodes {
+  readonly tree: TreeOperations;
+  readonly content: ContentFiles;
+  /** Undefined: a backing file has its inode's name from the beginning. */
+  readonly spares: SpareFiles | undefined;
+  readonly numbers: InodeNumbers;
+  readonly labels: Labels;
+  readonly clock: Clock;
+  readonly reclaimer: Reclaimer;
+  readonly readOnly: boolean;
+  readonly keepsNodes: boolean;
+  readonly opens = new Map<number, OpenInode>();
+  /** The live ones whose backing files are spares, and since which second, in this order. */
+  readonly borrowers = new Map<OpenInode, number>();
+  /** Left LIVE by their last handle: their backing files' mtimes after they were given the records'. */
+  readonly left = new Map<number, Aligned>();
+  /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
+  readonly orphans = new Map<number, Uint8Array | null>();
+  readonly keys = new KeyBuffer(MAX_KEY_BYTES);
+  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  readonly #attributes: Attributes = newAttributes();
+
+  constructor(parts: {
+    tree: TreeOperations;
+    content: ContentFiles;
+    spares: SpareFiles | undefined;
+    numbers: InodeNumbers;
+    clock: Clock;
+    reclaimer: Reclaimer;
+    readOnly: boolean;
+    keepsNodes: boolean;
+  }) {
+    this.tree = parts.tree;
+    this.content = parts.content;
+    this.spares = parts.spares;
+    this.numbers = parts.numbers;
+    this.labels = new Labels(parts.tree);
+    this.clock = parts.clock;
+    this.reclaimer = parts.reclaimer;
+    this.readOnly = parts.readOnly;
+    this.keepsNodes = parts.keepsNodes;
+  }
+
+  /** The inode record at a place (never a link). */
+  read(place: Place): Uint8Array | undefined {
+    if (typeof place !== 'number') return this.follow(this.tree.get(this.keys.entry(place)));
+    const orphan = this.orphans.get(place);
+    return orphan === null ? this.tree.get(orphanKey(place)) : orphan;
+  }
+
+  /** The inode record that an entry's record stands for. */
+  follow(entry: Uint8Array | undefined): Uint8Array | undefined {
+    if (entry === undefined || !record.isLink(entry)) return entry;
+    const ino = record.inoOf(entry);
+    return this.tree.get(inodeKey(ino)) ?? missingInode(ino);
+  }
+
+  /** As `read`, with what is needed to replace the record by `replace`. Undefined: nothing is there. */
+  find(place: Place): Found | undefined {
+    if (typeof place !== 'number') return this.findByKey(entryKey(place));
+    const orphan = this.orphans.get(place);
+    if (orphan === undefined) return undefined;
+    if (orphan === null) return this.findByKey(orphanKey(place));
+    return { key: orphanKey(place), record: new Uint8Array(orphan), version: 0 };
+  }
+
+  findByKey(key: Uint8Array): Found | undefined {
+    const stored = this.tree.getRecord(key);
+    if (stored === undefined) return undefined;
+    if (!record.isLink(stored.value)) return { key, record: stored.value, version: stored.version };
+    const ino = record.inoOf(stored.value);
+    const target = inodeKey(ino);
+    const inode = this.tree.getRecord(target) ?? missingInode(ino);
+    return { key: target, record: inode.value, version: inode.version };
+  }
+
+  /** Puts a changed record back; false where it was changed by another since it was found. */
+  replace(found: Found): boolean {
+    if (found.version !== 0) return this.tree.compareAndPut(found.key, found.version, found.record);
+    this.orphans.set(record.inoOf(found.record), found.record);
+    return true;
+  }
+
+  /** Gives an orphan that was only in memory its `o` record, because there is now something to reclaim. */
+  keepOrphan(found: Found): void {
+    this.tree.put(found.key, found.record);
+    this.orphans.set(record.inoOf(found.record), null);
+    found.version = this.tree.getVersion(found.key) ?? 0;
+  }
+
+  /** Decodes a record, and asks the backing file what only it knows. */
+  attributes(inode: Uint8Array, out: Attributes): void {
+    record.readAttributes(inode, out);
+    if (!record.hasFlag(inode, record.LIVE)) return;
+    const open = this.opens.get(out.ino);
+    out.live = open === undefined || open.live || this.readOnly;
+    // Other writes are system calls that the kernel sees, whoever carries them out.
+    out.changesUnseen = out.live && (open === undefined || open.mayBeMapped || this.readOnly);
+    const status = this.#status;
+    if (open !== undefined && open.fd >= 0) statDescriptor(open.fd, status);
+    else if (!this.content.status(out.ino, status)) {
+      out.size = 0;
+      out.blocks = 0;
+      return;
+    }
+    const { ctimeSeconds, ctimeNanos } = out;
+    out.size = status.size;
+    out.blocks = status.blocks;
+    const aligned = open ?? this.left.get(out.ino);
+    const isAligned =
+      status.mtimeSeconds === aligned?.alignedSeconds && status.mtimeNanos === aligned.alignedNanos;
+    if (!isAligned) applyTimes(out, status);
+    if (open === undefined) return;
+    if (open.written) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
+    const isSeen = status.mtimeSeconds === open.seenSeconds && status.mtimeNanos === open.seenNanos;
+    if (open.isPassed && !isSeen) raiseChangeTime(out, ctimeSeconds, ctimeNanos + 1);
+  }
+
+  /**
+   * Brings a live record up to date with its backing file, which gets its name if it was written, and clears LIVE; the
+   * caller puts it.
+   */
+  settle(inode: Uint8Array): void {
+    const open = this.opens.get(record.inoOf(inode));
+    if (open?.spare !== undefined) {
+      if (this.isWritten(open.spare)) this.nameContent(open);
+      else {
+        record.clearFlag(inode, record.CONTENT);
+        this.borrowers.delete(open);
+      }
+    }
+    const now = this.#attributes;
+    this.attributes(inode, now);
+    record.setSize(inode, now.size);
+    record.setBlocks(inode, now.blocks);
+    record.setTime(inode, record.MTIME, now.mtimeSeconds, now.mtimeNanos);
+    record.setTime(inode, record.CTIME, now.ctimeSeconds, now.ctimeNanos);
+    record.clearFlag(inode, record.LIVE);
+    this.left.delete(now.ino);
+  }
+
+  /** Whether the record is live although nobody has the file open, and nobody writes to its backing file either. */
+  isLeftLive(inode: Uint8Array): boolean {
+    const ino = record.inoOf(inode);
+    return record.hasFlag(inode, record.LIVE) && !this.opens.has(ino) && !this.content.hasWriters(ino);
+  }
+
+  /** Answers lookup and getattr, and settles what is live no more. */
+  answer(inode: Uint8Array, place: Place, out: Attributes): number {
+    if (!this.readOnly && this.isLeftLive(inode)) {
+      const found = this.find(place);
+      if (found === undefined) return -ENOENT;
+      this.settle(found.record);
+      this.replace(found);
+      record.readAttributes(found.record, out);
+      return 0;
+    }
+    this.attributes(inode, out);
+    return 0;
+  }
+
+  /** Sets one or more of a record's times to the present, as the clock was last read. */
+  stamp(inode: Uint8Array, ...which: number[]): void {
+    for (const time of which) record.setTime(inode, time, this.clock.seconds, this.clock.nanos);
+    const open = this.opens.get(record.inoOf(inode));
+    if (open?.isPassed !== true || open.fd < 0 || !which.includes(record.CTIME)) return;
+    this.noteContentTime(open);
+  }
+
+  /** Another mtime of the backing file from now on means a write. */
+  noteContentTime(open: OpenInode): void {
+    statDescriptor(open.fd, this.#status);
+    open.seenSeconds = this.#status.mtimeSeconds;
+    open.seenNanos = this.#status.mtimeNanos;
+  }
+
+  /** Gives an open backing file the record's mtime; one that is unwritten needs none. */
+  alignContent(open: OpenInode, inode: Uint8Array): void {
+    if (open.spare === undefined || this.isWritten(open.spare)) {
+      this.setContentTime(open, inode);
+      return;
+    }
+    this.noteContentTime(open);
+    open.alignedSeconds = open.seenSeconds;
+    open.alignedNanos = open.seenNanos;
+  }
+
+  setContentTime(open: OpenInode, inode: Uint8Array): void {
+    const seconds = record.secondsOf(inode, record.MTIME);
+    setModificationTime(open.fd, seconds, record.nanosOf(inode, record.MTIME));
+    this.noteContentTime(open);
+    open.alignedSeconds = open.seenSeconds;
+    open.alignedNanos = open.seenNanos;
+  }
+
+  /** As `setContentTime`, of a record that is LIVE although the inode is not open here. */
+  setLeftTime(inode: Uint8Array): void {
+    const ino = record.inoOf(inode);
+    const seconds = record.secondsOf(inode, record.MTIME);
+    this.content.setModificationTime(ino, seconds, record.nanosOf(inode, record.MTIME));
+    if (!this.content.status(ino, this.#status)) return;
+    const { mtimeSeconds: alignedSeconds, mtimeNanos: alignedNanos } = this.#status;
+    this.left.set(ino, { alignedSeconds, alignedNanos });
+  }
+
+  isWritten(spare: Spare): boolean {
+    return this.spares?.isWritten(spare) === true;
+  }
+
+  /** Gives the backing file that the inode has borrowed the inode's name. */
+  nameContent(open: OpenInode): void {
+    if (open.spare === undefined) return;
+    this.spares?.name(open.spare, open.ino);
+    open.spare = undefined;
+    this.borrowers.delete(open);
+  }
+
+  /**
+   * Marks a directory as changed. Its mtime becomes another one even when the clock stood still, since caches of
+   * its entries are validated by it.
+   */
+  stampDirectory(inode: Uint8Array): void {
+    let { seconds, nanos } = this.clock;
+    const lastSeconds = record.secondsOf(inode, record.MTIME);
+    const lastNanos = record.nanosOf(inode, record.MTIME);
+    if (seconds === lastSeconds && nanos <= lastNanos) {
+      nanos = lastNanos + 1;
+      if (nanos === 1_000_000_000) {
+        seconds++;
+        nanos = 0;
+      }
+    }
+    record.setTime(inode, record.MTIME, seconds, nanos);
+    record.setTime(inode, record.CTIME, seconds, nanos);
+  }
+
+  /** The inode has no user and no name left: its content goes once that is durable. */
+  reclaim(ino: number): void {
+    this.left.delete(ino);
+    this.content.discard(ino);
+    this.reclaimer.schedule(ino, this.tree.lastLsn());
+  }
+
+  /** Whether anyone may still use the inode when its last name goes. */
+  isUsed(ino: number): boolean {
+    return this.keepsNodes || this.opens.has(ino);
+  }
+}
+
+/** Runs an attempt until its guards hold. Only this process changes the tree, so that is nearly always once. */
+export function retry(attempt: () => number): number {
+  for (let i = 0; i < MAX_ATTEMPTS; i++) {
+    const result = attempt();
+    if (result !== RETRY) return result;
+  }
+  return -EAGAIN;
+}
+
+/** 0 where a new entry may have this name and its key is not too long; a negative errno otherwise. */
+export function checkNewName(parent: Uint8Array, name: Uint8Array): number {
+  if (name.length > NAME_MAX || parent.length + name.length + 2 > MAX_KEY_BYTES) return -ENAMETOOLONG;
+  if (name.length === 0) return -ENOENT;
+  if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) return -EINVAL;
+  for (let i = 0; i < name.length; i++) if (name[i] === SLASH || name[i] === 0) return -EINVAL;
+  return 0;
+}
+
+/**
+ * The record's mtime is what the backing file's was set to when it became live. Another one means that it was
+ * written since, which changed ctime as well.
+ */
+function applyTimes(out: Attributes, status: FileStatus): void {
+  const ahead =
+    (status.mtimeSeconds - out.mtimeSeconds) * 1_000_000_000 + (status.mtimeNanos - out.mtimeNanos);
+  if (ahead === 0) return;
+  if (ahead > 0 || ahead < -TICK_NANOS) {
+    out.mtimeSeconds = status.mtimeSeconds;
+    out.mtimeNanos = status.mtimeNanos;
+  } else if (++out.mtimeNanos === 1_000_000_000) {
+    out.mtimeSeconds++;
+    out.mtimeNanos = 0;
+  }
+  raiseChangeTime(out, out.mtimeSeconds, out.mtimeNanos);
+}
+
+/** The file was written at this time. */
+function raiseTimes(out: Attributes, seconds: number, nanos: number): void {
+  if (seconds > out.mtimeSeconds || (seconds === out.mtimeSeconds && nanos > out.mtimeNanos)) {
+    out.mtimeSeconds = seconds;
+    out.mtimeNanos = nanos;
+  }
+  raiseChangeTime(out, seconds, nanos);
+}
+
+/** `nanos` may be a whole second. */
+function raiseChangeTime(out: Attributes, seconds: number, nanos: number): void {
+  if (seconds < out.ctimeSeconds || (seconds === out.ctimeSeconds && nanos <= out.ctimeNanos)) return;
+  const carry = nanos === 1_000_000_000 ? 1 : 0;
+  out.ctimeSeconds = seconds + carry;
+  out.ctimeNanos = carry === 1 ? 0 : nanos;
+}
+
+function missingInode(ino: number): never {
+  throw new SpinneyError(
+    'ERR_NOT_FOUND',
+    `Cannot read inode ${ino}: an entry names it, but its record is missing`,
+  );
+}

@@ -1,0 +1,193 @@
+/**
+ * The backing files of open inodes, and which of record and file is the truth.
+ *
+ * A backing file is made, or borrowed from the spares, when something is first written (or a driver asks for it). Before
+ * that, the record is put with LIVE: from then on size and mtime are the backing file's, after a crash as well. When the
+ * last handle that may write is released, they go back into the record. A borrowed file gets its name when it is synced,
+ * when the driver has time for it, and when it is released and was written.
+ */
+
+import type { OpenInode } from '../contents/open-inode.js';
+import { closeBacking, type FileStatus, statDescriptor } from '../contents/system.js';
+import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
+import * as record from '../records/record.js';
+
+export class OpenContents {
+  readonly #inodes: Inodes;
+  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+
+  constructor(inodes: Inodes) {
+    this.#inodes = inodes;
+  }
+
+  /** The inode is written now. */
+  stampWritten(inode: OpenInode): void {
+    const { clock } = this.#inodes;
+    clock.read();
+    inode.written = true;
+    inode.writtenSeconds = clock.seconds;
+    inode.writtenNanos = clock.nanos;
+  }
+
+  /** Puts size and times of a live inode back into its record, with one put. */
+  settle(inode: OpenInode): void {
+    retry(() => {
+      const found = this.#recordOf(inode);
+      this.#inodes.settle(found.record);
+      return this.#inodes.replace(found) ? 0 : RETRY;
+    });
+    inode.live = false;
+    inode.written = false;
+  }
+
+  /** Closes an inode and settles it; it stays LIVE while others may write to its backing file. */
+  leave(inode: OpenInode): void {
+    const { content, spares } = this.#inodes;
+    if (inode.isNamedElsewhere) this.keepContent(inode);
+    if (inode.spare !== undefined && spares !== undefined) {
+      let isShared: boolean;
+      try {
+        isShared = spares.isShared(inode.spare);
+      } finally {
+        inode.fd = inode.spare.fd;
+      }
+      if (isShared) this.keepContent(inode);
+      else inode.mayBeMapped = false;
+    }
+    if (!inode.mayBeMapped) {
+      this.settle(inode);
+      return;
+    }
+    this.close(inode, false);
+    if (!content.hasWriters(inode.ino)) {
+      this.settle(inode);
+      return;
+    }
+    // What has been told of the file so far holds, and writes from now on are told from that.
+    retry(() => {
+      const found = this.#recordOf(inode);
+      this.#inodes.settle(found.record);
+      record.setFlag(found.record, record.LIVE);
+      if (!this.#inodes.replace(found)) return RETRY;
+      this.#inodes.setLeftTime(found.record);
+      return 0;
+    });
+  }
+
+  /** Makes the backing file the truth: LIVE in the record first, then the file. */
+  makeLive(inode: OpenInode): void {
+    const found = this.#recordOf(inode);
+    if (inode.fd >= 0) this.#inodes.alignContent(inode, found.record);
+    if (inode.spare !== undefined) this.#inodes.borrowers.set(inode, this.#inodes.clock.seconds);
+    record.setFlag(found.record, record.LIVE | record.CONTENT);
+    this.put(found);
+    if (inode.fd < 0) this.#createBacking(inode, found);
+    inode.live = true;
+  }
+
+  /** `isUnused`: nobody will ask for its content any more. */
+  close(inode: OpenInode, isUnused: boolean): void {
+    const { spare, fd } = inode;
+    const { spares, borrowers } = this.#inodes;
+    inode.fd = -1;
+    if (spare === undefined) {
+      if (fd >= 0) closeBacking(fd);
+      return;
+    }
+    inode.spare = undefined;
+    borrowers.delete(inode);
+    const isWanted = !isUnused && (inode.mayBeMapped || this.#inodes.isWritten(spare));
+    if (isWanted) spares?.keep(spare, inode.ino);
+    else spares?.takeBack(spare, inode.mayBeMapped || inode.mayBeSeen || inode.isNamedElsewhere);
+  }
+
+  /** Gives an open inode's content its name, and before that what it would tell after a crash. */
+  keepContent(inode: OpenInode): void {
+    const { spare } = inode;
+    if (spare === undefined) return;
+    if (!this.#inodes.isWritten(spare)) {
+      // Nothing will be written before it is live again.
+      if (!inode.live) return;
+      this.#inodes.setContentTime(inode, this.#recordOf(inode).record);
+      statDescriptor(inode.fd, this.#status);
+      // It was written in between, and the time of that is lost.
+      if (this.#status.size > 0) this.stampWritten(inode);
+    }
+    this.#inodes.nameContent(inode);
+  }
+
+  /**
+   * Nobody waits for an answer: contents that have had no names for a second get them. Returns whether others wait. Throws
+   * what went wrong last, after it tried all.
+   */
+  rest(): boolean {
+    const { borrowers, clock, content } = this.#inodes;
+    let failure = content.place();
+    if (borrowers.size > 0) clock.read();
+    for (const [inode, since] of [...borrowers]) {
+      // A clock that was set back is no reason to wait longer.
+      if (Math.abs(clock.seconds - since) < 1) break;
+      try {
+        this.keepContent(inode);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return borrowers.size > 0;
+  }
+
+  /** Settles and closes everything, for a clean end. */
+  closeAll(): void {
+    let failure: unknown;
+    for (const inode of this.#inodes.opens.values()) {
+      // Descriptors that were passed through outlive a mount that is taken away while they are open.
+      inode.mayBeMapped ||= inode.isPassed;
+      try {
+        if (inode.live && !inode.mayBeMapped) this.settle(inode);
+        if (inode.live) this.leave(inode);
+      } catch (error) {
+        failure = error;
+      }
+      this.close(inode, false);
+    }
+    this.#inodes.opens.clear();
+    this.#inodes.spares?.close();
+    if (failure !== undefined) throw failure;
+  }
+
+  #createBacking(inode: OpenInode, found: Found): void {
+    if (this.#inodes.spares === undefined) inode.fd = this.#inodes.content.create(inode.ino);
+    else this.borrow(inode);
+    this.#inodes.alignContent(inode, found.record);
+  }
+
+  /** Gives the inode a spare as its backing file; the spare's mtime stands for that of the inode's record. */
+  borrow(inode: OpenInode): void {
+    const { spares, borrowers, clock } = this.#inodes;
+    const spare = spares?.lend(inode.ino);
+    if (spare === undefined) return;
+    inode.spare = spare;
+    inode.fd = spare.fd;
+    this.#inodes.noteContentTime(inode);
+    inode.alignedSeconds = inode.seenSeconds;
+    inode.alignedNanos = inode.seenNanos;
+    borrowers.set(inode, clock.seconds);
+  }
+
+  #recordOf(inode: OpenInode): Found {
+    const place = this.#inodes.orphans.has(inode.ino)
+      ? this.#inodes.find(inode.ino)
+      : this.#inodes.findByKey(inode.key);
+    if (place === undefined) throw new Error(`Cannot find the record of open inode ${inode.ino}`);
+    return place;
+  }
+
+  /** Puts a record that gained something to reclaim: one that was only in memory goes into the tree. */
+  put(found: Found): void {
+    if (found.version === 0) this.#inodes.keepOrphan(found);
+    else if (!this.#inodes.replace(found)) {
+      throw new Error(`Cannot put the record of inode ${record.inoOf(found.record)}: it changed meanwhile`);
+    }
+  }
+}

@@ -1,0 +1,306 @@
+/**
+ * Open files: handles, and what is done by them. All handles of an inode share one descriptor of its backing file
+ * (open-contents.ts).
+ */
+import { readSync, writeSync } from 'node:fs';
+import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
+import { NO_SPARE } from '../contents/spare-files.js';
+import {
+  allocateDescriptor,
+  closeBacking,
+  copyDescriptors,
+  type FileStatus,
+  seekDescriptor,
+  statDescriptor,
+  truncateDescriptor,
+} from '../contents/system.js';
+import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from '../errno.js';
+import type { Found, Inodes } from '../inodes/inodes.js';
+import { reclaimOrphan } from '../operations/links.js';
+import * as record from '../records/record.js';
+import type { Place } from '../types.js';
+import { Handles } from './handles.js';
+import { OpenContents } from './open-contents.js';
+
+export const O_ACCMODE = 3;
+const O_RDWR = 2;
+/** A copy of this much takes a few milliseconds. */
+const MAX_COPY_BYTES = 4 * 1024 * 1024;
+export const O_TRUNC = 0o1000;
+
+interface FileHandle {
+  readonly inode: OpenInode;
+  readonly writes: boolean;
+  /** May write through a mapping, which needs both. */
+  readonly readsAndWrites: boolean;
+}
+
+/** What an fsync has to wait for, in this order; then the tree's own `sync()`. */
+export interface FsyncPlan {
+  ino: number;
+  /** The backing file; -1: there is none. */
+  fd: number;
+  /** Directories that lead to a backing file whose name is not known to be durable, innermost first. */
+  directories: readonly string[];
+  /** The number of the spare that the backing file is yet, and which gets its name before those are synced, or NO_SPARE. */
+  spare: number;
+}
+
+export class OpenFiles {
+  readonly #inodes: Inodes;
+  readonly #contents: OpenContents;
+  readonly #handles = new Handles<FileHandle>();
+  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+
+  constructor(inodes: Inodes) {
+    this.#inodes = inodes;
+    this.#contents = new OpenContents(inodes);
+  }
+
+  get count(): number {
+    return this.#handles.count;
+  }
+
+  /** Opens the file at `place`; returns a handle or a negative errno. O_TRUNC is left to the caller. */
+  open(place: Place, flags: number): number {
+    const writes = (flags & O_ACCMODE) !== 0;
+    if (this.#inodes.readOnly && (writes || (flags & O_TRUNC) !== 0)) return -EROFS;
+    const found = this.#inodes.find(place);
+    if (found === undefined) return -ENOENT;
+    const type = record.typeOf(found.record);
+    if (type === record.DIRECTORY) return -EISDIR;
+    if (type !== record.REGULAR) return -ENXIO;
+    const ino = record.inoOf(found.record);
+    let inode = this.#inodes.opens.get(ino);
+    if (inode === undefined) {
+      inode = this.#firstOpen(ino, found);
+      this.#inodes.opens.set(ino, inode);
+    }
+    return this.#newHandle(inode, flags);
+  }
+
+  /**
+   * Opens a file that was just made, whose record is at `key`. `isLive`: with LIVE and CONTENT, so it gets a backing file
+   * here, for which `prepare` has been called.
+   */
+  openNew(ino: number, key: Uint8Array, flags: number, isLive: boolean): number {
+    const inode = newOpenInode(ino, key);
+    if (isLive) this.#contents.borrow(inode);
+    inode.live = isLive;
+    this.#inodes.opens.set(ino, inode);
+    return this.#newHandle(inode, flags);
+  }
+
+  #newHandle(inode: OpenInode, flags: number): number {
+    const writes = (flags & O_ACCMODE) !== 0;
+    inode.handles++;
+    if (writes) inode.writers++;
+    const readsAndWrites = (flags & O_ACCMODE) === O_RDWR;
+    return this.#handles.add({ inode, writes, readsAndWrites });
+  }
+
+  /** Whether the handle may write. */
+  isWriter(handle: number): boolean {
+    return this.#handles.get(handle)?.writes === true;
+  }
+
+  read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return -EBADF;
+    if (file.inode.fd < 0) return 0;
+    return readSync(file.inode.fd, into, offset, length, position);
+  }
+
+  write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined || !file.writes) return -EBADF;
+    if (length === 0) return 0;
+    if (!file.inode.live) this.#contents.makeLive(file.inode);
+    const written = writeSync(file.inode.fd, from, offset, length, position);
+    this.#contents.stampWritten(file.inode);
+    return written;
+  }
+
+  /** fallocate(2) with its modes. */
+  allocate(handle: number, mode: number, offset: number, length: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined || !file.writes) return -EBADF;
+    if (!file.inode.live) this.#contents.makeLive(file.inode);
+    const result = allocateDescriptor(file.inode.fd, mode, offset, length);
+    if (result === 0) this.#contents.stampWritten(file.inode);
+    return result;
+  }
+
+  /**
+   * Copies up to `length` bytes from one file to another or within one; returns how many, which may be fewer: no more
+   * than keeps other requests waiting as long as a read does.
+   */
+  copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
+    const source = this.#handles.get(from);
+    const target = this.#handles.get(to);
+    if (source === undefined || target === undefined || !target.writes) return -EBADF;
+    if (source.inode.fd < 0) return 0;
+    if (!target.inode.live) this.#contents.makeLive(target.inode);
+    const part = Math.min(length, MAX_COPY_BYTES);
+    const copied = copyDescriptors(source.inode.fd, fromOffset, target.inode.fd, toOffset, part);
+    if (copied > 0) this.#contents.stampWritten(target.inode);
+    return copied;
+  }
+
+  /**
+   * Descriptor of the handle's backing file, for a driver by which it is read and written past this layer; made where
+   * it is missing and the handle may write, else ENOENT. A handle that may write is live from here on.
+   */
+  backing(handle: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return -EBADF;
+    const { inode } = file;
+    if (file.writes && !inode.live) this.#contents.makeLive(inode);
+    if (file.writes) inode.isPassed = true;
+    if (file.readsAndWrites) inode.mayBeMapped = true;
+    if (!file.writes) inode.mayBeSeen = true;
+    return inode.fd < 0 ? -ENOENT : inode.fd;
+  }
+
+  /** Next data or hole at or after `offset`: whence 3 (SEEK_DATA) or 4 (SEEK_HOLE). */
+  seek(handle: number, offset: number, whence: number): number {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return -EBADF;
+    if (whence !== 3 && whence !== 4) return -EINVAL;
+    if (file.inode.fd < 0) return -ENXIO;
+    return seekDescriptor(file.inode.fd, offset, whence);
+  }
+
+  fsyncPlan(handle: number): FsyncPlan | undefined {
+    const file = this.#handles.get(handle);
+    if (file === undefined) return undefined;
+    const { inode } = file;
+    const { ino, fd, nameDurable } = inode;
+    // A spare that only readers have left has no content, and so needs no name.
+    const isNameless = inode.spare !== undefined && !inode.live;
+    if (fd < 0 || nameDurable || isNameless) return { ino, fd, directories: [], spare: NO_SPARE };
+    const directories = this.#inodes.content.directoriesOf(ino);
+    if (inode.spare !== undefined) inode.isNamedElsewhere = true;
+    return { ino, fd, directories, spare: inode.spare?.number ?? NO_SPARE };
+  }
+
+  /** The inode's backing file, which has this descriptor, has been synced, and so has its name. */
+  nameIsDurable(ino: number, fd: number): void {
+    const inode = this.#inodes.opens.get(ino);
+    if (inode === undefined || fd < 0 || inode.fd !== fd) return;
+    // Without looking there: the disk may hang, and others are served meanwhile.
+    if (inode.spare !== undefined) this.#inodes.spares?.named(inode.spare);
+    inode.spare = undefined;
+    this.#inodes.borrowers.delete(inode);
+    inode.nameDurable = true;
+  }
+
+  /** Gives the content of the handle's file its name. */
+  nameContent(handle: number): void {
+    const file = this.#handles.get(handle);
+    if (file !== undefined) this.#contents.keepContent(file.inode);
+  }
+
+  /**
+   * Ends a handle. The descriptor is closed with the last one even when the record cannot be put. A mapping of a backing
+   * file that was passed through outlives all handles: while one may be there the record stays LIVE.
+   */
+  release(handle: number): number {
+    const file = this.#handles.remove(handle);
+    if (file === undefined) return -EBADF;
+    const { inode } = file;
+    inode.handles--;
+    if (file.writes) inode.writers--;
+    const isLast = inode.handles === 0;
+    const isUnused =
+      isLast && this.#inodes.orphans.has(inode.ino) && (!this.#inodes.keepsNodes || inode.forgotten);
+    const settles = inode.writers === 0 && inode.live && !isUnused;
+    try {
+      if (settles && !inode.mayBeMapped) this.#contents.settle(inode);
+      if (settles && inode.mayBeMapped && isLast) this.#contents.leave(inode);
+    } finally {
+      if (isLast) {
+        this.#contents.close(inode, isUnused);
+        this.#inodes.opens.delete(inode.ino);
+      }
+    }
+    if (isUnused) reclaimOrphan(this.#inodes, inode.ino);
+    return 0;
+  }
+
+  /** As OpenContents' `rest`. */
+  rest(): boolean {
+    return this.#contents.rest();
+  }
+
+  /** Settles and closes everything, for a clean end. */
+  close(): void {
+    this.#contents.closeAll();
+  }
+
+  /**
+   * Sets the size of the content of the file at `place`, whose record is left LIVE: the caller puts it next, and
+   * settles it unless `inode.live` says that it stays.
+   */
+  truncate(place: Place, size: number): number {
+    const found = this.#inodes.find(place);
+    if (found === undefined) return -ENOENT;
+    const type = record.typeOf(found.record);
+    if (type === record.DIRECTORY) return -EISDIR;
+    if (type !== record.REGULAR) return -EINVAL;
+    if (size === 0 && !record.hasFlag(found.record, record.CONTENT)) return 0;
+    const ino = record.inoOf(found.record);
+    const open = this.#inodes.opens.get(ino);
+    if (open !== undefined) {
+      if (!open.live) this.#contents.makeLive(open);
+      truncateDescriptor(open.fd, size);
+      return 0;
+    }
+    if (!record.hasFlag(found.record, record.LIVE)) {
+      record.setFlag(found.record, record.LIVE | record.CONTENT);
+      this.#contents.put(found);
+    }
+    const fd = this.#inodes.content.create(ino);
+    try {
+      truncateDescriptor(fd, size);
+    } finally {
+      closeBacking(fd);
+    }
+    return 0;
+  }
+
+  /** The inode's content is opened, and compared with its record: a crash may have left another size. */
+  #firstOpen(ino: number, found: Found): OpenInode {
+    // To be asked before the file is open here too.
+    const isWritten =
+      record.hasFlag(found.record, record.LIVE) &&
+      !this.#inodes.readOnly &&
+      this.#inodes.content.hasWriters(ino);
+    const fd = record.hasFlag(found.record, record.CONTENT) ? this.#inodes.content.open(ino) : -1;
+    const inode = newOpenInode(ino, found.key);
+    inode.fd = fd;
+    inode.live = isWritten;
+    inode.mayBeMapped = isWritten;
+    if (isWritten) Object.assign(inode, this.#inodes.left.get(ino));
+    if (isWritten && fd >= 0) this.#inodes.noteContentTime(inode);
+    if (this.#inodes.readOnly || isWritten) return inode;
+    try {
+      if (this.#differs(fd, found)) {
+        record.setFlag(found.record, record.LIVE);
+        this.#inodes.settle(found.record);
+        this.#contents.put(found);
+      }
+    } catch (error) {
+      if (fd >= 0) closeBacking(fd);
+      throw error;
+    }
+    return inode;
+  }
+
+  #differs(fd: number, found: Found): boolean {
+    if (record.hasFlag(found.record, record.LIVE)) return true;
+    if (fd < 0) return record.sizeOf(found.record) !== 0;
+    statDescriptor(fd, this.#status);
+    return this.#status.size !== record.sizeOf(found.record);
+  }
+}

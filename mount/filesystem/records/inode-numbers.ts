@@ -1,0 +1,34 @@
+/**
+ * Gives out inode numbers, never one twice in a store's life. They are taken from the tree in ranges: what a
+ * run did not use of its last range is lost.
+ */
+import type { TreeOperations } from '../../../engine/api.js';
+import { NEXT_INODE_KEY } from './keys.js';
+
+export const ROOT_INO = 1;
+const RANGE = 4_096;
+
+export class InodeNumbers {
+  readonly #tree: TreeOperations;
+  #next = 0;
+  #end = 0;
+
+  constructor(tree: TreeOperations) {
+    this.#tree = tree;
+  }
+
+  take(): number {
+    if (this.#next === this.#end) this.#reserve();
+    return this.#next++;
+  }
+
+  #reserve(): void {
+    const stored = this.#tree.get(NEXT_INODE_KEY);
+    const next = stored === undefined ? ROOT_INO + 1 : Number(Buffer.from(stored).readBigUInt64LE());
+    const value = Buffer.alloc(8);
+    value.writeBigUInt64LE(BigInt(next + RANGE));
+    this.#tree.put(NEXT_INODE_KEY, value);
+    this.#next = next;
+    this.#end = next + RANGE;
+  }
+}

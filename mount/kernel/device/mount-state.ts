@@ -1,0 +1,168 @@
+/**
+ * What the threads of one mount share: requests to wake or stop, and counters. The main thread reads the
+ * counters at any time and waits for nobody; the session worker alone writes them (whole 64-bit stores).
+ */
+import * as libc from '../../libc/libc.js';
+import type { MountStats } from '../../types.js';
+import { OPCODE_LIMIT, Opcode } from '../protocol/protocol.js';
+
+// Flags, 32 bits each.
+const WAKE = 0;
+const STOP_SESSION = 1;
+const STOP_IO = 2;
+const IO_GONE = 3;
+const ASLEEP = 4;
+const PASSTHROUGH = 5;
+/** An even number, as counters of 64 bits follow. */
+const FLAGS = 6;
+
+// Counters, 64 bits each.
+const REQUESTS = 0;
+const ERRORS = 1;
+const OPEN_FILES = 2;
+const NODES = 3;
+const NODE_TABLE_BYTES = 4;
+const LAST_OPCODE = 5;
+const OPERATIONS = 6;
+
+const wakeByte = new Uint8Array(1);
+
+function newMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(FLAGS * 4 + (OPERATIONS + OPCODE_LIMIT) * 8);
+}
+
+export interface MountStateMemory {
+  shared: SharedArrayBuffer;
+  /** The wake-up pipe: the session worker polls the reading end. Both ends are non-blocking. */
+  readEnd: number;
+  writeEnd: number;
+}
+
+export class MountState {
+  readonly memory: MountStateMemory;
+  readonly #flags: Int32Array;
+  readonly #counters: Float64Array;
+
+  constructor(memory: MountStateMemory) {
+    this.memory = memory;
+    this.#flags = new Int32Array(memory.shared, 0, FLAGS);
+    this.#counters = new Float64Array(memory.shared, FLAGS * 4);
+  }
+
+  static create(): MountState {
+    const ends = new Int32Array(2);
+    if (libc.pipe2(ends, libc.O_NONBLOCK | libc.O_CLOEXEC) !== 0) {
+      throw new Error(`Cannot make the wake-up pipe: ${libc.errnoName(libc.errno())}`);
+    }
+    return new MountState({ shared: newMemory(), readEnd: ends[0]!, writeEnd: ends[1]! });
+  }
+
+  /** One that no other thread looks at, and without a pipe: nobody is woken. */
+  static forNobody(): MountState {
+    return new MountState({ shared: newMemory(), readEnd: -1, writeEnd: -1 });
+  }
+
+  /** Closes the pipe. Only when no other thread uses the state any more. */
+  dispose(): void {
+    libc.close(this.memory.readEnd);
+    libc.close(this.memory.writeEnd);
+  }
+
+  /** Makes the session worker look around, also when it sleeps in poll. A full pipe wakes as well. */
+  wakeSession(): void {
+    Atomics.store(this.#flags, WAKE, 1);
+    libc.write(this.memory.writeEnd, wakeByte, 1);
+  }
+
+  /** Whether someone woke the session worker since the last call. */
+  takeWake(): boolean {
+    return Atomics.load(this.#flags, WAKE) !== 0 && Atomics.exchange(this.#flags, WAKE, 0) !== 0;
+  }
+
+  /** Ends the request loop although the mount may still be there. */
+  stopSession(): void {
+    Atomics.store(this.#flags, STOP_SESSION, 1);
+    this.wakeSession();
+  }
+  get sessionStopped(): boolean {
+    return Atomics.load(this.#flags, STOP_SESSION) !== 0;
+  }
+
+  /** The I/O worker shall end; whoever calls this also wakes its queue. */
+  stopIo(): void {
+    Atomics.store(this.#flags, STOP_IO, 1);
+  }
+  get ioStopped(): boolean {
+    return Atomics.load(this.#flags, STOP_IO) !== 0;
+  }
+
+  /** The I/O worker is dead: the session worker does its work from now on. */
+  ioGone(): void {
+    Atomics.store(this.#flags, IO_GONE, 1);
+    this.wakeSession();
+  }
+  get isIoGone(): boolean {
+    return Atomics.load(this.#flags, IO_GONE) !== 0;
+  }
+
+  countRequest(opcode: number): void {
+    this.#counters[REQUESTS]! += 1;
+    this.#counters[LAST_OPCODE] = opcode;
+    if (opcode < OPCODE_LIMIT) this.#counters[OPERATIONS + opcode]! += 1;
+  }
+
+  /** The session worker goes to sleep, or has woken. */
+  setAsleep(asleep: boolean): void {
+    Atomics.store(this.#flags, ASLEEP, asleep ? 1 : 0);
+  }
+  get isAsleep(): boolean {
+    return Atomics.load(this.#flags, ASLEEP) !== 0;
+  }
+
+  /** Whether the kernel reads and writes contents by itself. */
+  setPassthrough(enabled: boolean): void {
+    Atomics.store(this.#flags, PASSTHROUGH, enabled ? 1 : 0);
+  }
+
+  /** Requests begun so far. */
+  get requests(): number {
+    return this.#counters[REQUESTS]!;
+  }
+  /** Name of the operation that was begun last. */
+  get lastOperation(): string {
+    const last = this.#counters[LAST_OPCODE]!;
+    return Object.entries(Opcode).find(([, opcode]) => opcode === last)?.[0] ?? `opcode ${last}`;
+  }
+
+  countError(): void {
+    this.#counters[ERRORS]! += 1;
+  }
+
+  /** `by` is 1 or -1. */
+  countOpenFile(by: number): void {
+    this.#counters[OPEN_FILES]! += by;
+  }
+
+  setNodes(nodes: number, bytes: number): void {
+    this.#counters[NODES] = nodes;
+    this.#counters[NODE_TABLE_BYTES] = bytes;
+  }
+
+  stats(): MountStats {
+    const operations: Record<string, number> = {};
+    for (const [name, opcode] of Object.entries(Opcode)) {
+      const count = this.#counters[OPERATIONS + opcode]!;
+      if (count > 0) operations[name.toLowerCase()] = count;
+    }
+    return {
+      driver: 'kernel',
+      requests: this.#counters[REQUESTS]!,
+      errors: this.#counters[ERRORS]!,
+      openFiles: this.#counters[OPEN_FILES]!,
+      passthrough: Atomics.load(this.#flags, PASSTHROUGH) !== 0,
+      nodes: this.#counters[NODES]!,
+      nodeTableBytes: this.#counters[NODE_TABLE_BYTES]!,
+      operations,
+    };
+  }
+}

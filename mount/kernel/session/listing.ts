@@ -1,0 +1,66 @@
+/** The reply to READDIR and READDIRPLUS: takes entries from the filesystem layer while they fit. */
+import type { Attributes, DirectorySink } from '../../filesystem/types.js';
+import { Dirent, EntryOut } from '../protocol/protocol.js';
+import { Reply } from '../protocol/reply.js';
+import type { Session } from './session.js';
+
+const DOT = 0x2e;
+/** Where the type is in a mode. */
+const TYPE_SHIFT = 12;
+
+export class Listing {
+  readonly #session: Session;
+  #room = 0;
+  #used = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Begins a reply of at most `room` bytes. */
+  begin(room: number): void {
+    this.#room = Math.min(room, this.#session.reply.capacity);
+    this.#used = 0;
+  }
+
+  /** Length of the reply's body so far. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Appends an entry for READDIR. */
+  readonly plain: DirectorySink = (name, next, attributes) => {
+    return this.#append(this.#used, name, next, attributes);
+  };
+
+  /** Appends an entry for READDIRPLUS, which the kernel then holds as if it had looked it up. */
+  readonly full: DirectorySink = (name, next, attributes) => {
+    const session = this.#session;
+    const at = this.#used;
+    if (!this.#append(at + EntryOut.SIZE, name, next, attributes)) return false;
+    if (name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT))) {
+      // Nothing to hold: the kernel knows these two by itself.
+      for (let offset = 0; offset < EntryOut.SIZE; offset += 8) session.reply.u64(at + offset, 0);
+      return true;
+    }
+    session.nodes.lookedUp(session.request.node, name, attributes.ino);
+    session.reply.entry(at, attributes, session.entryTimeout, session.attributeTimeout(attributes));
+    return true;
+  };
+
+  /** Writes a fuse_dirent at `at`, padded to 8 bytes. False: it does not fit. */
+  #append(at: number, name: Uint8Array, next: number, attributes: Attributes): boolean {
+    const end = (at + Dirent.SIZE + name.length + 7) & ~7;
+    if (end > this.#room) return false;
+    const { reply } = this.#session;
+    // The padding is in the last 8 bytes; what else is in them is written after.
+    reply.u64(end - 8, 0);
+    reply.u64(at + Dirent.INO, attributes.ino);
+    reply.u64(at + Dirent.OFFSET, next);
+    reply.u32(at + Dirent.NAME_LENGTH, name.length);
+    reply.u32(at + Dirent.TYPE, (attributes.mode >>> TYPE_SHIFT) & 0xf);
+    reply.bytes.set(name, Reply.BODY + at + Dirent.SIZE);
+    this.#used = end;
+    return true;
+  }
+}

@@ -1,0 +1,70 @@
+import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
+import type {
+  AttributeChange,
+  Attributes,
+  Caller,
+  DirectorySink,
+  Place,
+  RemovalResult,
+  StatFs,
+} from '../../filesystem/types.js';
+
+/** What the session calls of the filesystem layer. */
+export interface ServedFileSystem {
+  start(): void;
+  close(): void;
+  lookup(parent: Place, name: Uint8Array, out: Attributes): number;
+  getattr(place: Place, out: Attributes): number;
+  setattr(caller: Caller, place: Place, change: AttributeChange, out: Attributes): number;
+  readlink(place: Place): Uint8Array | number;
+  mknod(caller: Caller, parent: Place, name: Uint8Array, mode: number, rdev: number, out: Attributes): number;
+  mkdir(caller: Caller, parent: Place, name: Uint8Array, mode: number, out: Attributes): number;
+  symlink(caller: Caller, parent: Place, name: Uint8Array, target: Uint8Array, out: Attributes): number;
+  link(caller: Caller, place: Place, newParent: Place, newName: Uint8Array, out: Attributes): number;
+  unlink(caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number;
+  rmdir(caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number;
+  rename(
+    caller: Caller,
+    oldParent: Place,
+    oldName: Uint8Array,
+    newParent: Place,
+    newName: Uint8Array,
+    flags: number,
+    result: RemovalResult,
+  ): number;
+  open(caller: Caller, place: Place, flags: number): number;
+  create(
+    caller: Caller,
+    parent: Place,
+    name: Uint8Array,
+    mode: number,
+    flags: number,
+    isPassed: boolean,
+    out: Attributes,
+  ): number;
+  createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number;
+  read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number;
+  write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number;
+  backing(handle: number): number;
+  flush(handle: number): number;
+  release(handle: number): number;
+  fsyncPlan(handle: number): FsyncPlan | undefined;
+  fsynced(ino: number, fd: number): void;
+  fsync(handle: number): number;
+  lseek(handle: number, position: number, whence: number): number;
+  fallocate(handle: number, mode: number, offset: number, length: number): number;
+  copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number;
+  opendir(place: Place): number;
+  readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number;
+  fsyncdir(handle: number): number;
+  releasedir(handle: number): number;
+  setxattr(caller: Caller, place: Place, name: Uint8Array, value: Uint8Array, flags: number): number;
+  getxattr(place: Place, name: Uint8Array): Uint8Array | number;
+  setAccessList(place: Place, name: Uint8Array, list: Uint8Array, killsSetgid: boolean): number;
+  listxattr(caller: Caller, place: Place): Uint8Array | number;
+  removexattr(caller: Caller, place: Place, name: Uint8Array): number;
+  statfs(out: StatFs): number;
+  forget(ino: number): void;
+  rest(): boolean;
+  reclaimed(inos: readonly number[]): void;
+}

@@ -1,0 +1,214 @@
+/**
+ * Serves one request at a time from the request buffer into the reply buffer, without a kernel in sight: what
+ * reads and writes the descriptor is in connection.ts. Operations are a table; the default (ENOSYS), malformed
+ * requests (EINVAL) and exceptions (EIO) are handled here, in one place each.
+ */
+import { constants } from 'node:os';
+import { newAttributes, newChange } from '../../filesystem/arguments.js';
+import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
+import type { Attributes, Caller, Place, RemovalResult, StatFs } from '../../filesystem/types.js';
+import type { MountLog } from '../../types.js';
+import type { MountState } from '../device/mount-state.js';
+import { BUFFER_SIZE } from '../protocol/protocol.js';
+import { NO_REPLY, Reply, Timeout } from '../protocol/reply.js';
+import { Request } from '../protocol/request.js';
+import { ReusableBytes } from '../protocol/reusable-bytes.js';
+import { Listing } from './listing.js';
+import { NodeTable } from './node-table.js';
+import { OPERATIONS } from './operations/table.js';
+import { type BackingFiles, Passthrough } from './passthrough.js';
+import type { ServedFileSystem } from './served-filesystem.js';
+
+const { EBADF, EINVAL, EIO, ENOSYS } = constants.errno;
+
+/** Releases that may be put off at a time. */
+const MOST_RELEASES = 16;
+/** The filesystem layer gets time at least once in so many requests. */
+const REQUESTS_WITHOUT_REST = 256;
+
+/** Why a kernel that knows passthrough may not do it here. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  [constants.errno.EPERM]: 'it needs CAP_SYS_ADMIN',
+  [constants.errno.ELOOP]: 'the store is on a filesystem that is stacked on another',
+};
+
+export interface SessionOptions {
+  /** Seconds. */
+  entryTimeout: number;
+  attributeTimeout: number;
+  negativeTimeout: number;
+}
+
+/** What a session needs of the threads around it. */
+export interface SessionServices {
+  log: MountLog;
+  /** The kernel and the session agree on the protocol: the mount answers from now on. */
+  ready(): void;
+  /**
+   * Does what the plan says (undefined: no content is concerned), makes the tree durable, and replies. False:
+   * nobody does that, the session must.
+   */
+  sync(uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined): boolean;
+  /** Whoever waits for the request with this unique got a signal. */
+  interrupted(uniqueLow: number, uniqueHigh: number): void;
+  /** Backing files that the kernel may read and write by itself; undefined: it is not to. */
+  readonly backingFiles: BackingFiles | undefined;
+  /** The kernel is to ask for the node's attributes when they are next wanted. */
+  invalidateAttributes(node: number): void;
+}
+
+export class Session {
+  readonly request = new Request(BUFFER_SIZE);
+  readonly reply = new Reply(BUFFER_SIZE);
+  readonly nodes = new NodeTable();
+  readonly passthrough: Passthrough;
+
+  readonly entryTimeout: Timeout;
+  readonly negativeTimeout: Timeout;
+  readonly #attributeTimeout: Timeout;
+
+  // Arguments and results, used by every request again.
+  readonly firstPath = new ReusableBytes(4096);
+  readonly secondPath = new ReusableBytes(4096);
+  readonly firstName = new ReusableBytes(256);
+  readonly secondName = new ReusableBytes(256);
+  readonly attributes = newAttributes();
+  readonly change = newChange();
+  readonly listing = new Listing(this);
+  readonly removal: RemovalResult = { removedIno: 0, removedLinks: 0, movedIno: 0 };
+  readonly statfs: StatFs = {
+    blockSize: 0,
+    blocks: 0,
+    blocksFree: 0,
+    blocksAvailable: 0,
+    files: 0,
+    filesFree: 0,
+    nameMax: 0,
+  };
+  /** Whether SETXATTR's structure is the longer one. */
+  extendsSetxattr = false;
+  #cannotRest = false;
+  #requests = 0;
+  /** Nodes and handles in turn. */
+  readonly #releases: number[] = [];
+  readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+
+  constructor(
+    readonly fileSystem: ServedFileSystem,
+    readonly state: MountState,
+    readonly services: SessionServices,
+    options: SessionOptions,
+  ) {
+    this.entryTimeout = new Timeout(options.entryTimeout);
+    this.negativeTimeout = new Timeout(options.negativeTimeout);
+    this.#attributeTimeout = new Timeout(options.attributeTimeout);
+    this.passthrough = new Passthrough(fileSystem, services.backingFiles, (errno) => {
+      const reason = REFUSALS[errno] ?? `errno ${errno}`;
+      services.log('info', `Contents pass through the daemon, not straight to their files: ${reason}`);
+      state.setPassthrough(false);
+    });
+  }
+
+  /** Serves the request of `length` bytes in `request`. Returns the length of the reply in `reply`, 0 for none. */
+  handle(length: number): number {
+    const { request, reply } = this;
+    if (!request.begin(length)) return 0;
+    if (++this.#requests % REQUESTS_WITHOUT_REST === 0) this.rest();
+    const opcode = request.opcode;
+    this.state.countRequest(opcode);
+    const operation = OPERATIONS[opcode];
+    let result: number;
+    if (operation === undefined) result = -ENOSYS;
+    else if (!request.holds(operation.minimum)) result = operation.replies ? -EINVAL : NO_REPLY;
+    else {
+      try {
+        result = operation.run(this);
+      } catch (error) {
+        this.services.log('error', `Cannot serve ${operation.name}: ${error}`, {
+          opcode,
+          node: request.node,
+          unique: request.uniqueHigh * 0x1_0000_0000 + request.uniqueLow,
+          stack: error instanceof Error ? error.stack : undefined,
+        });
+        result = operation.replies ? -EIO : NO_REPLY;
+      }
+    }
+    if (result === NO_REPLY) return 0;
+    if (result === -EIO) this.state.countError();
+    return result < 0
+      ? reply.finish(request.uniqueLow, request.uniqueHigh, result, 0)
+      : reply.finish(request.uniqueLow, request.uniqueHigh, 0, result);
+  }
+
+  /** Where the request's node is; undefined when the kernel names one that it does not hold. */
+  place(): Place | undefined {
+    return this.nodes.place(this.request.node, this.firstPath);
+  }
+
+  /** Where another node of the request is; valid together with `place`. */
+  otherPlace(node: number): Place | undefined {
+    return this.nodes.place(node, this.secondPath);
+  }
+
+  /** Who sent the request. */
+  caller(umask = 0): Caller {
+    const caller = this.#caller;
+    caller.uid = this.request.uid;
+    caller.gid = this.request.gid;
+    caller.pid = this.request.pid;
+    caller.umask = umask;
+    return caller;
+  }
+
+  /** Whether the kernel may keep contents over closing and opening: as long as it may keep attributes. */
+  get keepsContents(): boolean {
+    return !this.#attributeTimeout.isNone;
+  }
+
+  /** How long the kernel may keep `attributes`. */
+  attributeTimeout(attributes: Attributes): Timeout {
+    return attributes.changesUnseen ? Timeout.NONE : this.#attributeTimeout;
+  }
+
+  /**
+   * A handle of the node is not used any more. Nobody waits for its end, and that of a file that was written takes as long
+   * as other requests do, so it is put off until nobody waits for anything.
+   */
+  putOffRelease(node: number, handle: number): void {
+    this.#releases.push(node, handle);
+    if (this.#releases.length > 2 * MOST_RELEASES) this.work();
+  }
+
+  /**
+   * The filesystem layer gets time for what it put off. Returns whether it wants more in a moment. What it cannot do it
+   * tries again each time, and that is told once.
+   */
+  rest(): boolean {
+    try {
+      const waits = this.fileSystem.rest();
+      this.#cannotRest = false;
+      return waits;
+    } catch (error) {
+      if (!this.#cannotRest) this.services.log('error', `Cannot give contents their names: ${error}`);
+      this.#cannotRest = true;
+      return true;
+    }
+  }
+
+  /** Does one thing that was put off; false: there is nothing. */
+  work(): boolean {
+    const [node, handle] = this.#releases.splice(0, 2);
+    if (node === undefined || handle === undefined) return false;
+    this.passthrough.released(node);
+    const error = this.fileSystem.release(handle);
+    // With another error the handle is gone too.
+    if (error !== -EBADF) this.state.countOpenFile(-1);
+    if (error === -EIO) this.state.countError();
+    return true;
+  }
+
+  /** Tells main how much the kernel holds. */
+  publishNodes(): void {
+    this.state.setNodes(this.nodes.size, this.nodes.byteLength);
+  }
+}

@@ -1,0 +1,31 @@
+/** Entry of the session worker: attaches to the tree and serves the mount. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Tree } from '../../../engine/index.js';
+import { FileSystem } from '../../filesystem/file-system.js';
+import { MountState } from '../device/mount-state.js';
+import { SharedQueue } from '../device/shared-queue.js';
+import { Rehearsal } from '../session/rehearsal.js';
+import { contentAccess } from './content-access.js';
+import { runSession } from './session-runner.js';
+import { postLog, type WorkerData, type WorkerMessage } from './worker-data.js';
+
+const data = workerData as WorkerData;
+const post = (message: WorkerMessage) => parentPort?.postMessage(message);
+const tree = Tree.attach(data.tree);
+const { contentDirectory, readOnly } = data;
+
+runSession({
+  ...data,
+  tree,
+  state: new MountState(data.state),
+  tasks: new SharedQueue(data.tasks),
+  results: new SharedQueue(data.results),
+  makeFileSystem: (reclaimer) =>
+    new FileSystem(tree, { contentDirectory, readOnly, keepsNodes: true, rests: true, reclaimer }),
+  rehearsal: new Rehearsal(),
+  content: contentAccess(contentDirectory),
+  ready: () => post({ type: 'ready' }),
+  log: postLog,
+});
+tree.close();
+post({ type: 'ended' });
