@@ -22,14 +22,12 @@ import {
   LEAF_HEADER_BYTES,
   N_COUNT,
   N_KEYS,
-  N_PREFIX_LENGTH,
   N_TERMINATOR,
   N4_CHILDREN,
   N16_CHILDREN,
   N48_CHILDREN,
   N48_INDEX,
   N256_CHILDREN,
-  prefixOffset,
   X_BLOB_ID,
 } from '../../art/layout.js';
 import { findChild, firstBelow, nextChildByte, positionAfter } from '../../art/node.js';
@@ -41,6 +39,7 @@ import { type Bound, boundAfter } from '../state/bound.js';
 import { Slab } from '../state/slab.js';
 import { impossible, NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
 import type { Reader } from './reader.js';
+import { Way } from './way.js';
 
 const EMPTY = new Uint8Array(0);
 /** Steps without a validation, so that a walk through a frame under change ends. */
@@ -67,24 +66,7 @@ export class Scanner {
   readonly #reader: Reader;
   readonly #slab = new Slab();
   readonly #attempts = new Attempts();
-  // One entry for each inner node on the way.
-  #nodes = new Int32Array(64);
-  /** What comes next in the node: -1 its terminator, else the index of a child (N4, N16) or its least byte. */
-  #positions = new Int32Array(64);
-  /** Bytes of the key up to and with the node's prefix. */
-  #lengths = new Int32Array(64);
-  /** Which frame of the way the node is in. */
-  #levels = new Int32Array(64);
-  /** Where in those bytes of the key, after the range's prefix, the delimiter is; -1: nowhere. */
-  #cuts = new Int32Array(64);
-  #depth = 0;
-  // One entry for each frame on the way.
-  #frames = new Int32Array(16);
-  #versions = new Int32Array(16);
-  /** The innermost frame of the way; -1: none. */
-  #level = -1;
-  #key = new Uint8Array(1024);
-  #keyWords = new Uint32Array(this.#key.buffer);
+  readonly #way: Way;
   /** A leaf in the innermost frame that comes next, before all that the nodes lead to, and the length of the way to it. */
   #leaf = 0;
   #leafDepth = 0;
@@ -113,6 +95,7 @@ export class Scanner {
   constructor(state: TreeState, reader: Reader) {
     this.#state = state;
     this.#reader = reader;
+    this.#way = new Way(state.cache);
   }
 
   /**
@@ -149,7 +132,7 @@ export class Scanner {
       const outcome = this.#walk(from, limit - keys, options, undefined, this.#attempts.exclusive);
       if (outcome === ENDED) return { keys: keys + this.#counted, next: undefined };
       if (outcome === FULL) {
-        const next = { key: this.#key.slice(0, this.#leafDepth), inclusive: false };
+        const next = { key: this.#way.key.slice(0, this.#leafDepth), inclusive: false };
         this.#standsAt = next;
         return { keys: keys + this.#counted, next };
       }
@@ -213,22 +196,24 @@ export class Scanner {
   }
 
   #attempt(from: Bound, full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
+    const way = this.#way;
     this.#counted = 0;
-    const stands = this.#standsAt === from && this.#isValid();
+    const stands = this.#standsAt === from && way.isValid();
     this.#standsAt = undefined;
     let outcome = stands ? ON_THE_WAY : this.#seek(from, options);
     if (outcome === ON_THE_WAY) outcome = this.#run(full, options, out);
-    if (outcome !== CHANGED && outcome !== NOTHING && this.#isValid()) return outcome;
+    if (outcome !== CHANGED && outcome !== NOTHING && way.isValid()) return outcome;
     if (out !== undefined) out.length = this.#sure;
     return CHANGED;
   }
 
   /** Goes to where the range begins. ENDED: nothing is there; REQUIRES a validation then. */
   #seek(from: Bound, { prefix, delimiter }: ScanOptions): number {
+    const way = this.#way;
     const { cache, control } = this.#state;
     const { key: target, inclusive } = from;
-    this.#depth = 0;
-    this.#level = -1;
+    way.depth = 0;
+    way.level = -1;
     this.#leaf = 0;
     this.#crossing = 0;
     for (let i = 0; i < prefix.length; i++) if (target[i] !== prefix[i]) return ENDED;
@@ -241,16 +226,16 @@ export class Scanner {
     }
     const version = cache.version(root);
     if ((version & 1) !== 0 || !cache.holds(root, ROOT_BLOB)) return CHANGED;
-    this.#pushFrame(root, version);
+    way.pushFrame(root, version);
     let frame = cache.frame(root);
     let node = (frame.u16[H_ROOT >> 1] as number) << 3;
     if (node === 0) return ENDED;
     let length = 0;
     for (;;) {
       const isLeaf = ((frame.u8[node] as number) & 15) === KIND_LEAF;
-      const total = this.#spell(frame, node, length);
+      const total = way.spell(frame, node, length);
       const common = Math.min(total, target.length);
-      const key = this.#key;
+      const key = way.key;
       let same = length;
       while (same < common && key[same] === target[same]) same++;
       if (same < common) {
@@ -266,26 +251,26 @@ export class Scanner {
         return ON_THE_WAY;
       }
       if (isAfter || total === target.length) {
-        this.#pushNode(
+        way.pushNode(
           node,
           total,
           isAfter || inclusive ? -1 : 0,
-          this.#delimiterAt(prefix.length, total, delimiter),
+          way.delimiterAt(prefix.length, total, delimiter),
         );
         return ON_THE_WAY;
       }
       const byte = target[total] as number;
-      const cut = this.#delimiterAt(prefix.length, total, delimiter);
-      this.#pushNode(node, total, positionAfter(frame, node, byte), cut);
+      const cut = way.delimiterAt(prefix.length, total, delimiter);
+      way.pushNode(node, total, positionAfter(frame, node, byte), cut);
       const slot = findChild(frame, node, byte);
       if (slot === 0) return ON_THE_WAY;
       this.#child = (frame.u16[slot >> 1] as number) << 3;
-      this.#reserve(total + 1);
-      this.#key[total] = byte;
+      way.reserve(total + 1);
+      way.key[total] = byte;
       const outcome = this.#follow(byte, undefined);
       if (outcome === NOTHING) return ON_THE_WAY;
       if (outcome === CHANGED) return CHANGED;
-      frame = cache.frame(this.#frames[this.#level]!);
+      frame = cache.frame(way.frames[way.level]!);
       node = this.#child;
       length = total + 1;
     }
@@ -296,48 +281,49 @@ export class Scanner {
    * gathered since the last validation is the caller's to validate.
    */
   #run(full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
+    const way = this.#way;
     const { cache } = this.#state;
     const { prefix, delimiter } = options;
-    let frame = cache.frame(this.#frames[this.#level]!);
-    let level = this.#level;
+    let frame = cache.frame(way.frames[way.level]!);
+    let level = way.level;
     let stretch = LONGEST_STRETCH;
     for (;;) {
       if (this.#leaf !== 0) {
         const leaf = this.#leaf;
         this.#leaf = 0;
-        const length = this.#spell(frame, leaf, this.#leafDepth);
+        const length = way.spell(frame, leaf, this.#leafDepth);
         this.#leafDepth = length;
         if (out === undefined) this.#counted++;
         else {
-          const cut = this.#delimiterAt(prefix.length, length, delimiter);
+          const cut = way.delimiterAt(prefix.length, length, delimiter);
           if (cut >= 0) this.#rollUp(cut, out);
           else if (!this.#give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
         }
         if ((out === undefined ? this.#counted : out.length) >= full) return FULL;
       }
-      const top = this.#depth - 1;
+      const top = way.depth - 1;
       if (top < 0) return ENDED;
-      if (this.#levels[top] !== level) {
+      if (way.levels[top] !== level) {
         // Leaving frames: what came from them must count before they are forgotten.
         if (!this.#settle(out)) return CHANGED;
-        level = this.#levels[top]!;
-        this.#level = level;
-        frame = cache.frame(this.#frames[level]!);
+        level = way.levels[top]!;
+        way.level = level;
+        frame = cache.frame(way.frames[level]!);
       }
       if (--stretch === 0) {
         if (!this.#settle(out)) return CHANGED;
         stretch = LONGEST_STRETCH;
       }
-      const length = this.#lengths[top]!;
+      const length = way.lengths[top]!;
       // The way to the prefix leads through this node: all its other children come after it.
       if (length < prefix.length) return ENDED;
-      const node = this.#nodes[top]!;
+      const node = way.nodes[top]!;
       const { u8, u16 } = frame;
-      const at = this.#positions[top]!;
+      const at = way.positions[top]!;
       let byte = 0;
       let child = 0;
       if (at < 0) {
-        this.#positions[top] = 0;
+        way.positions[top] = 0;
         child = u16[(node + N_TERMINATOR) >> 1]! << 3;
         if (child !== 0) {
           this.#leaf = child;
@@ -350,14 +336,14 @@ export class Scanner {
         if (at < u16[(node + N_COUNT) >> 1]! && at < 16) {
           byte = u8[node + N_KEYS + at]!;
           child = u16[((node + (kind === KIND_N4 ? N4_CHILDREN : N16_CHILDREN)) >> 1) + at]! << 3;
-          this.#positions[top] = at + 1;
+          way.positions[top] = at + 1;
         }
       } else if (kind === KIND_N48) {
         byte = at;
         while (byte < 256 && u8[node + N48_INDEX + byte] === 0) byte++;
         if (byte < 256) {
           child = u16[((node + N48_CHILDREN) >> 1) + u8[node + N48_INDEX + byte]! - 1]! << 3;
-          this.#positions[top] = byte + 1;
+          way.positions[top] = byte + 1;
         }
       } else if (kind === KIND_N256) {
         const children = (node + N256_CHILDREN) >> 1;
@@ -365,31 +351,31 @@ export class Scanner {
         while (byte < 256 && u16[children + byte] === 0) byte++;
         if (byte < 256) {
           child = u16[children + byte]! << 3;
-          this.#positions[top] = byte + 1;
+          way.positions[top] = byte + 1;
         }
       } else return CHANGED;
       if (child === 0) {
-        this.#depth = top;
+        way.depth = top;
         continue;
       }
-      if (length + 1 > this.#key.length) this.#reserve(length + 1);
-      this.#key[length] = byte;
+      if (length + 1 > way.key.length) way.reserve(length + 1);
+      way.key[length] = byte;
       let childKind = u8[child]! & 15;
       if (childKind === KIND_CROSSING) {
         this.#child = child;
         const outcome = this.#follow(byte, out);
         if (out === undefined && (outcome !== CHANGED || this.#missing !== 0)) {
           this.#sure = this.#counted;
-          this.#countedTo = { key: this.#key.slice(0, length + 1), inclusive: true };
+          this.#countedTo = { key: way.key.slice(0, length + 1), inclusive: true };
         }
         if (outcome === CHANGED) return CHANGED;
         if (outcome === NOTHING) {
           if (!this.#settle(out)) return CHANGED;
-          this.#level = level;
+          way.level = level;
           continue;
         }
-        level = this.#level;
-        frame = cache.frame(this.#frames[level]!);
+        level = way.level;
+        frame = cache.frame(way.frames[level]!);
         child = this.#child;
         childKind = frame.u8[child]! & 15;
       }
@@ -400,15 +386,15 @@ export class Scanner {
       }
       let cut = -1;
       if (delimiter >= 0) {
-        cut = this.#cuts[top]!;
-        if (cut < 0) cut = byte === delimiter ? length : this.#spellTo(delimiter, frame, child, length + 1);
+        cut = way.cuts[top]!;
+        if (cut < 0) cut = byte === delimiter ? length : way.spellTo(delimiter, frame, child, length + 1);
         if (cut >= 0 && out !== undefined && this.#isInhabited(frame, child)) {
           this.#rollUp(cut, out);
           if (out.length >= full) return FULL;
           continue;
         }
       }
-      this.#pushNode(child, this.#spell(frame, child, length + 1), -1, cut);
+      way.pushNode(child, way.spell(frame, child, length + 1), -1, cut);
     }
   }
 
@@ -417,16 +403,17 @@ export class Scanner {
    * the blob is not resident. The frames before are validated with that, and what was gathered in them counts.
    */
   #follow(byte: number, out: RangeEntry[] | undefined): number {
+    const way = this.#way;
     const { cache } = this.#state;
     for (;;) {
-      const index = this.#frames[this.#level]!;
+      const index = way.frames[way.level]!;
       const frame = cache.frame(index);
       const child = this.#child;
       if ((frame.u8[child]! & 15) !== KIND_CROSSING) return ON_THE_WAY;
       const isLast =
         child === this.#crossing &&
         index === this.#crossingFrame &&
-        this.#versions[this.#level] === this.#crossingVersion;
+        way.versions[way.level] === this.#crossingVersion;
       if (isLast && out !== undefined) {
         // Children under several bytes share a crossing. That the frames are as they were is still to be validated.
         if (!this.#enter(this.#below, this.#belowVersion, byte)) return NOTHING;
@@ -435,11 +422,11 @@ export class Scanner {
       const blobId = frame.u32[(child + X_BLOB_ID) >> 2]!;
       const below = cache.find(blobId);
       if (below < 0) {
-        if (!this.#isValid()) return CHANGED;
-        if (this.#level + 1 > cache.longestPath) throw tooDeep(this.#state);
+        if (!way.isValid()) return CHANGED;
+        if (way.level + 1 > cache.longestPath) throw tooDeep(this.#state);
         this.#missing = blobId;
         this.#missingParent = index;
-        this.#missingVersion = this.#versions[this.#level]!;
+        this.#missingVersion = way.versions[way.level]!;
         this.#lookAhead(frame, blobId);
         return CHANGED;
       }
@@ -449,7 +436,7 @@ export class Scanner {
       cache.touch(below);
       this.#crossing = child;
       this.#crossingFrame = index;
-      this.#crossingVersion = this.#versions[this.#level]!;
+      this.#crossingVersion = way.versions[way.level]!;
       this.#below = below;
       this.#belowVersion = version;
       if (!this.#enter(below, version, byte)) return NOTHING;
@@ -458,7 +445,7 @@ export class Scanner {
 
   /** Goes to the frame of a blob, and to its root node's child for `byte`; false: there is none. */
   #enter(index: number, version: number, byte: number): boolean {
-    this.#pushFrame(index, version);
+    this.#way.pushFrame(index, version);
     const frame = this.#state.cache.frame(index);
     const slot = findChild(frame, frame.root << 3, byte);
     if (slot === 0) return false;
@@ -468,12 +455,13 @@ export class Scanner {
 
   /** Notes the blobs that the innermost node leads to after this one, as far as they are not resident. */
   #lookAhead(frame: Frame, blobId: number): void {
-    const top = this.#depth - 1;
+    const way = this.#way;
+    const top = way.depth - 1;
     this.#ahead.length = 0;
-    if (top < 0 || this.#levels[top] !== this.#level) return;
-    const node = this.#nodes[top]!;
+    if (top < 0 || way.levels[top] !== way.level) return;
+    const node = way.nodes[top]!;
     let last = blobId;
-    let byte = nextChildByte(frame, node, this.#key[this.#lengths[top]!]!);
+    let byte = nextChildByte(frame, node, way.key[way.lengths[top]!]!);
     for (; byte >= 0 && this.#ahead.length < MOST_AHEAD; byte = nextChildByte(frame, node, byte + 1)) {
       const child = frame.u16[findChild(frame, node, byte) >> 1]! << 3;
       if ((frame.u8[child]! & 15) !== KIND_CROSSING) continue;
@@ -482,34 +470,6 @@ export class Scanner {
       this.#ahead.push(next);
       last = next;
     }
-  }
-
-  /** Appends what the node or leaf at `node` adds to the key, whose first `length` bytes are known; returns the sum. */
-  #spell(frame: Frame, node: number, length: number): number {
-    const u8 = frame.u8;
-    const kind = u8[node]! & 15;
-    const isLeaf = kind === KIND_LEAF;
-    const count = isLeaf ? frame.leafKeyLength(node) : u8[node + N_PREFIX_LENGTH]!;
-    if (length + count > this.#key.length) this.#reserve(length + count);
-    const key = this.#key;
-    const from = isLeaf ? node + LEAF_HEADER_BYTES : node + prefixOffset(kind);
-    for (let i = 0; i < count; i++) key[length + i] = u8[from + i]!;
-    return length + count;
-  }
-
-  /** As #spell, of an inner node, as far as the delimiter, and returns its place in the key; -1: it is not there. */
-  #spellTo(delimiter: number, frame: Frame, node: number, length: number): number {
-    const u8 = frame.u8;
-    const end = length + u8[node + N_PREFIX_LENGTH]!;
-    if (end > this.#key.length) this.#reserve(end);
-    const key = this.#key;
-    const from = node + prefixOffset(u8[node]! & 15) - length;
-    for (let at = length; at < end; at++) {
-      const byte = u8[from + at]!;
-      key[at] = byte;
-      if (byte === delimiter) return at;
-    }
-    return -1;
   }
 
   /**
@@ -530,32 +490,26 @@ export class Scanner {
     return leaves > 0 && cache.version(index) === version;
   }
 
-  /** Where in the first `length` bytes of the key, from `from` on, the delimiter is; -1: nowhere, or it is -1 itself. */
-  #delimiterAt(from: number, length: number, delimiter: number): number {
-    if (delimiter < 0) return -1;
-    const key = this.#key;
-    for (let at = from; at < length; at++) if (key[at] === delimiter) return at;
-    return -1;
-  }
-
   /** Gives out the key up to the delimiter at `cut`, and passes over all that begins with that. */
   #rollUp(cut: number, out: RangeEntry[]): void {
-    out.push({ type: 'prefix', prefix: this.#slab.copy(this.#keyWords, 0, cut + 1) });
-    while (this.#depth > 0 && this.#lengths[this.#depth - 1]! > cut) this.#depth--;
+    const way = this.#way;
+    out.push({ type: 'prefix', prefix: this.#slab.copy(way.keyWords, 0, cut + 1) });
+    while (way.depth > 0 && way.lengths[way.depth - 1]! > cut) way.depth--;
   }
 
   /** Gives out a leaf; false where its lengths cannot be, as in a frame under change. */
   #give(frame: Frame, leaf: number, length: number, keysOnly: boolean, out: RangeEntry[]): boolean {
+    const way = this.#way;
     const start = leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(leaf);
     const valueLength = frame.leafValueLength(leaf);
     if (start + valueLength > BLOB_SIZE) {
-      if (this.#isValid())
-        throw impossible(this.#state.place, this.#state.cache.blobIn(this.#frames[this.#level]!));
+      if (way.isValid())
+        throw impossible(this.#state.place, this.#state.cache.blobIn(way.frames[way.level]!));
       return false;
     }
     out.push({
       type: 'key',
-      key: this.#slab.copy(this.#keyWords, 0, length),
+      key: this.#slab.copy(way.keyWords, 0, length),
       value: keysOnly ? EMPTY : this.#slab.copy(frame.u32, start, valueLength),
       version: frame.leafVersion(leaf),
     });
@@ -564,60 +518,8 @@ export class Scanner {
 
   /** If nothing on the way has changed, what was gathered counts. */
   #settle(out: RangeEntry[] | undefined): boolean {
-    if (!this.#isValid()) return false;
+    if (!this.#way.isValid()) return false;
     if (out !== undefined) this.#sure = out.length;
     return true;
   }
-
-  /** Whether no frame on the way has changed. */
-  #isValid(): boolean {
-    const { cache } = this.#state;
-    readFence();
-    for (let i = 0; i <= this.#level; i++) {
-      if (cache.version(this.#frames[i]!) !== this.#versions[i]) return false;
-    }
-    return true;
-  }
-
-  #pushNode(node: number, length: number, position: number, cut: number): void {
-    const depth = this.#depth++;
-    if (depth === this.#nodes.length) {
-      this.#nodes = doubled(this.#nodes);
-      this.#positions = doubled(this.#positions);
-      this.#lengths = doubled(this.#lengths);
-      this.#levels = doubled(this.#levels);
-      this.#cuts = doubled(this.#cuts);
-    }
-    this.#nodes[depth] = node;
-    this.#positions[depth] = position;
-    this.#lengths[depth] = length;
-    this.#levels[depth] = this.#level;
-    this.#cuts[depth] = cut;
-  }
-
-  #pushFrame(index: number, version: number): void {
-    const level = ++this.#level;
-    if (level === this.#frames.length) {
-      this.#frames = doubled(this.#frames);
-      this.#versions = doubled(this.#versions);
-    }
-    this.#frames[level] = index;
-    this.#versions[level] = version;
-  }
-
-  #reserve(length: number): void {
-    if (length <= this.#key.length) return;
-    let size = this.#key.length * 2;
-    while (size < length) size *= 2;
-    const grown = new Uint8Array(size);
-    grown.set(this.#key);
-    this.#key = grown;
-    this.#keyWords = new Uint32Array(grown.buffer);
-  }
-}
-
-function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const grown = new Int32Array(array.length * 2);
-  grown.set(array);
-  return grown;
 }

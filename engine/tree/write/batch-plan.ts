@@ -12,6 +12,7 @@ import { NEED_FRAMES, type TreeState } from '../state/state.js';
 import type { Change, Graft } from './changes.js';
 import type { Grafting } from './grafting.js';
 import { type Mutation, sizeOf } from './mutation.js';
+import type { Splitting } from './splitting.js';
 
 /** Frames of the cache's dirty share that a batch leaves for splits. */
 const SPARE_TARGETS = 3;
@@ -33,12 +34,14 @@ interface Target {
 export class BatchPlan {
   readonly #state: TreeState;
   readonly #mutation: Mutation;
+  readonly #splitting: Splitting;
   readonly #grafting: Grafting;
   readonly #targets = new Map<number, Target>();
 
-  constructor(state: TreeState, mutation: Mutation, grafting: Grafting) {
+  constructor(state: TreeState, mutation: Mutation, splitting: Splitting, grafting: Grafting) {
     this.#state = state;
     this.#mutation = mutation;
+    this.#splitting = splitting;
     this.#grafting = grafting;
   }
 
@@ -56,7 +59,7 @@ export class BatchPlan {
       cache.unpinAll();
       mutation.descend(cramped.key);
       mutation.prepare(mutation.target);
-      mutation.makeRoom(mutation.levels - 1, cramped.bytes);
+      this.#splitting.makeRoom(mutation.levels - 1, cramped.bytes);
       cache.unpinAll();
     }
   }
@@ -145,7 +148,7 @@ export class BatchPlan {
     let frames = framesForGrafts;
     for (const [index, { key, depth, bytes, puts }] of this.#targets) {
       const needed = bytes + puts * NODE_BYTES;
-      if (puts === 0 || this.#mutation.hasRoom(index, needed)) continue;
+      if (puts === 0 || this.#splitting.hasRoom(index, needed)) continue;
       if (needed <= MOST_ROOM_BYTES && maySplit) return { key, bytes: needed };
       // It may split once, and once more for each part of a blob that is added.
       const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / LEAST_BELOW_BYTES);

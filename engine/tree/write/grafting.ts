@@ -31,6 +31,7 @@ import { C_GRAFTS } from '../../shared/control.js';
 import { startsWith } from '../state/bound.js';
 import { ROOT_BLOB, type TreeState } from '../state/state.js';
 import { type Mutation, sizeOf } from './mutation.js';
+import type { Splitting } from './splitting.js';
 
 const EMPTY = new Uint8Array(0);
 /** A subtree up to this size is planted in the destination's frame, even if that must be split first. */
@@ -62,13 +63,15 @@ function roomToRehang(destination: Uint8Array): number {
 export class Grafting {
   readonly #state: TreeState;
   readonly #mutation: Mutation;
+  readonly #splitting: Splitting;
   readonly #spot = new SubtreeSpot();
   readonly #unhung = new SubtreeSpot();
   #scratch: Frame | undefined;
 
-  constructor(state: TreeState, mutation: Mutation) {
+  constructor(state: TreeState, mutation: Mutation, splitting: Splitting) {
     this.#state = state;
     this.#mutation = mutation;
+    this.#splitting = splitting;
   }
 
   /**
@@ -213,7 +216,7 @@ export class Grafting {
       mutation.prepare(mutation.target);
       mutation.change(mutation.target);
       if (insertAt(mutation.at, destination, EMPTY, 0)) return;
-      mutation.makeRoom(mutation.levels - 1, sizeOf(destination, EMPTY));
+      this.#splitting.makeRoom(mutation.levels - 1, sizeOf(destination, EMPTY));
     }
   }
 
@@ -245,7 +248,7 @@ export class Grafting {
         this.#plantBlob(level, destination, scratch);
         return;
       }
-      mutation.makeRoom(level, room);
+      this.#splitting.makeRoom(level, room);
     }
   }
 

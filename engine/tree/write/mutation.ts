@@ -4,7 +4,7 @@
  */
 import { Descent, descend, END_CROSSING } from '../../art/descent.js';
 import { Frame } from '../../art/frame.js';
-import { DATA_BYTES, H_BUMP, LEAF_HEADER_BYTES } from '../../art/layout.js';
+import { H_BUMP, LEAF_HEADER_BYTES } from '../../art/layout.js';
 import { crossingHeight, type Merge, removeCrossing, writeCrossingHeight } from '../../art/rewrite.js';
 import { type Above, type Neighbour, repack } from '../../art/split.js';
 import { ROOT_GROWTH_BYTES } from '../../art/split-plan.js';
@@ -20,10 +20,6 @@ import {
   PENDING_CAPACITY,
 } from '../../shared/control.js';
 import { NEED_FRAMES, NEED_PRE_IMAGE, Need, ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
-import { Splitting } from './splitting.js';
-
-/** A full frame is rewritten in place, not split, when that frees at least this much of it. */
-const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.05);
 
 /** In place of a version that the caller expects: any, also for a key that is absent where something is to be put. */
 export const ANY_VERSION = -1;
@@ -56,7 +52,6 @@ export class Mutation {
   readonly #bytes: number[] = [];
   /** Frames that this operation has latched. */
   readonly #latched: number[] = [];
-  readonly #splitting: Splitting;
   #scratch: Frame | undefined;
   /** A part of the changes is made already: what the rest needs was made sure of before, nothing is refused. */
   committed = false;
@@ -64,7 +59,6 @@ export class Mutation {
   constructor(state: TreeState) {
     this.#state = state;
     this.path = new Int32Array(state.cache.longestPath);
-    this.#splitting = new Splitting(state, this);
   }
 
   /** The frame at this level of the path as the parent of the next: the way leads down by this node and crossing. */
@@ -148,21 +142,6 @@ export class Mutation {
 
   endChanges(): void {
     for (let i = this.#latched.pop(); i !== undefined; i = this.#latched.pop()) this.#state.cache.unlatch(i);
-  }
-
-  /** Whether puts of `bytes` in all fit into the frame without a split, be it rewritten in place. */
-  hasRoom(index: number, bytes: number): boolean {
-    const frame = this.#state.cache.frame(index);
-    return frame.bumpBytes >= bytes || frame.freeBytes >= WORTH_REPACKING + bytes;
-  }
-
-  /** Gives the frame at this level of the path, which is prepared, room for `bytes` more. The path is void then. */
-  makeRoom(level: number, bytes: number): void {
-    const index = this.path[level] as number;
-    const frame = this.#state.cache.frame(index);
-    if (frame.freeBytes >= WORTH_REPACKING + bytes) this.repack(index, []);
-    else this.#splitting.split(level, bytes);
-    if (!this.committed) this.endChanges();
   }
 
   /** Rewrites a prepared frame without gaps, taking in the merged blobs. */

@@ -1,7 +1,8 @@
 /**
- * Making room in a full frame by dividing what is in it; see art/split.ts for how. Tried in this order: a share goes to the
- * emptiest blob that the same node leads to (as B*-trees do), to the parent, to a new blob beside, and only where none of
- * that can be to one below. Before that makes the tree taller, shares of many nodes go down to blobs that are there. REQUIRES the tree lock, as everything about mutations.
+ * Making room in a full frame: by rewriting it without gaps where that gains enough, else by dividing what is in it; see
+ * art/split.ts for how. Tried in this order: a share goes to the emptiest blob that the same node leads to (as B*-trees
+ * do), to the parent, to a new blob beside, and only where none of that can be to one below. Before that makes the tree
+ * taller, shares of many nodes go down to blobs that are there. REQUIRES the tree lock, as everything about mutations.
  */
 import type { Frame } from '../../art/frame.js';
 import { DATA_BYTES } from '../../art/layout.js';
@@ -31,6 +32,9 @@ import {
 } from '../../art/split-plan.js';
 import { type TreeState, tooDeep } from '../state/state.js';
 import type { Mutation } from './mutation.js';
+
+/** A full frame is rewritten in place, not split, when that frees at least this much of it. */
+const WORTH_REPACKING = Math.floor(DATA_BYTES * 0.05);
 
 /** Room that neighbours have after they shared. */
 const SHARED_ROOM = Math.floor(DATA_BYTES * 0.12);
@@ -73,8 +77,24 @@ export class Splitting {
     this.#mutation = mutation;
   }
 
+  /** Whether puts of `bytes` in all fit into the frame without a split, be it rewritten in place. */
+  hasRoom(index: number, bytes: number): boolean {
+    const frame = this.#state.cache.frame(index);
+    return frame.bumpBytes >= bytes || frame.freeBytes >= WORTH_REPACKING + bytes;
+  }
+
+  /** Gives the frame at this level of the path, which is prepared, room for `bytes` more. The path is void then. */
+  makeRoom(level: number, bytes: number): void {
+    const mutation = this.#mutation;
+    const index = mutation.path[level] as number;
+    const frame = this.#state.cache.frame(index);
+    if (frame.freeBytes >= WORTH_REPACKING + bytes) mutation.repack(index, []);
+    else this.#split(level, bytes);
+    if (!mutation.committed) mutation.endChanges();
+  }
+
   /** Divides the frame at this level of the path, which is prepared, so that it comes nearer to room for `bytes` more. */
-  split(level: number, bytes: number): void {
+  #split(level: number, bytes: number): void {
     const lsn = this.#state.lsn();
     this.#splits = lsn === this.#splitAt ? this.#splits + 1 : 0;
     this.#splitAt = lsn;
@@ -111,7 +131,7 @@ export class Splitting {
     const parent = mutation.path[level - 1] as number;
     mutation.prepare(parent);
     if (this.#state.cache.frame(parent).bumpBytes >= bytes) return true;
-    mutation.makeRoom(level - 1, bytes);
+    this.makeRoom(level - 1, bytes);
     return false;
   }
 

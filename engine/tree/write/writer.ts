@@ -22,6 +22,7 @@ import type { Change, NetChange } from './changes.js';
 import { Grafting } from './grafting.js';
 import { ABSENT, ANY_VERSION, Mutation, sizeOf } from './mutation.js';
 import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
+import { Splitting } from './splitting.js';
 
 const EMPTY = new Uint8Array(0);
 /** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
@@ -33,6 +34,7 @@ export class Writer {
   readonly #state: TreeState;
   /** What the attempt under way does to frames; also for compaction's steps. */
   readonly mutation: Mutation;
+  readonly #splitting: Splitting;
   readonly #grafting: Grafting;
   readonly #plan: BatchPlan;
   readonly #points: PointWriter;
@@ -54,8 +56,9 @@ export class Writer {
   ) {
     this.#state = state;
     this.mutation = new Mutation(state);
-    this.#grafting = new Grafting(state, this.mutation);
-    this.#plan = new BatchPlan(state, this.mutation, this.#grafting);
+    this.#splitting = new Splitting(state, this.mutation);
+    this.#grafting = new Grafting(state, this.mutation, this.#splitting);
+    this.#plan = new BatchPlan(state, this.mutation, this.#splitting, this.#grafting);
     this.#points = new PointWriter(state);
   }
 
@@ -125,7 +128,7 @@ export class Writer {
       const applied = this.#apply(key, value, version);
       mutation.endChanges();
       if (!applied) {
-        mutation.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
+        this.#splitting.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
         continue;
       }
       if (this.#replaying !== 0) return true;
@@ -219,7 +222,7 @@ export class Writer {
       mutation.prepare(mutation.target);
       mutation.change(mutation.target);
       if (this.#apply(key, value, version)) break;
-      mutation.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
+      this.#splitting.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
     }
     if (value === undefined) mutation.dropEmpty();
   }

@@ -16,7 +16,7 @@ import {
 } from '../contents/system.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
-import { reclaimOrphan } from '../operations/links.js';
+import { reclaimOrphan } from '../inodes/orphans.js';
 import * as record from '../records/record.js';
 import type { Place } from '../types.js';
 import { Handles } from './handles.js';

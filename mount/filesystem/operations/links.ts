@@ -1,4 +1,4 @@
-/** Names given to and taken from existing inodes: link, unlink, rmdir; and the end of orphans. */
+/** Names given to and taken from existing inodes: link, unlink, rmdir. */
 import { EEXIST, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from '../inodes/inodes.js';
 import { Removal } from '../inodes/removal.js';
@@ -11,15 +11,12 @@ import {
   inodeKey,
   inodeXattrPrefix,
   isKeptByNumber,
-  orphanKey,
   pathOfKey,
 } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Attributes, Place, RemovalResult } from '../types.js';
 
 const MAX_LINKS = 0x7fff_ffff;
-/** Orphans whose records one batch deletes. */
-const RECLAIMED_PER_BATCH = 1_000;
 
 /**
  * Gives the inode at `place` another name. When it has two, its record and xattrs move to its number; an orphan's
@@ -155,29 +152,4 @@ export function removeEntry(
     lost(record.inoOf(above.value), name);
     return 0;
   });
-}
-
-/** Nobody uses the orphan any more: what it left is reclaimed. Does nothing for an inode that is no orphan. */
-export function reclaimOrphan(inodes: Inodes, ino: number): void {
-  const kept = inodes.orphans.get(ino);
-  if (kept === undefined) return;
-  inodes.orphans.delete(ino);
-  if (kept !== null) return;
-  const stored = inodes.tree.get(orphanKey(ino));
-  if (stored === undefined) return;
-  if (record.hasFlag(stored, record.CONTENT)) inodes.reclaim(ino);
-  else deleteOrphanRecords(inodes, [ino]);
-}
-
-/** Deletes the records of orphans whose content is gone. */
-export function deleteOrphanRecords(inodes: Inodes, inos: readonly number[]): void {
-  for (let from = 0; from < inos.length; from += RECLAIMED_PER_BATCH) {
-    const some = inos.slice(from, from + RECLAIMED_PER_BATCH);
-    inodes.tree.atomic((batch) => {
-      for (const ino of some) {
-        batch.delete(orphanKey(ino));
-        batch.deletePrefix(inodeXattrPrefix(ino));
-      }
-    });
-  }
 }

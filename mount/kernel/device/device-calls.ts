@@ -8,8 +8,15 @@ import {
   NOTIFY_INVAL_INODE,
 } from '../protocol/protocol.js';
 import { Reply } from '../protocol/reply.js';
-import type { BackingFiles } from '../session/passthrough.js';
 import { sendReply } from './connection.js';
+
+/** What the kernel is asked to do with backing files. */
+export interface BackingFiles {
+  /** Registers a descriptor: its number with the kernel, above 0, or a negative errno. */
+  register(fd: number): number;
+  /** Ends a registration. */
+  end(backing: number): void;
+}
 
 /** Registration of backing files with the kernel, which needs CAP_SYS_ADMIN. */
 export function backingFiles(device: number): BackingFiles {

@@ -1,19 +1,30 @@
 /** The reply to READDIR and READDIRPLUS: takes entries from the filesystem layer while they fit. */
 import type { Attributes, DirectorySink } from '../../filesystem/types.js';
 import { Dirent, EntryOut } from '../protocol/protocol.js';
-import { Reply } from '../protocol/reply.js';
-import type { Session } from './session.js';
+import { Reply, type Timeout } from '../protocol/reply.js';
+import type { Request } from '../protocol/request.js';
+import type { NodeTable } from './node-table.js';
 
 const DOT = 0x2e;
 /** Where the type is in a mode. */
 const TYPE_SHIFT = 12;
 
+/** What a listing needs of the session that it is part of. */
+export interface ListingSession {
+  readonly request: Request;
+  readonly reply: Reply;
+  readonly nodes: NodeTable;
+  readonly entryTimeout: Timeout;
+  /** How long the kernel may keep the attributes. */
+  attributeTimeout(attributes: Attributes): Timeout;
+}
+
 export class Listing {
-  readonly #session: Session;
+  readonly #session: ListingSession;
   #room = 0;
   #used = 0;
 
-  constructor(session: Session) {
+  constructor(session: ListingSession) {
     this.#session = session;
   }
 

@@ -11,6 +11,7 @@
  */
 import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
+import type { BackingFiles } from '../device/device-calls.js';
 import type { ServedFileSystem } from './served-filesystem.js';
 
 const { EINTR, EMFILE, ENFILE, ENOENT, ENOMEM } = constants.errno;
@@ -19,14 +20,6 @@ const { O_DSYNC } = fsConstants;
 
 /** Reasons for which the kernel may refuse one file and not the next. */
 const PASSING = [EINTR, EMFILE, ENFILE, ENOMEM];
-
-/** What the kernel is asked to do with backing files. */
-export interface BackingFiles {
-  /** Registers a descriptor: its number with the kernel, above 0, or a negative errno. */
-  register(fd: number): number;
-  /** Ends a registration. */
-  end(backing: number): void;
-}
 
 /** How an open inode is accessed. */
 interface Access {

@@ -13,6 +13,7 @@ import { Tree } from '../../../engine/index.js';
 import { FileSystem } from '../../filesystem/file-system.js';
 import { MountState } from '../device/mount-state.js';
 import { Dirent, EntryOut, InHeader, Opcode, OutHeader, ROOT_NODE } from '../protocol/protocol.js';
+import { handle } from './dispatch.js';
 import { Session, type SessionServices } from './session.js';
 
 const { ENODATA } = constants.errno;
@@ -213,7 +214,7 @@ class Script {
     request.setUint32(InHeader.LENGTH, at, true);
     request.setUint32(InHeader.OPCODE, opcode, true);
     request.setUint32(InHeader.NODEID, node, true);
-    if (this.#session.handle(at) === 0) return;
+    if (handle(this.#session, at) === 0) return;
     const error = this.#reply.getInt32(OutHeader.ERROR, true);
     if (error !== 0 && error !== -ENODATA)
       throw new Error(`Cannot rehearse: operation ${opcode} gives ${error}`);

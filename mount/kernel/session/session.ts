@@ -1,25 +1,24 @@
 /**
- * Serves one request at a time from the request buffer into the reply buffer, without a kernel in sight: what
- * reads and writes the descriptor is in connection.ts. Operations are a table; the default (ENOSYS), malformed
- * requests (EINVAL) and exceptions (EIO) are handled here, in one place each.
+ * One mount's session, without a kernel in sight: the request buffer and the reply buffer, and all that the operations
+ * share. Which operation serves a request is told in dispatch.ts.
  */
 import { constants } from 'node:os';
 import { newAttributes, newChange } from '../../filesystem/arguments.js';
 import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type { Attributes, Caller, Place, RemovalResult, StatFs } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
+import type { BackingFiles } from '../device/device-calls.js';
 import type { MountState } from '../device/mount-state.js';
 import { BUFFER_SIZE } from '../protocol/protocol.js';
-import { NO_REPLY, Reply, Timeout } from '../protocol/reply.js';
+import { Reply, Timeout } from '../protocol/reply.js';
 import { Request } from '../protocol/request.js';
 import { ReusableBytes } from '../protocol/reusable-bytes.js';
 import { Listing } from './listing.js';
 import { NodeTable } from './node-table.js';
-import { OPERATIONS } from './operations/table.js';
-import { type BackingFiles, Passthrough } from './passthrough.js';
+import { Passthrough } from './passthrough.js';
 import type { ServedFileSystem } from './served-filesystem.js';
 
-const { EBADF, EINVAL, EIO, ENOSYS } = constants.errno;
+const { EBADF, EIO } = constants.errno;
 
 /** Releases that may be put off at a time. */
 const MOST_RELEASES = 16;
@@ -109,35 +108,12 @@ export class Session {
     });
   }
 
-  /** Serves the request of `length` bytes in `request`. Returns the length of the reply in `reply`, 0 for none. */
-  handle(length: number): number {
-    const { request, reply } = this;
-    if (!request.begin(length)) return 0;
+  /** Takes up the request of `length` bytes in `request`; false: it is none. */
+  begin(length: number): boolean {
+    if (!this.request.begin(length)) return false;
     if (++this.#requests % REQUESTS_WITHOUT_REST === 0) this.rest();
-    const opcode = request.opcode;
-    this.state.countRequest(opcode);
-    const operation = OPERATIONS[opcode];
-    let result: number;
-    if (operation === undefined) result = -ENOSYS;
-    else if (!request.holds(operation.minimum)) result = operation.replies ? -EINVAL : NO_REPLY;
-    else {
-      try {
-        result = operation.run(this);
-      } catch (error) {
-        this.services.log('error', `Cannot serve ${operation.name}: ${error}`, {
-          opcode,
-          node: request.node,
-          unique: request.uniqueHigh * 0x1_0000_0000 + request.uniqueLow,
-          stack: error instanceof Error ? error.stack : undefined,
-        });
-        result = operation.replies ? -EIO : NO_REPLY;
-      }
-    }
-    if (result === NO_REPLY) return 0;
-    if (result === -EIO) this.state.countError();
-    return result < 0
-      ? reply.finish(request.uniqueLow, request.uniqueHigh, result, 0)
-      : reply.finish(request.uniqueLow, request.uniqueHigh, 0, result);
+    this.state.countRequest(this.request.opcode);
+    return true;
   }
 
   /** Where the request's node is; undefined when the kernel names one that it does not hold. */

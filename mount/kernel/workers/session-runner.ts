@@ -11,6 +11,7 @@ import { type RequestHandler, serveRequests } from '../device/connection.js';
 import { attributeInvalidation, backingFiles } from '../device/device-calls.js';
 import type { MountState } from '../device/mount-state.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
+import { handle } from '../session/dispatch.js';
 import { OVER, type Rehearsal } from '../session/rehearsal.js';
 import type { ServedFileSystem } from '../session/served-filesystem.js';
 import { Session, type SessionOptions } from '../session/session.js';
@@ -113,7 +114,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   handle(length: number): number {
-    return this.#session.handle(length);
+    return handle(this.#session, length);
   }
 
   replyRefused(error: number): void {

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { LISTED_CHANGED } from '../../../mount/filesystem/directories/open-directories.js';
 import { MountState } from '../../../mount/kernel/device/mount-state.js';
 import { EntryOut, Opcode } from '../../../mount/kernel/protocol/protocol.js';
+import { handle } from '../../../mount/kernel/session/dispatch.js';
 import { Session } from '../../../mount/kernel/session/session.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
@@ -54,7 +55,7 @@ function build(opcode: number, node: number, ...parts: Part[]): Buffer {
 /** Sends raw bytes; undefined: no reply. */
 function send(bytes: Uint8Array): { error: number; body: Buffer } | undefined {
   session.request.bytes.set(bytes);
-  const length = session.handle(bytes.length);
+  const length = handle(session, bytes.length);
   if (length === 0) return undefined;
   const reply = Buffer.from(session.reply.bytes.subarray(0, length));
   expect(reply.readUInt32LE(0)).toBe(length);

@@ -1,0 +1,32 @@
+/** The end of orphans: inodes that lost their last name while somebody used them. */
+import { inodeXattrPrefix, orphanKey } from '../records/keys.js';
+import * as record from '../records/record.js';
+import type { Inodes } from './inodes.js';
+
+/** Orphans whose records one batch deletes. */
+const RECLAIMED_PER_BATCH = 1_000;
+
+/** Nobody uses the orphan any more: what it left is reclaimed. Does nothing for an inode that is no orphan. */
+export function reclaimOrphan(inodes: Inodes, ino: number): void {
+  const kept = inodes.orphans.get(ino);
+  if (kept === undefined) return;
+  inodes.orphans.delete(ino);
+  if (kept !== null) return;
+  const stored = inodes.tree.get(orphanKey(ino));
+  if (stored === undefined) return;
+  if (record.hasFlag(stored, record.CONTENT)) inodes.reclaim(ino);
+  else deleteOrphanRecords(inodes, [ino]);
+}
+
+/** Deletes the records of orphans whose content is gone. */
+export function deleteOrphanRecords(inodes: Inodes, inos: readonly number[]): void {
+  for (let from = 0; from < inos.length; from += RECLAIMED_PER_BATCH) {
+    const some = inos.slice(from, from + RECLAIMED_PER_BATCH);
+    inodes.tree.atomic((batch) => {
+      for (const ino of some) {
+        batch.delete(orphanKey(ino));
+        batch.deletePrefix(inodeXattrPrefix(ino));
+      }
+    });
+  }
+}

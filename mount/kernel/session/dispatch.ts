@@ -1,0 +1,39 @@
+/**
+ * Serves one request at a time from a session's request buffer into its reply buffer; what reads and writes the descriptor
+ * is in device/connection.ts. Operations are a table; the default (ENOSYS), malformed requests (EINVAL) and exceptions
+ * (EIO) are handled here, in one place each.
+ */
+import { constants } from 'node:os';
+import { NO_REPLY } from '../protocol/reply.js';
+import { OPERATIONS } from './operations/table.js';
+import type { Session } from './session.js';
+
+const { EINVAL, EIO, ENOSYS } = constants.errno;
+
+/** Serves the request of `length` bytes in `session.request`. Returns the length of the reply in `session.reply`, 0 for none. */
+export function handle(session: Session, length: number): number {
+  if (!session.begin(length)) return 0;
+  const { request, reply } = session;
+  const operation = OPERATIONS[request.opcode];
+  let result: number;
+  if (operation === undefined) result = -ENOSYS;
+  else if (!request.holds(operation.minimum)) result = operation.replies ? -EINVAL : NO_REPLY;
+  else {
+    try {
+      result = operation.run(session);
+    } catch (error) {
+      session.services.log('error', `Cannot serve ${operation.name}: ${error}`, {
+        opcode: request.opcode,
+        node: request.node,
+        unique: request.uniqueHigh * 0x1_0000_0000 + request.uniqueLow,
+        stack: error instanceof Error ? error.stack : undefined,
+      });
+      result = operation.replies ? -EIO : NO_REPLY;
+    }
+  }
+  if (result === NO_REPLY) return 0;
+  if (result === -EIO) session.state.countError();
+  return result < 0
+    ? reply.finish(request.uniqueLow, request.uniqueHigh, result, 0)
+    : reply.finish(request.uniqueLow, request.uniqueHigh, 0, result);
+}

@@ -1,0 +1,110 @@
+/**
+ * The folder tree shows the architecture; this keeps it so. Reads the imports of all sources: no circle of files, and
+ * in every layer arrows that go down only, from a room to those before it.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** The layers, and in each its rooms (folders, and files beside them) from the lowest up. */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  '': ['engine', 'mount', 'daemon'],
+  engine: ['errors', 'limits', 'shared', 'art', 'disk', 'store', 'api', 'cache', 'journal', 'tree', 'index'],
+  'engine/tree': ['state', 'read', 'write', 'upkeep', 'open', 'stats', 'tree', 'verify'],
+  mount: ['types', 'mountinfo', 'libc', 'filesystem', 'check', 'kernel', 'fuse-native', 'index'],
+  'mount/filesystem': [
+    'types',
+    'errno',
+    'arguments',
+    'records',
+    'contents',
+    'inodes',
+    'open-files',
+    'directories',
+    'operations',
+    'file-system',
+  ],
+  'mount/kernel': ['protocol', 'device', 'session', 'workers', 'kernel-mount'],
+  daemon: [
+    'process',
+    'control',
+    'mounting',
+    'commands',
+    'run',
+    'mount-helper',
+    'cli',
+    'mount-helper-cli',
+    'index',
+  ],
+};
+
+const IMPORT = /(?:import|export)\s[^;]*?from\s+'(\.[^']+)'|import\('(\.[^']+)'\)/g;
+
+/** The files that each source file imports, types included. */
+function imports(): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const layer of LAYERS['']!) {
+    for (const entry of readdirSync(join(ROOT, layer), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
+      const file = relative(ROOT, join(entry.parentPath, entry.name));
+      const targets = readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT);
+      found.set(
+        file,
+        Array.from(targets, ([, from, loaded]) =>
+          normalize(join(dirname(file), (from ?? loaded)!)).replace(/\.js$/, '.ts'),
+        ),
+      );
+    }
+  }
+  return found;
+}
+
+/** The room of `layer` that the file is in. */
+function roomOf(layer: string, file: string): string {
+  return (layer === '' ? file : file.slice(layer.length + 1)).split('/')[0]!.replace(/\.ts$/, '');
+}
+
+const IMPORTS = imports();
+
+describe('rooms', () => {
+  it('reads the imports of all sources', () => {
+    expect(IMPORTS.size).toBeGreaterThan(150);
+    expect(IMPORTS.get('mount/index.ts')).toContain('mount/fuse-native/driver.ts');
+    const missing = [...IMPORTS.values()].flat().filter((file) => !IMPORTS.has(file));
+    expect(missing).toEqual([]);
+  });
+
+  it.each(Object.keys(LAYERS))("arrows in '%s' go down", (layer) => {
+    const rooms = LAYERS[layer]!;
+    const isInside = (file: string): boolean => layer === '' || file.startsWith(`${layer}/`);
+    const unknown = new Set<string>();
+    const up: string[] = [];
+    for (const [file, targets] of IMPORTS) {
+      if (!isInside(file)) continue;
+      const height = rooms.indexOf(roomOf(layer, file));
+      if (height < 0) unknown.add(file);
+      for (const target of targets) {
+        if (isInside(target) && rooms.indexOf(roomOf(layer, target)) > height)
+          up.push(`${file} -> ${target}`);
+      }
+    }
+    expect([...unknown]).toEqual([]);
+    expect(up).toEqual([]);
+  });
+
+  it('has no circle of files', () => {
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const walk = (file: string, way: string[]): void => {
+      const start = way.indexOf(file);
+      if (start >= 0) circles.push([...way.slice(start), file].join(' -> '));
+      if (start >= 0 || done.has(file)) return;
+      for (const target of IMPORTS.get(file) ?? []) walk(target, [...way, file]);
+      done.add(file);
+    };
+    for (const file of IMPORTS.keys()) walk(file, []);
+    expect(circles).toEqual([]);
+  });
+});
