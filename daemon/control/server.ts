@@ -16,6 +16,7 @@ import type { Logger } from '../process/log.js';
 import { Metrics } from './metrics.js';
 import { isAllowed, type Peer, peerOf } from './peer.js';
 import type { ControlTarget, ErrorReport } from './reports.js';
+import { ROUTES } from './routes.js';
 
 export const MAX_CONNECTIONS = 64;
 export const BODY_LIMIT_BYTES = 16 * 1024;
@@ -23,15 +24,6 @@ export const BODY_LIMIT_BYTES = 16 * 1024;
 const REQUEST_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 10_000;
 const HEADER_LIMIT_BYTES = 8 * 1024;
-
-/** Allowed methods by path; a path that is not here is 404, whatever it looks like. */
-const ROUTES: Readonly<Record<string, string>> = {
-  '/v1/stats': 'GET',
-  '/v1/health': 'GET',
-  '/v1/checkpoint': 'POST',
-  '/v1/compact': 'POST',
-  '/metrics': 'GET',
-};
 
 export interface ControlOptions {
   /** Absolute path of the socket, at most MAX_SOCKET_PATH_BYTES long. */
@@ -174,7 +166,7 @@ function buildApp(options: ControlOptions): { app: FastifyInstance; server: Serv
 }
 
 function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): void {
-  const metrics = new Metrics(target);
+  const services = { target, metrics: new Metrics(target) };
 
   // No route takes a body. A small one is read and ignored, a large one is not even read.
   app.removeAllContentTypeParsers();
@@ -192,21 +184,20 @@ function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): vo
       );
   });
 
-  app.get('/v1/stats', (request) => target.stats({ blobs: wantsBlobs(request) }));
-  app.get('/v1/health', (_request, reply) => {
-    const health = target.health();
-    return reply.code(health.status === 'ok' ? 200 : 503).send(health);
-  });
-  app.post('/v1/checkpoint', (request) => patiently(request, () => target.checkpoint()));
-  app.post('/v1/compact', (request) => patiently(request, () => target.compact()));
-  app.get('/metrics', async (_request, reply) => {
-    const text = await metrics.text();
-    return reply.type(metrics.contentType).send(text);
-  });
+  for (const { path, method, takesLong, answer } of ROUTES) {
+    app.route({
+      method,
+      url: path,
+      handler: (request, reply) => {
+        const work = async (): Promise<unknown> => answer(services, request, reply);
+        return takesLong ? patiently(request, work) : work();
+      },
+    });
+  }
 
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0]!;
-    const method = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+    const method = ROUTES.find((route) => route.path === path)?.method;
     if (method !== undefined) {
       return reply
         .code(405)
@@ -221,10 +212,6 @@ function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): vo
     if (status >= 500) log.error({ err: error, path: request.url }, 'a control request failed');
     return reply.code(status).send(errorReport(failure.code, failure.message));
   });
-}
-
-function wantsBlobs(request: FastifyRequest): boolean {
-  return (request.query as Record<string, unknown>).blobs === '1';
 }
 
 /** A checkpoint may take longer than the silence that a connection is allowed. */

@@ -3,8 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
 import { settledWithin } from '../process/deadline.js';
 import { type Failure, failureOf } from '../process/failure.js';
-
-export type AdminWork = 'checkpoint' | 'compact';
+import type { AdminWork } from './admin-work.js';
 
 export interface AdminRequest {
   id: number;

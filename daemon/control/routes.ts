@@ -1,0 +1,49 @@
+/** What the control socket answers, one entry for each path. A path that is not here is 404, whatever it looks like. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Metrics } from './metrics.js';
+import type { ControlTarget } from './reports.js';
+
+export interface Route {
+  path: string;
+  method: 'GET' | 'POST';
+  /** The answer may take longer than the silence that a connection is allowed. */
+  takesLong?: true;
+  /** Returns what is sent, as JSON unless the reply says otherwise. */
+  answer(services: RouteServices, request: FastifyRequest, reply: FastifyReply): unknown;
+}
+
+export interface RouteServices {
+  target: ControlTarget;
+  metrics: Metrics;
+}
+
+export const ROUTES: readonly Route[] = [
+  {
+    path: '/v1/stats',
+    method: 'GET',
+    answer: ({ target }, request) => target.stats({ blobs: query(request).blobs === '1' }),
+  },
+  {
+    path: '/v1/health',
+    method: 'GET',
+    answer({ target }, _request, reply) {
+      const health = target.health();
+      reply.code(health.status === 'ok' ? 200 : 503);
+      return health;
+    },
+  },
+  { path: '/v1/checkpoint', method: 'POST', takesLong: true, answer: ({ target }) => target.checkpoint() },
+  { path: '/v1/compact', method: 'POST', takesLong: true, answer: ({ target }) => target.compact() },
+  {
+    path: '/metrics',
+    method: 'GET',
+    answer({ metrics }, _request, reply) {
+      reply.type(metrics.contentType);
+      return metrics.text();
+    },
+  },
+];
+
+function query(request: FastifyRequest): Record<string, unknown> {
+  return request.query as Record<string, unknown>;
+}
