@@ -12,6 +12,16 @@ export type Key = Uint8Array | string;
  */
 export type Durability = 'buffered' | 'written' | 'synced';
 
+/**
+ * How the use of a directory before this one ended.
+ * - `none`: there was none, or the tree is in no directory.
+ * - `closed`: by `close`. All that was written is there.
+ * - `killed`: without it, in the system's present run and on the filesystem as it is mounted now. All that the process
+ *   had written is there, but what it was about to write is not.
+ * - `power-cut`: in any other way. What was not made durable may be missing.
+ */
+export type PreviousEnd = 'none' | 'closed' | 'killed' | 'power-cut';
+
 export interface CheckpointOptions {
   /** Whether rounds run by themselves. Default: true for `{ dir }`, else false. */
   enabled?: boolean;
@@ -201,6 +211,11 @@ export interface TreeReads {
  *   ERR_JOURNAL_FAILED, after which only reopening tells.
  */
 export interface TreeOperations extends TreeReads {
+  /**
+   * How the use of the directory before this one ended; the same in every thread. `power-cut` is told until something
+   * was written after it, so whoever has to set right what it left begins by writing that down.
+   */
+  readonly previousEnd: PreviousEnd;
   /** Stores the value, whether the key is there or not. One descent, one journal record. */
   put(key: Key, value: Uint8Array): void;
   /** Stores the value where the key is absent; returns whether it did. */

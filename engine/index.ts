@@ -5,6 +5,7 @@ export type {
   Durability,
   Key,
   KeyRecord,
+  PreviousEnd,
   RangeEntry,
   RangeKey,
   RangeOptions,

@@ -1,3 +1,5 @@
+import type { DirectoryIdentity } from './identity.js';
+
 /**
  * Every system call of the file store and of the journal goes through this interface, so that tests can
  * record, fail, shorten, reorder and tear them. Calls are synchronous and throw Node's errno errors
@@ -48,4 +50,6 @@ export interface Disk {
   lock(fd: number, mode: 'shared' | 'exclusive'): boolean;
   /** Whether `path` still names the file that `fd` has open (same device and inode). */
   isSameFile(fd: number, path: string): boolean;
+  /** What tells whether all that is written below a directory from now on was kept; see DirectoryIdentity. */
+  identify(directory: string): DirectoryIdentity;
 }

@@ -35,6 +35,7 @@ export interface Libc {
   munmap(address: bigint, length: number): number;
   /** A hint; what it returns need not be looked at. */
   madvise(address: bigint, length: number, advice: number): number;
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
   errno(): number;
   /** Where the bytes are in memory. */
   addressOf(bytes: Uint8Array): bigint;
@@ -71,6 +72,7 @@ function load(): Libc {
       ),
       munmap: library.func('int munmap(void *address, size_t length)'),
       madvise: library.func('int madvise(void *address, size_t length, int advice)'),
+      ioctl: variadicIoctl(library.func('int ioctl(int fd, unsigned long request, ...)')),
       errno: () => koffi.errno(),
       addressOf: (bytes) => koffi.address(bytes),
       view: (address, length) => koffi.view(address, length),
@@ -88,6 +90,10 @@ function load(): Libc {
 
 function variadicOpen(open: (...args: unknown[]) => number): Libc['open'] {
   return (path, flags, mode) => open(path, flags, 'int', mode);
+}
+
+function variadicIoctl(ioctl: (...args: unknown[]) => number): Libc['ioctl'] {
+  return (fd, request, argument) => ioctl(fd, request, 'void *', argument);
 }
 
 const HUGE_PAGE_BYTES = 2 * 1024 * 1024;

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
 import type { Disk } from './disk.js';
+import { type DirectoryIdentity, identify } from './identity.js';
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -183,6 +184,10 @@ export class NodeDisk implements Disk {
     if (there === undefined) return false;
     const here = fs.fstatSync(fd, { bigint: true });
     return there.dev === here.dev && there.ino === here.ino;
+  }
+
+  identify(directory: string): DirectoryIdentity {
+    return identify(directory);
   }
 
   /** Where the filesystem cannot reserve: what lies inside the file has its space, only the rest is written. */

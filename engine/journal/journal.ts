@@ -13,7 +13,7 @@
  * thread throws ERR_JOURNAL_FAILED with the cause.
  */
 import { randomInt } from 'node:crypto';
-import type { Durability } from '../api.js';
+import type { Durability, PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
 import { GROUP_HEADER_BYTES } from './format.js';
@@ -28,6 +28,7 @@ import {
 } from './record.js';
 import { Ring } from './ring.js';
 import { makeRing, mapRing, type RingOptions, retireRing } from './ring-file.js';
+import { beginRun, RunMap, readRun } from './run-file.js';
 import { errorCode, errorText, listSegments } from './segment-file.js';
 import { SegmentWriter } from './segment-writer.js';
 import {
@@ -60,6 +61,8 @@ export interface JournalOptions {
   /** The LSN that the next record will have. */
   nextLsn: number;
   durability: Durability;
+  /** What `recoverJournal` told of it. */
+  previousEnd: PreviousEnd;
   /** Default: the engine's limits. */
   sizes?: JournalSizes;
 }
@@ -68,6 +71,8 @@ export interface JournalOptions {
 export interface JournalHandle extends RingOptions {
   control: SharedArrayBuffer;
   durability: Durability;
+  /** Where in its file the run's record is. */
+  runOffset: number;
 }
 
 export interface JournalCounters {
@@ -87,41 +92,57 @@ export class Journal {
   readonly #ring: Ring;
   /** This thread's mapping of the ring's file, until it is ended. */
   #mapping: ArrayBuffer | undefined;
+  readonly #run: RunMap;
   readonly #writer: SegmentWriter;
   readonly #commit: GroupCommit;
 
-  private constructor(handle: JournalHandle, disk: Disk, mapping: ArrayBuffer) {
+  private constructor(handle: JournalHandle, disk: Disk, run: RunMap, mapping: ArrayBuffer) {
     this.#disk = disk;
     this.#handle = handle;
     this.#shared = new JournalShared(handle.control);
     this.#words = this.#shared.words;
     this.#mapping = mapping;
+    this.#run = run;
     this.#ring = new Ring(mapping, handle.sizes, handle.recordSeed);
-    this.#writer = new SegmentWriter(disk, this.#shared, this.#ring, handle);
+    this.#writer = new SegmentWriter(disk, this.#shared, this.#ring, run, handle);
     this.#commit = new GroupCommit(this.#shared, this.#writer);
   }
 
   /**
    * Opens the journal for writing. Everything before `nextLsn` must be durable and recovered, see `recoverJournal`.
-   * Makes the ring's file; the first segment is made when a record first needs it.
+   * Begins a run and makes the ring's file; the first segment is made when a record first needs it.
    * @throws ERR_NO_SPACE, ERR_IO naming the file
    */
   static open(options: JournalOptions): Journal {
-    const { disk, directory, uuid, nextLsn, durability, sizes = DEFAULT_SIZES } = options;
+    const { disk, directory, uuid, nextLsn, durability, previousEnd, sizes = DEFAULT_SIZES } = options;
     assertSizes(sizes);
     const control = new SharedArrayBuffer(controlBytes());
     const recordSeed = randomInt(1, 2 ** 32);
-    const handle = { control, directory, uuid, recordSeed, durability, sizes };
-    const journal = new Journal(handle, disk, makeRing(disk, handle, nextLsn));
-    journal.#shared.initialise(nextLsn);
-    return journal;
+    const found = readRun(disk, directory, uuid);
+    const last = typeof found === 'string' ? undefined : found;
+    const lsn = nextLsn - 1;
+    const runOffset = beginRun(disk, { directory, uuid, last, endBefore: previousEnd, lsn });
+    const handle = { control, directory, uuid, recordSeed, durability, runOffset, sizes };
+    const run = RunMap.map(disk, directory, runOffset);
+    try {
+      const journal = new Journal(handle, disk, run, makeRing(disk, handle, nextLsn));
+      journal.#shared.initialise(nextLsn);
+      run.opened();
+      return journal;
+    } catch (error) {
+      run.drop();
+      throw error;
+    }
   }
 
   /** Opens, in another thread, the journal that `share` gave the handle of. Throws ERR_CLOSED, ERR_IO. */
   static attach(handle: JournalHandle, disk: Disk): Journal {
+    let run: RunMap | undefined;
     try {
-      return new Journal(handle, disk, mapRing(disk, handle));
+      run = RunMap.map(disk, handle.directory, handle.runOffset);
+      return new Journal(handle, disk, run, mapRing(disk, handle));
     } catch (error) {
+      run?.drop();
       const shared = new JournalShared(handle.control);
       if (shared.closed) shared.throwUnlessUsable();
       throw error;
@@ -174,6 +195,7 @@ export class Journal {
 
   #publish(lsn: number, position: number, size: number): void {
     const charged = (this.#words[CHARGED]! + size + GROUP_HEADER_BYTES) | 0;
+    this.#run.appended(lsn);
     this.#shared.publish(lsn, (position + size) | 0, charged);
   }
 
@@ -276,7 +298,7 @@ export class Journal {
   }
 
   /**
-   * Syncs, gives unused space back, takes the ring's name away and closes the file. Nobody may append any more. Where
+   * Syncs, gives unused space back, notes the end of the run, takes the ring's name away and closes the file. Nobody may append any more. Where
    * it fails, the ring stays for recovery to read. Segments that are covered by a checkpoint at `coveredLsn` are removed,
    * so that the next opening need not look through them.
    */
@@ -290,6 +312,7 @@ export class Journal {
         this.#writer.flush();
         this.#writer.sync(this.#words[WRITTEN]!, shared.writtenLsn);
         this.#writer.closeSegment();
+        this.#run.closed();
       } finally {
         this.#writer.closeFile();
         shared.close();
@@ -303,13 +326,14 @@ export class Journal {
     }
   }
 
-  /** Ends this thread's mapping of the ring; other threads keep theirs. This object is of no use afterwards. */
+  /** Ends this thread's mappings; other threads keep theirs. This object is of no use afterwards. */
   detach(): void {
     const mapping = this.#mapping;
     if (mapping === undefined) return;
     this.#mapping = undefined;
     this.#ring.drop();
     this.#disk.unmap(mapping);
+    this.#run.drop();
   }
 
   /** To be called once a thread that used the journal is gone for good, so that others can take its place. */

@@ -12,9 +12,11 @@
  * Repair removes what validation ignores, and then saves to a segment what only the ring had (ring-recovery.ts), so a
  * crash during it leads to the same end the next time. The ring stays as it is until the journal is opened.
  */
+import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
 import { JOURNAL_FORMAT_VERSION } from './format.js';
+import { findLastRun } from './last-run.js';
 import type { RecordReader } from './record.js';
 import { readRing, replayRecords, saveRecords } from './ring-recovery.js';
 import { corrupt, errorText, listSegments, type SegmentName, unknownVersion } from './segment-file.js';
@@ -37,6 +39,8 @@ export interface RecoveryOptions {
 }
 
 export interface RecoveryResult {
+  /** How the run that left the journal ended. */
+  previousEnd: PreviousEnd;
   /** The LSN of the last mutation; the next one gets the number after it. */
   lastLsn: number;
   /** How many records were applied. */
@@ -62,6 +66,7 @@ interface LogEnd {
 /** Recovers the journal in `directory`. Throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_NO_SPACE, ERR_IO. */
 export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   const { markLsn, readOnly } = options;
+  const { end: previousEnd } = findLastRun(options, markLsn);
   const { segments, useless } = classifySegments(options);
   const needed = dropCovered(segments, markLsn);
   const end = findEnd(options, needed, useless);
@@ -79,7 +84,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   replay(options, needed, end.nextLsn, apply);
   if (ring !== undefined) replayRecords(ring, apply);
   const fromRing = ring?.count ?? 0;
-  const result: RecoveryResult = { lastLsn: end.nextLsn - 1 + fromRing, replayed, fromRing };
+  const result: RecoveryResult = { previousEnd, lastLsn: end.nextLsn - 1 + fromRing, replayed, fromRing };
   if (end.last !== undefined && end.last.cutBytes > 0) {
     const { segment, offset, cutBytes } = end.last;
     result.truncated = { file: segment.path, offset, bytes: cutBytes };

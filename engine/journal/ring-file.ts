@@ -87,7 +87,7 @@ function ringFileBytes(sizes: JournalSizes): number {
 }
 
 /**
- * Makes the ring anew, empty, and maps it. What an earlier one held must be in a durable segment.
+ * Makes the ring anew, empty and with its name durable, and maps it. What an earlier one held must be in a durable segment.
  * @param firstLsn the LSN that comes next
  * @throws ERR_NO_SPACE, ERR_IO naming the file
  */
@@ -115,6 +115,7 @@ export function makeRing(disk: Disk, options: RingOptions, firstLsn: number): Ar
     writeFully(disk, fd, [header], 0);
     disk.fsync(fd);
     disk.rename(spare, ringPath(directory));
+    disk.syncDirectory(directory);
     return disk.map(fd, length);
   } catch (error) {
     throw diskError(`make the journal's ring: ${spare}`, error);

@@ -8,6 +8,7 @@ import type { Disk } from '../disk/disk.js';
 import type { SpinneyError } from '../errors.js';
 import { encodeGroupHeader, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.js';
 import type { Ring } from './ring.js';
+import type { RunMap } from './run-file.js';
 import {
   allocateLargest,
   errorText,
@@ -45,6 +46,7 @@ export class SegmentWriter {
   readonly #disk: Disk;
   readonly #shared: JournalShared;
   readonly #ring: Ring;
+  readonly #run: RunMap;
   readonly #directory: string;
   readonly #uuid: Uint8Array;
   readonly #recordSeed: number;
@@ -55,11 +57,13 @@ export class SegmentWriter {
     disk: Disk,
     shared: JournalShared,
     ring: Ring,
+    run: RunMap,
     store: { directory: string; uuid: Uint8Array; recordSeed: number; sizes: JournalSizes },
   ) {
     this.#disk = disk;
     this.#shared = shared;
     this.#ring = ring;
+    this.#run = run;
     this.#directory = store.directory;
     this.#uuid = store.uuid;
     this.#recordSeed = store.recordSeed;
@@ -81,6 +85,7 @@ export class SegmentWriter {
     this.#writeGroup(firstLsn, recordsLength, records.pieces);
     const { count } = records;
     this.#ring.moveHeads(to, firstLsn + count);
+    this.#run.written(firstLsn + count - 1);
     shared.commitFlush({
       position: to,
       lsn: firstLsn + count - 1,
@@ -100,6 +105,7 @@ export class SegmentWriter {
       throw this.#failure(`${this.#path()}: ${errorText(error)}`);
     }
     shared.numbers[SYNC_COUNT]!++;
+    this.#run.durable(lsn);
     shared.commitSync(position, lsn);
   }
 

@@ -1,5 +1,5 @@
 /** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
-import type { Durability, Recovery, TreeOptions } from '../api.js';
+import type { Durability, PreviousEnd, Recovery, TreeOptions } from '../api.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
 import { adviseHugePages } from '../disk/libc.js';
@@ -116,7 +116,12 @@ export function openState(settings: Settings): Opened {
     const control = new Control();
     const cache = new FrameCache(control, { bytes: settings.cacheBytes });
     if (kind === 'dir') adviseHugePages(cache.handle.frames);
-    const options = { place: kind === 'dir' ? dir : kind, readOnly, durability: settings.durability };
+    const options: TreeState['options'] = {
+      place: kind === 'dir' ? dir : kind,
+      readOnly,
+      durability: settings.durability,
+      previousEnd: 'none',
+    };
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
     if (!(store instanceof FileBlobStore)) {
@@ -124,7 +129,8 @@ export function openState(settings: Settings): Opened {
       return { state, recovery: undefined };
     }
     const bare = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
-    const recovery = recover(bare, disk, store, settings);
+    const { previousEnd, ...recovery } = recover(bare, disk, store, settings);
+    options.previousEnd = previousEnd;
     if (readOnly) return { state: bare, recovery };
     const journal = Journal.open({
       disk,
@@ -132,6 +138,7 @@ export function openState(settings: Settings): Opened {
       uuid: store.uuid,
       nextLsn: bare.lsn() + 1,
       durability: settings.durability,
+      previousEnd,
     });
     const state = new TreeState(control, cache, preImages, store, journal, threadNumber, options);
     bare.end();
@@ -159,7 +166,12 @@ function adoptMark(control: Control, store: BlobStore): void {
 }
 
 /** Plays the journal on the checkpoint's tree. Dirties frames as live writes do, and checkpoints when the cache is full. */
-function recover(state: TreeState, disk: NodeDisk, store: FileBlobStore, settings: Settings): Recovery {
+function recover(
+  state: TreeState,
+  disk: NodeDisk,
+  store: FileBlobStore,
+  settings: Settings,
+): Recovery & { previousEnd: PreviousEnd } {
   const round = new Round(state);
   const inline: Maintenance = { checkpoint: () => round.run() };
   const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));

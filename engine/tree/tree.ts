@@ -3,6 +3,7 @@ import type {
   Batch,
   Key,
   KeyRecord,
+  PreviousEnd,
   RangeEntry,
   RangeOptions,
   Recovery,
@@ -74,6 +75,7 @@ type Mirror = 'never' | 'each write' | 'when looked at';
 export class Tree implements TreeOperations {
   /** What `open` found in a directory's journal; undefined for other trees and in threads that attached. */
   readonly recovery: Readonly<Recovery> | undefined;
+  readonly previousEnd: PreviousEnd;
   readonly #state: TreeState;
   readonly #reader: Reader;
   readonly #writer: Writer;
@@ -95,6 +97,7 @@ export class Tree implements TreeOperations {
   private constructor(state: TreeState, settings?: Settings, recovery?: Recovery) {
     this.#state = state;
     this.recovery = recovery;
+    this.previousEnd = state.options.previousEnd;
     this.#settings = settings;
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES, 0));
     this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));

@@ -177,6 +177,7 @@ class ModelBatch implements Batch {
 }
 
 export class ModelTree implements TreeOperations {
+  readonly previousEnd = 'none';
   /** Thrown by the next mutations, while it is set. */
   failure: SpinneyError | undefined;
   /** Calls of `sync`. */

@@ -1,5 +1,4 @@
 /** What makes up an open tree in shared memory, and how another thread attaches to it. */
-import type { Durability } from '../../api.js';
 import { FrameCache, type FrameCacheHandle } from '../../cache/frame-cache.js';
 import { PreImages, type PreImagesHandle } from '../../cache/pre-images.js';
 import { NodeDisk } from '../../disk/node-disk.js';
@@ -16,7 +15,7 @@ export interface TreeHandle {
   preImages: PreImagesHandle;
   store: FileBlobStoreHandle;
   journal: JournalHandle | undefined;
-  options: { place: string; readOnly: boolean; durability: Durability };
+  options: TreeState['options'];
 }
 
 /** The calling thread's view of the tree behind the handle; one thread attaches as the store's writer. */

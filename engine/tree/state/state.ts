@@ -8,7 +8,7 @@
  * lacks is told by throwing a `Need` before anything is changed.
  */
 
-import type { Durability } from '../../api.js';
+import type { Durability, PreviousEnd } from '../../api.js';
 import type { Frame } from '../../art/frame.js';
 import type { FrameCache } from '../../cache/frame-cache.js';
 import type { PreImages } from '../../cache/pre-images.js';
@@ -63,7 +63,7 @@ export class TreeState {
     readonly store: BlobStore,
     readonly journal: Journal | undefined,
     readonly thread: number,
-    readonly options: { place: string; readOnly: boolean; durability: Durability },
+    readonly options: { place: string; readOnly: boolean; durability: Durability; previousEnd: PreviousEnd },
     readonly treeLock = new Gate(control.words, C_TREE_LOCK, control.gate, thread),
   ) {
     this.place = options.place;

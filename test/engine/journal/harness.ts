@@ -1,5 +1,5 @@
 /** What the journal's tests share: a small journal, operations as plain data, appending them and reading them back. */
-import type { Durability } from '../../../engine/api.js';
+import type { Durability, PreviousEnd } from '../../../engine/api.js';
 import type { Disk } from '../../../engine/disk/disk.js';
 import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
 import { Journal } from '../../../engine/journal/journal.js';
@@ -59,10 +59,15 @@ export function newDisk(): MemoryDisk {
 
 export function openJournal(
   disk: Disk,
-  options: { nextLsn?: number; durability?: Durability; sizes?: JournalSizes } = {},
+  options: {
+    nextLsn?: number;
+    durability?: Durability;
+    sizes?: JournalSizes;
+    previousEnd?: PreviousEnd;
+  } = {},
 ): Journal {
-  const { nextLsn = 1, durability = 'buffered', sizes = SMALL } = options;
-  return Journal.open({ disk, directory: DIRECTORY, uuid: UUID, nextLsn, durability, sizes });
+  const { nextLsn = 1, durability = 'buffered', sizes = SMALL, previousEnd = 'none' } = options;
+  return Journal.open({ disk, directory: DIRECTORY, uuid: UUID, nextLsn, durability, previousEnd, sizes });
 }
 
 /** What a writer does, less the tree. */

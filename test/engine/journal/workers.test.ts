@@ -88,7 +88,15 @@ describe('Journal on several threads', () => {
       const directory = mkdtempSync(join(tmpdir(), 'spinney-journal-'));
       try {
         const disk = new NodeDisk();
-        const journal = Journal.open({ disk, directory, uuid: UUID, nextLsn: 1, durability, sizes });
+        const journal = Journal.open({
+          disk,
+          directory,
+          uuid: UUID,
+          nextLsn: 1,
+          durability,
+          previousEnd: 'none',
+          sizes,
+        });
         const shared = new Int32Array(new SharedArrayBuffer(8));
         shared[1] = 1;
         const records = durability === 'synced' ? 150 : 3000;

@@ -214,6 +214,24 @@ function crashAfter(operations: number): Map<string, Uint8Array> {
   return new Expected().advanceTo(operations);
 }
 
+test('a tree tells how the use of its directory before ended', async () => {
+  expect(open().previousEnd).toBe('none');
+  tree?.close();
+  expect(open().previousEnd).toBe('closed');
+  tree?.close();
+  await workUntilKilled({ cacheBytes: SMALL_CACHE, checkpoint: { host: 'worker' } }, 20);
+  const reader = open({ readOnly: true });
+  expect([reader.previousEnd, Tree.attach(reader.share()).previousEnd]).toEqual(['killed', 'killed']);
+  reader.close();
+  const again = open();
+  expect(again.previousEnd).toBe('killed');
+  again.close();
+  expect(open().previousEnd).toBe('closed');
+  const memory = Tree.open({ memory: true });
+  expect(memory.previousEnd).toBe('none');
+  memory.close();
+});
+
 describe('replay', () => {
   test('a journal larger than the cache', () => {
     const big = open({ cacheBytes: 128 * 1024 * 1024, durability: 'buffered' });

@@ -11,6 +11,7 @@
  * take the state of the disk before every call.
  */
 import type { Disk } from '../../../engine/disk/disk.js';
+import type { DirectoryIdentity } from '../../../engine/disk/identity.js';
 import { errnoError, MemoryDisk } from './memory-disk.js';
 
 export type DiskCallName = keyof Disk;
@@ -174,6 +175,10 @@ export class FaultDisk<Inner extends Disk = MemoryDisk> implements Disk {
 
   isSameFile(fd: number, path: string): boolean {
     return this.#call('isSameFile', path, () => this.inner.isSameFile(fd, path));
+  }
+
+  identify(directory: string): DirectoryIdentity {
+    return this.#call('identify', directory, () => this.inner.identify(directory));
   }
 
   #path(fd: number): string {

@@ -21,6 +21,7 @@
  */
 import { constants } from 'node:os';
 import type { Disk } from '../../../engine/disk/disk.js';
+import type { DirectoryIdentity } from '../../../engine/disk/identity.js';
 import { PAGE_SIZE, Pages } from './pages.js';
 
 /** What a power cut leaves of the unsynced changes: none, all, or a random subset (a function like Math.random). */
@@ -115,6 +116,10 @@ const SECTOR_SIZE = 512;
 export class MemoryDisk implements Disk {
   /** Bytes that all files together may take up, in 4 KiB pages. May be changed at any time. */
   capacityBytes: number;
+  /** What `identify` says of where the disk is; a power cut starts the machine anew. */
+  boot = 1;
+  device = 1;
+  mount = 1;
   #root: DirectoryNode = newDirectory();
   #open = new Map<number, OpenFile>();
   #nextFd = 3;
@@ -156,7 +161,7 @@ export class MemoryDisk implements Disk {
           : 0
         : ([0.15, 0.5, 0.85][Math.floor(random() * 3)] ?? 0.5);
     const survives = (): boolean => (random === undefined ? chance === 1 : random() < chance);
-    return this.#copy(
+    const cut = this.#copy(
       (file) => {
         const pages = new Pages(file.durable);
         const kept = file.unsynced.filter(survives);
@@ -174,6 +179,8 @@ export class MemoryDisk implements Disk {
         return { seen: entries, durable: entries, unsynced: [] };
       },
     );
+    cut.boot = (this.boot % 255) + 1;
+    return cut;
   }
 
   /**
@@ -393,6 +400,12 @@ export class MemoryDisk implements Disk {
     return this.#node(path) === this.#file(fd, 'fstat').file;
   }
 
+  identify(directory: string): DirectoryIdentity {
+    this.#directory(directory, 'stat');
+    const boot = new Uint8Array(16).fill(this.boot);
+    return { boot, device: BigInt(this.device), inode: 1n, mount: BigInt(this.mount) };
+  }
+
   // Inside.
 
   #freePages(): number {
@@ -492,6 +505,7 @@ export class MemoryDisk implements Disk {
     pick: (directory: DirectoryNode) => DirectoryNode,
   ): MemoryDisk {
     const disk = new MemoryDisk({ capacityBytes: this.capacityBytes });
+    Object.assign(disk, { boot: this.boot, device: this.device, mount: this.mount });
     const copies = new Map<Node, Node>();
     const copyNode = (node: Node): Node => {
       const known = copies.get(node);
