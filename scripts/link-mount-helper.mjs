@@ -7,8 +7,9 @@ import { lstatSync, readlinkSync, realpathSync, symlinkSync, unlinkSync } from '
 import { join } from 'node:path';
 
 const LINK = '/sbin/mount.fuse.spinney';
-const HELPER = join(import.meta.dirname, '../dist/daemon/mount-helper-cli.js');
-const OURS = '/node_modules/spinney/dist/daemon/mount-helper-cli.js';
+const HELPER = join(import.meta.dirname, 'mount.fuse.spinney');
+/** In what every link of an installation leads to. */
+const OURS = '/node_modules/spinney/';
 
 /** A global installation whose commands root does not find by name is for trying out. */
 function isForTheMachine() {
@@ -33,7 +34,7 @@ function targets() {
 function link() {
   const found = lstatSync(LINK, { throwIfNoEntry: false });
   if (found !== undefined) {
-    if (!found.isSymbolicLink() || !targets().some((target) => target.endsWith(OURS))) {
+    if (!found.isSymbolicLink() || !targets().some((target) => target.includes(OURS))) {
       console.log(`${LINK} is not this package's, and stays as it is`);
       return;
     }

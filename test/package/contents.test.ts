@@ -45,7 +45,9 @@ it('has what its own scripts run', () => {
 
 it('has every file that its documents link to', () => {
   const documents = own.filter((path) => path.endsWith('.md'));
-  expect(documents).toEqual(expect.arrayContaining(['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md']));
+  expect(documents).toEqual(
+    expect.arrayContaining(['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'mount/fuse-native/limits.md']),
+  );
   const missing = documents.flatMap((document) =>
     linksOf(readFileSync(join(ROOT, document), 'utf8'))
       .filter((link) => !/^([a-z]+:|#)/.test(link))

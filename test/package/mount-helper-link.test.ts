@@ -1,5 +1,4 @@
 /** The link in /sbin that an installation makes: for root's global one alone, and over nothing that is not ours. */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Site } from '../e2e/site.js';
@@ -15,20 +14,12 @@ async function installed(): Promise<{
 }> {
   const site = new Site();
   const folder = join(site.directory, 'lib/node_modules/spinney');
-  for (const name of [
-    'lib/node_modules/spinney/scripts',
-    'lib/node_modules/spinney/dist/daemon',
-    'sbin',
-    'bin',
-  ]) {
-    mkdirSync(join(site.directory, name), { recursive: true });
-  }
-  await site.sh(`chmod 755 $DIR; cp ${ROOT}/scripts/link-mount-helper.mjs ${folder}/scripts
-    touch ${folder}/dist/daemon/mount-helper-cli.js`);
+  await site.sh(`chmod 755 $DIR; mkdir -p sbin bin ${folder}/scripts ${folder}/dist/daemon
+    cp ${ROOT}/scripts/*mount* ${folder}/scripts`);
   const install = (...how: string[]) =>
     site.sh(`unshare --mount bash -euc 'mount --bind $DIR/sbin "$(readlink -f /sbin)"
       exec ${how.join(' ')} node ${folder}/scripts/link-mount-helper.mjs'`);
-  return { site, helper: join(folder, 'dist/daemon/mount-helper-cli.js'), install };
+  return { site, helper: join(folder, 'scripts/mount.fuse.spinney'), install };
 }
 
 const GLOBAL = 'env npm_config_global=true npm_config_prefix=$DIR PATH=$DIR/bin:$PATH';
@@ -50,14 +41,14 @@ it('is not made by an installation in a project, by an ordinary user, or outside
 });
 
 it.each([
-  ['an earlier installation, gone', '/gone/node_modules/spinney/dist/daemon/mount-helper-cli.js'],
-  ['an earlier installation', '$DIR/other/node_modules/spinney/dist/daemon/mount-helper-cli.js'],
+  ['an earlier installation, gone', '/gone/node_modules/spinney/scripts/mount.fuse.spinney'],
+  ['an earlier installation', '$DIR/other/node_modules/spinney/scripts/mount.fuse.spinney'],
   ['an earlier one, through its command', '$DIR/other/mount.fuse.spinney'],
 ])('replaces a link to %s', async (_what, target) => {
   const { site, helper, install } = await installed();
-  await site.sh(`mkdir -p $DIR/other/node_modules/spinney/dist/daemon
-    touch $DIR/other/node_modules/spinney/dist/daemon/mount-helper-cli.js
-    ln -s node_modules/spinney/dist/daemon/mount-helper-cli.js $DIR/other/mount.fuse.spinney
+  await site.sh(`mkdir -p $DIR/other/node_modules/spinney/scripts
+    touch $DIR/other/node_modules/spinney/scripts/mount.fuse.spinney
+    ln -s node_modules/spinney/scripts/mount.fuse.spinney $DIR/other/mount.fuse.spinney
     ln -s ${target} ${LINK}`);
   expect(await install(GLOBAL)).toContain('made /sbin/mount.fuse.spinney');
   expect(await site.sh(`readlink ${LINK}`)).toBe(helper);
@@ -81,4 +72,15 @@ it('says so where it cannot be made, and does not fail', async () => {
   const { site, install } = await installed();
   await site.sh('mount -t tmpfs -o ro tmpfs $DIR/sbin');
   expect(await install(GLOBAL)).toMatch(/Cannot make \/sbin\/mount\.fuse\.spinney, .*EROFS/);
+});
+
+it('leads to a helper that finds the Node.js beside npm, also when mount(8) clears the environment', async () => {
+  const { site, install } = await installed();
+  // Only there: /usr/local/bin and /usr/bin may have another one, or none.
+  await site.sh(`cp ${process.execPath} bin/node
+    echo 'console.log(process.execPath, process.argv.slice(2))' > lib/node_modules/spinney/dist/daemon/mount-helper-cli.js`);
+  await install(GLOBAL);
+  expect(await site.sh(`env -i ${LINK} /srv/store /mnt -o ro`)).toBe(
+    `${site.directory}/bin/node [ '/srv/store', '/mnt', '-o', 'ro' ]`,
+  );
 });
