@@ -43,7 +43,7 @@ it('has what its own scripts run', () => {
   expect(MANIFEST.os).toEqual(['linux']);
 });
 
-it('has every file that its documents link to', () => {
+it('has every file and folder that its documents link to', () => {
   const documents = own.filter((path) => path.endsWith('.md'));
   expect(documents).toEqual(
     expect.arrayContaining(['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'mount/fuse-native/limits.md']),
@@ -51,8 +51,8 @@ it('has every file that its documents link to', () => {
   const missing = documents.flatMap((document) =>
     linksOf(readFileSync(join(ROOT, document), 'utf8'))
       .filter((link) => !/^([a-z]+:|#)/.test(link))
-      .map((link) => posix.join(posix.dirname(document), link.replace(/#.*/, '')))
-      .filter((path) => !paths.has(path))
+      .map((link) => posix.join(posix.dirname(document), link.replace(/(#.*|\/)$/, '')))
+      .filter((path) => !paths.has(path) && !own.some((packed) => packed.startsWith(`${path}/`)))
       .map((path) => `${document} -> ${path}`),
   );
   expect(missing).toEqual([]);
