@@ -1,6 +1,7 @@
 /**
  * Loads the fuse-native package. Its addon needs libfuse.so.2 and has no run path, so the library that lies
- * beside it is loaded first; the dynamic linker then finds it by its name.
+ * beside it is loaded first; the dynamic linker then finds it by its name. So nothing is compiled when it is installed,
+ * and whether it loads here turns out when it is asked for.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -33,7 +34,7 @@ export type FuseBindingClass = new (
 
 let loaded: FuseBindingClass | undefined;
 
-/** Throws ERR_MOUNT where the package is not installed or does not load. */
+/** Throws ERR_MOUNT, and says what to do, where the package is not installed or does not load. */
 export function loadBinding(): FuseBindingClass {
   if (loaded !== undefined) return loaded;
   const require = createRequire(import.meta.url);
@@ -44,7 +45,19 @@ export function loadBinding(): FuseBindingClass {
     loaded = require('fuse-native') as FuseBindingClass;
     return loaded;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
-    throw new SpinneyError('ERR_MOUNT', `Cannot load the fuse-native driver: ${reason}`, { cause });
+    throw new SpinneyError(
+      'ERR_MOUNT',
+      `Cannot load the fuse-native driver: ${reasonOf(cause)}; use --driver kernel, which needs no binding`,
+      { cause },
+    );
   }
+}
+
+function reasonOf(cause: unknown): string {
+  const line = (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)[0]!;
+  if (line.startsWith("Cannot find module 'fuse-native")) return 'its package fuse-native is not installed';
+  if (line.startsWith('No native build was found')) {
+    return `its package fuse-native has no binary for ${process.platform} on ${process.arch}`;
+  }
+  return line;
 }

@@ -6,17 +6,18 @@
  * daemons of its store and removes its directory when the test is over.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished, vi } from 'vitest';
 import type { StatsReport } from '../../daemon/control/reports.js';
 
-const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
+const CHECKOUT = join(import.meta.dirname, '../..');
+const CLI = join(CHECKOUT, 'dist/daemon/cli.js');
 const DEADLINE_SECONDS = 120;
 /** Thousands of files, on a machine that may be doing other things: only a hang takes longer. */
-vi.setConfig({ testTimeout: 400_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: 400_000, hookTimeout: 400_000 });
 const LOOK_AGAIN_MS = 10;
 
 export interface Result {
@@ -36,6 +37,10 @@ export class Site {
   readonly mountpoint: string;
   readonly store: string;
   readonly #started: ChildProcess[] = [];
+  /** Where this site's commands see the checkout. */
+  #program = CHECKOUT;
+  /** The process whose mount namespace this site's commands run in. */
+  #namespace: number | undefined;
 
   /** Cleaned up at the end of the test that calls this, or when `atEnd` has it done. */
   constructor(atEnd: (cleanUp: () => Promise<void>) => void = onTestFinished) {
@@ -56,6 +61,25 @@ export class Site {
     const { code, out, err } = await this.spinney(...args);
     if (code !== 0) throw new Error(`spinney ${args.join(' ')} ended with ${code}: ${err}${out}`);
     return out;
+  }
+
+  /**
+   * Gives the site a mount namespace of its own in which ordinary users may open /dev/fuse, as on a machine with udev,
+   * and reach $PROGRAM, wherever the checkout is. The machine's own device stays as it is.
+   */
+  async letUsersIn(): Promise<void> {
+    this.#program = `${this.directory}-program`;
+    mkdirSync(this.#program);
+    // A copy of another test's mount would keep that one from ending.
+    const script = `{ findmnt -rno TARGET -t fuse.spinney || true; } | xargs -r umount -lc
+      mkdir dev; mount -t tmpfs tmpfs dev; mknod -m 666 dev/fuse c 10 229; mount --bind dev/fuse /dev/fuse
+      umount -l dev; rmdir dev; mount --bind ${CHECKOUT} $PROGRAM; echo ready; exec sleep infinity`;
+    const { child } = this.#start(['unshare', '--mount', 'bash', '-euc', script]);
+    await new Promise((resolve, reject) => {
+      child.stdout!.once('data', resolve);
+      child.once('close', () => reject(new Error('Cannot make a mount namespace')));
+    });
+    this.#namespace = child.pid!;
   }
 
   /** Puts the store on a filesystem that is stacked on another, where the kernel passes no contents through. */
@@ -82,8 +106,8 @@ export class Site {
   }
 
   /**
-   * Runs a bash script in `$DIR`, with `$MNT` and `$STORE`. Throws when it fails. Returns what it printed, without
-   * the last line's end.
+   * Runs a bash script in `$DIR`, with `$MNT`, `$STORE`, and the checkout in `$PROGRAM`. Throws when it fails. Returns
+   * what it printed, without the last line's end.
    */
   async sh(script: string, seconds = DEADLINE_SECONDS): Promise<string> {
     const { code, out, err } = await this.start(script, seconds).result;
@@ -147,7 +171,12 @@ export class Site {
   }
 
   isMounted(): boolean {
-    return mountsBelow(this.directory).length > 0;
+    return this.#mounts().length > 0;
+  }
+
+  /** The table of mounts that this site's commands see. */
+  mountinfo(): string {
+    return readFileSync(`/proc/${this.#namespace ?? 'self'}/mountinfo`, 'utf8');
   }
 
   /** Lines of the daemon's log with at least this level (40: warnings, 50: errors). */
@@ -167,12 +196,26 @@ export class Site {
   /** A record may be left over, and its pid another process's by now. */
   readonly #isOurs = (pid: number): boolean => commandLine(pid).includes(this.store);
 
+  /** Mountpoints below the directory, topmost first, from the table of mounts: nothing is touched. */
+  #mounts(): string[] {
+    const mountpoints = this.mountinfo()
+      .split('\n')
+      .map((line) => line.split(' ')[4] ?? '');
+    return mountpoints.filter((mountpoint) => mountpoint.startsWith(`${this.directory}/`)).reverse();
+  }
+
   #start(command: string[]): Running {
-    const [program, ...args] = command;
-    const env = { ...process.env, MNT: this.mountpoint, STORE: this.store, DIR: this.directory };
+    const [program, ...args] = this.#inNamespace(command);
+    const places = { MNT: this.mountpoint, STORE: this.store, DIR: this.directory, PROGRAM: this.#program };
     const child = spawn(program!, args, {
       cwd: this.directory,
-      env: { ...env, LC_ALL: 'C', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' },
+      env: {
+        ...process.env,
+        ...places,
+        LC_ALL: 'C',
+        GIT_CONFIG_GLOBAL: '/dev/null',
+        GIT_CONFIG_SYSTEM: '/dev/null',
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#started.push(child);
@@ -191,15 +234,30 @@ export class Site {
     return { child, result };
   }
 
+  #inNamespace(command: string[]): string[] {
+    if (this.#namespace === undefined) return command;
+    // Entering a mount namespace leaves the working directory.
+    return [
+      'nsenter',
+      `--mount=/proc/${this.#namespace}/ns/mnt`,
+      'env',
+      `--chdir=${this.directory}`,
+      ...command,
+    ];
+  }
+
   async #cleanUp(): Promise<void> {
+    const mounts = this.#namespace === undefined ? () => this.#mounts() : () => [];
     for (const child of this.#started) if (child.exitCode === null) child.kill('SIGKILL');
     for (const pid of this.#daemons()) {
       process.kill(pid, 'SIGKILL');
       await ended(pid);
     }
-    for (const mountpoint of mountsBelow(this.directory)) {
+    // Those in a namespace of its own went with its last process.
+    for (const mountpoint of mounts()) {
       await this.#start(['umount', '-l', mountpoint]).result;
     }
+    if (this.#program !== CHECKOUT) rmdirSync(this.#program);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -228,13 +286,4 @@ function readStatus(pid: number): string {
   } catch {
     return 'State: X';
   }
-}
-
-/** Mountpoints below a directory, topmost first, from the table of mounts: nothing is touched. */
-function mountsBelow(directory: string): string[] {
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return lines
-    .map((line) => line.split(' ')[4] ?? '')
-    .filter((mountpoint) => mountpoint.startsWith(`${directory}/`))
-    .reverse();
 }

@@ -30,7 +30,7 @@ function oldestStamp(): number {
 
 export default function setup(): void {
   if (newestSource() <= oldestStamp()) return;
-  execFileSync(path.join(ROOT, 'node_modules/.bin/tsc'), ['-b'], { cwd: ROOT, stdio: 'inherit' });
+  execFileSync(process.execPath, [path.join(ROOT, 'scripts/build.mjs')], { stdio: 'inherit' });
 }
 
 /** Where the built engine is, for workers and child processes. */

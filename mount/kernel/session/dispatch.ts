@@ -31,6 +31,8 @@ export function handle(session: Session, length: number): number {
       result = operation.replies ? -EIO : NO_REPLY;
     }
   }
+  // Before the reply: who has it and asks for figures finds in them what it did.
+  session.publishNodes();
   if (result === NO_REPLY) return 0;
   if (result === -EIO) session.state.countError();
   return result < 0

@@ -133,7 +133,6 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   idle(): number {
-    this.#session.publishNodes();
     const waits = this.#session.rest();
     if (this.#options.state.isIoGone) this.woken();
     const untilRehearsal = this.#rehearse();

@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../mount/fuse-native/limits.js';
@@ -10,11 +9,6 @@ const ROOT = join(import.meta.dirname, '../../..');
 describe('the limits of fuse-native', () => {
   it('are in limits.md and README.md as they are listed', () => {
     execFileSync(process.execPath, [join(ROOT, 'scripts/limits.mjs'), '--check'], { stdio: 'pipe' });
-  });
-
-  it('are told in the package', () => {
-    const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
-    expect(files).toContain('mount/fuse-native/limits.md');
   });
 
   it('have an exclusion each, or a reason for having none', () => {

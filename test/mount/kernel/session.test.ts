@@ -111,6 +111,16 @@ describe('INIT', () => {
 });
 
 describe('names', () => {
+  test('are in the figures by the time of the reply, on a mount that is never idle too', () => {
+    const nodes = () => session.state.stats().nodes;
+    const directory = make(Opcode.MKDIR, 1, 'd');
+    expect(nodes()).toBe(2);
+    const file = make(Opcode.CREATE, directory, 'f');
+    expect(nodes()).toBe(3);
+    expect(send(build(Opcode.FORGET, file, words(1, 0)))).toBe(undefined);
+    expect(nodes()).toBe(2);
+  });
+
   test('an absent name is node 0 with a validity', () => {
     const { error, body } = call(Opcode.LOOKUP, 1, 'nothing');
     expect(error).toBe(0);
