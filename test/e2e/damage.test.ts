@@ -83,4 +83,33 @@ describe('a damaged store', () => {
     await site.mount();
     expect(await site.sh('ls $MNT')).toBe('d1\nd2\nd3\nf');
   });
+
+  it('is refused when anything of its journal is missing after a kill', async () => {
+    const site = new Site();
+    await site.mount();
+    await site.sh('cd $MNT; for i in $(seq 500); do mkdir d$i; done');
+    await site.kill();
+    await site.sh('cp -a $STORE $DIR/saved');
+    const losses = [
+      ['rm $STORE/journal-*.wal', /journal-[0-9a-f]{16}\.wal at offset 0: record \d+ is damaged or missing/],
+      ['truncate -s 4096 $(ls $STORE/journal-*.wal | tail -1)', /journal-[0-9a-f]{16}\.wal at offset \d+: /],
+      ['rm $STORE/journal.ring', /journal\.ring at offset 0: the file is missing/],
+      ['rm $STORE/journal-*.wal $STORE/journal.ring', /journal\.ring at offset 0: the file is missing/],
+      ['rm $STORE/journal*', /journal\.run at offset 0: the file is missing/],
+    ] as const;
+    for (const [loss, message] of losses) {
+      await site.sh(`rm -r $STORE; cp -a $DIR/saved $STORE; ${loss}; cp -a $STORE $DIR/lossy`);
+      const checked = await site.spinney('check', site.store);
+      expect(checked).toMatchObject({ code: 1, err: '' });
+      expect(checked.out).toMatch(message);
+      const log = join(site.directory, 'log');
+      const line = await site.refusal('mount', site.mountpoint, '--store', site.store, '--log-file', log);
+      expect(line).toMatch(message);
+      expect(await site.sh('diff -r -x lock -x control.sock $STORE $DIR/lossy; rm -r $DIR/lossy')).toBe('');
+    }
+    await site.sh('rm -r $STORE; cp -a $DIR/saved $STORE');
+    expect(await site.spinney('check', site.store)).toMatchObject({ code: 0 });
+    await site.mount();
+    expect(await site.sh('ls $MNT | wc -l')).toBe('500');
+  });
 });

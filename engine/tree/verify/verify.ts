@@ -82,6 +82,7 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
         directory: dir,
         uuid: store.uuid,
         markLsn,
+        hasRun: store.hasRun,
         readOnly: true,
         apply: () => {},
       }),
