@@ -126,6 +126,17 @@ export interface Batch {
   assertPrefixEmpty(prefix: Key): void;
 }
 
+export interface UnreadableBlobStats {
+  id: number;
+  /** How often reading it failed. */
+  errors: number;
+  /**
+   * What the keys in it and in the blobs below it begin with, at most 256 bytes, as text: bytes that are no printable
+   * ASCII are written as \\xNN. Undefined where that is not known.
+   */
+  prefix: string | undefined;
+}
+
 export interface TreeStats {
   blobCount: number;
   /** blobCount times the blob size. */
@@ -147,6 +158,8 @@ export interface TreeStats {
   cacheMisses: number;
   optimisticRestarts: number;
   /** Subtrees moved to a blob of their own because a frame was full. */
+  /** Blobs that could not be read, and still cannot as far as is known; 16 at most. */
+  unreadableBlobs: UnreadableBlobStats[];
   spillovers: number;
   merges: number;
   compactions: number;
@@ -184,7 +197,8 @@ export interface TreeReads {
    * Entries in the order of their bytes. Lazy: one descent, and a look at it for each batch (20 entries at first, 256 at most), a step
    * for each entry. A key that is there throughout the iteration is given exactly once, whatever else changes
    * meanwhile; one that comes or goes may be given or not. With a delimiter a level is rolled up, S3-style: a step
-   * for each rolled-up prefix, however many keys it stands for.
+   * for each rolled-up prefix, however many keys it stands for. Where the iteration comes to a blob that cannot be read it
+   * throws UnreadableBlobError; `next` may be called again then, and goes on behind the keys that the error stands for.
    */
   range(options?: RangeOptions): IterableIterator<RangeEntry>;
   /** The longest key that `key` begins with, itself included, with its record; undefined where there is none. One descent. */

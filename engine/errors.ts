@@ -44,3 +44,29 @@ export class SpinneyError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * A blob could not be read: it is damaged, missing, or the disk fails there. The code is ERR_BLOB_CORRUPT, ERR_BLOB_MISSING
+ * or ERR_IO. What lies in other blobs is not concerned.
+ */
+export class UnreadableBlobError extends SpinneyError {
+  readonly blobId: number;
+  /**
+   * All keys that this error stands for begin with these bytes, and no other key is concerned; undefined where they are
+   * not known.
+   */
+  prefix: Uint8Array | undefined;
+
+  constructor(blobId: number, cause: SpinneyError) {
+    super(cause.code, cause.message, { cause });
+    this.blobId = blobId;
+  }
+
+  /** The error to throw where reading the blob failed with `cause`. */
+  static of(blobId: number, cause: unknown): unknown {
+    if (!(cause instanceof SpinneyError) || cause instanceof UnreadableBlobError) return cause;
+    const isKnown =
+      cause.code === 'ERR_BLOB_CORRUPT' || cause.code === 'ERR_BLOB_MISSING' || cause.code === 'ERR_IO';
+    return isKnown ? new UnreadableBlobError(blobId, cause) : cause;
+  }
+}

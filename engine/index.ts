@@ -16,8 +16,9 @@ export type {
   TreeReads,
   TreeRecord,
   TreeStats,
+  UnreadableBlobStats,
 } from './api.js';
-export { type ErrorCode, SpinneyError } from './errors.js';
+export { type ErrorCode, SpinneyError, UnreadableBlobError } from './errors.js';
 export type { BlobId, BlobRow, BlobStore, CheckpointMark } from './store/blob-store.js';
 export { FileBlobStore } from './store/file/file-blob-store.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';

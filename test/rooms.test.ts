@@ -13,7 +13,17 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '': ['engine', 'mount', 'daemon'],
   engine: ['errors', 'limits', 'shared', 'art', 'disk', 'store', 'api', 'cache', 'journal', 'tree', 'index'],
   'engine/tree': ['state', 'read', 'write', 'upkeep', 'open', 'stats', 'tree', 'verify'],
-  mount: ['types', 'mountinfo', 'libc', 'filesystem', 'check', 'kernel', 'fuse-native', 'index'],
+  mount: [
+    'types',
+    'failure-log',
+    'mountinfo',
+    'libc',
+    'filesystem',
+    'check',
+    'kernel',
+    'fuse-native',
+    'index',
+  ],
   'mount/filesystem': [
     'types',
     'errno',

@@ -70,8 +70,13 @@ export class Status implements ControlTarget {
       reasons.push(`the mount at ${this.#where.mountpoint} is ${this.#mountState}`);
     if (this.#mountState === 'up') reasons.push(...(this.#mounted?.problems() ?? []));
     try {
-      const { lastError } = this.#tree.stats().checkpoint;
+      const { checkpoint, unreadableBlobs } = this.#tree.stats();
+      const { lastError } = checkpoint;
       if (lastError !== undefined) reasons.push(`the last checkpoint failed: ${lastError}`);
+      for (const { id, errors, prefix } of unreadableBlobs) {
+        const keys = prefix === undefined ? '' : `; its keys begin with "${prefix}"`;
+        reasons.push(`blob ${id} cannot be read (tried ${errors} times)${keys}`);
+      }
     } catch (error) {
       reasons.push(`the tree does not answer: ${error instanceof Error ? error.message : String(error)}`);
     }

@@ -7,7 +7,8 @@
  *
  * What was durable is known from: the checkpoint's LSN; the first LSN of each segment, which is made after all before
  * it was synced; the durable LSN in each group. A record missing at or below that is corruption, and then no
- * file is touched. A record missing above it is where the log ends.
+ * file is touched. A record missing above it is where the log ends; unless the record of the last run, in a file of its
+ * own, tells that the log reached further and that nothing can have taken away what is missing (last-run.ts).
  *
  * Repair removes what validation ignores, and then saves to a segment what only the ring had (ring-recovery.ts), so a
  * crash during it leads to the same end the next time. The ring stays as it is until the journal is opened.
@@ -16,7 +17,7 @@ import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
 import { JOURNAL_FORMAT_VERSION } from './format.js';
-import { findLastRun } from './last-run.js';
+import { assertReaches, type FilePlace, findLastRun } from './last-run.js';
 import type { RecordReader } from './record.js';
 import { readRing, replayRecords, saveRecords } from './ring-recovery.js';
 import { corrupt, errorText, listSegments, type SegmentName, unknownVersion } from './segment-file.js';
@@ -29,6 +30,8 @@ export interface RecoveryOptions {
   uuid: Uint8Array;
   /** The LSN of the checkpoint that the tree was loaded from; 0 without one. */
   markLsn: number;
+  /** Whether there must be a record of the last run, as the manifest says. */
+  hasRun: boolean;
   /** Replay only: no file is changed. */
   readOnly: boolean;
   /**
@@ -57,6 +60,8 @@ interface Segment extends SegmentName {
 
 interface LogEnd {
   nextLsn: number;
+  /** Where that is; undefined where there is no segment. */
+  at?: FilePlace;
   /** Files without a record, which are of no use. */
   useless: SegmentName[];
   /** The segment with the last record and where its valid part ends. */
@@ -66,11 +71,14 @@ interface LogEnd {
 /** Recovers the journal in `directory`. Throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_NO_SPACE, ERR_IO. */
 export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   const { markLsn, readOnly } = options;
-  const { end: previousEnd } = findLastRun(options, markLsn);
+  const last = findLastRun(options, markLsn, options.hasRun);
   const { segments, useless } = classifySegments(options);
   const needed = dropCovered(segments, markLsn);
   const end = findEnd(options, needed, useless);
-  const ring = readRing(options, segments, end.nextLsn);
+  const content = readRing(options, segments, end.nextLsn);
+  const ring = content?.records;
+  const lastLsn = end.nextLsn - 1 + (ring?.count ?? 0);
+  assertReaches(options, last, { lastLsn, segmentsEnd: end.at, ring: content });
   if (!readOnly) {
     repair(options, end);
     if (ring !== undefined) saveRecords(options, ring);
@@ -83,8 +91,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   };
   replay(options, needed, end.nextLsn, apply);
   if (ring !== undefined) replayRecords(ring, apply);
-  const fromRing = ring?.count ?? 0;
-  const result: RecoveryResult = { previousEnd, lastLsn: end.nextLsn - 1 + fromRing, replayed, fromRing };
+  const result: RecoveryResult = { previousEnd: last.end, lastLsn, replayed, fromRing: ring?.count ?? 0 };
   if (end.last !== undefined && end.last.cutBytes > 0) {
     const { segment, offset, cutBytes } = end.last;
     result.truncated = { file: segment.path, offset, bytes: cutBytes };
@@ -130,7 +137,7 @@ function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: Seg
   let nextLsn = segments[0]?.firstLsn ?? options.markLsn + 1;
   let durableLsn = options.markLsn;
   let last: LogEnd['last'];
-  let previous: { path: string; offset: number } | undefined;
+  let previous: FilePlace | undefined;
   for (const [index, segment] of segments.entries()) {
     if (segment.firstLsn > nextLsn) throw missing(previous!.path, previous!.offset, nextLsn);
     if (segment.firstLsn < nextLsn) {
@@ -149,7 +156,12 @@ function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: Seg
     });
   }
   if (durableLsn >= nextLsn && previous !== undefined) throw missing(previous.path, previous.offset, nextLsn);
-  return last === undefined ? { nextLsn, useless } : { nextLsn, useless, last };
+  return {
+    nextLsn,
+    useless,
+    ...(previous !== undefined && { at: previous }),
+    ...(last !== undefined && { last }),
+  };
 }
 
 /** Removes what is beyond the end of the log and makes all before it durable. */

@@ -46,8 +46,18 @@ export interface RingRecords {
   bytes: Uint8Array;
 }
 
+/** What the ring's file has. */
+export interface RingContent {
+  /** The first LSN that may be in the ring only. */
+  headLsn: number;
+  /** The records that the segments have not; undefined where there are none. */
+  records: RingRecords | undefined;
+  /** File offset where the records end. */
+  end: number;
+}
+
 /**
- * The records from `nextLsn` on, where the segments end; undefined where the ring has none.
+ * The ring, with its records from `nextLsn` on, where the segments end; undefined where there is no such file.
  * @param segments those that the log consists of
  * @throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_IO naming the file
  */
@@ -55,7 +65,7 @@ export function readRing(
   store: Store,
   segments: readonly { firstLsn: number; recordSeed: number }[],
   nextLsn: number,
-): RingRecords | undefined {
+): RingContent | undefined {
   const path = ringPath(store.directory);
   const file = readFile(store.disk, path);
   if (file === undefined) return undefined;
@@ -66,7 +76,7 @@ export function readRing(
   const isStale = segments.some(
     (segment) => segment.firstLsn >= header.firstLsn && segment.recordSeed !== header.recordSeed,
   );
-  if (isStale || head.lsn > nextLsn) return undefined;
+  if (isStale || head.lsn > nextLsn) return { headLsn: head.lsn, records: undefined, end: 0 };
   return walk(file, header, head, nextLsn);
 }
 
@@ -101,7 +111,7 @@ function walk(
   { ringBytes, areaBytes, recordSeed }: RingHeader,
   head: RingHead,
   nextLsn: number,
-): RingRecords | undefined {
+): RingContent {
   const bytes = new Uint8Array(file.buffer, RING_HEADER_BYTES, areaBytes);
   const words = new Int32Array(file.buffer, RING_HEADER_BYTES, areaBytes >> 2);
   const record = new RecordReader();
@@ -115,8 +125,10 @@ function walk(
     start += record.size;
     if (start >= ringBytes) start -= ringBytes;
   }
-  if (taken.length === 0) return undefined;
-  return { firstLsn: nextLsn, count: taken.length, recordSeed, bytes: joined(taken) };
+  const end = RING_HEADER_BYTES + start;
+  if (taken.length === 0) return { headLsn: head.lsn, records: undefined, end };
+  const records = { firstLsn: nextLsn, count: taken.length, recordSeed, bytes: joined(taken) };
+  return { headLsn: head.lsn, records, end };
 }
 
 function joined(pieces: Uint8Array[]): Uint8Array {

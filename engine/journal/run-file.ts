@@ -48,7 +48,7 @@ const OFFSET = {
 const STATE = 0;
 const APPENDED = 2;
 const DURABLE = 4;
-const WRITTEN = 6;
+const SEGMENT = 6;
 const NUMBERS = 8;
 
 const STARTING = 1;
@@ -74,8 +74,8 @@ export interface RunRecord {
   appendedLsn: number;
   /** Everything up to this LSN was durable. */
   durableLsn: number;
-  /** Everything up to this LSN was in segments. */
-  writtenLsn: number;
+  /** The first LSN of its last segment; 0 before it made one. For messages only. */
+  segmentLsn: number;
 }
 
 export function runPath(directory: string): string {
@@ -154,7 +154,7 @@ function decodeSlot(
     state: state === CLOSED ? 'closed' : state === OPEN ? 'open' : 'starting',
     appendedLsn: orOpened(lesser(APPENDED)),
     durableLsn: orOpened(lesser(DURABLE)),
-    writtenLsn: orOpened(lesser(WRITTEN)),
+    segmentLsn: number(SEGMENT) > openedLsn && Number.isSafeInteger(number(SEGMENT)) ? number(SEGMENT) : 0,
   };
 }
 
@@ -195,7 +195,7 @@ export function beginRun(disk: Disk, start: RunStart): number {
     view.setUint32(OFFSET.endBefore, ENDS.indexOf(endBefore), true);
     view.setUint32(OFFSET.crc, crc32(slot.subarray(0, OFFSET.crc)), true);
     view.setFloat64(HEADER_BYTES + 8 * STATE, STARTING, true);
-    for (const index of [APPENDED, DURABLE, WRITTEN]) {
+    for (const index of [APPENDED, DURABLE]) {
       view.setFloat64(HEADER_BYTES + 8 * index, lsn, true);
       view.setFloat64(HEADER_BYTES + 8 * index + 8, lsn, true);
     }
@@ -258,10 +258,9 @@ export class RunMap {
     this.#numbers[DURABLE + 1] = lsn;
   }
 
-  /** To be called once everything up to `lsn` is in segments. */
-  written(lsn: number): void {
-    this.#numbers[WRITTEN] = lsn;
-    this.#numbers[WRITTEN + 1] = lsn;
+  /** To be called once there is a segment that begins with this LSN. */
+  segment(firstLsn: number): void {
+    this.#numbers[SEGMENT] = firstLsn;
   }
 
   /** To be called once the ring has its name durably. */

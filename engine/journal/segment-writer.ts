@@ -85,7 +85,6 @@ export class SegmentWriter {
     this.#writeGroup(firstLsn, recordsLength, records.pieces);
     const { count } = records;
     this.#ring.moveHeads(to, firstLsn + count);
-    this.#run.written(firstLsn + count - 1);
     shared.commitFlush({
       position: to,
       lsn: firstLsn + count - 1,
@@ -157,6 +156,7 @@ export class SegmentWriter {
     const oldFile = this.#file();
     const oldOffset = words[FILE_OFFSET]!;
     shared.numbers[FILE_LSN] = firstLsn;
+    this.#run.segment(firstLsn);
     Atomics.store(words, FILE_OFFSET, SEGMENT_HEADER_BYTES);
     Atomics.store(words, SPACE, size - SEGMENT_HEADER_BYTES - KEPT_BYTES);
     Atomics.store(words, FILE, fd);

@@ -7,6 +7,7 @@
  */
 import { GATE_ROW } from './gate.js';
 import { MUTEX_WORDS } from './mutex.js';
+import { UNREADABLE_BYTES, UnreadableBlobs } from './unreadable-blobs.js';
 
 // Int32 words.
 export const C_TREE_LOCK = 0;
@@ -98,6 +99,7 @@ export class Control {
   /** The rows of the tree lock. */
   readonly gate: Int32Array;
   readonly pending: Int32Array;
+  readonly unreadable: UnreadableBlobs;
   readonly #message: Uint8Array;
 
   /** Makes a new block, or attaches to `buffer`. */
@@ -106,13 +108,15 @@ export class Control {
     const countersAt = floatsAt + CONTROL_FLOATS * 8;
     const gateAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
     const messagesAt = gateAt + MAX_THREADS * GATE_ROW * 4;
-    const pendingAt = messagesAt + MESSAGE_BYTES;
+    const unreadableAt = messagesAt + MESSAGE_BYTES;
+    const pendingAt = unreadableAt + UNREADABLE_BYTES;
     this.buffer = buffer ?? new SharedArrayBuffer(pendingAt + PENDING_CAPACITY * 4);
     this.words = new Int32Array(this.buffer, 0, CONTROL_WORDS);
     this.floats = new Float64Array(this.buffer, floatsAt, CONTROL_FLOATS);
     this.counters = new Float64Array(this.buffer, countersAt, MAX_THREADS * COUNTER_FLOATS);
     this.gate = new Int32Array(this.buffer, gateAt, MAX_THREADS * GATE_ROW);
     this.#message = new Uint8Array(this.buffer, messagesAt, MESSAGE_BYTES);
+    this.unreadable = new UnreadableBlobs(this.buffer, unreadableAt);
     this.pending = new Int32Array(this.buffer, pendingAt, PENDING_CAPACITY);
   }
 

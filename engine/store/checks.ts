@@ -23,3 +23,12 @@ export function copyMark(mark: CheckpointMark): CheckpointMark {
   const { lsn, generation, nextBlobId, pendingDeletes } = mark;
   return { lsn, generation, nextBlobId, pendingDeletes: [...pendingDeletes] };
 }
+
+export function assertPendingDeletes(mark: CheckpointMark, limit: number): void {
+  const count = mark.pendingDeletes.length;
+  if (count <= limit) return;
+  throw new SpinneyError(
+    'ERR_INVALID_ARGUMENT',
+    `Cannot flush: the mark has ${count} pending deletes, the limit is ${limit}`,
+  );
+}

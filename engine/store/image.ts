@@ -81,6 +81,15 @@ export function verifyImage(image: Uint8Array, id: BlobId): string | undefined {
   return stored === computed ? undefined : `the CRC is ${hex(computed)}, the header says ${hex(stored)}`;
 }
 
+/** What shows that the image is not the one that the row tells of; undefined if nothing does. */
+export function compareImage(image: Uint8Array, row: BlobRow & { crc: number }): string | undefined {
+  const difference = verifyImage(image, row.id);
+  if (difference !== undefined) return difference;
+  const { generation } = imageRow(image);
+  if (generation !== row.generation) return `it is of generation ${generation}, not ${row.generation}`;
+  return imageCrc(image) === row.crc ? undefined : `it is another image of generation ${generation}`;
+}
+
 /** The CRC that the header carries. */
 export function imageCrc(image: Uint8Array): number {
   return viewOf(image).getUint32(IMAGE_OFFSET.crc, true);

@@ -140,6 +140,12 @@ export function openState(settings: Settings): Opened {
       durability: settings.durability,
       previousEnd,
     });
+    try {
+      store.noteRun();
+    } catch (error) {
+      journal.close();
+      throw error;
+    }
     const state = new TreeState(control, cache, preImages, store, journal, threadNumber, options);
     bare.end();
     return { state, recovery };
@@ -180,6 +186,7 @@ function recover(
     directory: settings.dir,
     uuid: store.uuid,
     markLsn: state.lsn(),
+    hasRun: store.hasRun,
     readOnly: settings.readOnly,
     apply: (lsn, record) => writer.replay(lsn, changesOf(record, settings.dir)),
   });

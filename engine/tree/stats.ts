@@ -17,8 +17,10 @@ import {
   S_MISSES,
   S_RESTARTS,
 } from '../shared/control.js';
+import type { UnreadableBlobNote } from '../shared/unreadable-blobs.js';
 import type { BlobRow } from '../store/blob-store.js';
 import { imageRow } from '../store/image.js';
+import { printable } from './state/arguments.js';
 import { ROOT_BLOB, type TreeState } from './state/state.js';
 
 /** REQUIRES the tree lock: the blobs in the tree, in no particular order. */
@@ -53,9 +55,11 @@ export function treeStats(state: TreeState): TreeStats {
   state.lockTree();
   let blobs: BlobRow[];
   let lastLsn: number;
+  let unreadable: UnreadableBlobNote[];
   try {
     blobs = blobRows(state);
     lastLsn = state.lsn();
+    unreadable = control.unreadable.list();
   } finally {
     state.treeLock.unlock();
   }
@@ -81,6 +85,11 @@ export function treeStats(state: TreeState): TreeStats {
     cacheHits: control.sumCounter(S_HITS),
     cacheMisses: control.sumCounter(S_MISSES),
     optimisticRestarts: control.sumCounter(S_RESTARTS),
+    unreadableBlobs: unreadable.map(({ id, errors, prefix }) => ({
+      id,
+      errors,
+      prefix: prefix === undefined ? undefined : printable(prefix),
+    })),
     spillovers: float(F_SPILLOVERS),
     merges: float(F_MERGES),
     compactions: float(F_COMPACTIONS),

@@ -104,9 +104,15 @@ export interface StatFs {
 /**
  * Receives directory entries in order; returns false when it has no room for this one, which is then given
  * again in the next reply. `next` is the offset from which a listing goes on after this entry. `attributes` is
- * the layer's reused object, valid during the call; filled completely only when asked for.
+ * the layer's reused object, valid during the call; filled completely only when asked for, and not where `isComplete` is
+ * false: the entry's inode cannot be read, and has no more than `ino` and its type.
  */
-export type DirectorySink = (name: Uint8Array, next: number, attributes: Attributes) => boolean;
+export type DirectorySink = (
+  name: Uint8Array,
+  next: number,
+  attributes: Attributes,
+  isComplete: boolean,
+) => boolean;
 
 /** Does what must happen outside the request loop: removal of content whose record's deletion is durable. */
 export interface Reclaimer {

@@ -11,6 +11,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:os';
+import { FailureLog } from '../failure-log.js';
 import { newAttributes, newChange } from '../filesystem/arguments.js';
 import * as errno from '../filesystem/errno.js';
 import type { FileSystem } from '../filesystem/file-system.js';
@@ -210,6 +211,7 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
     },
   } satisfies Record<string, (reply: Reply, ...args: never[]) => void>;
 
+  const failures = new FailureLog(log);
   const guarded: Record<string, Handler> = {};
   for (const [name, handler] of Object.entries(handlers) as [string, Handler][]) {
     guarded[name] = (reply, ...args) => {
@@ -225,7 +227,7 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
         if (args.some(isDamaged)) countingReply(-EILSEQ, ...bufferOf(name, args));
         else handler(countingReply, ...args);
       } catch (error) {
-        log('error', 'a request failed', { operation: name, path: args[0], err: error });
+        failures.tell(name, error, { path: args[0] });
         if (!replied) countingReply(-errno.EIO, ...bufferOf(name, args));
       }
     };

@@ -47,6 +47,22 @@ it('is degraded while checkpoints fail', () => {
   expect(status.health().reasons).toEqual(['the last checkpoint failed: no space left']);
 });
 
+it('is degraded while a blob cannot be read, and names it', () => {
+  const { status, mounted, tree } = parts();
+  status.setMount(mounted);
+  tree.unreadableBlobs = [
+    { id: 7, errors: 3, prefix: 'd/a' },
+    { id: 9, errors: 1, prefix: undefined },
+  ];
+  expect(status.health()).toEqual({
+    status: 'degraded',
+    reasons: [
+      'blob 7 cannot be read (tried 3 times); its keys begin with "d/a"',
+      'blob 9 cannot be read (tried 1 times)',
+    ],
+  });
+});
+
 it('is degraded while the mount is stuck', () => {
   const { status, mounted, problems } = parts();
   status.setMount(mounted);

@@ -76,6 +76,7 @@ export function statsReport(): StatsReport {
       keyCount: 4242,
       bmDirtyCount: 1,
       bmPendingDeleteCount: 0,
+      unreadableBlobs: [],
       cacheBytes: 268_435_456,
       cacheHits: 100,
       cacheMisses: 7,

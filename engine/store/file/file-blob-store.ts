@@ -20,8 +20,8 @@ import { diskError, readFully, writeFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import type { BlobId, BlobRow, BlobStore, CheckpointMark } from '../blob-store.js';
-import { assertBlobId, assertImageSize, copyMark } from '../checks.js';
-import { imageCrc, imageRow, verifyIdentity, verifyImage } from '../image.js';
+import { assertBlobId, assertImageSize, assertPendingDeletes, copyMark } from '../checks.js';
+import { compareImage, imageCrc, imageRow, verifyIdentity } from '../image.js';
 import { holdsStore, prepareDirectory } from './directory.js';
 import { openLocked, writePid } from './lock.js';
 import { LOG_RECORDS_AT, type ManifestState, readManifest } from './manifest-reader.js';
@@ -62,6 +62,7 @@ export class FileBlobStore implements BlobStore {
   readonly #owner: boolean;
   /** The store's own, 16 bytes; known to the opener only. */
   #uuid: Uint8Array | undefined;
+  #hasRun = false;
   #writer: Writer | undefined;
   #closed = false;
 
@@ -220,7 +221,10 @@ export class FileBlobStore implements BlobStore {
   /** A mark whose flush failed stays staged, as everything else does. */
   flush(mark?: CheckpointMark): void {
     const { slots, manifest } = this.#asWriter();
-    if (mark !== undefined) this.#stagedMark = checkedMark(mark);
+    if (mark !== undefined) {
+      assertPendingDeletes(mark, MAX_SLOTS);
+      this.#stagedMark = copyMark(mark);
+    }
     if (!this.needsFlush()) return;
     this.#flushFailed = true;
     this.#syncImages();
@@ -300,6 +304,20 @@ export class FileBlobStore implements BlobStore {
     );
   }
 
+  /** Whether the manifest says that there is a record of the store's last run. REQUIRES the opener. */
+  get hasRun(): boolean {
+    return this.#hasRun;
+  }
+
+  /** Has the manifest say so, durably; the record must be durable. Throws ERR_NO_SPACE, ERR_IO. */
+  noteRun(): void {
+    const { manifest } = this.#asWriter();
+    if (this.#hasRun) return;
+    manifest.setHasRun();
+    manifest.writeSnapshot({ rows: this.#rows(this.#map.list()), mark: this.#map.mark() });
+    this.#hasRun = true;
+  }
+
   #assertOpen(): void {
     if (this.#closed)
       throw new SpinneyError('ERR_CLOSED', `Cannot use the store ${this.directory}: it is closed`);
@@ -332,6 +350,7 @@ export class FileBlobStore implements BlobStore {
     }
     const state = isNew ? this.#createFiles() : readManifest(this.#disk, this.directory);
     this.#uuid = state.uuid;
+    this.#hasRun = state.hasRun;
     for (const row of state.rows.values()) this.#map.set(row);
     if (state.mark !== undefined) this.#map.setMark(state.mark);
     if (readOnly) return;
@@ -355,6 +374,7 @@ export class FileBlobStore implements BlobStore {
       logSize,
       rows: new Map(),
       mark: undefined,
+      hasRun: false,
     };
   }
 
@@ -432,21 +452,4 @@ export class FileBlobStore implements BlobStore {
     if (this.#unpublished.delete(slot)) slots.release(slot);
     else slots.retire(slot);
   }
-}
-
-function compareImage(image: Uint8Array, row: StoredRow): string | undefined {
-  const difference = verifyImage(image, row.id);
-  if (difference !== undefined) return difference;
-  const { generation } = imageRow(image);
-  if (generation !== row.generation) return `it is of generation ${generation}, not ${row.generation}`;
-  return imageCrc(image) === row.crc ? undefined : `it is another image of generation ${generation}`;
-}
-
-function checkedMark(mark: CheckpointMark): CheckpointMark {
-  const count = mark.pendingDeletes.length;
-  if (count <= MAX_SLOTS) return copyMark(mark);
-  throw new SpinneyError(
-    'ERR_INVALID_ARGUMENT',
-    `Cannot flush: the mark has ${count} pending deletes, the limit is ${MAX_SLOTS}`,
-  );
 }

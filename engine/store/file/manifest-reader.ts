@@ -30,6 +30,7 @@ import type { StoredRow } from './slot-map.js';
 
 /** "SPML" */
 const LOG_MAGIC = 0x4c4d5053;
+const LOG_VERSION = 1;
 const LOG_HEADER_BYTES = 32;
 const LOG_OFFSET = { magic: 0, version: 4, crc: 8, uuid: 16 } as const;
 /** "SPMC" */
@@ -52,13 +53,15 @@ export interface ManifestState {
   logSize: number;
   rows: Map<BlobId, StoredRow>;
   mark: CheckpointMark | undefined;
+  /** Whether the store has a record of its last run. */
+  hasRun: boolean;
 }
 
 export function encodeLogHeader(uuid: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(LOG_HEADER_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint32(LOG_OFFSET.magic, LOG_MAGIC, true);
-  view.setUint16(LOG_OFFSET.version, MANIFEST_VERSION, true);
+  view.setUint16(LOG_OFFSET.version, LOG_VERSION, true);
   bytes.set(uuid, LOG_OFFSET.uuid);
   view.setUint32(LOG_OFFSET.crc, crc32(bytes), true);
   return bytes;
@@ -92,6 +95,7 @@ export function readManifest(disk: Disk, directory: string): ManifestState {
     logSize: log.length,
     rows: new Map(),
     mark: undefined,
+    hasRun: false,
   };
   apply(state, snapshot);
   for (;;) {
@@ -112,6 +116,7 @@ function apply(state: ManifestState, record: ManifestRecord): void {
   for (const id of record.deletes) state.rows.delete(id);
   for (const row of record.rows) state.rows.set(row.id, row);
   if (record.mark !== undefined) state.mark = record.mark;
+  state.hasRun ||= record.hasRun;
 }
 
 function checkSlots(path: string, state: ManifestState): void {

@@ -67,6 +67,7 @@ export class ManifestWriter {
   #logSize: number;
   #spareSize = 0;
   #inDoubt = false;
+  #hasRun: boolean;
 
   /** @param state what the files say; all of it durable, except when a snapshot is written before any delta. */
   constructor(disk: Disk, directory: string, state: ManifestState) {
@@ -77,6 +78,7 @@ export class ManifestWriter {
     this.#sequence = state.sequence;
     this.#logEnd = state.logEnd;
     this.#logSize = state.logSize;
+    this.#hasRun = state.hasRun;
     const path = `${directory}/${LOG_FILE}`;
     try {
       this.#logFd = disk.open(path, { write: true });
@@ -87,6 +89,11 @@ export class ManifestWriter {
 
   get inDoubt(): boolean {
     return this.#inDoubt;
+  }
+
+  /** All records from the next on say so; readers take it from any of those that count. */
+  setHasRun(): void {
+    this.#hasRun = true;
   }
 
   close(): void {
@@ -124,6 +131,7 @@ export class ManifestWriter {
       rows: snapshot.rows,
       deletes: [],
       mark: snapshot.mark,
+      hasRun: this.#hasRun,
     });
     const spare = `${this.#directory}/${SPARE_FILE}`;
     const manifest = `${this.#directory}/${MANIFEST_FILE}`;
@@ -146,7 +154,14 @@ export class ManifestWriter {
 
   #append(delta: Delta): void {
     const sequence = ++this.#sequence;
-    const bytes = encodeRecord({ kind: 'delta', uuid: this.#uuid, base: this.#base, sequence, ...delta });
+    const bytes = encodeRecord({
+      kind: 'delta',
+      uuid: this.#uuid,
+      base: this.#base,
+      sequence,
+      hasRun: this.#hasRun,
+      ...delta,
+    });
     this.#inDoubt = true;
     try {
       writeFully(this.#disk, this.#logFd, bytes, this.#logEnd);

@@ -9,7 +9,9 @@ import { MAX_SLOTS, type StoredRow } from './slot-map.js';
 
 /** "SPMR" */
 export const RECORD_MAGIC = 0x524d5053;
-export const MANIFEST_VERSION = 1;
+/** Version 1 has no HAS_RUN; it is read, and what is written is of version 2, which those who know no runs refuse. */
+export const MANIFEST_VERSION = 2;
+const OLDEST_VERSION = 1;
 export const HEADER_BYTES = 64;
 export const ROW_BYTES = 40;
 export const UUID_BYTES = 16;
@@ -33,6 +35,7 @@ const OFFSET = {
   flags: 60, // u32
 } as const;
 const HAS_MARK = 1;
+const HAS_RUN = 2;
 const MARK_BYTES = 24;
 
 export interface RecordHeader {
@@ -46,6 +49,7 @@ export interface RecordHeader {
   deletes: number;
   pendingDeletes: number;
   hasMark: boolean;
+  hasRun: boolean;
   bodyCrc: number;
   /** Bytes of the whole record. */
   length: number;
@@ -59,6 +63,8 @@ export interface ManifestRecord {
   rows: readonly StoredRow[];
   deletes: readonly BlobId[];
   mark: CheckpointMark | undefined;
+  /** The store has a record of its last run (journal.run), whose loss is damage. */
+  hasRun: boolean;
 }
 
 /** Bytes of a record with so many rows, deletes and, if it carries a mark, pending deletes. */
@@ -83,7 +89,8 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   view.setUint32(OFFSET.rows, rows.length, true);
   view.setUint32(OFFSET.deletes, deletes.length, true);
   view.setUint32(OFFSET.pendingDeletes, pendingDeletes.length, true);
-  view.setUint32(OFFSET.flags, mark === undefined ? 0 : HAS_MARK, true);
+  const flags = (mark === undefined ? 0 : HAS_MARK) | (record.hasRun ? HAS_RUN : 0);
+  view.setUint32(OFFSET.flags, flags, true);
   let at = HEADER_BYTES;
   if (mark !== undefined) {
     view.setFloat64(at, mark.lsn, true);
@@ -115,13 +122,14 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
   plain.fill(0, OFFSET.headerCrc, OFFSET.headerCrc + 4);
   if (crc32(plain) !== view.getUint32(OFFSET.headerCrc, true)) return 'the CRC of the record header is wrong';
   const version = view.getUint16(OFFSET.version, true);
-  if (version !== MANIFEST_VERSION) throw new VersionMismatch(version);
+  if (version < OLDEST_VERSION || version > MANIFEST_VERSION) throw new VersionMismatch(version);
   const kind = view.getUint16(OFFSET.kind, true);
   if (kind !== KIND.snapshot && kind !== KIND.delta) return `the record kind is ${kind}`;
   const rows = view.getUint32(OFFSET.rows, true);
   const deletes = view.getUint32(OFFSET.deletes, true);
   const pendingDeletes = view.getUint32(OFFSET.pendingDeletes, true);
-  const hasMark = (view.getUint32(OFFSET.flags, true) & HAS_MARK) !== 0;
+  const flags = view.getUint32(OFFSET.flags, true);
+  const hasMark = (flags & HAS_MARK) !== 0;
   return {
     kind: kind === KIND.snapshot ? 'snapshot' : 'delta',
     uuid: bytes.slice(at + OFFSET.uuid, at + OFFSET.uuid + UUID_BYTES),
@@ -131,6 +139,7 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
     deletes,
     pendingDeletes,
     hasMark,
+    hasRun: (flags & HAS_RUN) !== 0,
     bodyCrc: view.getUint32(OFFSET.bodyCrc, true),
     length: recordBytes(rows, deletes, pendingDeletes, hasMark),
   };
@@ -164,8 +173,8 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
         pendingDeletes,
       }
     : undefined;
-  const { kind, uuid, base, sequence } = header;
-  return { kind, uuid, base, sequence, rows, deletes, mark };
+  const { kind, uuid, base, sequence, hasRun } = header;
+  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun };
 }
 
 /** A whole record of another format version: not damage, but not for this release. */

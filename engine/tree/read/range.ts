@@ -1,6 +1,7 @@
 import type { RangeEntry, RangeOptions } from '../../api.js';
+import { UnreadableBlobError } from '../../errors.js';
 import { delimiterByte, prefixBytes } from '../state/arguments.js';
-import { type Bound, startOf } from '../state/bound.js';
+import { type Bound, boundAfter, boundBehind, startOf } from '../state/bound.js';
 import type { Scanner, ScanOptions } from './scanner.js';
 
 /** Entries that a range collects before it gives them out: a part of what it has given, and at least and at most. */
@@ -52,7 +53,18 @@ export class RangeCursor implements IterableIterator<RangeEntry, undefined, unde
     if (this.#bound === undefined) return false;
     this.#check();
     const batch: RangeEntry[] = [];
-    this.#bound = this.#scanner.collect(this.#bound, this.#size, this.#options, batch);
+    try {
+      this.#bound = this.#scanner.collect(this.#bound, this.#size, this.#options, batch);
+    } catch (error) {
+      if (!(error instanceof UnreadableBlobError)) throw error;
+      const last = batch.at(-1);
+      // What was found before comes first; then the blob is met again.
+      if (last !== undefined) this.#bound = boundAfter(last);
+      else {
+        if (error.prefix !== undefined) this.#bound = boundBehind(error.prefix);
+        throw error;
+      }
+    }
     this.#check();
     this.#collected += batch.length;
     this.#size = Math.min(Math.max(LEAST_BATCH, Math.floor(this.#collected * BATCH_SHARE)), LARGEST_BATCH);

@@ -103,7 +103,7 @@ export class Reader {
       const index = cache.find(blobId);
       if (index < 0) {
         if (parent < 0 && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
-        this.loadBelow(blobId, parent, parentVersion);
+        this.#loadOnTheWay(key, depth, blobId, parent, parentVersion);
         return RESTART;
       }
       const version = cache.version(index);
@@ -150,7 +150,7 @@ export class Reader {
       if (index < 0) {
         if (blobId === ROOT_BLOB && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
         const last = this.#frames.length - 1;
-        this.loadBelow(blobId, this.#frames[last] ?? -1, this.#versions[last] ?? 0);
+        this.#loadOnTheWay(key, depth, blobId, this.#frames[last] ?? -1, this.#versions[last] ?? 0);
         return RESTART;
       }
       const version = cache.version(index);
@@ -219,6 +219,16 @@ export class Reader {
       state.treeLock.unlock();
     }
     if (full) this.makeRoom();
+  }
+
+  /** As `loadBelow`, of the blob that `key` leads to with its first `depth` bytes and the next. */
+  #loadOnTheWay(key: Uint8Array, depth: number, blobId: number, parent: number, parentVersion: number): void {
+    try {
+      this.loadBelow(blobId, parent, parentVersion);
+    } catch (error) {
+      this.#state.noteUnreadable(error, key, parent < 0 ? 0 : depth + 1);
+      throw error;
+    }
   }
 
   #readLocked(key: Uint8Array, want: number): number {

@@ -190,9 +190,21 @@ export class Scanner {
     }
     if (this.#missing !== 0) {
       if (full - this.#sure > 1 && this.#ahead.length > 0) state.store.readAhead?.(this.#ahead);
-      this.#reader.loadBelow(this.#missing, this.#missingParent, this.#missingVersion);
+      this.#loadMissing();
     }
     return outcome;
+  }
+
+  #loadMissing(): void {
+    const { key, lengths, depth } = this.#way;
+    try {
+      this.#reader.loadBelow(this.#missing, this.#missingParent, this.#missingVersion);
+    } catch (error) {
+      // If the way has changed meanwhile, it tells nothing of where the blob is.
+      const length = depth === 0 ? 0 : lengths[depth - 1]! + 1;
+      if (this.#way.isValid()) this.#state.noteUnreadable(error, key, length);
+      throw error;
+    }
   }
 
   #attempt(from: Bound, full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
@@ -422,7 +434,8 @@ export class Scanner {
       const blobId = frame.u32[(child + X_BLOB_ID) >> 2]!;
       const below = cache.find(blobId);
       if (below < 0) {
-        if (!way.isValid()) return CHANGED;
+        // What was gathered counts, since the blob may turn out to be unreadable.
+        if (!this.#settle(out)) return CHANGED;
         if (way.level + 1 > cache.longestPath) throw tooDeep(this.#state);
         this.#missing = blobId;
         this.#missingParent = index;

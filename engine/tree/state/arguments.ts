@@ -64,3 +64,12 @@ export function delimiterByte(delimiter: number | string | undefined): number {
   }
   return byte;
 }
+
+/** Bytes as text: those that are no printable ASCII, and the backslash, as \\xNN. */
+export function printable(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) =>
+    byte < 0x20 || byte > 0x7e || byte === 0x5c
+      ? `\\x${byte.toString(16).padStart(2, '0')}`
+      : String.fromCharCode(byte),
+  ).join('');
+}

@@ -27,8 +27,12 @@ export function successor(prefix: Uint8Array): Uint8Array | undefined {
 
 /** The bound after an entry; undefined when nothing can follow it. */
 export function boundAfter(entry: RangeEntry): Bound | undefined {
-  if (entry.type === 'key') return { key: entry.key, inclusive: false };
-  const next = successor(entry.prefix);
+  return entry.type === 'key' ? { key: entry.key, inclusive: false } : boundBehind(entry.prefix);
+}
+
+/** The bound behind all keys that begin with `prefix`; undefined when nothing can follow them. */
+export function boundBehind(prefix: Uint8Array): Bound | undefined {
+  const next = successor(prefix);
   return next === undefined ? undefined : { key: next, inclusive: true };
 }
 

@@ -12,7 +12,7 @@ import type { Durability, PreviousEnd } from '../../api.js';
 import type { Frame } from '../../art/frame.js';
 import type { FrameCache } from '../../cache/frame-cache.js';
 import type { PreImages } from '../../cache/pre-images.js';
-import { SpinneyError } from '../../errors.js';
+import { SpinneyError, UnreadableBlobError } from '../../errors.js';
 import type { Journal } from '../../journal/journal.js';
 import {
   C_APPEND_LOCK,
@@ -127,8 +127,11 @@ export class TreeState {
       this.store.readBlob(blobId, cache.frame(index).u8);
     } catch (error) {
       cache.giveBack(index);
-      throw error;
+      const thrown = UnreadableBlobError.of(blobId, error);
+      if (thrown instanceof UnreadableBlobError) this.control.unreadable.failed(blobId);
+      throw thrown;
     }
+    this.control.unreadable.forget(blobId);
     cache.install(index, blobId, false);
     return index;
   }
@@ -138,6 +141,18 @@ export class TreeState {
     if (this.cache.find(blobId) >= 0) return true;
     const { pending, words } = this.control;
     return this.store.hasBlob(blobId) && !pending.subarray(0, words[C_PENDING]).includes(blobId);
+  }
+
+  /**
+   * Notes, where the error is of a blob that could not be read, which keys it stands for: all that begin with the first
+   * `length` bytes of `key`, the last of which leads from a node to the blob (0: all keys). To be called without the tree lock.
+   */
+  noteUnreadable(error: unknown, key: Uint8Array, length: number): void {
+    if (!(error instanceof UnreadableBlobError) || error.prefix !== undefined) return;
+    error.prefix = key.slice(0, length);
+    this.lockTree();
+    this.control.unreadable.setPrefix(error.blobId, key.subarray(0, Math.max(0, length - 1)));
+    this.treeLock.unlock();
   }
 
   frameOf(blobId: number): Frame {

@@ -19,6 +19,7 @@ import {
 } from '../../art/rewrite.js';
 import { hoistCrossings, moveBeside, roomBeside } from '../../art/split.js';
 import { planRun, ROOT_GROWTH_BYTES } from '../../art/split-plan.js';
+import { UnreadableBlobError } from '../../errors.js';
 import { F_MERGES } from '../../shared/control.js';
 import { poisoned, ROOT_BLOB, type TreeState } from '../state/state.js';
 import type { Writer } from '../write/writer.js';
@@ -43,6 +44,8 @@ export class Compaction {
   readonly #writer: Writer;
   /** Blobs that `mergeSome` has still to look at. */
   readonly #queue: number[] = [];
+  /** Blobs that could not be read: this pass leaves them alone, and what is below them. */
+  readonly #unreadable = new Set<number>();
 
   constructor(state: TreeState, writer: Writer) {
     this.#state = state;
@@ -55,6 +58,7 @@ export class Compaction {
     if (!compactLock.lock()) throw poisoned(place);
     try {
       this.#state.checkWritable();
+      this.#unreadable.clear();
       if (this.#state.blobCount > 0) this.#visit(ROOT_BLOB);
     } finally {
       compactLock.unlock();
@@ -63,14 +67,29 @@ export class Compaction {
 
   /** Compacts the blob and all below it. */
   #visit(blobId: number): void {
-    const below = this.#writer.locked(() => this.#childrenOf(blobId).map((child) => child.blobId));
-    for (const child of below) this.#visit(child);
-    while (this.#writer.locked(() => this.#unite(blobId, MOST_BYTES)));
+    const below = this.#step<Child[]>([], () => this.#childrenOf(blobId));
+    for (const child of below) this.#visit(child.blobId);
+    while (this.#step(false, () => this.#unite(blobId, MOST_BYTES)));
     for (;;) {
       const before = this.#state.blobCount;
-      this.#writer.locked(() => this.#rebuild(blobId, MOST_BYTES));
+      this.#step(undefined, () => this.#rebuild(blobId, MOST_BYTES));
       // A small cache holds only some of the children at a time, so one step may not have taken in all that fit.
       if (this.#state.blobCount >= before) return;
+    }
+  }
+
+  /**
+   * Makes a step, again without the blob where one turns out to be unreadable; `otherwise` where it cannot do without.
+   */
+  #step<T>(otherwise: T, step: () => T): T {
+    for (;;) {
+      try {
+        return this.#writer.locked(step);
+      } catch (error) {
+        if (!(error instanceof UnreadableBlobError)) throw error;
+        if (this.#unreadable.has(error.blobId)) return otherwise;
+        this.#unreadable.add(error.blobId);
+      }
     }
   }
 
@@ -132,11 +151,13 @@ export class Compaction {
     state.cache.pin(index);
     const above = state.cache.frame(index);
     for (const [node, crossings] of crossingsByNode(above)) {
-      if (crossings.length < 2) continue;
-      const blobs = crossings.map((crossing) => {
+      const blobs: Child[] = [];
+      for (const crossing of crossings) {
         const id = crossingBlobId(above, crossing);
-        return { crossing, blobId: id, liveBytes: this.#liveBytes(id) };
-      });
+        if (this.#unreadable.has(id)) continue;
+        blobs.push({ crossing, blobId: id, liveBytes: this.#liveBytes(id) });
+      }
+      if (blobs.length < 2) continue;
       blobs.sort((a, b) => a.liveBytes - b.liveBytes);
       const [from, ...others] = blobs as [Child, Child, ...Child[]];
       const fitting = others.findLast((other) => other.liveBytes + from.liveBytes <= most);
@@ -206,6 +227,7 @@ export class Compaction {
     const fitting: Child[] = [];
     let sum = liveBytes;
     for (const child of children) {
+      if (this.#unreadable.has(child.blobId)) continue;
       sum += child.liveBytes;
       if (sum > most || fitting.length + 4 > cache.heldLimit / 2) break;
       fitting.push(child);
@@ -261,11 +283,14 @@ export class Compaction {
     if (blobCount === 0 || !compactLock.tryLock()) return;
     const queue = this.#queue;
     try {
-      if (queue.length === 0) queue.push(ROOT_BLOB);
+      if (queue.length === 0) {
+        queue.push(ROOT_BLOB);
+        this.#unreadable.clear();
+      }
       for (let i = 0; i < most && queue.length > 0; i++) {
         const blobId = queue.shift() as number;
-        if (this.#writer.locked(() => this.#unite(blobId, BACKGROUND_MOST_BYTES))) queue.unshift(blobId);
-        else this.#writer.locked(() => this.#mergeBelow(blobId));
+        if (this.#step(false, () => this.#unite(blobId, BACKGROUND_MOST_BYTES))) queue.unshift(blobId);
+        else this.#step(undefined, () => this.#mergeBelow(blobId));
       }
     } finally {
       compactLock.unlock();

@@ -10,7 +10,9 @@ import { recoverJournal } from '../../journal/recovery.js';
 import { BLOB_SIZE } from '../../limits.js';
 import type { BlobId, BlobStore } from '../../store/blob-store.js';
 import { FileBlobStore } from '../../store/file/file-blob-store.js';
+import { printable } from '../state/arguments.js';
 import { Tree } from '../tree.js';
+import { prefixOf } from './blob-prefix.js';
 import { type BlobFacts, verifyBlob } from './verify-blob.js';
 
 /** Something that verification found. `damage` lost or may lose data; a `note` is worth knowing. */
@@ -82,6 +84,7 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
         directory: dir,
         uuid: store.uuid,
         markLsn,
+        hasRun: store.hasRun,
         readOnly: true,
         apply: () => {},
       }),
@@ -134,12 +137,14 @@ export function verifyBlobs(store: BlobStore, damage: (message: string) => void)
   const facts = new Map<BlobId, BlobFacts>();
   const image = new Uint8Array(BLOB_SIZE);
   const frame = new Frame(image.buffer, 0);
+  const damaged = new Map<BlobId, string>();
+  const noteDamage = (id: BlobId) => (message: string) => damaged.set(id, message);
   for (const id of ids) {
-    const fact = attempt(damage, () => {
+    const fact = attempt(noteDamage(id), () => {
       store.readBlob(id, image);
       return verifyBlob(frame, id);
     });
-    if (typeof fact === 'string') damage(`Blob ${id}: ${fact}`);
+    if (typeof fact === 'string') noteDamage(id)(`Blob ${id}: ${fact}`);
     if (fact === undefined || typeof fact === 'string') continue;
     facts.set(id, fact);
     total.leaves += fact.leaves;
@@ -147,6 +152,16 @@ export function verifyBlobs(store: BlobStore, damage: (message: string) => void)
     if (mark !== undefined && mark.nextBlobId <= id) {
       damage(`Blob ${id}: the checkpoint's next blob id is ${mark.nextBlobId}`);
     }
+  }
+  const parents = new Map<BlobId, BlobId>();
+  for (const [id, { references }] of facts) for (const { blobId } of references) parents.set(blobId, id);
+  for (const [id, message] of damaged) {
+    const prefix = prefixOf(id, parents, (parent) => {
+      if (!facts.has(parent)) return undefined;
+      store.readBlob(parent, image);
+      return frame;
+    });
+    damage(prefix === undefined ? message : `${message}; its keys begin with "${printable(prefix)}"`);
   }
   if (ids.length > 0) total.depth = verifyReferences(ids, facts, damage);
   return total;

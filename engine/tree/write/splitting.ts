@@ -30,6 +30,7 @@ import {
   roomToLift,
   type SplitPlan,
 } from '../../art/split-plan.js';
+import { UnreadableBlobError } from '../../errors.js';
 import { type TreeState, tooDeep } from '../state/state.js';
 import type { Mutation } from './mutation.js';
 
@@ -254,22 +255,41 @@ export class Splitting {
     except: number,
     most: number,
   ): { index: number; crossing: number } | undefined {
-    const mutation = this.#mutation;
+    const unreadable = new Set<number>();
+    for (;;) {
+      const found = this.#emptiestBut(unreadable, frame, node, except, most);
+      if (found === 0) return undefined;
+      try {
+        const index = this.#state.resident(crossingBlobId(frame, found));
+        this.#state.cache.pin(index);
+        this.#mutation.prepare(index);
+        return { index, crossing: found };
+      } catch (error) {
+        // A damaged blob takes nothing in, and keeps nobody from writing to others.
+        if (!(error instanceof UnreadableBlobError)) throw error;
+        unreadable.add(found);
+      }
+    }
+  }
+
+  /** The crossing to the emptiest blob, of those that are not left out; 0: none. */
+  #emptiestBut(
+    leftOut: ReadonlySet<number>,
+    frame: Frame,
+    node: number,
+    except: number,
+    most: number,
+  ): number {
     let least = most + 1;
     let found = 0;
     eachChildCrossing(frame, node, (crossing) => {
-      if (crossing === except) return;
+      if (crossing === except || leftOut.has(crossing)) return;
       const liveBytes = this.#knownBytes(crossingBlobId(frame, crossing));
       if (liveBytes >= least) return;
       least = liveBytes;
       found = crossing;
     });
-    if (found === 0) return undefined;
-    const { cache } = this.#state;
-    const index = this.#state.resident(crossingBlobId(frame, found));
-    cache.pin(index);
-    mutation.prepare(index);
-    return { index, crossing: found };
+    return found;
   }
 
   /** Live bytes of a blob that may take something in, as far as they are known without reading it. */

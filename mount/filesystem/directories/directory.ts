@@ -6,8 +6,13 @@
  * names that the directory lost while it was open, and its entries, beginning near where the offset's hint says. So
  * what is there throughout is given exactly once after a seek. An offset that is found nowhere (after a name that went
  * before very many others) is taken for the beginning, so that nothing is left out.
+ *
+ * Where a part of the directory cannot be read, the listing gives what is before and behind it, and ends with the error and
+ * not as a whole one would; also for those who were given the part before by the kernel, from another handle's listing.
  */
 
+import type { RangeEntry } from '../../../engine/api.js';
+import { UnreadableBlobError } from '../../../engine/errors.js';
 import { ENOENT } from '../errno.js';
 import type { Inodes } from '../inodes/inodes.js';
 import { childrenPrefix, concat, SLASH } from '../records/keys.js';
@@ -42,6 +47,10 @@ export class DirectoryHandle {
   readonly version: number;
   /** What the last reply gave; where it gave nothing, the place that it was asked for. */
   #reply: Given[] = [];
+  /** Where the listing from the beginning on has come, all of it through this handle; -1: it left out a part. */
+  #wholeUpTo = -1;
+  /** Why names are missing from that. */
+  #lost: UnreadableBlobError | undefined;
   readonly #anchors = new Anchors();
 
   constructor(path: Uint8Array | undefined, ino: number, version: number) {
@@ -52,13 +61,16 @@ export class DirectoryHandle {
 
   /**
    * Gives entries from `offset` on to the sink until it has no room. `gone`: names that the directory lost while it was
-   * open. Returns 0, or ENDED where nothing was left to give, or a negative errno.
+   * open. `damage`: by inode number, why names are missing from directories. Returns 0, or ENDED where nothing was left to
+   * give, or a negative errno.
+   * @throws UnreadableBlobError where nothing is left to give and names are missing
    */
   read(
     inodes: Inodes,
     offset: number,
     withAttributes: boolean,
     gone: GoneNames | undefined,
+    damage: Map<number, UnreadableBlobError>,
     out: Attributes,
     sink: DirectorySink,
   ): number {
@@ -67,6 +79,7 @@ export class DirectoryHandle {
     if (offset >= NO_OFFSET) return 0;
     if (offset === 0) {
       this.#anchors.clear();
+      this.#lost = undefined;
       if (!giveDots(inodes, path, 0, out, sink)) return 0;
     } else if (offset === AFTER_DOT && !giveDots(inodes, path, 1, out, sink)) return 0;
 
@@ -74,13 +87,33 @@ export class DirectoryHandle {
     const reply: Given[] = [];
     let isFull = false;
     this.#walk(inodes, path, start, false, (entry, value) => {
-      fill(inodes, value, withAttributes, out);
-      isFull = !sink(entry.name, entry.offset, out);
+      const isComplete = fill(inodes, value, withAttributes, out);
+      isFull = !sink(entry.name, entry.offset, out, isComplete);
       if (!isFull) reply.push(entry);
       return !isFull;
     });
+    const isWhole = offset <= AFTER_DOT_DOT || offset === this.#wholeUpTo;
+    this.#wholeUpTo = isWhole ? (reply.at(-1)?.offset ?? offset) : -1;
     this.#reply = reply.length > 0 ? reply : [{ ...start, offset }];
-    return reply.length > 0 || isFull || offset < AFTER_DOT_DOT ? 0 : ENDED;
+    if (reply.length > 0 || isFull || offset < AFTER_DOT_DOT) return 0;
+    if (this.#lost !== undefined) damage.set(this.ino, this.#lost);
+    else if (isWhole) damage.delete(this.ino);
+    const lost = damage.get(this.ino);
+    if (lost !== undefined) throw lost;
+    return ENDED;
+  }
+
+  /** The next entry of a range. Passes over what cannot be read, and notes where names may be lost by that. */
+  #next(entries: Iterator<RangeEntry, undefined>, prefix: Uint8Array): RangeEntry | undefined {
+    for (;;) {
+      try {
+        return entries.next().value;
+      } catch (error) {
+        if (!(error instanceof UnreadableBlobError) || error.prefix === undefined) throw error;
+        // With a slash behind the directory's own, all that cannot be read is below directories in it.
+        if (error.prefix.indexOf(SLASH, prefix.length) < 0) this.#lost = error;
+      }
+    }
   }
 
   /** Goes by the entries after a place, until the visitor refuses one. Those beyond all before become anchors. */
@@ -92,7 +125,8 @@ export class DirectoryHandle {
     let { ordinal } = from;
     let anchor = anchors.lastUpTo(ordinal) + 1;
     let isNew = Buffer.compare(from.name, anchors.frontier) >= 0;
-    for (const entry of inodes.tree.range({ ...range, ...start })) {
+    const entries = inodes.tree.range({ ...range, ...start });
+    for (let entry = this.#next(entries, prefix); entry !== undefined; entry = this.#next(entries, prefix)) {
       if (entry.type !== 'key') continue;
       const name = entry.key.subarray(prefix.length);
       ordinal++;
@@ -158,10 +192,12 @@ function giveDots(
   sink: DirectorySink,
 ): boolean {
   if (from === 0) {
-    if (!fillDot(inodes, path, out) || !sink(DOT, AFTER_DOT, out)) return false;
+    if (!fillDot(inodes, path, out) || !sink(DOT, AFTER_DOT, out, true)) return false;
   }
   const slash = path.lastIndexOf(SLASH);
-  return fillDot(inodes, path.subarray(0, Math.max(slash, 0)), out) && sink(DOT_DOT, AFTER_DOT_DOT, out);
+  return (
+    fillDot(inodes, path.subarray(0, Math.max(slash, 0)), out) && sink(DOT_DOT, AFTER_DOT_DOT, out, true)
+  );
 }
 
 function fillDot(inodes: Inodes, path: Uint8Array, out: Attributes): boolean {
@@ -171,12 +207,18 @@ function fillDot(inodes: Inodes, path: Uint8Array, out: Attributes): boolean {
   return true;
 }
 
-function fill(inodes: Inodes, entry: Uint8Array, withAttributes: boolean, out: Attributes): void {
+/** Returns whether all that is asked for is there. */
+function fill(inodes: Inodes, entry: Uint8Array, withAttributes: boolean, out: Attributes): boolean {
   if (withAttributes) {
-    const inode = inodes.follow(entry);
-    if (inode !== undefined) inodes.attributes(inode, out);
-    return;
+    try {
+      const inode = inodes.follow(entry);
+      if (inode !== undefined) inodes.attributes(inode, out);
+      return true;
+    } catch {
+      // The name is there, and whoever asks for more of it is told why there is no more.
+    }
   }
   out.ino = record.inoOf(entry);
   out.mode = record.modeOf(entry);
+  return !withAttributes;
 }

@@ -2,6 +2,7 @@
  * The directories that are open for listing. Their paths follow what happens to the directories, and the names that they
  * lose are kept as long as a handle may come back to a place after one of them.
  */
+import type { UnreadableBlobError } from '../../../engine/errors.js';
 import { newAttributes } from '../arguments.js';
 import { EBADF, ENOENT, ENOTDIR } from '../errno.js';
 import type { Inodes } from '../inodes/inodes.js';
@@ -30,6 +31,8 @@ export class OpenDirectories {
   readonly #attributes: Attributes = newAttributes();
   /** By inode number. */
   readonly #directories = new Map<number, OpenDirectory>();
+  /** Why names are missing from directories whose listing came to a damaged part, by inode number. */
+  readonly #damage = new Map<number, UnreadableBlobError>();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
@@ -52,12 +55,20 @@ export class OpenDirectories {
     return this.#handles.add(new DirectoryHandle(path, ino, this.#versionOf(path)));
   }
 
-  /** Returns 0, LISTED_CHANGED, or a negative errno. */
+  /** Returns 0, LISTED_CHANGED, or a negative errno. @throws UnreadableBlobError at the end of what can be listed */
   read(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
     const directory = this.#handles.get(handle);
     if (directory === undefined) return -EBADF;
     const gone = this.#directories.get(directory.ino)?.gone;
-    const result = directory.read(this.#inodes, offset, withAttributes, gone, this.#attributes, sink);
+    const result = directory.read(
+      this.#inodes,
+      offset,
+      withAttributes,
+      gone,
+      this.#damage,
+      this.#attributes,
+      sink,
+    );
     if (result !== ENDED) return result;
     return this.#hasChanged(directory) ? LISTED_CHANGED : 0;
   }
@@ -92,6 +103,7 @@ export class OpenDirectories {
 
   /** The directory with this number has lost its name. */
   removed(ino: number): void {
+    this.#damage.delete(ino);
     for (const directory of this.#handles.values()) if (directory.ino === ino) directory.path = undefined;
   }
 

@@ -22,11 +22,10 @@ export function handle(session: Session, length: number): number {
     try {
       result = operation.run(session);
     } catch (error) {
-      session.services.log('error', `Cannot serve ${operation.name}: ${error}`, {
+      session.failures.tell(operation.name, error, {
         opcode: request.opcode,
         node: request.node,
         unique: request.uniqueHigh * 0x1_0000_0000 + request.uniqueLow,
-        stack: error instanceof Error ? error.stack : undefined,
       });
       result = operation.replies ? -EIO : NO_REPLY;
     }

@@ -45,12 +45,13 @@ export class Listing {
   };
 
   /** Appends an entry for READDIRPLUS, which the kernel then holds as if it had looked it up. */
-  readonly full: DirectorySink = (name, next, attributes) => {
+  readonly full: DirectorySink = (name, next, attributes, isComplete) => {
     const session = this.#session;
     const at = this.#used;
     if (!this.#append(at + EntryOut.SIZE, name, next, attributes)) return false;
-    if (name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT))) {
-      // Nothing to hold: the kernel knows these two by itself.
+    const isDot = name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT));
+    if (isDot || !isComplete) {
+      // Nothing to hold: the kernel knows the first two by itself, and asks for the others when they are wanted.
       for (let offset = 0; offset < EntryOut.SIZE; offset += 8) session.reply.u64(at + offset, 0);
       return true;
     }

@@ -3,6 +3,7 @@
  * share. Which operation serves a request is told in dispatch.ts.
  */
 import { constants } from 'node:os';
+import { FailureLog } from '../../failure-log.js';
 import { newAttributes, newChange } from '../../filesystem/arguments.js';
 import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type { Attributes, Caller, Place, RemovalResult, StatFs } from '../../filesystem/types.js';
@@ -61,6 +62,7 @@ export class Session {
   readonly reply = new Reply(BUFFER_SIZE);
   readonly nodes = new NodeTable();
   readonly passthrough: Passthrough;
+  readonly failures: FailureLog;
 
   readonly entryTimeout: Timeout;
   readonly negativeTimeout: Timeout;
@@ -98,6 +100,7 @@ export class Session {
     readonly services: SessionServices,
     options: SessionOptions,
   ) {
+    this.failures = new FailureLog(services.log);
     this.entryTimeout = new Timeout(options.entryTimeout);
     this.negativeTimeout = new Timeout(options.negativeTimeout);
     this.#attributeTimeout = new Timeout(options.attributeTimeout);

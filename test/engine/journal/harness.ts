@@ -125,15 +125,19 @@ export interface Recovered extends RecoveryResult {
   mutations: Map<number, Operation[]>;
 }
 
-export function recover(disk: Disk, options: { markLsn?: number; readOnly?: boolean } = {}): Recovered {
+export function recover(
+  disk: Disk,
+  options: { markLsn?: number; hasRun?: boolean; readOnly?: boolean } = {},
+): Recovered {
   const mutations = new Map<number, Operation[]>();
-  const { markLsn = 0, readOnly = false } = options;
+  const { markLsn = 0, hasRun = false, readOnly = false } = options;
   let expected = markLsn + 1;
   const apply = (lsn: number, record: RecordReader): void => {
     if (lsn !== expected++) throw new Error(`LSN ${lsn} came out of order`);
     mutations.set(lsn, readMutation(record));
   };
-  const result = recoverJournal({ disk, directory: DIRECTORY, uuid: UUID, markLsn, readOnly, apply });
+  const store = { disk, directory: DIRECTORY, uuid: UUID };
+  const result = recoverJournal({ ...store, markLsn, hasRun, readOnly, apply });
   if (result.lastLsn !== expected - 1) throw new Error(`lastLsn is ${result.lastLsn}, not ${expected - 1}`);
   return { ...result, mutations };
 }

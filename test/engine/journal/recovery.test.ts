@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { recoverJournal } from '../../../engine/journal/recovery.js';
+import { runPath } from '../../../engine/journal/run-file.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import type { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';
@@ -38,6 +39,13 @@ function contents(disk: MemoryDisk): Map<string, string> {
   return new Map(segmentPaths(disk).map((path) => [path, Buffer.from(disk.readFile(path)).toString('hex')]));
 }
 
+/** The same without what the run noted of itself, as version 0.1.0 left it: then only the journal's own files tell. */
+function killedWithoutRun(): ReturnType<typeof killedJournal> {
+  const killed = killedJournal();
+  killed.disk.unlink(runPath(DIRECTORY));
+  return killed;
+}
+
 /** A durable copy of `disk` with one file's bytes replaced. */
 function withFile(disk: MemoryDisk, path: string, bytes: Uint8Array): MemoryDisk {
   const copy = disk.afterPowerCut('keep');
@@ -47,7 +55,7 @@ function withFile(disk: MemoryDisk, path: string, bytes: Uint8Array): MemoryDisk
 
 describe('Recovery from damage', () => {
   it('opens after a cut at any byte with every record before the cut', () => {
-    const { disk, last } = killedJournal();
+    const { disk, last } = killedWithoutRun();
     const path = segmentPaths(disk).at(-1)!;
     const whole = disk.readFile(path);
     const lengths: number[] = [];
@@ -134,7 +142,14 @@ describe('Recovery from damage', () => {
     new DataView(newer.buffer).setUint32(60, crc32(newer.subarray(0, 60)), true);
     expect(thrownCode(() => recover(withFile(disk, second, newer)))).toBe('ERR_FORMAT_VERSION');
     const otherUuid = Uint8Array.from(UUID, (byte) => byte ^ 1);
-    const options = { disk, directory: DIRECTORY, markLsn: 0, readOnly: true, apply: () => {} };
+    const options = {
+      disk,
+      directory: DIRECTORY,
+      hasRun: false,
+      markLsn: 0,
+      readOnly: true,
+      apply: () => {},
+    };
     expect(() => recoverJournal({ ...options, uuid: otherUuid })).toThrow(/another store/);
     const foreign = newDisk();
     foreign.writeFile(first, disk.readFile(second));
@@ -155,7 +170,7 @@ describe('Recovery with a checkpoint', () => {
   });
 
   it('changes nothing when read-only', () => {
-    const { disk } = killedJournal();
+    const { disk } = killedWithoutRun();
     const path = segmentPaths(disk)[1]!;
     const torn = withFile(disk, path, disk.readFile(path).subarray(0, 300));
     const before = contents(torn);
@@ -171,7 +186,15 @@ describe('Recovery with a checkpoint', () => {
       throw new RangeError('no more');
     };
     const copy = disk.afterKill();
-    const options = { disk: copy, directory: DIRECTORY, uuid: UUID, markLsn: 0, readOnly: false, apply };
+    const options = {
+      disk: copy,
+      directory: DIRECTORY,
+      uuid: UUID,
+      hasRun: true,
+      markLsn: 0,
+      readOnly: false,
+      apply,
+    };
     expect(() => recoverJournal(options)).toThrow(RangeError);
     expect(copy.openPaths()).toEqual([]);
     expect(recover(copy.afterPowerCut('drop')).lastLsn).toBe(12);

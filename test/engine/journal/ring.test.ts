@@ -4,6 +4,7 @@ import { Journal } from '../../../engine/journal/journal.js';
 import { operationBodyBytes, RECORD_PUT } from '../../../engine/journal/record.js';
 import { Ring } from '../../../engine/journal/ring.js';
 import { RING_HEADER_BYTES, ringPath } from '../../../engine/journal/ring-file.js';
+import { runPath } from '../../../engine/journal/run-file.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import type { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';
@@ -246,10 +247,15 @@ describe('Recovery takes nothing else from the ring', () => {
     // Another history from record 9 on: the first opening's ring was lost.
     const other = first.afterPowerCut('keep');
     other.unlink(RING);
+    other.unlink(runPath(DIRECTORY));
     const journal = openJournal(other, { nextLsn: recover(other).lastLsn + 1 });
     for (let lsn = 9; lsn <= 11; lsn++) append(journal, lsn, put('other', `history ${lsn}`));
     expect(recover(other.afterKill()).lastLsn).toBe(11);
+    // After a power cut nothing is missing that must be there; after a kill it is.
     expect(recover(withRing(other, old)).lastLsn).toBe(8);
+    const putBack = other.afterKill();
+    putBack.writeFile(RING, old);
+    expect(thrownCode(() => recover(putBack))).toBe('ERR_JOURNAL_CORRUPT');
     journal.flush();
     expect(recover(withRing(other, old)).lastLsn).toBe(11);
   });

@@ -62,6 +62,7 @@ function recoverAll(disk: NodeDisk, directory: string): { lastLsn: number; next:
     disk,
     directory,
     uuid: UUID,
+    hasRun: true,
     markLsn: 0,
     readOnly: false,
     apply: (_lsn, record) => {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Durability, TreeOptions } from '../../../engine/api.js';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
@@ -230,6 +231,29 @@ test('a tree tells how the use of its directory before ended', async () => {
   const memory = Tree.open({ memory: true });
   expect(memory.previousEnd).toBe('none');
   memory.close();
+});
+
+test('a store of version 0.1.0 opens, and is held to what later runs note', () => {
+  open().put('a', Buffer.from('1'));
+  tree?.close();
+  fs.rmSync(path.join(dir, 'journal.run'));
+  expect(errorOf(() => open()).code).toBe('ERR_JOURNAL_CORRUPT');
+  const manifest = path.join(dir, 'manifest');
+  const bytes = fs.readFileSync(manifest);
+  expect([bytes.readUInt16LE(4), bytes.readUInt32LE(60) & 2]).toEqual([2, 2]);
+  bytes.writeUInt16LE(1, 4);
+  bytes.writeUInt32LE(bytes.readUInt32LE(60) & ~2, 60);
+  bytes.writeUInt32LE(0, 8);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 64)), 8);
+  fs.writeFileSync(manifest, bytes);
+  expect(open({ readOnly: true }).previousEnd).toBe('closed');
+  tree?.close();
+  expect(Buffer.from(open().get('a') ?? []).toString()).toBe('1');
+  expect(tree?.previousEnd).toBe('closed');
+  tree?.close();
+  expect(fs.readFileSync(manifest).readUInt16LE(4)).toBe(2);
+  fs.rmSync(path.join(dir, 'journal.run'));
+  expect(errorOf(() => open()).message).toMatch(/journal\.run at offset 0: the file is missing/);
 });
 
 describe('replay', () => {

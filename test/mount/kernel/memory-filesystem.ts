@@ -312,7 +312,7 @@ export class MemoryFileSystem implements ServedFileSystem {
       const [name, item] = names[i]!;
       if (!item) continue;
       this.#fill(item, attributes);
-      if (!sink(Buffer.from(name, 'latin1'), i + 1, attributes)) break;
+      if (!sink(Buffer.from(name, 'latin1'), i + 1, attributes, true)) break;
     }
     return 0;
   }

@@ -120,6 +120,7 @@ export class MemoryDisk implements Disk {
   boot = 1;
   device = 1;
   mount = 1;
+  inode = 1;
   #root: DirectoryNode = newDirectory();
   #open = new Map<number, OpenFile>();
   #nextFd = 3;
@@ -403,7 +404,7 @@ export class MemoryDisk implements Disk {
   identify(directory: string): DirectoryIdentity {
     this.#directory(directory, 'stat');
     const boot = new Uint8Array(16).fill(this.boot);
-    return { boot, device: BigInt(this.device), inode: 1n, mount: BigInt(this.mount) };
+    return { boot, device: BigInt(this.device), inode: BigInt(this.inode), mount: BigInt(this.mount) };
   }
 
   // Inside.
@@ -505,7 +506,7 @@ export class MemoryDisk implements Disk {
     pick: (directory: DirectoryNode) => DirectoryNode,
   ): MemoryDisk {
     const disk = new MemoryDisk({ capacityBytes: this.capacityBytes });
-    Object.assign(disk, { boot: this.boot, device: this.device, mount: this.mount });
+    Object.assign(disk, { boot: this.boot, device: this.device, mount: this.mount, inode: this.inode });
     const copies = new Map<Node, Node>();
     const copyNode = (node: Node): Node => {
       const known = copies.get(node);
