@@ -74,18 +74,19 @@ class SessionRunner implements RequestHandler, Reclaimer {
       log,
       ready: options.ready,
       sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) => {
-        const fd = plan?.fd ?? -1;
-        const unnamed = plan !== undefined && plan.directories.length > 0 ? plan.ino : 0;
+        const identity = plan?.identity;
         return (
           !state.isIoGone &&
           options.tasks.put(
             IoTask.SYNC,
             uniqueLow,
             uniqueHigh,
-            fd,
-            unnamed,
+            identity === undefined ? 0 : plan?.ino,
+            plan?.names === true ? 1 : 0,
             this.request.pid,
             plan?.spare ?? NO_SPARE,
+            identity?.file,
+            identity?.birth,
           )
         );
       },
@@ -175,10 +176,10 @@ class SessionRunner implements RequestHandler, Reclaimer {
     const removed: number[] = [];
     const count = results.length;
     for (let i = 0; i < count && results.peek(i, this.#record); i++) {
-      const [kind, ino, fd] = this.#record as unknown as [number, number, number];
+      const [kind, ino, file, birth] = this.#record as unknown as [number, number, number, number];
       if (kind === IoResult.ENDED) this.#ioEnded = true;
       else if (kind === IoResult.REMOVED) removed.push(ino);
-      else this.#fileSystem.fsynced(ino, fd);
+      else this.#fileSystem.fsynced(ino, { file, birth });
     }
     results.drop(count);
     if (removed.length === 0) return;
