@@ -18,6 +18,7 @@ import { settledWithin } from '../process/deadline.js';
 import { failureOf } from '../process/failure.js';
 import { type Logger, mountLog } from '../process/log.js';
 import { Admin } from './admin.js';
+import { CheckpointWatch } from './checkpoint-watch.js';
 import { writeRecord } from './daemon-record.js';
 import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
@@ -112,6 +113,8 @@ export class Daemon {
 
   async #bringUp(): Promise<void> {
     const options = this.#options;
+    const checkpoints = new CheckpointWatch(() => this.#tree.checkpointStats(), this.#log);
+    this.#undo.push(() => checkpoints.stop());
     const control = await startControl({ path: options.control, target: this.#status, log: this.#log });
     this.#undo.push(() => this.#closeControl(control));
     this.#undo.push(this.#record());

@@ -45,3 +45,9 @@ export function openDescriptors(): number {
     return descriptorLimit();
   }
 }
+
+/** What health says while nobody gets a descriptor to open a file with. */
+export function openingProblem(): string {
+  const limit = descriptorLimit();
+  return `${openDescriptors()} of ${limit} descriptors in use; opening files fails (ENFILE): raise the limit (LimitNOFILE=, ulimit -n) or the system's (fs.file-max)`;
+}

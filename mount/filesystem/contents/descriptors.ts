@@ -167,10 +167,8 @@ export class Descriptors {
 
   /** Looks again how many are to be kept open, which follows the process's limit. */
   fit(): void {
-    const most = this.#mostNow();
-    // Where fewer are allowed now the lowest numbers must be free again, and whose those are nobody knows.
-    if (most < this.#most) while (this.#closeOldest());
-    this.#most = most;
+    this.#most = this.#mostNow();
+    while (this.#count > this.#most) this.#closeUnused(this.#oldest);
   }
 
   #openAgain(inode: OpenInode): number {
@@ -221,7 +219,7 @@ export class Descriptors {
     if (inode.spare !== undefined) inode.spare.fd = fd;
     this.#link(inode);
     this.#count++;
-    if (this.#count > this.#most) this.#closeOldest();
+    if (this.#count > this.#most) this.#closeUnused(this.#oldest);
   }
 
   #forget(inode: OpenInode): void {
@@ -230,20 +228,23 @@ export class Descriptors {
     inode.fd = -1;
   }
 
-  /** False: none is open. */
-  #closeOldest(): boolean {
-    const oldest = this.#oldest;
-    if (oldest === undefined) return false;
-    this.identity(oldest);
-    this.close(oldest);
-    return true;
+  #closeUnused(inode: OpenInode | undefined): void {
+    if (inode === undefined) return;
+    this.identity(inode);
+    this.close(inode);
   }
 
-  /** Makes room for one more descriptor after an opening failed for want of it; throws the failure where that is no help. */
+  /**
+   * Makes room for one more descriptor after an opening failed for want of it. Throws the failure where closing is no help:
+   * a number that is not below the limit, as after that was lowered, can be kept but not be had again.
+   */
   #makeRoomAfter(failure: unknown): void {
     if (!isOutOfDescriptors(failure)) throw failure;
-    this.fit();
-    if (!this.#closeOldest()) throw failure;
+    const limit = descriptorLimit();
+    let inode = this.#oldest;
+    while (inode !== undefined && inode.fd >= limit) inode = inode.newer;
+    if (inode === undefined) throw failure;
+    this.#closeUnused(inode);
   }
 
   #link(inode: OpenInode): void {

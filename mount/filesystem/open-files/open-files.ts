@@ -12,9 +12,10 @@ import {
   type FileIdentity,
   type FileStatus,
   seekDescriptor,
+  syncFilesystem,
   truncateDescriptor,
 } from '../contents/system.js';
-import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from '../errno.js';
+import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
 import * as record from '../records/record.js';
@@ -215,9 +216,15 @@ export class OpenFiles {
     const { inode } = file;
     if (!inode.hasContent) return 0;
     this.#contents.keepContent(inode);
-    fsyncSync(this.#inodes.descriptors.use(inode));
+    const fd = this.#inodes.descriptors.use(inode);
+    fsyncSync(fd);
     if (inode.nameDurable || inode.spare !== undefined) return 0;
-    this.#inodes.content.syncName(inode.ino);
+    try {
+      this.#inodes.content.syncName(inode.ino);
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+      syncFilesystem(fd);
+    }
     inode.nameDurable = true;
     return 0;
   }

@@ -15,6 +15,7 @@
  */
 import { constants } from 'node:os';
 import type { FileIdentity } from '../../filesystem/contents/system.js';
+import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
@@ -25,10 +26,13 @@ const { EIO } = constants.errno;
 const LONGEST_REMOVAL_WAIT_MS = 1000;
 const MANY_REMOVALS = 1024;
 
+/** In place of an inode number. */
+const NO_CONTENT = 0;
+
 /** Kinds of records from the session worker. */
 export const IoTask = {
   /**
-   * unique low, unique high, inode whose content is concerned or 0, whether its name must be made durable too (1 or 0),
+   * unique low, unique high, inode whose content is concerned or NO_CONTENT, whether its name must be made durable too (1 or 0),
    * thread that waits, the content's number as a spare or NO_SPARE, and the content file's identity (two numbers).
    */
   SYNC: 1,
@@ -37,6 +41,23 @@ export const IoTask = {
   /** Finish what is waiting, and end. */
   END: 3,
 } as const;
+
+/** Queues a sync for whoever waits for the request with this unique, by this thread. False: the queue is full. */
+export function putSync(
+  tasks: SharedQueue,
+  uniqueLow: number,
+  uniqueHigh: number,
+  thread: number,
+  plan: FsyncPlan | undefined,
+): boolean {
+  const identity = plan?.identity;
+  if (plan === undefined || identity === undefined) {
+    return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, NO_CONTENT, 0, thread);
+  }
+  const { ino, names, spare } = plan;
+  const { file, birth } = identity;
+  return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, ino, names ? 1 : 0, thread, spare, file, birth);
+}
 
 /** Kinds of records back to it. */
 export const IoResult = {
@@ -123,7 +144,7 @@ export class IoService {
         this.#ending = true;
       } else {
         syncs++;
-        failures[i] = record[3] === 0 ? 0 : this.#syncContent(record);
+        failures[i] = record[3] === NO_CONTENT ? 0 : this.#syncContent(record);
       }
     }
     if (syncs > 0) {

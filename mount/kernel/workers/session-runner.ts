@@ -3,7 +3,6 @@
  * Blocking throughout; messages to main are posted, none are received.
  */
 import type { TreeOperations } from '../../../engine/api.js';
-import { NO_SPARE } from '../../filesystem/contents/spare-files.js';
 import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type { Reclaimer } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
@@ -16,7 +15,7 @@ import { OVER, type Rehearsal } from '../session/rehearsal.js';
 import type { ServedFileSystem } from '../session/served-filesystem.js';
 import { Session, type SessionOptions } from '../session/session.js';
 import { Interrupts } from './interrupts.js';
-import { type ContentAccess, IoResult, IoService, IoTask } from './io-service.js';
+import { type ContentAccess, IoResult, IoService, IoTask, putSync } from './io-service.js';
 
 /** How long the end of a mount waits for the removal of content, which the next start would do as well. */
 const LONGEST_END_MS = 5000;
@@ -73,23 +72,8 @@ class SessionRunner implements RequestHandler, Reclaimer {
     const services = {
       log,
       ready: options.ready,
-      sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) => {
-        const identity = plan?.identity;
-        return (
-          !state.isIoGone &&
-          options.tasks.put(
-            IoTask.SYNC,
-            uniqueLow,
-            uniqueHigh,
-            identity === undefined ? 0 : plan?.ino,
-            plan?.names === true ? 1 : 0,
-            this.request.pid,
-            plan?.spare ?? NO_SPARE,
-            identity?.file,
-            identity?.birth,
-          )
-        );
-      },
+      sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) =>
+        !state.isIoGone && putSync(options.tasks, uniqueLow, uniqueHigh, this.request.pid, plan),
       interrupted: (uniqueLow: number, uniqueHigh: number) => interrupts.interrupt(uniqueLow, uniqueHigh),
       // The kernel lets nobody else register files.
       backingFiles: process.geteuid?.() === 0 ? backingFiles(options.fd) : undefined,
