@@ -18,11 +18,19 @@ function figure(file: string, pattern: RegExp): number {
 }
 
 /** Clients that each hold files open; resolves when all are. What is returned lets them go, and throws what they found wrong. */
-async function hold(site: Site, clients: number, filesEach: number): Promise<() => Promise<void>> {
+async function hold(
+  site: Site,
+  clients: number,
+  filesEach: number,
+  written = 8,
+): Promise<() => Promise<void>> {
   const all = Array.from({ length: clients }, (_, i) => i);
   await site.sh(`mkfifo ${all.map((i) => `go-${i}`).join(' ')}`);
   const start = (i: number): Running =>
-    site.start(`exec python3 ${PLACE}/hold.py $MNT/held-${i} ${i * filesEach} ${filesEach} <> go-${i}`, 390);
+    site.start(
+      `exec python3 ${PLACE}/hold.py $MNT/held-${i} ${i * filesEach} ${filesEach} ${written} <> go-${i}`,
+      390,
+    );
   const running = all.map(start);
   const ended = Promise.all(
     running.map(async ({ result }) => {
@@ -107,11 +115,66 @@ it.runIf(isRoot)('200,000 open files under a soft limit of 1,024', async () => {
   await site.mountWithin(`-Sn ${Math.min(LIMIT, hard)}`);
   // Raised as far as it may be.
   expect((await site.stats()).mount.descriptorLimit).toBe(hard);
-  const letGo = await hold(site, clients, each);
+  const letGo = await hold(site, clients, each, 128);
   const { openFiles, descriptors } = (await site.stats()).mount;
   expect(openFiles).toBeGreaterThanOrEqual(clients * each);
   expect(descriptors).toBeLessThan(4_096 + 128);
   await work(site);
   await letGo();
   expect(site.logged(40)).toEqual([]);
+});
+
+/** The lowest number that no descriptor of the process has. */
+function lowestFree(pid: number): number {
+  const taken = new Set(readdirSync(`/proc/${pid}/fd`));
+  let number = 0;
+  while (taken.has(String(number))) number++;
+  return number;
+}
+
+describe.runIf(isRoot)('a daemon that can have no descriptor more', () => {
+  it.each(['past', 'through'])(
+    'goes on with what is open, %s the daemon; openers get ENFILE',
+    async (way) => {
+      const site = new Site();
+      if (way === 'through') await site.stackStore();
+      await site.mountWithin(`-n ${LIMIT}`);
+      await site.sh('cd $MNT; echo closed > closed; touch held; mkfifo $DIR/lines');
+      const holder = site.start(`exec python3 ${PLACE}/append.py $MNT/held <> $DIR/lines`);
+      const told = async (line: string): Promise<string> => {
+        const answer = new Promise<string>((resolve) => holder.child.stdout!.once('data', resolve));
+        await site.sh(`echo ${line} > lines`);
+        const ended = holder.result.then(({ err }) => `ended: ${err}`);
+        return (await Promise.race([answer, ended])).trim();
+      };
+      expect(await told('one')).toBe('one');
+      const pid = site.daemon();
+      // Below what it has: of new numbers none is allowed.
+      await site.sh(`prlimit --pid ${pid} --nofile=3:${LIMIT}`);
+      expect(await site.sh('LC_ALL=C cat $MNT/closed 2>&1 || true')).toContain(
+        'Too many open files in system',
+      );
+      expect(await site.sh('LC_ALL=C; (echo x > $MNT/new) 2>&1 || rm -f $MNT/new')).toContain(
+        'Too many open files in system',
+      );
+      expect(await told('two')).toBe('one two');
+      expect(await site.sh('cd $MNT; mkdir directory; mv directory moved; stat -c %s held closed')).toBe(
+        '8\n7',
+      );
+      // Just what it has: the one that is kept for it takes a connection, to end it.
+      await site.sh(`prlimit --pid ${pid} --nofile=${lowestFree(pid)}:${LIMIT}`);
+      const refusal = await site.refusal('health', '--store', site.store);
+      expect(refusal).toMatch(/it has \d+ of \d+ file descriptors in use, and none for another connection/);
+      await site.sh(`prlimit --pid ${pid} --nofile=${LIMIT}:${LIMIT}`);
+      const health = JSON.parse((await site.spinney('health', '--store', site.store, '--json')).out);
+      expect(health.status).toBe('degraded');
+      expect(health.reasons).toEqual([
+        expect.stringMatching(/^\d+ of 1024 descriptors in use; opening files fails/),
+      ]);
+      expect(await site.sh('cat $MNT/closed; ls $MNT')).toBe('closed\nclosed\nheld\nmoved');
+      await work(site);
+      expect(await told('three')).toBe('one two three');
+      expect(site.logged(50)).toEqual([]);
+    },
+  );
 });

@@ -131,7 +131,7 @@ export class MountState {
     Atomics.store(this.#flags, PASSTHROUGH, enabled ? 1 : 0);
   }
 
-  /** Whether the last opening of a file failed because there was no descriptor for it. */
+  /** A file could not be opened for want of a descriptor, or one could again. */
   setOpeningFails(fails: boolean): void {
     if (fails === this.#openingFails) return;
     this.#openingFails = fails;

@@ -1,14 +1,13 @@
 """Opens files, says so, and holds them until a line comes; then looks whether each has its own content.
 
-hold.py <directory> <first> <count>
+hold.py <directory> <first> <count> <one in how many is written, which costs more than opening>
 """
 import os, resource, sys
 
-directory, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+directory = sys.argv[1]
+first, count, WRITTEN = map(int, sys.argv[2:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (count + 50, count + 50))
 os.makedirs(directory, exist_ok=True)
-# What is written costs more than opening, so not all are.
-WRITTEN = 8
 files = []
 for i in range(first, first + count):
     fd = os.open(f"{directory}/{i}", os.O_RDWR | os.O_CREAT)

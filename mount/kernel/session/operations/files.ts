@@ -22,7 +22,7 @@ import { NO_REPLY, Reply } from '../../protocol/reply.js';
 import type { Session } from '../session.js';
 import { killPrivileges } from './attributes.js';
 
-const { EBADF, EFBIG, EINVAL, ENFILE, ESTALE } = constants.errno;
+const { EBADF, EFBIG, EINVAL, ESTALE } = constants.errno;
 
 const O_ACCMODE = 3;
 const O_RDWR = 2;
@@ -33,7 +33,7 @@ const O_RDWR = 2;
  * keep it.
  */
 function openOut(session: Session, at: number, ino: number, handle: number, flags: number): number {
-  const backing = noted(session, session.passthrough.opened(ino, handle, flags));
+  const backing = session.passthrough.opened(ino, handle, flags);
   if (backing < 0) {
     session.fileSystem.release(handle);
     return backing;
@@ -43,13 +43,8 @@ function openOut(session: Session, at: number, ino: number, handle: number, flag
   session.reply.u32(at + OpenOut.OPEN_FLAGS, backing > 0 ? OpenFlag.PASSTHROUGH : kept);
   session.reply.u32(at + OpenOut.BACKING_ID, backing);
   session.state.countOpenFile(1);
+  session.state.setOpeningFails(false);
   return backing > 0 ? 1 : 0;
-}
-
-/** An opening gave this handle or negative errno: for want of a descriptor it is the opener's trouble and the operator's. */
-function noted(session: Session, handle: number): number {
-  session.state.setOpeningFails(handle === -ENFILE);
-  return handle;
 }
 
 export function open(session: Session): number {
@@ -59,7 +54,7 @@ export function open(session: Session): number {
   const flags = request.u32(OpenIn.FLAGS);
   // The file may be passed through now that nobody has it open any more.
   while (session.work());
-  const handle = noted(session, session.fileSystem.open(session.caller(), place, flags));
+  const handle = session.fileSystem.open(session.caller(), place, flags);
   if (handle < 0) return handle;
   if (request.u32(OpenIn.OPEN_FLAGS) & OPEN_KILL_SUIDGID) {
     const error = killPrivileges(session, place);
@@ -83,7 +78,7 @@ export function create(session: Session): number {
   const name = request.name(session.firstName);
   if (name === undefined) return -EINVAL;
   const flags = request.u32(CreateIn.FLAGS);
-  const made = session.fileSystem.create(
+  const handle = session.fileSystem.create(
     session.caller(request.u32(CreateIn.UMASK)),
     parent,
     name,
@@ -92,7 +87,6 @@ export function create(session: Session): number {
     session.passthrough.passesNew(flags),
     attributes,
   );
-  const handle = noted(session, made);
   if (handle < 0) return handle;
   const failed = createdOut(session, handle);
   if (failed < 0) {
@@ -110,14 +104,13 @@ export function tmpfile(session: Session): number {
   const { request, attributes } = session;
   const parent = session.place();
   if (parent === undefined) return -ESTALE;
-  const made = session.fileSystem.createNameless(
+  const handle = session.fileSystem.createNameless(
     session.caller(request.u32(CreateIn.UMASK)),
     parent,
     request.u32(CreateIn.MODE),
     request.u32(CreateIn.FLAGS),
     attributes,
   );
-  const handle = noted(session, made);
   if (handle < 0) return handle;
   const failed = createdOut(session, handle);
   if (failed < 0) {
