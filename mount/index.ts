@@ -3,25 +3,15 @@ import { SpinneyError } from '../engine/errors.js';
 import type { Tree } from '../engine/index.js';
 import { type DeviceMount, mountDevice } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
-import { raiseDescriptorLimit } from './libc/descriptor-limit.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
 
 export type { DriverName, MountEnd, Mounted, MountLog, MountOptions, MountStats } from './types.js';
-
-/** With fewer some of what is kept for journal, checkpoints and control socket goes to open files. */
-const FEW_DESCRIPTORS = 256;
 
 /**
  * Mounts `tree` at `options.mountpoint`; resolves when the mount answers. `auto` takes the kernel driver where
  * /dev/fuse can be opened and mounted, else fuse-native. Rejects with ERR_MOUNT and the reason.
  */
 export async function mountTree(tree: Tree, options: MountOptions, log: MountLog): Promise<Mounted> {
-  const descriptors = raiseDescriptorLimit();
-  if (descriptors < FEW_DESCRIPTORS) {
-    log('warn', `The daemon may have only ${descriptors} descriptors: files are opened again and again`, {
-      enough: FEW_DESCRIPTORS,
-    });
-  }
   let reason: unknown;
   if (options.driver !== 'fuse-native') {
     const handle = tree.share();

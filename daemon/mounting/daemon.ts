@@ -15,6 +15,7 @@ import { findMount } from '../../mount/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
 import { type ControlServer, startControl } from '../control/server.js';
 import { settledWithin } from '../process/deadline.js';
+import { raiseLimit } from '../process/descriptors.js';
 import { failureOf } from '../process/failure.js';
 import { type Logger, mountLog } from '../process/log.js';
 import { Admin } from './admin.js';
@@ -67,6 +68,7 @@ export class Daemon {
    * neither mount nor socket behind then.
    */
   static async start(options: DaemonOptions, log: Logger): Promise<Daemon> {
+    raiseLimit(log);
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
