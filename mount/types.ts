@@ -28,6 +28,9 @@ export interface MountStats {
   requests: number;
   errors: number;
   openFiles: number;
+  /** Descriptors that the daemon has, and may have. Clients' open files need none each. */
+  descriptors: number;
+  descriptorLimit: number;
   /** Whether the kernel reads and writes contents in their backing files by itself, past the daemon. */
   passthrough: boolean;
   /** Inodes that the kernel holds, and the bytes that their table takes. */

@@ -1,5 +1,5 @@
 /** The command line's side of the control socket. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { dirname } from 'node:path';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
@@ -8,6 +8,9 @@ import type { ErrorReport } from './reports.js';
 
 /** Far above what a daemon's answers take; guards against something else that listens there. */
 const ANSWER_LIMIT_BYTES = 256 * 1024 * 1024;
+
+/** With so few left a daemon may have had none a moment ago. */
+const FEW_DESCRIPTORS = 2;
 
 export interface ControlAnswer {
   status: number;
@@ -23,14 +26,9 @@ export async function askDaemon(
   method: 'GET' | 'POST',
   path: string,
 ): Promise<ControlAnswer> {
-  const { status, text } = await exchange(socketPath, method, path).catch((error: unknown) => {
-    throw new SpinneyError(
-      'ERR_IO',
-      `Cannot reach the daemon at ${socketPath}: ${whyUnreachable(socketPath, error)}`,
-      {
-        cause: error,
-      },
-    );
+  const { status, text } = await exchange(socketPath, method, path).catch(async (error: unknown) => {
+    const why = (await exhaustion(socketPath, error)) ?? whyUnreachable(socketPath, error);
+    throw new SpinneyError('ERR_IO', `Cannot reach the daemon at ${socketPath}: ${why}`, { cause: error });
   });
   let body: unknown;
   try {
@@ -82,10 +80,41 @@ function whyUnreachable(socketPath: string, error: unknown): string {
   }
   if (hasCode(error, 'ECONNREFUSED')) return 'nobody listens; the daemon has ended without removing it';
   if (hasCode(error, 'EACCES')) return "permission denied; only root and the daemon's user may";
-  if (hasCode(error, 'ECONNRESET') || hasCode(error, 'EPIPE')) {
+  if (isCutOff(error)) {
     return "the connection was closed; only root and the daemon's user are answered, 64 clients at a time";
   }
   return failureOf(error).message;
+}
+
+function isCutOff(error: unknown): boolean {
+  return hasCode(error, 'ECONNRESET') || hasCode(error, 'EPIPE');
+}
+
+/**
+ * Whether a daemon that closed the connection at once could not have taken it: it has no descriptor left for one. It cannot
+ * say so itself.
+ */
+async function exhaustion(socketPath: string, error: unknown): Promise<string | undefined> {
+  if (!isCutOff(error)) return undefined;
+  // Loaded here only, so that it costs nothing while all is well.
+  const { listenerOf } = await import('./peer.js');
+  const pid = await listenerOf(socketPath);
+  const use = pid === undefined ? undefined : descriptorsOf(pid);
+  if (use === undefined || use.open < use.limit - FEW_DESCRIPTORS) return undefined;
+  return (
+    `it has ${use.open} of ${use.limit} file descriptors in use, and none for another connection; ` +
+    `raise its limit (prlimit --pid ${pid} --nofile=...), or close files`
+  );
+}
+
+/** Undefined where another user's processes are hidden. */
+function descriptorsOf(pid: number): { open: number; limit: number } | undefined {
+  try {
+    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1'))?.[1];
+    return { open: readdirSync(`/proc/${pid}/fd`).length, limit: Number(limit) };
+  } catch {
+    return undefined;
+  }
 }
 
 function isErrorReport(body: unknown): body is ErrorReport {

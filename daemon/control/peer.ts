@@ -1,7 +1,7 @@
 /**
  * Who is at the other end of a unix socket. Fails closed: whatever goes wrong on the way, the peer is refused.
  */
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import koffi from 'koffi';
 
 // Linux, all architectures that Node runs on: <asm-generic/socket.h>.
@@ -49,4 +49,16 @@ export function peerOf(socket: Socket): Peer | undefined {
 /** Root and the daemon's own user may talk to the control socket. */
 export function isAllowed(peer: Peer | undefined, ownUid: number): boolean {
   return peer !== undefined && (peer.uid === 0 || peer.uid === ownUid);
+}
+
+/** Pid of the process that listens at a path, also where it takes no connections; undefined if unknown. */
+export function listenerOf(path: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('error', () => resolve(undefined));
+    socket.once('connect', () => {
+      resolve(peerOf(socket)?.pid);
+      socket.destroy();
+    });
+  });
 }

@@ -49,6 +49,10 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     await removeDeadSocket(path);
     await listenPrivately(server, path);
+    // Where the process can have no more descriptors: nobody else is to suffer from it.
+    server.on('error', (error) =>
+      options.log.error({ err: error }, 'the control socket could not take a connection'),
+    );
   } catch (error) {
     await app.close();
     if (error instanceof SpinneyError) throw error;

@@ -15,9 +15,11 @@ import { findMount } from '../../mount/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
 import { type ControlServer, startControl } from '../control/server.js';
 import { settledWithin } from '../process/deadline.js';
+import { raiseLimit } from '../process/descriptors.js';
 import { failureOf } from '../process/failure.js';
 import { type Logger, mountLog } from '../process/log.js';
 import { Admin } from './admin.js';
+import { CheckpointWatch } from './checkpoint-watch.js';
 import { writeRecord } from './daemon-record.js';
 import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
@@ -66,6 +68,7 @@ export class Daemon {
    * neither mount nor socket behind then.
    */
   static async start(options: DaemonOptions, log: Logger): Promise<Daemon> {
+    raiseLimit(log);
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
@@ -112,6 +115,8 @@ export class Daemon {
 
   async #bringUp(): Promise<void> {
     const options = this.#options;
+    const checkpoints = new CheckpointWatch(() => this.#tree.checkpointStats(), this.#log);
+    this.#undo.push(() => checkpoints.stop());
     const control = await startControl({ path: options.control, target: this.#status, log: this.#log });
     this.#undo.push(() => this.#closeControl(control));
     this.#undo.push(this.#record());

@@ -95,12 +95,19 @@ export function treeStats(state: TreeState): TreeStats {
     compactions: float(F_COMPACTIONS),
     lastLsn,
     journal: state.journal?.counters() ?? { appends: 0, syncs: 0, bytes: 0 },
-    checkpoint: {
-      rounds: float(F_ROUNDS),
-      failures: float(F_FAILURES),
-      lastLsn: float(F_CHECKPOINT_LSN),
-      lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.lastError().message,
-      lastDurationMs: float(F_LAST_ROUND_MS),
-    },
+    checkpoint: checkpointStats(state),
+  };
+}
+
+/** As in `treeStats`; takes no lock and is cheap. */
+export function checkpointStats({ control }: TreeState): TreeStats['checkpoint'] {
+  const { words, floats } = control;
+  const float = (index: number): number => floats[index] as number;
+  return {
+    rounds: float(F_ROUNDS),
+    failures: float(F_FAILURES),
+    lastLsn: float(F_CHECKPOINT_LSN),
+    lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.lastError().message,
+    lastDurationMs: float(F_LAST_ROUND_MS),
   };
 }

@@ -36,7 +36,7 @@ import type { Bound } from './state/bound.js';
 import { attachState, type TreeHandle } from './state/shared-tree.js';
 import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
-import { treeStats } from './stats.js';
+import { checkpointStats, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
 import {
   InlineMaintenance,
@@ -338,6 +338,11 @@ export class Tree implements TreeOperations {
   compact(): void {
     this.#compaction.run();
     this.#wrote();
+  }
+
+  /** What `stats` tells of checkpoints; takes no lock and is cheap. */
+  checkpointStats(): TreeStats['checkpoint'] {
+    return checkpointStats(this.#state);
   }
 
   stats(): TreeStats {

@@ -21,6 +21,8 @@ export const ENOTDIR = numbers.ENOTDIR;
 export const EISDIR = numbers.EISDIR;
 export const EINVAL = numbers.EINVAL;
 export const EFBIG = numbers.EFBIG;
+export const ENFILE = numbers.ENFILE;
+export const EMFILE = numbers.EMFILE;
 export const ENOSPC = numbers.ENOSPC;
 export const EROFS = numbers.EROFS;
 export const EMLINK = numbers.EMLINK;
@@ -40,6 +42,12 @@ export class BackingError extends Error {
     super(message);
     this.errno = -errno;
   }
+}
+
+/** Whether something failed because the process, or the system, can have no more descriptors. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  const { errno } = error as NodeJS.ErrnoException;
+  return errno === -EMFILE || errno === -ENFILE;
 }
 
 /**
@@ -67,7 +75,8 @@ export function errnoOf(error: unknown): number {
     }
   }
   if (error instanceof Error && 'errno' in error && typeof error.errno === 'number' && error.errno < 0) {
-    return error.errno;
+    // The limit that was reached is not the caller's own.
+    return error.errno === -EMFILE ? -ENFILE : error.errno;
   }
   throw error;
 }

@@ -4,15 +4,16 @@
  * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
  */
 
-import { closeSync, fsyncSync, mkdirSync, openSync, statfsSync } from 'node:fs';
+import { mkdirSync, statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { newAttributes, newChange } from './arguments.js';
 import { ContentFiles } from './contents/content.js';
+import { Descriptors } from './contents/descriptors.js';
 import { recoverSpares, SpareFiles } from './contents/spare-files.js';
-import { type Clock, SystemClock } from './contents/system.js';
+import { type Clock, type FileIdentity, SystemClock } from './contents/system.js';
 import { OpenDirectories } from './directories/open-directories.js';
-import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
+import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { Inodes, NAME_MAX } from './inodes/inodes.js';
 import { deleteOrphanRecords, reclaimOrphan } from './inodes/orphans.js';
 import { type FsyncPlan, O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
@@ -51,6 +52,8 @@ export interface FileSystemOptions {
   reclaimer: Reclaimer;
   /** Default: the system's. */
   clock?: Clock;
+  /** How many backing files to keep open, at least two; default: by the process's limit of descriptors. */
+  mostContents?: () => number;
 }
 
 export interface FileSystemStats {
@@ -61,6 +64,8 @@ export interface FileSystemStats {
   liveInodes: number;
   /** Inodes without a name that are still used. */
   orphans: number;
+  /** Backing files that are kept open. */
+  openContents: number;
 }
 
 const ROOT_KEY = entryKey(new Uint8Array(0));
@@ -75,10 +80,12 @@ export class FileSystem {
 
   constructor(tree: TreeOperations, options: FileSystemOptions) {
     const content = new ContentFiles(options.contentDirectory, options.readOnly);
+    const spares = options.rests && !options.readOnly ? new SpareFiles(content) : undefined;
     this.#inodes = new Inodes({
       tree,
       content,
-      spares: options.rests && !options.readOnly ? new SpareFiles(content) : undefined,
+      spares,
+      descriptors: new Descriptors(content, spares, options.mostContents),
       numbers: new InodeNumbers(tree),
       clock: options.clock ?? new SystemClock(),
       reclaimer: options.reclaimer,
@@ -274,7 +281,7 @@ export class FileSystem {
     const isLive = isPassed && (flags & O_ACCMODE) !== 0 && inodes.spares !== undefined;
     const regular = (mode & ~record.TYPE_MASK) | record.REGULAR;
     return this.#mutate(() => {
-      if (isLive) inodes.spares?.prepare();
+      if (isLive) inodes.descriptors.prepareSpare();
       const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
       if (failed !== 0) return failed;
       try {
@@ -318,10 +325,15 @@ export class FileSystem {
   }
 
   /**
-   * Descriptor of the handle's backing file, made where it is missing and the handle may write, or a negative errno
-   * (ENOENT: there is none). It is valid until the last handle of the inode is released. A driver that asks for it may
-   * let others read and write there; from here on the inode of a writing handle is live.
+   * Readies the handle's backing file for a driver that lets others read and write there: makes it where it is missing and
+   * the handle may write. From here on the inode of a writing handle is live. Returns 0 or a negative errno (ENOENT: there
+   * is none).
    */
+  pass(handle: number): number {
+    return this.#answer(() => this.#files.pass(handle));
+  }
+
+  /** As `pass`; returns the backing file's descriptor, which is good until the next operation. */
   backing(handle: number): number {
     return this.#answer(() => this.#files.backing(handle));
   }
@@ -338,7 +350,7 @@ export class FileSystem {
 
   /** SEEK_DATA (3) and SEEK_HOLE (4): the position found, or a negative errno. */
   lseek(handle: number, offset: number, whence: number): number {
-    return this.#files.seek(handle, offset, whence);
+    return this.#answer(() => this.#files.seek(handle, offset, whence));
   }
 
   /** A close of one descriptor. Nothing is buffered here, so there is nothing to do. */
@@ -366,20 +378,16 @@ export class FileSystem {
     return this.#files.fsyncPlan(handle);
   }
 
-  /** A plan for this inode and descriptor was carried out: the content has its name, and that is durable. */
-  fsynced(ino: number, fd: number): void {
-    this.#files.nameIsDurable(ino, fd);
+  /** A plan for this inode and backing file was carried out: the content has its name, and that is durable. */
+  fsynced(ino: number, identity: FileIdentity): void {
+    this.#files.nameIsDurable(ino, identity);
   }
 
   /** Carries out the plan on this thread: content, directories of the content, then the journal. */
   fsync(handle: number): number {
     return this.#answer(() => {
-      this.#files.nameContent(handle);
-      const plan = this.#files.fsyncPlan(handle);
-      if (plan === undefined) return -EBADF;
-      if (plan.fd >= 0) fsyncSync(plan.fd);
-      for (const directory of plan.directories) syncDirectory(directory);
-      this.#files.nameIsDurable(plan.ino, plan.fd);
+      const failed = this.#files.sync(handle);
+      if (failed < 0) return failed;
       this.#inodes.tree.sync();
       return 0;
     });
@@ -479,6 +487,7 @@ export class FileSystem {
       openInodes: this.#inodes.opens.size,
       liveInodes,
       orphans: this.#inodes.orphans.size,
+      openContents: this.#inodes.descriptors.count,
     };
   }
 
@@ -496,12 +505,3 @@ export class FileSystem {
 }
 
 const SLASH_BYTES = Uint8Array.of(SLASH);
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}

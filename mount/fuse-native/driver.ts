@@ -7,6 +7,7 @@ import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/device/mounting.js';
+import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
 import { loadBinding } from './binding.js';
@@ -42,7 +43,7 @@ export async function mountFuseNative(
     reclaimer,
   });
   fileSystem.start();
-  const counts: Counts = { requests: 0, errors: 0, openFiles: 0, operations: {} };
+  const counts: Counts = { requests: 0, errors: 0, openFiles: 0, openingFails: false, operations: {} };
   const operations = makeOperations(fileSystem, log, counts);
   const closeFileSystem = () => {
     reclaimer.run();
@@ -130,6 +131,8 @@ class FuseNativeMount implements Mounted {
       requests,
       errors,
       openFiles,
+      descriptors: openDescriptors(),
+      descriptorLimit: descriptorLimit(),
       passthrough: false,
       // The node table is libfuse's own.
       nodes: 0,
@@ -138,9 +141,9 @@ class FuseNativeMount implements Mounted {
     };
   }
 
-  /** It is served by the thread that would answer. */
+  /** It is served by the thread that would answer, so that it cannot hang and tell. */
   problems(): readonly string[] {
-    return [];
+    return this.#counts.openingFails ? [openingProblem()] : [];
   }
 
   async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {

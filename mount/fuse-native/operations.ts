@@ -44,6 +44,8 @@ export interface Counts {
   requests: number;
   errors: number;
   openFiles: number;
+  /** The last opening of a file failed because there was no descriptor for it. */
+  openingFails: boolean;
   operations: Record<string, number>;
 }
 
@@ -74,6 +76,7 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
   }
   function opened(handle: number): number {
     if (handle > 0) counts.openFiles++;
+    counts.openingFails = handle === -errno.ENFILE;
     return handle;
   }
   function replyHandle(reply: Reply, handle: number): void {

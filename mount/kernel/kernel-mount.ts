@@ -3,12 +3,14 @@
  *
  * - Main never touches the mounted filesystem and never waits for a worker without a deadline.
  * - The FUSE descriptor is main's, so a dying worker does not close it; main closes it when both are gone,
- *   which ends whatever the kernel still has waiting.
+ *   which ends whatever the kernel still has waiting. Of an I/O worker that does not end only the connection is closed:
+ *   its number stays taken, since that worker may still write a reply to it.
  * - If the session worker dies, main aborts the connection, so that no client hangs.
  */
 import { Worker } from 'node:worker_threads';
 import { SpinneyError } from '../../engine/errors.js';
 import type { TreeHandle } from '../../engine/index.js';
+import { openingProblem } from '../libc/descriptor-limit.js';
 import * as libc from '../libc/libc.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
 import { MountState } from './device/mount-state.js';
@@ -133,7 +135,9 @@ class KernelMount implements Mounted {
   }
 
   problems(): readonly string[] {
-    return this.#watchdog.problems;
+    return this.#state.isOpeningFailing
+      ? [...this.#watchdog.problems, openingProblem()]
+      : this.#watchdog.problems;
   }
 
   #look(): WatchedState {
@@ -199,8 +203,14 @@ class KernelMount implements Mounted {
       this.#io.unref();
     }
     if (isMounted(this.#device)) await unmountDevice(this.#device, 'detach');
-    libc.close(this.#device.fd);
-    if (ioEnded) this.#state.dispose();
+    if (ioEnded) {
+      libc.close(this.#device.fd);
+      this.#state.dispose();
+    } else {
+      abortConnection(this.#device);
+      // An end of the pipe that takes no bytes.
+      libc.dup3(this.#state.memory.readEnd, this.#device.fd, libc.O_CLOEXEC);
+    }
     return this.#failure === undefined ? { reason: 'unmounted' } : { reason: 'failed', error: this.#failure };
   }
 }

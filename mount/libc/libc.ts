@@ -38,6 +38,12 @@ export const pipe2 = libc.func('pipe2', 'int', ['void *', 'int']) as (
   fds: Int32Array,
   flags: number,
 ) => number;
+/** Makes the second number mean what the first does, and closes what it meant before. */
+export const dup3 = libc.func('dup3', 'int', ['int', 'int', 'int']) as (
+  from: number,
+  to: number,
+  flags: number,
+) => number;
 /** As pipe2, with a pair of connected unix sockets. */
 export const socketpair = libc.func('socketpair', 'int', ['int', 'int', 'int', 'void *']) as (
   domain: number,

@@ -94,6 +94,8 @@ export function statsReport(): StatsReport {
       requests: 77,
       errors: 2,
       openFiles: 1,
+      descriptors: 50,
+      descriptorLimit: 1024,
       passthrough: true,
       nodes: 9,
       nodeTableBytes: 4096,

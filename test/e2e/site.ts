@@ -92,6 +92,12 @@ export class Site {
     return this.must('mount', this.mountpoint, '--store', this.store, ...options);
   }
 
+  /** As `mount`, under limits that bash's `ulimit` sets. */
+  mountWithin(limits: string, ...options: string[]): Promise<string> {
+    const mount = [process.execPath, CLI, 'mount', this.mountpoint, '--store', this.store, ...options];
+    return this.sh(`ulimit ${limits}; exec ${mount.join(' ')}`);
+  }
+
   umount(...options: string[]): Promise<string> {
     return this.must('umount', this.mountpoint, ...options);
   }

@@ -41,7 +41,13 @@ export class Fixture {
 
   constructor(
     tree: TreeOperations & { close?(): void } = new ModelTree(),
-    readonly options: { keepsNodes?: boolean; rests?: boolean; readOnly?: boolean; clock?: Clock } = {},
+    readonly options: {
+      keepsNodes?: boolean;
+      rests?: boolean;
+      readOnly?: boolean;
+      clock?: Clock;
+      mostContents?: () => number;
+    } = {},
   ) {
     this.tree = tree;
     this.fs = this.open();
@@ -57,6 +63,7 @@ export class Fixture {
       rests: this.options.rests ?? false,
       reclaimer: { schedule: (ino) => this.scheduled.push(ino) },
       ...(this.options.clock === undefined ? {} : { clock: this.options.clock }),
+      ...(this.options.mostContents === undefined ? {} : { mostContents: this.options.mostContents }),
     });
     fs.start();
     this.fs = fs;

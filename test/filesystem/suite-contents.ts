@@ -40,6 +40,7 @@ export function contentsSuite(name: string, makeTree: () => TreeOperations): voi
         expect(f.fs.stats()).toEqual({
           openFiles: 0,
           openDirectories: 0,
+          openContents: 0,
           openInodes: 0,
           liveInodes: 0,
           orphans: 0,
@@ -64,14 +65,16 @@ export function contentsSuite(name: string, makeTree: () => TreeOperations): voi
         f.fs.release(handle);
       });
 
-      it('plans an fsync: content, its directories once, then the tree', () => {
+      it('plans an fsync: content, its name once, then the tree', () => {
         f.create('/a');
         const handle = f.fs.open(CALLER, bytes('/a'), O_RDWR);
-        expect(f.fs.fsyncPlan(handle)).toMatchObject({ fd: -1, directories: [] });
+        expect(f.fs.fsyncPlan(handle)).toMatchObject({ identity: undefined, names: false });
         f.fs.write(handle, Buffer.from('x'), 0, 1, 0);
-        expect(f.fs.fsyncPlan(handle)?.directories.length).toBe(2);
+        const { ino } = f.stat('/a');
+        const { ino: file } = statSync(contentPath(f.contentDirectory, ino));
+        expect(f.fs.fsyncPlan(handle)).toMatchObject({ ino, identity: { file }, names: true });
         expect(f.fs.fsync(handle)).toBe(0);
-        expect(f.fs.fsyncPlan(handle)?.directories.length).toBe(0);
+        expect(f.fs.fsyncPlan(handle)).toMatchObject({ ino, identity: { file }, names: false });
         f.fs.release(handle);
         expect(f.fs.fsync(handle)).toBe(-E.EBADF);
       });

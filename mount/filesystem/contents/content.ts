@@ -1,5 +1,5 @@
 /** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { SpinneyError } from '../../../engine/errors.js';
 import {
   closeBacking,
@@ -117,9 +117,10 @@ export class ContentFiles {
     }
   }
 
-  /** The directories whose entries lead to the inode's backing file, innermost first. */
-  directoriesOf(ino: number): string[] {
-    return [contentSubdirectory(this.directory, ino), this.directory];
+  /** Makes the names that lead to the inode's backing file durable, innermost first. */
+  syncName(ino: number): void {
+    syncDirectory(contentSubdirectory(this.directory, ino));
+    syncDirectory(this.directory);
   }
 
   #makeDirectoryFor(ino: number): void {
@@ -155,5 +156,14 @@ export function isOpenForWriting(path: string): boolean {
     return isWrittenElsewhere(fd);
   } finally {
     closeBacking(fd);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -1,5 +1,6 @@
 /** What is known of an inode while it is open. */
 import type { Spare } from './spare-files.js';
+import type { FileIdentity } from './system.js';
 
 /** A backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
 export interface Aligned {
@@ -12,8 +13,15 @@ export interface OpenInode extends Aligned {
   readonly ino: number;
   /** Of its record. */
   key: Uint8Array;
-  /** Backing file, shared by all handles; -1: there is none yet. */
+  /** Whether there is a backing file yet. */
+  hasContent: boolean;
+  /** The backing file's descriptor, shared by all handles; -1: it is closed. For `Descriptors` alone: others ask that for it. */
   fd: number;
+  /** Which file it is; undefined: not asked yet. */
+  identity: FileIdentity | undefined;
+  /** Neighbours among the inodes whose backing files are open, by last use. */
+  newer: OpenInode | undefined;
+  older: OpenInode | undefined;
   /** The backing file as long as it has not the inode's name; the same descriptor. */
   spare: Spare | undefined;
   handles: number;
@@ -53,7 +61,11 @@ export function newOpenInode(ino: number, key: Uint8Array): OpenInode {
   return {
     ino,
     key,
+    hasContent: false,
     fd: -1,
+    identity: undefined,
+    newer: undefined,
+    older: undefined,
     spare: undefined,
     handles: 0,
     writers: 0,

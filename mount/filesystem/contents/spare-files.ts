@@ -50,7 +50,7 @@ export const NO_SPARE = -1;
 
 export interface Spare {
   readonly number: number;
-  /** Open for reading and writing. */
+  /** Open for reading and writing; -1: closed, as one that is lent may be. */
   fd: number;
   /** Of its record in `owners`. */
   readonly slot: number;
@@ -95,19 +95,22 @@ export class SpareFiles {
     return spare;
   }
 
+  /** Opens a spare that is lent; -1: it has another name by now. */
+  open(spare: Spare): number {
+    return openBacking(this.#pathOf(spare.number), 'write');
+  }
+
+  /** Looks at a spare that is lent; false: it has another name by now. */
+  status(spare: Spare, out: FileStatus): boolean {
+    return statPath(this.#pathOf(spare.number), out);
+  }
+
   #tellOwner(spare: Spare, ino: number): void {
     const owner = this.#owner;
     owner[0] = spare.number + 1;
     owner[1] = ino;
     const at = OWNERS_HEADER_BYTES + spare.slot * OWNER_BYTES;
     writeSync(this.#owners, this.#ownerBytes, 0, OWNER_BYTES, at);
-  }
-
-  isWritten(spare: Spare): boolean {
-    const status = this.#status;
-    if (spare.fd >= 0) statDescriptor(spare.fd, status);
-    else if (!statPath(this.#pathOf(spare.number), status)) return false;
-    return hasBeenWritten(status);
   }
 
   /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
@@ -126,9 +129,12 @@ export class SpareFiles {
    * still write to it.
    */
   takeBack(spare: Spare, isShared: boolean): void {
-    if (!isShared && spare.fd >= 0 && this.#idle.length < MOST_IDLE && !this.isWritten(spare)) {
-      this.#idle.push(spare);
-      return;
+    if (!isShared && spare.fd >= 0 && this.#idle.length < MOST_IDLE) {
+      statDescriptor(spare.fd, this.#status);
+      if (!hasBeenWritten(this.#status)) {
+        this.#idle.push(spare);
+        return;
+      }
     }
     if (spare.fd >= 0) closeBacking(spare.fd);
     rmSync(this.#pathOf(spare.number), { force: true });
@@ -150,7 +156,7 @@ export class SpareFiles {
     const probe = openBacking(path, 'read');
     if (probe < 0) throw new SpinneyError('ERR_IO', `Cannot open ${path}: it was removed by another program`);
     try {
-      closeBacking(spare.fd);
+      if (spare.fd >= 0) closeBacking(spare.fd);
       spare.fd = -1;
       const isShared = isWrittenElsewhere(probe);
       spare.fd = openBacking(path, 'write');
@@ -234,7 +240,12 @@ export function recoverSpares(content: ContentFiles, isReadOnly: boolean): void 
 
 /** Makes the spare with this number the inode's content file, if another thread did not do that before. */
 export function nameSpare(content: ContentFiles, number: number, ino: number): void {
-  content.name(pathOf(`${content.directory}/${SPARES_DIRECTORY}`, number), ino);
+  content.name(sparePath(content.directory, number), ino);
+}
+
+/** Where the spare with this number is. */
+export function sparePath(contentDirectory: string, number: number): string {
+  return pathOf(`${contentDirectory}/${SPARES_DIRECTORY}`, number);
 }
 
 /** The spares in a content directory that nobody serves, which were lent during this boot, and are still spares. */
@@ -255,7 +266,8 @@ export function lentSpares(contentDirectory: string): LentSpare[] {
   return lent;
 }
 
-function hasBeenWritten(status: FileStatus): boolean {
+/** Whether a spare that looks like this has been written. */
+export function hasBeenWritten(status: FileStatus): boolean {
   return status.size !== 0 || status.mtimeSeconds !== UNWRITTEN_SECONDS;
 }
 

@@ -63,6 +63,7 @@ const syncFileRange = libc.func('sync_file_range', 'int', ['int', 'int64_t', 'in
   length: number,
   flags: number,
 ) => number;
+const syncfs = libc.func('syncfs', 'int', ['int']) as (fd: number) => number;
 const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
   clock: number,
   out: Uint8Array,
@@ -70,7 +71,8 @@ const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
-const STATX_BASIC = 0x7ff;
+/** STATX_BASIC_STATS and STATX_BTIME. */
+const STATX_WANTED = 0xfff;
 const O_CREAT = 0x40;
 const UTIME_OMIT = 0x3fff_fffe;
 const CLOCK_REALTIME = 0;
@@ -82,6 +84,13 @@ export interface FileStatus {
   blocks: number;
   mtimeSeconds: number;
   mtimeNanos: number;
+}
+
+/** What tells a file from every other that was or will be at its name: its number, and when it was made. */
+export interface FileIdentity {
+  file: number;
+  /** Nanoseconds, as near as a number comes; 0 where the filesystem does not know. */
+  birth: number;
 }
 
 const statBuffer = Buffer.alloc(256);
@@ -109,7 +118,7 @@ export function closeBacking(fd: number): void {
 }
 
 export function statDescriptor(fd: number, out: FileStatus): void {
-  if (statx(fd, '', AT_EMPTY_PATH, STATX_BASIC, statBuffer) !== 0) throw failed('stat', fd);
+  if (statx(fd, '', AT_EMPTY_PATH, STATX_WANTED, statBuffer) !== 0) throw failed('stat', fd);
   readStatus(out);
 }
 
@@ -129,13 +138,27 @@ export function isWrittenElsewhere(fd: number): boolean {
 
 /** Returns false where there is no such file. */
 export function statPath(path: string, out: FileStatus): boolean {
-  if (statx(AT_FDCWD, path, 0, STATX_BASIC, statBuffer) !== 0) {
+  if (statx(AT_FDCWD, path, 0, STATX_WANTED, statBuffer) !== 0) {
     const code = errno();
     if (code === ENOENT) return false;
     throw new BackingError(code, `Cannot stat the content file ${path}: errno ${code}`);
   }
   readStatus(out);
   return true;
+}
+
+/** Which file the last `statDescriptor` or `statPath` was of. */
+export function identityOfLast(): FileIdentity {
+  return { file: signed64(statBuffer, 32), birth: birthOfLast() };
+}
+
+/** Whether the last `statDescriptor` or `statPath` was of this file. */
+export function lastWas(identity: FileIdentity): boolean {
+  return signed64(statBuffer, 32) === identity.file && birthOfLast() === identity.birth;
+}
+
+function birthOfLast(): number {
+  return signed64(statBuffer, 80) * 1_000_000_000 + statBuffer.readUInt32LE(88);
 }
 
 /** Sets a descriptor's mtime and leaves its atime. */
@@ -201,6 +224,11 @@ export function spreadSubdirectories(directory: string): void {
 /** Starts writing a file's dirty pages back, without waiting for them. */
 export function startWriteback(fd: number): void {
   if (syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE) !== 0) throw failed('write back', fd);
+}
+
+/** Makes all that is on the descriptor's filesystem durable. */
+export function syncFilesystem(fd: number): void {
+  if (syncfs(fd) !== 0) throw failed('sync the filesystem of', fd);
 }
 
 /** Where the present time comes from; tests give their own. `read` fills the other two. */

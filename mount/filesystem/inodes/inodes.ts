@@ -18,9 +18,10 @@ import { SpinneyError } from '../../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { newAttributes } from '../arguments.js';
 import type { ContentFiles } from '../contents/content.js';
+import type { Descriptors } from '../contents/descriptors.js';
 import type { Aligned, OpenInode } from '../contents/open-inode.js';
-import type { Spare, SpareFiles } from '../contents/spare-files.js';
-import { type Clock, type FileStatus, setModificationTime, statDescriptor } from '../contents/system.js';
+import type { SpareFiles } from '../contents/spare-files.js';
+import { type Clock, type FileStatus, setModificationTime } from '../contents/system.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
@@ -47,6 +48,7 @@ export class Inodes {
   readonly content: ContentFiles;
   /** Undefined: a backing file has its inode's name from the beginning. */
   readonly spares: SpareFiles | undefined;
+  readonly descriptors: Descriptors;
   readonly numbers: InodeNumbers;
   readonly labels: Labels;
   readonly clock: Clock;
@@ -68,6 +70,7 @@ export class Inodes {
     tree: TreeOperations;
     content: ContentFiles;
     spares: SpareFiles | undefined;
+    descriptors: Descriptors;
     numbers: InodeNumbers;
     clock: Clock;
     reclaimer: Reclaimer;
@@ -77,6 +80,7 @@ export class Inodes {
     this.tree = parts.tree;
     this.content = parts.content;
     this.spares = parts.spares;
+    this.descriptors = parts.descriptors;
     this.numbers = parts.numbers;
     this.labels = new Labels(parts.tree);
     this.clock = parts.clock;
@@ -141,7 +145,7 @@ export class Inodes {
     // Other writes are system calls that the kernel sees, whoever carries them out.
     out.changesUnseen = out.live && (open === undefined || open.mayBeMapped || this.readOnly);
     const status = this.#status;
-    if (open !== undefined && open.fd >= 0) statDescriptor(open.fd, status);
+    if (open?.hasContent === true) this.descriptors.status(open, status);
     else if (!this.content.status(out.ino, status)) {
       out.size = 0;
       out.blocks = 0;
@@ -167,7 +171,7 @@ export class Inodes {
   settle(inode: Uint8Array): void {
     const open = this.opens.get(record.inoOf(inode));
     if (open?.spare !== undefined) {
-      if (this.isWritten(open.spare)) this.nameContent(open);
+      if (this.descriptors.isWritten(open)) this.nameContent(open);
       else {
         record.clearFlag(inode, record.CONTENT);
         this.borrowers.delete(open);
@@ -207,20 +211,20 @@ export class Inodes {
   stamp(inode: Uint8Array, ...which: number[]): void {
     for (const time of which) record.setTime(inode, time, this.clock.seconds, this.clock.nanos);
     const open = this.opens.get(record.inoOf(inode));
-    if (open?.isPassed !== true || open.fd < 0 || !which.includes(record.CTIME)) return;
+    if (open?.isPassed !== true || !open.hasContent || !which.includes(record.CTIME)) return;
     this.noteContentTime(open);
   }
 
   /** Another mtime of the backing file from now on means a write. */
   noteContentTime(open: OpenInode): void {
-    statDescriptor(open.fd, this.#status);
+    this.descriptors.status(open, this.#status);
     open.seenSeconds = this.#status.mtimeSeconds;
     open.seenNanos = this.#status.mtimeNanos;
   }
 
   /** Gives an open backing file the record's mtime; one that is unwritten needs none. */
   alignContent(open: OpenInode, inode: Uint8Array): void {
-    if (open.spare === undefined || this.isWritten(open.spare)) {
+    if (open.spare === undefined || this.descriptors.isWritten(open)) {
       this.setContentTime(open, inode);
       return;
     }
@@ -231,7 +235,7 @@ export class Inodes {
 
   setContentTime(open: OpenInode, inode: Uint8Array): void {
     const seconds = record.secondsOf(inode, record.MTIME);
-    setModificationTime(open.fd, seconds, record.nanosOf(inode, record.MTIME));
+    setModificationTime(this.descriptors.use(open), seconds, record.nanosOf(inode, record.MTIME));
     this.noteContentTime(open);
     open.alignedSeconds = open.seenSeconds;
     open.alignedNanos = open.seenNanos;
@@ -245,10 +249,6 @@ export class Inodes {
     if (!this.content.status(ino, this.#status)) return;
     const { mtimeSeconds: alignedSeconds, mtimeNanos: alignedNanos } = this.#status;
     this.left.set(ino, { alignedSeconds, alignedNanos });
-  }
-
-  isWritten(spare: Spare): boolean {
-    return this.spares?.isWritten(spare) === true;
   }
 
   /** Gives the backing file that the inode has borrowed the inode's name. */

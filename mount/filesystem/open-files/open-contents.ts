@@ -8,7 +8,7 @@
  */
 
 import type { OpenInode } from '../contents/open-inode.js';
-import { closeBacking, type FileStatus, statDescriptor } from '../contents/system.js';
+import type { FileStatus } from '../contents/system.js';
 import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
 import * as record from '../records/record.js';
 
@@ -42,14 +42,15 @@ export class OpenContents {
 
   /** Closes an inode and settles it; it stays LIVE while others may write to its backing file. */
   leave(inode: OpenInode): void {
-    const { content, spares } = this.#inodes;
+    const { content, descriptors, spares } = this.#inodes;
     if (inode.isNamedElsewhere) this.keepContent(inode);
     if (inode.spare !== undefined && spares !== undefined) {
       let isShared: boolean;
+      descriptors.leaveToSpare(inode);
       try {
         isShared = spares.isShared(inode.spare);
       } finally {
-        inode.fd = inode.spare.fd;
+        descriptors.takeFromSpare(inode);
       }
       if (isShared) this.keepContent(inode);
       else inode.mayBeMapped = false;
@@ -77,26 +78,27 @@ export class OpenContents {
   /** Makes the backing file the truth: LIVE in the record first, then the file. */
   makeLive(inode: OpenInode): void {
     const found = this.#recordOf(inode);
-    if (inode.fd >= 0) this.#inodes.alignContent(inode, found.record);
+    if (inode.hasContent) this.#inodes.alignContent(inode, found.record);
     if (inode.spare !== undefined) this.#inodes.borrowers.set(inode, this.#inodes.clock.seconds);
     record.setFlag(found.record, record.LIVE | record.CONTENT);
     this.put(found);
-    if (inode.fd < 0) this.#createBacking(inode, found);
+    if (!inode.hasContent) this.#createBacking(inode, found);
     inode.live = true;
   }
 
   /** `isUnused`: nobody will ask for its content any more. */
   close(inode: OpenInode, isUnused: boolean): void {
-    const { spare, fd } = inode;
-    const { spares, borrowers } = this.#inodes;
-    inode.fd = -1;
+    const { spare } = inode;
+    const { borrowers, descriptors, spares } = this.#inodes;
     if (spare === undefined) {
-      if (fd >= 0) closeBacking(fd);
+      descriptors.close(inode);
       return;
     }
+    const isWanted = !isUnused && (inode.mayBeMapped || descriptors.isWritten(inode));
+    descriptors.leaveToSpare(inode);
     inode.spare = undefined;
     borrowers.delete(inode);
-    const isWanted = !isUnused && (inode.mayBeMapped || this.#inodes.isWritten(spare));
+    inode.hasContent = isWanted;
     if (isWanted) spares?.keep(spare, inode.ino);
     else spares?.takeBack(spare, inode.mayBeMapped || inode.mayBeSeen || inode.isNamedElsewhere);
   }
@@ -105,11 +107,11 @@ export class OpenContents {
   keepContent(inode: OpenInode): void {
     const { spare } = inode;
     if (spare === undefined) return;
-    if (!this.#inodes.isWritten(spare)) {
+    if (!this.#inodes.descriptors.isWritten(inode)) {
       // Nothing will be written before it is live again.
       if (!inode.live) return;
       this.#inodes.setContentTime(inode, this.#recordOf(inode).record);
-      statDescriptor(inode.fd, this.#status);
+      this.#inodes.descriptors.status(inode, this.#status);
       // It was written in between, and the time of that is lost.
       if (this.#status.size > 0) this.stampWritten(inode);
     }
@@ -121,10 +123,11 @@ export class OpenContents {
    * what went wrong last, after it tried all.
    */
   rest(): boolean {
-    const { borrowers, clock, content } = this.#inodes;
+    const { borrowers, clock, content, descriptors } = this.#inodes;
+    descriptors.fit();
     let failure = content.place();
     if (borrowers.size > 0) clock.read();
-    for (const [inode, since] of [...borrowers]) {
+    for (const [inode, since] of borrowers) {
       // A clock that was set back is no reason to wait longer.
       if (Math.abs(clock.seconds - since) < 1) break;
       try {
@@ -157,18 +160,21 @@ export class OpenContents {
   }
 
   #createBacking(inode: OpenInode, found: Found): void {
-    if (this.#inodes.spares === undefined) inode.fd = this.#inodes.content.create(inode.ino);
-    else this.borrow(inode);
+    if (this.#inodes.spares === undefined) this.#inodes.descriptors.create(inode);
+    else {
+      this.#inodes.descriptors.prepareSpare();
+      this.borrow(inode);
+    }
     this.#inodes.alignContent(inode, found.record);
   }
 
-  /** Gives the inode a spare as its backing file; the spare's mtime stands for that of the inode's record. */
+  /** Gives the inode the spare that was prepared as its backing file; the spare's mtime stands for that of the inode's record. */
   borrow(inode: OpenInode): void {
     const { spares, borrowers, clock } = this.#inodes;
     const spare = spares?.lend(inode.ino);
     if (spare === undefined) return;
     inode.spare = spare;
-    inode.fd = spare.fd;
+    this.#inodes.descriptors.takeFromSpare(inode);
     this.#inodes.noteContentTime(inode);
     inode.alignedSeconds = inode.seenSeconds;
     inode.alignedNanos = inode.seenNanos;

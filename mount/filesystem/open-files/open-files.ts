@@ -1,20 +1,21 @@
 /**
- * Open files: handles, and what is done by them. All handles of an inode share one descriptor of its backing file
- * (open-contents.ts).
+ * Open files: handles, and what is done by them. All handles of an inode share its backing file (open-contents.ts), and
+ * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
-import { readSync, writeSync } from 'node:fs';
+import { fsyncSync, readSync, writeSync } from 'node:fs';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { NO_SPARE } from '../contents/spare-files.js';
 import {
   allocateDescriptor,
   closeBacking,
   copyDescriptors,
+  type FileIdentity,
   type FileStatus,
   seekDescriptor,
-  statDescriptor,
+  syncFilesystem,
   truncateDescriptor,
 } from '../contents/system.js';
-import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS } from '../errno.js';
+import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
 import * as record from '../records/record.js';
@@ -35,15 +36,18 @@ interface FileHandle {
   readonly readsAndWrites: boolean;
 }
 
-/** What an fsync has to wait for, in this order; then the tree's own `sync()`. */
+/**
+ * What an fsync has to wait for; then the tree's own `sync()`. It names the backing file, and has no descriptor: another
+ * thread may carry it out, and the file may be released before that one comes to it.
+ */
 export interface FsyncPlan {
   ino: number;
-  /** The backing file; -1: there is none. */
-  fd: number;
-  /** Directories that lead to a backing file whose name is not known to be durable, innermost first. */
-  directories: readonly string[];
-  /** The number of the spare that the backing file is yet, and which gets its name before those are synced, or NO_SPARE. */
+  /** Which file the backing file is; undefined: there is none. */
+  identity: FileIdentity | undefined;
+  /** The number of the spare that the backing file is yet, or NO_SPARE. */
   spare: number;
+  /** Whether the name of the backing file, which it gets before that if it is a spare, is to be made durable too. */
+  names: boolean;
 }
 
 export class OpenFiles {
@@ -107,8 +111,8 @@ export class OpenFiles {
   read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
-    if (file.inode.fd < 0) return 0;
-    return readSync(file.inode.fd, into, offset, length, position);
+    if (!file.inode.hasContent) return 0;
+    return readSync(this.#inodes.descriptors.use(file.inode), into, offset, length, position);
   }
 
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
@@ -116,7 +120,7 @@ export class OpenFiles {
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
-    const written = writeSync(file.inode.fd, from, offset, length, position);
+    const written = writeSync(this.#inodes.descriptors.use(file.inode), from, offset, length, position);
     this.#contents.stampWritten(file.inode);
     return written;
   }
@@ -126,7 +130,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
-    const result = allocateDescriptor(file.inode.fd, mode, offset, length);
+    const result = allocateDescriptor(this.#inodes.descriptors.use(file.inode), mode, offset, length);
     if (result === 0) this.#contents.stampWritten(file.inode);
     return result;
   }
@@ -139,19 +143,22 @@ export class OpenFiles {
     const source = this.#handles.get(from);
     const target = this.#handles.get(to);
     if (source === undefined || target === undefined || !target.writes) return -EBADF;
-    if (source.inode.fd < 0) return 0;
+    if (!source.inode.hasContent) return 0;
     if (!target.inode.live) this.#contents.makeLive(target.inode);
     const part = Math.min(length, MAX_COPY_BYTES);
-    const copied = copyDescriptors(source.inode.fd, fromOffset, target.inode.fd, toOffset, part);
+    const { descriptors } = this.#inodes;
+    descriptors.useBoth(source.inode, target.inode);
+    const sourceFd = descriptors.use(source.inode);
+    const copied = copyDescriptors(sourceFd, fromOffset, descriptors.use(target.inode), toOffset, part);
     if (copied > 0) this.#contents.stampWritten(target.inode);
     return copied;
   }
 
   /**
-   * Descriptor of the handle's backing file, for a driver by which it is read and written past this layer; made where
-   * it is missing and the handle may write, else ENOENT. A handle that may write is live from here on.
+   * Readies the handle's backing file for a driver by which it is read and written past this layer: makes it where it is
+   * missing and the handle may write, else ENOENT. A handle that may write is live from here on.
    */
-  backing(handle: number): number {
+  pass(handle: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     const { inode } = file;
@@ -159,7 +166,13 @@ export class OpenFiles {
     if (file.writes) inode.isPassed = true;
     if (file.readsAndWrites) inode.mayBeMapped = true;
     if (!file.writes) inode.mayBeSeen = true;
-    return inode.fd < 0 ? -ENOENT : inode.fd;
+    return inode.hasContent ? 0 : -ENOENT;
+  }
+
+  /** As `pass`; returns the descriptor of the backing file, which is good until the next call. */
+  backing(handle: number): number {
+    const failed = this.pass(handle);
+    return failed < 0 ? failed : this.#inodes.descriptors.use(this.#handles.get(handle)!.inode);
   }
 
   /** Next data or hole at or after `offset`: whence 3 (SEEK_DATA) or 4 (SEEK_HOLE). */
@@ -167,27 +180,28 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     if (whence !== 3 && whence !== 4) return -EINVAL;
-    if (file.inode.fd < 0) return -ENXIO;
-    return seekDescriptor(file.inode.fd, offset, whence);
+    if (!file.inode.hasContent) return -ENXIO;
+    return seekDescriptor(this.#inodes.descriptors.use(file.inode), offset, whence);
   }
 
   fsyncPlan(handle: number): FsyncPlan | undefined {
     const file = this.#handles.get(handle);
     if (file === undefined) return undefined;
     const { inode } = file;
-    const { ino, fd, nameDurable } = inode;
+    const { ino, spare, nameDurable } = inode;
+    if (!inode.hasContent) return { ino, identity: undefined, spare: NO_SPARE, names: false };
+    const identity = this.#inodes.descriptors.identity(inode);
     // A spare that only readers have left has no content, and so needs no name.
-    const isNameless = inode.spare !== undefined && !inode.live;
-    if (fd < 0 || nameDurable || isNameless) return { ino, fd, directories: [], spare: NO_SPARE };
-    const directories = this.#inodes.content.directoriesOf(ino);
-    if (inode.spare !== undefined) inode.isNamedElsewhere = true;
-    return { ino, fd, directories, spare: inode.spare?.number ?? NO_SPARE };
+    const names = !nameDurable && (spare === undefined || inode.live);
+    if (names && spare !== undefined) inode.isNamedElsewhere = true;
+    return { ino, identity, spare: spare?.number ?? NO_SPARE, names };
   }
 
-  /** The inode's backing file, which has this descriptor, has been synced, and so has its name. */
-  nameIsDurable(ino: number, fd: number): void {
+  /** The inode's backing file, which is this one, has been synced, and so has its name. */
+  nameIsDurable(ino: number, identity: FileIdentity): void {
     const inode = this.#inodes.opens.get(ino);
-    if (inode === undefined || fd < 0 || inode.fd !== fd) return;
+    // It may have been released since, and opened again.
+    if (inode?.identity?.file !== identity.file || inode.identity.birth !== identity.birth) return;
     // Without looking there: the disk may hang, and others are served meanwhile.
     if (inode.spare !== undefined) this.#inodes.spares?.named(inode.spare);
     inode.spare = undefined;
@@ -195,10 +209,24 @@ export class OpenFiles {
     inode.nameDurable = true;
   }
 
-  /** Gives the content of the handle's file its name. */
-  nameContent(handle: number): void {
+  /** Makes the content of the handle's file, and its name, durable, on this thread. */
+  sync(handle: number): number {
     const file = this.#handles.get(handle);
-    if (file !== undefined) this.#contents.keepContent(file.inode);
+    if (file === undefined) return -EBADF;
+    const { inode } = file;
+    if (!inode.hasContent) return 0;
+    this.#contents.keepContent(inode);
+    const fd = this.#inodes.descriptors.use(inode);
+    fsyncSync(fd);
+    if (inode.nameDurable || inode.spare !== undefined) return 0;
+    try {
+      this.#inodes.content.syncName(inode.ino);
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+      syncFilesystem(fd);
+    }
+    inode.nameDurable = true;
+    return 0;
   }
 
   /**
@@ -220,8 +248,8 @@ export class OpenFiles {
       if (settles && inode.mayBeMapped && isLast) this.#contents.leave(inode);
     } finally {
       if (isLast) {
-        this.#contents.close(inode, isUnused);
         this.#inodes.opens.delete(inode.ino);
+        this.#contents.close(inode, isUnused);
       }
     }
     if (isUnused) reclaimOrphan(this.#inodes, inode.ino);
@@ -253,7 +281,7 @@ export class OpenFiles {
     const open = this.#inodes.opens.get(ino);
     if (open !== undefined) {
       if (!open.live) this.#contents.makeLive(open);
-      truncateDescriptor(open.fd, size);
+      truncateDescriptor(this.#inodes.descriptors.use(open), size);
       return 0;
     }
     if (!record.hasFlag(found.record, record.LIVE)) {
@@ -276,31 +304,30 @@ export class OpenFiles {
       record.hasFlag(found.record, record.LIVE) &&
       !this.#inodes.readOnly &&
       this.#inodes.content.hasWriters(ino);
-    const fd = record.hasFlag(found.record, record.CONTENT) ? this.#inodes.content.open(ino) : -1;
+    const { descriptors } = this.#inodes;
     const inode = newOpenInode(ino, found.key);
-    inode.fd = fd;
-    inode.live = isWritten;
-    inode.mayBeMapped = isWritten;
-    if (isWritten) Object.assign(inode, this.#inodes.left.get(ino));
-    if (isWritten && fd >= 0) this.#inodes.noteContentTime(inode);
-    if (this.#inodes.readOnly || isWritten) return inode;
+    if (record.hasFlag(found.record, record.CONTENT)) descriptors.open(inode);
     try {
-      if (this.#differs(fd, found)) {
+      inode.live = isWritten;
+      inode.mayBeMapped = isWritten;
+      if (isWritten) Object.assign(inode, this.#inodes.left.get(ino));
+      if (isWritten && inode.hasContent) this.#inodes.noteContentTime(inode);
+      if (!this.#inodes.readOnly && !isWritten && this.#differs(inode, found)) {
         record.setFlag(found.record, record.LIVE);
         this.#inodes.settle(found.record);
         this.#contents.put(found);
       }
     } catch (error) {
-      if (fd >= 0) closeBacking(fd);
+      descriptors.close(inode);
       throw error;
     }
     return inode;
   }
 
-  #differs(fd: number, found: Found): boolean {
+  #differs(inode: OpenInode, found: Found): boolean {
     if (record.hasFlag(found.record, record.LIVE)) return true;
-    if (fd < 0) return record.sizeOf(found.record) !== 0;
-    statDescriptor(fd, this.#status);
+    if (!inode.hasContent) return record.sizeOf(found.record) !== 0;
+    this.#inodes.descriptors.status(inode, this.#status);
     return this.#status.size !== record.sizeOf(found.record);
   }
 }

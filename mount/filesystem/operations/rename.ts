@@ -270,14 +270,17 @@ function writeBackFirst(inodes: Inodes, source: Found): void {
   const ino = record.inoOf(source.record);
   const open = inodes.opens.get(ino);
   // After a power cut what has no name is gone.
-  if (open?.spare !== undefined && inodes.isWritten(open.spare)) inodes.nameContent(open);
-  const shared = open?.fd ?? -1;
-  const fd = shared >= 0 ? shared : inodes.content.open(ino);
+  if (open?.spare !== undefined && inodes.descriptors.isWritten(open)) inodes.nameContent(open);
+  if (open?.hasContent === true) {
+    startWriteback(inodes.descriptors.use(open));
+    return;
+  }
+  const fd = inodes.content.open(ino);
   if (fd < 0) return;
   try {
     startWriteback(fd);
   } finally {
-    if (fd !== shared) closeBacking(fd);
+    closeBacking(fd);
   }
 }
 

@@ -2,6 +2,7 @@
  * What the threads of one mount share: requests to wake or stop, and counters. The main thread reads the
  * counters at any time and waits for nobody; the session worker alone writes them (whole 64-bit stores).
  */
+import { descriptorLimit, openDescriptors } from '../../libc/descriptor-limit.js';
 import * as libc from '../../libc/libc.js';
 import type { MountStats } from '../../types.js';
 import { OPCODE_LIMIT, Opcode } from '../protocol/protocol.js';
@@ -13,8 +14,9 @@ const STOP_IO = 2;
 const IO_GONE = 3;
 const ASLEEP = 4;
 const PASSTHROUGH = 5;
+const OPENING_FAILS = 6;
 /** An even number, as counters of 64 bits follow. */
-const FLAGS = 6;
+const FLAGS = 8;
 
 // Counters, 64 bits each.
 const REQUESTS = 0;
@@ -42,6 +44,8 @@ export class MountState {
   readonly memory: MountStateMemory;
   readonly #flags: Int32Array;
   readonly #counters: Float64Array;
+  /** As the session worker told it last. */
+  #openingFails = false;
 
   constructor(memory: MountStateMemory) {
     this.memory = memory;
@@ -62,10 +66,13 @@ export class MountState {
     return new MountState({ shared: newMemory(), readEnd: -1, writeEnd: -1 });
   }
 
-  /** Closes the pipe. Only when no other thread uses the state any more. */
+  /** Closes the pipe. Only when no other thread uses the state any more; what this one still does goes nowhere. */
   dispose(): void {
-    libc.close(this.memory.readEnd);
-    libc.close(this.memory.writeEnd);
+    const { readEnd, writeEnd } = this.memory;
+    this.memory.readEnd = -1;
+    this.memory.writeEnd = -1;
+    libc.close(readEnd);
+    libc.close(writeEnd);
   }
 
   /** Makes the session worker look around, also when it sleeps in poll. A full pipe wakes as well. */
@@ -124,6 +131,16 @@ export class MountState {
     Atomics.store(this.#flags, PASSTHROUGH, enabled ? 1 : 0);
   }
 
+  /** A file could not be opened for want of a descriptor, or one could again. */
+  setOpeningFails(fails: boolean): void {
+    if (fails === this.#openingFails) return;
+    this.#openingFails = fails;
+    Atomics.store(this.#flags, OPENING_FAILS, fails ? 1 : 0);
+  }
+  get isOpeningFailing(): boolean {
+    return Atomics.load(this.#flags, OPENING_FAILS) !== 0;
+  }
+
   /** Requests begun so far. */
   get requests(): number {
     return this.#counters[REQUESTS]!;
@@ -159,6 +176,8 @@ export class MountState {
       requests: this.#counters[REQUESTS]!,
       errors: this.#counters[ERRORS]!,
       openFiles: this.#counters[OPEN_FILES]!,
+      descriptors: openDescriptors(),
+      descriptorLimit: descriptorLimit(),
       passthrough: Atomics.load(this.#flags, PASSTHROUGH) !== 0,
       nodes: this.#counters[NODES]!,
       nodeTableBytes: this.#counters[NODE_TABLE_BYTES]!,

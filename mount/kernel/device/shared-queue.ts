@@ -8,7 +8,7 @@
  */
 
 /** Numbers in a record; the first is its kind, as the two threads agree. */
-export const RECORD_FIELDS = 7;
+export const RECORD_FIELDS = 9;
 
 const WRITTEN = 0;
 const TAKEN = 1;
@@ -44,7 +44,7 @@ export class SharedQueue {
   }
 
   /** Appends a record and wakes the other thread. False: the queue is full. */
-  put(kind: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): boolean {
+  put(kind: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0): boolean {
     if (this.length === this.#capacity) return false;
     const written = Atomics.load(this.#counts, WRITTEN);
     const at = (written & (this.#capacity - 1)) * RECORD_FIELDS;
@@ -55,6 +55,8 @@ export class SharedQueue {
     this.#records[at + 4] = d;
     this.#records[at + 5] = e;
     this.#records[at + 6] = f;
+    this.#records[at + 7] = g;
+    this.#records[at + 8] = h;
     Atomics.store(this.#counts, WRITTEN, (written + 1) | 0);
     this.wake();
     return true;

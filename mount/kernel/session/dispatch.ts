@@ -8,7 +8,7 @@ import { NO_REPLY } from '../protocol/reply.js';
 import { OPERATIONS } from './operations/table.js';
 import type { Session } from './session.js';
 
-const { EINVAL, EIO, ENOSYS } = constants.errno;
+const { EINVAL, EIO, ENFILE, ENOSYS } = constants.errno;
 
 /** Serves the request of `length` bytes in `session.request`. Returns the length of the reply in `session.reply`, 0 for none. */
 export function handle(session: Session, length: number): number {
@@ -34,6 +34,7 @@ export function handle(session: Session, length: number): number {
   session.publishNodes();
   if (result === NO_REPLY) return 0;
   if (result === -EIO) session.state.countError();
+  if (result === -ENFILE) session.state.setOpeningFails(true);
   return result < 0
     ? reply.finish(request.uniqueLow, request.uniqueHigh, result, 0)
     : reply.finish(request.uniqueLow, request.uniqueHigh, 0, result);

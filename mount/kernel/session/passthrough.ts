@@ -5,9 +5,10 @@
  * - How an inode is accessed is fixed at its first open and holds until its last release: the kernel refuses to open one
  *   both ways, or through two registrations of a backing file. One that is opened for reading before it has any
  *   content goes through the daemon until it is released.
- * - A writing handle has been told to the filesystem layer (`backing`) before its open is answered, since no write
+ * - A writing handle has been told to the filesystem layer (`pass`) before its open is answered, since no write
  *   will be seen here: from then on the backing file is the truth.
- * - The layer closes a backing file after its registration has ended, so its writers can be told then.
+ * - The layer lets go of a backing file after its registration has ended, so its writers can be told then. In between the
+ *   kernel holds the file itself: the descriptor by which it was registered may be closed.
  */
 import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
@@ -79,8 +80,8 @@ export class Passthrough {
     const access = this.#inodes.get(ino);
     if (access !== undefined) {
       if (access.backing !== THROUGH_DAEMON) {
-        const fd = this.#fileSystem.backing(handle);
-        if (fd < 0) return fd;
+        const unready = this.#fileSystem.pass(handle);
+        if (unready < 0) return unready;
         // Its writes are the backing file's alone: name and record are made durable once, now.
         const failed = isDurable(flags) ? this.#fileSystem.fsync(handle) : 0;
         if (failed < 0) return failed;

@@ -1,3 +1,4 @@
+import type { FileIdentity } from '../../filesystem/contents/system.js';
 import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type {
   AttributeChange,
@@ -45,11 +46,12 @@ export interface ServedFileSystem {
   createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number;
   read(handle: number, into: Uint8Array, offset: number, length: number, position: number): number;
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number;
+  pass(handle: number): number;
   backing(handle: number): number;
   flush(handle: number): number;
   release(handle: number): number;
   fsyncPlan(handle: number): FsyncPlan | undefined;
-  fsynced(ino: number, fd: number): void;
+  fsynced(ino: number, identity: FileIdentity): void;
   fsync(handle: number): number;
   lseek(handle: number, position: number, whence: number): number;
   fallocate(handle: number, mode: number, offset: number, length: number): number;

@@ -1,11 +1,76 @@
-import { closeSync, fsyncSync, openSync, unlinkSync } from 'node:fs';
+import { fsyncSync, openSync, unlinkSync } from 'node:fs';
 import { ContentFiles, contentPath } from '../../filesystem/contents/content.js';
-import { NO_SPARE, nameSpare } from '../../filesystem/contents/spare-files.js';
+import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spare-files.js';
+import {
+  closeBacking,
+  type FileIdentity,
+  type FileStatus,
+  lastWas,
+  openBacking,
+  statDescriptor,
+  statPath,
+  syncFilesystem,
+} from '../../filesystem/contents/system.js';
+import { BackingError, EIO, isOutOfDescriptors } from '../../filesystem/errno.js';
 import type { ContentAccess } from './io-service.js';
 
-/** The content files below `<store>/content`, as the I/O service uses them. */
+/**
+ * The content files below `<store>/content`, as the I/O service uses them. One descriptor is open at a time, and one of
+ * the directory always: by that all is synced where the process can have no other.
+ */
 export function contentAccess(directory: string): ContentAccess {
   const files = new ContentFiles(directory, true);
+  const status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  let held = -1;
+
+  /** What `look` finds at one of the names that the content may have, which goes from the first to the second. */
+  function atName<T>(ino: number, spare: number, missing: T, look: (path: string) => T): T {
+    const found = spare === NO_SPARE ? missing : look(sparePath(directory, spare));
+    return found === missing ? look(contentPath(directory, ino)) : found;
+  }
+
+  /** A spare is removed when its inode is released unwritten: then nobody waits any more. */
+  function missingIs(ino: number, spare: number): undefined {
+    if (spare !== NO_SPARE) return undefined;
+    throw new BackingError(EIO, `Cannot find the content of inode ${ino}: it was removed`);
+  }
+
+  function assertIs(identity: FileIdentity, ino: number): void {
+    if (lastWas(identity)) return;
+    throw new BackingError(EIO, `Cannot find the content of inode ${ino}: another file is in its place`);
+  }
+
+  function nameIt(ino: number, spare: number): void {
+    if (spare !== NO_SPARE) nameSpare(files, spare, ino);
+  }
+
+  function syncOne(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined {
+    const fd = atName(ino, spare, -1, (path) => openBacking(path, 'read'));
+    if (fd < 0) return missingIs(ino, spare);
+    try {
+      statDescriptor(fd, status);
+      assertIs(identity, ino);
+      fsyncSync(fd);
+      // Without content there is nothing to find after a power cut. It may have been written just now.
+      statDescriptor(fd, status);
+    } finally {
+      closeBacking(fd);
+    }
+    if (!names || (spare !== NO_SPARE && status.size === 0)) return false;
+    nameIt(ino, spare);
+    files.syncName(ino);
+    return true;
+  }
+
+  function syncAll(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined {
+    if (!atName(ino, spare, false, (path) => statPath(path, status))) return missingIs(ino, spare);
+    assertIs(identity, ino);
+    const isNamed = names && (spare === NO_SPARE || status.size > 0);
+    if (isNamed) nameIt(ino, spare);
+    syncFilesystem(held);
+    return isNamed;
+  }
+
   return {
     remove: (ino) => {
       try {
@@ -15,15 +80,13 @@ export function contentAccess(directory: string): ContentAccess {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
     },
-    syncName: (ino, spare) => {
-      if (spare !== NO_SPARE) nameSpare(files, spare, ino);
-      for (const path of files.directoriesOf(ino)) {
-        const fd = openSync(path, 'r');
-        try {
-          fsyncSync(fd);
-        } finally {
-          closeSync(fd);
-        }
+    sync: (ino, spare, identity, names) => {
+      if (held < 0) held = openSync(directory, 'r');
+      try {
+        return syncOne(ino, spare, identity, names);
+      } catch (error) {
+        if (!isOutOfDescriptors(error)) throw error;
+        return syncAll(ino, spare, identity, names);
       }
     },
   };

@@ -7,10 +7,15 @@
  * - A sync's record leaves the queue after its reply, so a dead worker's syncs are answered by its successor (a
  *   second reply is refused by the kernel and does no harm).
  * - Removals wait for somebody's sync, but no longer than a second, and not when many wait.
+ *
+ * Ownership of descriptors: none passes through the queues. A number that the session may close means another file by the time
+ * that it is used here; a sync so names its file, which is opened, recognised, synced and closed by the thread that syncs
+ * it. What is used by several threads (the FUSE descriptor, the wake-up pipe) is main's, which closes it when the
+ * workers have ended, and not before.
  */
-import { fstatSync, fsyncSync } from 'node:fs';
 import { constants } from 'node:os';
-import { NO_SPARE } from '../../filesystem/contents/spare-files.js';
+import type { FileIdentity } from '../../filesystem/contents/system.js';
+import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
@@ -21,11 +26,14 @@ const { EIO } = constants.errno;
 const LONGEST_REMOVAL_WAIT_MS = 1000;
 const MANY_REMOVALS = 1024;
 
+/** In place of an inode number. */
+const NO_CONTENT = 0;
+
 /** Kinds of records from the session worker. */
 export const IoTask = {
   /**
-   * unique low, unique high, content descriptor or -1, inode whose content's name must be made durable too or 0,
-   * thread that waits, the content's number as a spare or NO_SPARE.
+   * unique low, unique high, inode whose content is concerned or NO_CONTENT, whether its name must be made durable too (1 or 0),
+   * thread that waits, the content's number as a spare or NO_SPARE, and the content file's identity (two numbers).
    */
   SYNC: 1,
   /** ino, LSN. */
@@ -34,11 +42,28 @@ export const IoTask = {
   END: 3,
 } as const;
 
+/** Queues a sync for whoever waits for the request with this unique, by this thread. False: the queue is full. */
+export function putSync(
+  tasks: SharedQueue,
+  uniqueLow: number,
+  uniqueHigh: number,
+  thread: number,
+  plan: FsyncPlan | undefined,
+): boolean {
+  const identity = plan?.identity;
+  if (plan === undefined || identity === undefined) {
+    return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, NO_CONTENT, 0, thread);
+  }
+  const { ino, names, spare } = plan;
+  const { file, birth } = identity;
+  return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, ino, names ? 1 : 0, thread, spare, file, birth);
+}
+
 /** Kinds of records back to it. */
 export const IoResult = {
   /** ino. */
   REMOVED: 1,
-  /** ino, content descriptor. */
+  /** ino, and the content file's identity (two numbers). */
   NAME_DURABLE: 3,
   ENDED: 2,
 } as const;
@@ -47,8 +72,12 @@ export const IoResult = {
 export interface ContentAccess {
   /** One that is missing is no error. */
   remove(ino: number): void;
-  /** Makes the file's name durable, which it gets here if it is that spare yet. */
-  syncName(ino: number, spare: number): void;
+  /**
+   * Makes a content file durable, and where `names` its name, which it gets here if it is that spare yet and not empty.
+   * Returns whether the name is durable now; undefined: the file is no more, and nobody should be waiting. Throws EIO where
+   * it is missing or another one is in its place, which is left alone.
+   */
+  sync(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined;
 }
 
 export interface IoServices {
@@ -115,7 +144,7 @@ export class IoService {
         this.#ending = true;
       } else {
         syncs++;
-        failures[i] = this.#syncContent(record[3]!, record[4]!, record[6]!);
+        failures[i] = record[3] === NO_CONTENT ? 0 : this.#syncContent(record);
       }
     }
     if (syncs > 0) {
@@ -127,20 +156,19 @@ export class IoService {
     if (count > 0) tasks.drop(count);
   }
 
-  #syncContent(fd: number, unnamed: number, spare: number): number {
+  #syncContent(task: Float64Array): number {
     const { content, results } = this.#services;
-    if (fd === -1) return 0;
-    let isNamed = false;
+    const ino = task[3]!;
+    const identity = { file: task[7]!, birth: task[8]! };
+    let isNamed: boolean | undefined = false;
     const failure = this.#attempt('sync a file', () => {
-      fsyncSync(fd);
-      // Without content there is nothing to find after a power cut.
-      isNamed = unnamed !== 0 && (spare === NO_SPARE || fstatSync(fd).size > 0);
-      if (isNamed) content.syncName(unnamed, spare);
+      isNamed = content.sync(ino, task[6]!, identity, task[4] === 1);
     });
+    if (isNamed === undefined) return -EIO;
     // Nobody waits for this: where the queue is full, the name is just made durable again.
     // Where it is told, it is told at once: the session would else look at the file when it has time, on a disk that may
     // hang by then.
-    if (failure === 0 && isNamed && results.put(IoResult.NAME_DURABLE, unnamed, fd)) {
+    if (isNamed && results.put(IoResult.NAME_DURABLE, ino, identity.file, identity.birth)) {
       this.#services.wakeSession();
     }
     return failure;

@@ -3,7 +3,6 @@
  * Blocking throughout; messages to main are posted, none are received.
  */
 import type { TreeOperations } from '../../../engine/api.js';
-import { NO_SPARE } from '../../filesystem/contents/spare-files.js';
 import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type { Reclaimer } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
@@ -16,7 +15,7 @@ import { OVER, type Rehearsal } from '../session/rehearsal.js';
 import type { ServedFileSystem } from '../session/served-filesystem.js';
 import { Session, type SessionOptions } from '../session/session.js';
 import { Interrupts } from './interrupts.js';
-import { type ContentAccess, IoResult, IoService, IoTask } from './io-service.js';
+import { type ContentAccess, IoResult, IoService, IoTask, putSync } from './io-service.js';
 
 /** How long the end of a mount waits for the removal of content, which the next start would do as well. */
 const LONGEST_END_MS = 5000;
@@ -73,22 +72,8 @@ class SessionRunner implements RequestHandler, Reclaimer {
     const services = {
       log,
       ready: options.ready,
-      sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) => {
-        const fd = plan?.fd ?? -1;
-        const unnamed = plan !== undefined && plan.directories.length > 0 ? plan.ino : 0;
-        return (
-          !state.isIoGone &&
-          options.tasks.put(
-            IoTask.SYNC,
-            uniqueLow,
-            uniqueHigh,
-            fd,
-            unnamed,
-            this.request.pid,
-            plan?.spare ?? NO_SPARE,
-          )
-        );
-      },
+      sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) =>
+        !state.isIoGone && putSync(options.tasks, uniqueLow, uniqueHigh, this.request.pid, plan),
       interrupted: (uniqueLow: number, uniqueHigh: number) => interrupts.interrupt(uniqueLow, uniqueHigh),
       // The kernel lets nobody else register files.
       backingFiles: process.geteuid?.() === 0 ? backingFiles(options.fd) : undefined,
@@ -174,10 +159,10 @@ class SessionRunner implements RequestHandler, Reclaimer {
     const removed: number[] = [];
     const count = results.length;
     for (let i = 0; i < count && results.peek(i, this.#record); i++) {
-      const [kind, ino, fd] = this.#record as unknown as [number, number, number];
+      const [kind, ino, file, birth] = this.#record as unknown as [number, number, number, number];
       if (kind === IoResult.ENDED) this.#ioEnded = true;
       else if (kind === IoResult.REMOVED) removed.push(ino);
-      else this.#fileSystem.fsynced(ino, fd);
+      else this.#fileSystem.fsynced(ino, { file, birth });
     }
     results.drop(count);
     if (removed.length === 0) return;

@@ -14,7 +14,9 @@ let syncs: number;
 let wakes: number;
 let failing: boolean;
 let removed: number[];
-let named: [ino: number, spare: number][];
+/** What was synced, and what comes of it. */
+let synced: unknown[][];
+let sync: () => boolean | undefined;
 let tasks: SharedQueue;
 let results: SharedQueue;
 let service: IoService;
@@ -27,7 +29,8 @@ beforeEach(() => {
   wakes = 0;
   failing = false;
   removed = [];
-  named = [];
+  synced = [];
+  sync = () => true;
   tasks = new SharedQueue(8);
   results = new SharedQueue(2);
   service = new IoService({
@@ -42,7 +45,13 @@ beforeEach(() => {
       },
       durableLsn: () => durable,
     },
-    content: { remove: (ino) => removed.push(ino), syncName: (ino, spare) => named.push([ino, spare]) },
+    content: {
+      remove: (ino) => removed.push(ino),
+      sync: (...file) => {
+        synced.push(file);
+        return sync();
+      },
+    },
     wakeSession: () => wakes++,
     log: () => {},
   });
@@ -66,7 +75,7 @@ function takeResults(): number[][] {
   const record = new Float64Array(RECORD_FIELDS);
   const found: number[][] = [];
   while (results.peek(0, record)) {
-    found.push([...record.subarray(0, 2)]);
+    found.push([...record.subarray(0, record[0] === IoResult.NAME_DURABLE ? 4 : 2)]);
     results.drop(1);
   }
   return found;
@@ -98,42 +107,45 @@ describe('SharedQueue', () => {
 
 describe('IoService', () => {
   test('syncs that wait together share one sync of the tree, and each is answered', () => {
-    tasks.put(IoTask.SYNC, 1, 0, -1);
-    tasks.put(IoTask.SYNC, 2, 0, fd, 7, 0, NO_SPARE);
+    tasks.put(IoTask.SYNC, 1, 0);
+    tasks.put(IoTask.SYNC, 2, 0, 7, 1, 0, NO_SPARE, 100, 200);
     service.round(false);
     expect(syncs).toBe(1);
     expect(replies()).toEqual([
       [0, 1],
       [0, 2],
     ]);
-    expect(named).toEqual([[7, NO_SPARE]]);
-    expect(takeResults()).toEqual([[IoResult.NAME_DURABLE, 7]]);
+    expect(synced).toEqual([[7, NO_SPARE, { file: 100, birth: 200 }, true]]);
+    expect(takeResults()).toEqual([[IoResult.NAME_DURABLE, 7, 100, 200]]);
     expect(tasks.length).toBe(0);
-  });
-
-  test('what has no name yet gets it, unless there is nothing in it', () => {
-    const sync = () => {
-      tasks.put(IoTask.SYNC, 1, 0, fd, 7, 0, 3);
-      service.round(false);
-      return takeResults();
-    };
-    expect([sync(), named]).toEqual([[], []]);
-    // The reply to the first is in the file now.
-    expect(wakes).toBe(0);
-    expect([sync(), named]).toEqual([[[IoResult.NAME_DURABLE, 7]], [[7, 3]]]);
     // The session is told at once, so that it need not look at the disk.
     expect(wakes).toBe(1);
   });
 
+  test('the session is told of no name that is not durable', () => {
+    sync = () => false;
+    tasks.put(IoTask.SYNC, 1, 0, 7, 1, 0, 3, 100, 200);
+    service.round(false);
+    expect([takeResults(), wakes, replies()]).toEqual([[], 0, [[0, 1]]]);
+  });
+
   test('a failed sync of content or tree is the answer', () => {
-    tasks.put(IoTask.SYNC, 1, 0, 1_000_000);
+    sync = () => {
+      throw Object.assign(new Error('the disk failed'), { errno: -constants.errno.ENXIO });
+    };
+    tasks.put(IoTask.SYNC, 1, 0, 7);
+    service.round(false);
+    // The file is gone.
+    sync = () => undefined;
+    tasks.put(IoTask.SYNC, 2, 0, 7);
     service.round(false);
     failing = true;
-    tasks.put(IoTask.SYNC, 2, 0, -1);
+    tasks.put(IoTask.SYNC, 3, 0);
     service.round(false);
     expect(replies()).toEqual([
-      [-constants.errno.EBADF, 1],
+      [-constants.errno.ENXIO, 1],
       [-constants.errno.EIO, 2],
+      [-constants.errno.EIO, 3],
     ]);
   });
 

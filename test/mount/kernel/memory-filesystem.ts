@@ -259,13 +259,17 @@ export class MemoryFileSystem implements ServedFileSystem {
     return item.data.length === 0 ? -ENOENT : item.ino;
   }
 
+  pass(handle: number): number {
+    return Math.min(this.backing(handle), 0);
+  }
+
   flush(handle: number): number {
     return this.#file(handle) ? 0 : -EBADF;
   }
 
   fsyncPlan(handle: number): FsyncPlan | undefined {
     const item = this.#file(handle);
-    return item && { ino: item.ino, fd: -1, directories: [], spare: NO_SPARE };
+    return item && { ino: item.ino, identity: undefined, spare: NO_SPARE, names: false };
   }
 
   fsynced(): void {}

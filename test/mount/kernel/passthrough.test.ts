@@ -20,6 +20,7 @@ beforeEach(() => {
   backing = (handle) => 100 + handle;
   const fileSystem = new MemoryFileSystem();
   fileSystem.backing = (handle) => backing(handle);
+  fileSystem.pass = (handle) => Math.min(backing(handle), 0);
   fileSystem.fsync = (handle) => fsync(handle);
   passthrough = new Passthrough(
     fileSystem,

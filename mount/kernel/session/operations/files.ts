@@ -43,6 +43,7 @@ function openOut(session: Session, at: number, ino: number, handle: number, flag
   session.reply.u32(at + OpenOut.OPEN_FLAGS, backing > 0 ? OpenFlag.PASSTHROUGH : kept);
   session.reply.u32(at + OpenOut.BACKING_ID, backing);
   session.state.countOpenFile(1);
+  session.state.setOpeningFails(false);
   return backing > 0 ? 1 : 0;
 }
 
