@@ -52,15 +52,18 @@ function stateOf(disk: Disk, dir: string, names: readonly string[]): DirectorySt
   if (names.every((name) => name === DAEMON_LOG_FILE)) return 'begun';
   const hasManifest = names.includes(MANIFEST_FILE);
   const hasData = names.includes(DATA_FILE);
-  const isOwn =
-    (hasData && names.every(isOwnName)) || ((hasData || hasManifest) && hasMark(disk, dir, names));
+  const isOwn = (hasData && names.every(isOwnName)) || ((hasData || hasManifest) && isMarked(disk, dir));
   if (!isOwn) return 'foreign';
   return hasManifest || sizeOf(disk, `${dir}/${DATA_FILE}`) > 0 ? 'store' : 'begun';
 }
 
-/** A file that cannot be what its name says (a link, a directory) is no mark; nor is one that just went away. */
-function hasMark(disk: Disk, dir: string, names: readonly string[]): boolean {
-  return MARKS.some(([name, magic]) => names.includes(name) && magicOf(disk, `${dir}/${name}`) === magic);
+/**
+ * Whether a directory has a store's mark, told without listing it. A file that cannot be what its name says (a link, a
+ * directory) is no mark.
+ * @throws the errors of open(2) other than those that say that there is none
+ */
+export function isMarked(disk: Disk, dir: string): boolean {
+  return MARKS.some(([name, magic]) => magicOf(disk, `${dir}/${name}`) === magic);
 }
 
 function magicOf(disk: Disk, path: string): number | undefined {
