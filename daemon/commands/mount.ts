@@ -96,7 +96,7 @@ export const mount: Command = {
     // Nothing is made or changed before all of this was looked at.
     examineStore(chosen.store, chosen);
     requireDevice();
-    const { options, logFile } = placed(chosen, logOption);
+    const { options, logFile, directory } = placed(chosen, logOption);
     if (dirname(logFile) !== options.store) examineLogFile(logFile);
     // The daemon does this too; here it spares a store, a log and a process that would come to nothing.
     if (await prepareMountpoint(options.mountpoint, options.store)) {
@@ -113,6 +113,7 @@ export const mount: Command = {
     }
     await startDetached(detachedArguments(raw, options, logFile), logFile);
     output.out(`mounted ${options.store} at ${options.mountpoint}\n`);
+    if (directory !== options.store) output.out(`its log and control socket are in ${directory}\n`);
     return 0;
   },
 };
@@ -124,7 +125,7 @@ type ChosenOptions = Omit<DaemonOptions, 'control'> & { control: string | undefi
 function placed(
   chosen: ChosenOptions,
   logOption: string | undefined,
-): { options: DaemonOptions; logFile: string } {
+): { options: DaemonOptions; logFile: string; directory: string } {
   const isComplete = chosen.control !== undefined && logOption !== undefined;
   const directory = isComplete ? chosen.store : ownDaemonDirectory(chosen.store);
   const control = controlSocketPath({
@@ -134,7 +135,7 @@ function placed(
   const logFile = resolveFile(logOption ?? join(directory, LOG_NAME));
   refuseMisplaced(control, 'the control socket', CONTROL_NAME, chosen);
   if (!isStream(logFile)) refuseMisplaced(logFile, 'the log file', LOG_NAME, chosen);
-  return { options: { ...chosen, control }, logFile };
+  return { options: { ...chosen, control }, logFile, directory };
 }
 
 function chosenOptions(raw: RawOptions): ChosenOptions {

@@ -78,10 +78,13 @@ export function makePrivate(store: string): void {
     try {
       const status = fstatSync(fd);
       refuseOwner(store, status);
-      if ((status.mode & OTHERS) !== 0) fchmodSync(fd, 0o700);
+      if ((status.mode & OTHERS) === 0) return;
+      fchmodSync(fd, 0o700);
     } finally {
       closeSync(fd);
     }
+    // Up to now others may have put something into it.
+    examineStore(store, { readOnly: false });
   } catch (error) {
     if (error instanceof SpinneyError) throw error;
     throw new SpinneyError('ERR_IO', `Cannot use the store ${store}: ${failureOf(error).message}`, {

@@ -74,7 +74,9 @@ describe('a directory that is not a store', () => {
 
   it('becomes one when its making was cut short, and not when somebody else began it', async () => {
     const site = new Site();
-    await site.sh('mkdir -m 755 $STORE; touch $STORE/spinney.log $STORE/blobs.dat $STORE/lock $STORE/manifest.log');
+    await site.sh(
+      'mkdir -m 755 $STORE; touch $STORE/spinney.log $STORE/blobs.dat $STORE/lock $STORE/manifest.log',
+    );
     await site.mount();
     await site.sh('echo text > $MNT/f; test "$(stat -c %a $STORE)" = 700');
     await site.umount();
