@@ -44,15 +44,27 @@ export function resolveMountpoint(path: string): string {
 
 /**
  * The absolute path of a store without symbolic links; what does not exist yet is kept as given. Refuses one
- * inside `mountpoint`, and looks at it only after that.
+ * inside `mountpoint` and one that is a mount of ours, and looks at it only after that.
  */
 export function resolveStore(path: string, mountpoint: string): string {
   refuseOverlap({ mountpoint, store: resolve(path) });
+  refuseMount(resolve(path));
   let existing = resolve(path);
   while (!existsSync(existing)) existing = dirname(existing);
   const store = join(realpathSync(existing), resolve(path).slice(existing.length));
   refuseOverlap({ mountpoint, store });
+  refuseMount(store);
   return store;
+}
+
+/** What is mounted from a store is not where one is. */
+function refuseMount(store: string): void {
+  const mount = findMount(store);
+  if (mount === undefined || !isSpinney(mount)) return;
+  throw new SpinneyError(
+    'ERR_NO_STORE',
+    `Cannot use ${store} as a store: it is where the store ${mount.source} is mounted`,
+  );
 }
 
 /**

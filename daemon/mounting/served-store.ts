@@ -1,5 +1,6 @@
 /** What a command's argument means that may be a mountpoint or a store. Never touches a mount, which may be dead. */
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
 import { findMount, readMountinfo } from '../../mount/mountinfo.js';
 import { controlSocketPath } from '../control/socket-path.js';
@@ -30,6 +31,13 @@ export function controlSocketOf(place: string): string {
   }
   const [control] = sockets;
   return control ?? controlSocketPath({ store });
+}
+
+/** The store that `place` is, or that is mounted there. */
+export function storeOf(place: string): string {
+  const path = resolve(place);
+  const mount = findMount(path);
+  return mount !== undefined && isSpinney(mount) ? mount.source : path;
 }
 
 /**

@@ -109,6 +109,27 @@ describe('a control socket elsewhere', () => {
   });
 });
 
+describe('a mountpoint', () => {
+  it('stands for its store where one is checked, and not where one is mounted', async () => {
+    const site = new Site();
+    await site.mount();
+    const { code, err } = await site.spinney('check', site.mountpoint);
+    expect([code, err]).toEqual([
+      2,
+      `spinney: Cannot open the store ${site.store}: it is in use by process ${site.daemon()}\n`,
+    ]);
+    await site.sh('mkdir other; chmod 755 $MNT');
+    for (const place of [site.mountpoint, join(site.directory, 'link')]) {
+      await site.sh('ln -sfT mnt link');
+      const line = await site.refusal('mount', join(site.directory, 'other'), '--store', place);
+      expect(line).toBe(
+        `spinney: Cannot use ${site.mountpoint} as a store: it is where the store ${site.store} is mounted`,
+      );
+    }
+    expect(await site.sh('stat -c %a $MNT; ls -A $MNT')).toBe('755');
+  });
+});
+
 describe('umount', () => {
   it('takes the store for the mountpoint, where it is mounted once', async () => {
     const site = new Site();

@@ -113,12 +113,14 @@ function someOf(names: readonly string[]): string {
 }
 
 /**
- * Makes the directory of a store to be, or takes one that is empty or was begun.
+ * Refuses a directory that holds something else than a store. `make`: makes one that is missing, and takes one that is
+ * empty or was begun.
  * @throws ERR_NO_STORE where something else is there, ERR_UNSAFE where it is another user's, ERR_NO_SPACE, ERR_IO
  */
-export function prepareDirectory(disk: Disk, dir: string): void {
+export function prepareDirectory(disk: Disk, dir: string, { make }: { make: boolean }): void {
   const found = examineDirectory(disk, dir);
   refuseForeign(dir, found);
+  if (!make) return;
   try {
     disk.mkdir(dir);
     if (found.state !== 'store') disk.syncDirectory(dirname(dir));

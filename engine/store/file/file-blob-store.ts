@@ -22,7 +22,7 @@ import { BLOB_SIZE } from '../../limits.js';
 import type { BlobId, BlobRow, BlobStore, CheckpointMark } from '../blob-store.js';
 import { assertBlobId, assertImageSize, assertPendingDeletes, copyMark } from '../checks.js';
 import { compareImage, imageCrc, imageRow, verifyIdentity } from '../image.js';
-import { examineDirectory, prepareDirectory, refuseForeign } from './directory.js';
+import { examineDirectory, prepareDirectory } from './directory.js';
 import { openLocked, writePid } from './lock.js';
 import { LOG_RECORDS_AT, type ManifestState, readManifest } from './manifest-reader.js';
 import { createLog, type Delta, ManifestWriter } from './manifest-writer.js';
@@ -99,8 +99,7 @@ export class FileBlobStore implements BlobStore {
   static open(options: FileBlobStoreOptions): FileBlobStore {
     const { dir, disk, readOnly = false, create = false } = options;
     const make = create && !readOnly;
-    if (make) prepareDirectory(disk, dir);
-    else refuseForeign(dir, examineDirectory(disk, dir));
+    prepareDirectory(disk, dir, { make });
     const hasManifest = disk.exists(`${dir}/${MANIFEST_FILE}`);
     const fd = openLocked(disk, dir, { write: !readOnly, create: make && !hasManifest });
     if (fd === undefined) {
