@@ -1,4 +1,5 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { SpinneyError } from '../../engine/errors.js';
 import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { controlSocketPath, refuseOccupied } from '../control/socket-path.js';
 import type { DaemonOptions } from '../mounting/daemon.js';
@@ -94,10 +95,11 @@ export const mount: Command = {
     const logOption = textOption(raw, 'log-file');
     const chosen = chosenOptions(raw);
     // Nothing is made or changed before all of this was looked at.
-    examineStore(chosen.store, chosen);
+    const isMade = examineStore(chosen.store, chosen);
     requireDevice();
     const { options, logFile, directory } = placed(chosen, logOption);
     if (dirname(logFile) !== options.store) examineLogFile(logFile);
+    else if (!isMade && basename(logFile) !== LOG_NAME) throw intoNewStore(logFile);
     // The daemon does this too; here it spares a store, a log and a process that would come to nothing.
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       output.out('replaced the stale mount of a daemon that was killed\n');
@@ -162,6 +164,14 @@ function chosenOptions(raw: RawOptions): ChosenOptions {
     negativeTimeout: numberOption(raw, 'negative-timeout', seconds),
     mountOptions: listOption(raw, 'o', PER_MOUNT_OPTIONS),
   };
+}
+
+/** A store is made only where nothing else is, and the log comes before it. */
+function intoNewStore(logFile: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_MOUNT',
+    `Cannot use ${logFile} as the log file: its store is still to be made, and then holds nothing else`,
+  );
 }
 
 /** The same mount for the daemon's process, which starts in another directory: with absolute paths. */

@@ -33,16 +33,16 @@ const OTHERS = 0o077;
 const STICKY_FOR_ALL = 0o1002;
 
 /**
- * Looks at the store, whose path has no symbolic links, and changes nothing. Throws ERR_NO_STORE where there is none and
- * none may be made, ERR_UNSAFE where it is not the caller's or not safe to use, ERR_IO.
+ * Looks at the store, whose path has no symbolic links, and changes nothing. Returns whether there is one already. Throws
+ * ERR_NO_STORE where there is none and none may be made, ERR_UNSAFE where it is not the caller's or not safe to use, ERR_IO.
  */
-export function examineStore(store: string, options: { readOnly: boolean }): void {
+export function examineStore(store: string, options: { readOnly: boolean }): boolean {
   const { readOnly } = options;
   const status = statusOf(store);
   if (status === undefined) {
     if (readOnly) throw noStore(store, 'no such store');
     refuseNested(store);
-    return;
+    return false;
   }
   if (!status.isDirectory()) {
     throw new SpinneyError('ERR_NO_STORE', `Cannot use ${store} as a store: it is not a directory`);
@@ -65,6 +65,7 @@ export function examineStore(store: string, options: { readOnly: boolean }): voi
   refuseNested(store);
   refuseStrangeEntries(store, found);
   if (!readOnly) refuseSharedUse(store, status, found);
+  return found.state === 'store';
 }
 
 /**
@@ -166,7 +167,8 @@ function problemOf(name: string, status: Stats): string | undefined {
   if (name === 'content') return status.isDirectory() ? undefined : 'is not a directory';
   if (name === 'control.sock') return status.isSocket() ? undefined : 'is not a socket';
   if (!status.isFile()) return 'is not a plain file';
-  return status.nlink > 1
+  // The manifest is never written in place, and may have two names for a moment.
+  return status.nlink > 1 && !/^manifest(\.old)?$/.test(name)
     ? 'has a second name (a hard link), which would be changed too; put a copy in its place'
     : undefined;
 }

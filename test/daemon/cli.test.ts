@@ -363,6 +363,7 @@ describe('mount refuses', () => {
     ['--log-file', 'store/manifest.log', "a place of the store's own"],
     ['--control', 'store/spinney.log', "a place of the store's own"],
     ['--log-file', 'store/content/0/x', "a place of the store's own"],
+    ['--log-file', 'store/mine.log', 'its store is still to be made'],
   ])('%s %s', async (option, path, reason) => {
     const directory = temporaryDirectory();
     mkdirSync(join(directory, 'mnt'));

@@ -1,8 +1,10 @@
 /** Where a daemon has its log, its socket and its record, and how those who ask for it find them. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Site } from './site.js';
+
+const SPINNEY = `node ${join(import.meta.dirname, '../../dist/daemon/cli.js')}`;
 
 /** A site with a store that has a file, on a filesystem that is read-only from now on. */
 async function readOnlySite(): Promise<Site> {
@@ -46,6 +48,26 @@ describe('a store on a read-only filesystem', () => {
     await site.mount('--read-only');
     await site.must('umount', site.store);
     await site.sh(`rm -r ${directory}`);
+  });
+
+  it('is found by an ordinary user, too', async () => {
+    const site = new Site();
+    writeFileSync(
+      join(site.directory, 'script'),
+      `set -euo pipefail
+      ${SPINNEY} mount $MNT --store $STORE --driver kernel; ${SPINNEY} umount $STORE
+      mount --bind $STORE $STORE; mount -o remount,bind,ro $STORE
+      ${SPINNEY} mount $MNT --store $STORE --driver kernel --read-only | tail -1
+      ${SPINNEY} health $STORE --json; ${SPINNEY} umount $STORE; rm -r $DIR/run/spinney`,
+    );
+    const run = join(site.directory, 'run');
+    const printed = await site.sh(
+      `mkdir -m 700 run; chmod 755 $DIR; chown -R 65534:65534 $DIR
+       XDG_RUNTIME_DIR=$DIR/run setpriv --reuid=65534 --regid=65534 --clear-groups unshare -Urm bash $DIR/script`,
+    );
+    expect(printed).toMatch(
+      new RegExp(`^mounted .*\nits log and control socket are in ${run}/spinney/[0-9a-f]{16}\n\\{\n.*"ok"`),
+    );
   });
 
   it('takes log and socket where it is told to', async () => {

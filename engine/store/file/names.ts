@@ -11,7 +11,7 @@ export const DAEMON_LOG_FILE = 'spinney.log';
 
 /** All that Spinney ever puts into a store's directory: the engine's files, then what mount and daemon have there. */
 const OWN_NAME =
-  /^(blobs\.dat|manifest(\.log|\.spare)?|lock|journal[.-][0-9a-z.]+|content|spinney\.log|control\.sock|daemon-\d+\.json(\.new)?)$/;
+  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|spinney\.log|control\.sock|daemon-\d+\.json(\.new)?)$/;
 /** What mkfs puts into every new filesystem; nobody's. */
 const NOBODYS_NAME = 'lost+found';
 
