@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -16,6 +17,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ControlTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
 import { writeRecord } from '../../daemon/mounting/daemon-record.js';
+import { identifyProcess } from '../../daemon/process/process-identity.js';
 import { version } from '../../daemon/process/version.js';
 import { Tree } from '../../engine/index.js';
 import { silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
@@ -439,6 +441,20 @@ describe('verbs of a running daemon', () => {
     // What is given counts more.
     const { line } = await failure('health', store, '--control', join(store, 'absent'));
     expect(line).toContain('no daemon has made this socket');
+  });
+
+  it('ask which of several daemons is meant that read one store', async () => {
+    const store = temporaryDirectory();
+    const other = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+    onTestFinished(() => void other.kill());
+    writeRecord(store, { mountpoint: '/mnt/x', control: await controlSocket() });
+    writeFileSync(
+      join(store, `daemon-${other.pid}.json`),
+      JSON.stringify({ ...identifyProcess(other.pid!), mountpoint: '/mnt/y', control: '/run/y.sock' }),
+    );
+    const { code, line } = await failure('stats', store);
+    expect(code).toBe(1);
+    expect(line).toMatch(/: it is mounted at (\/mnt\/x, \/mnt\/y|\/mnt\/y, \/mnt\/x); give one of these$/);
   });
 
   it('health: exit code 1 and the reasons when degraded', async () => {

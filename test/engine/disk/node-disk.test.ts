@@ -90,6 +90,7 @@ it.each([
   'manifest.log',
   'manifest.spare',
   'lock',
+  'journal.run',
   'journal.ring',
   'journal.ring.spare',
   'journal-0000000000000001.wal',
