@@ -16,7 +16,7 @@ async function inOwnRoot(site: Site, script: string): Promise<string> {
   writeFileSync(
     join(site.directory, 'outside'),
     `set -euo pipefail
-    mkdir $DIR/root; mount -t tmpfs none $DIR/root; cd $DIR/root
+    mkdir $DIR/root; mount -t tmpfs -o mode=755 none $DIR/root; cd $DIR/root
     for path in /*; do
       if test -h $path; then cp -P $path .; continue; fi
       if ! test -d $path; then continue; fi
@@ -70,6 +70,29 @@ describe('a directory that is not a store', () => {
       expect(line).toContain(`its directory ${join(site.directory, 'nope')} does not exist`);
     }
     expect(readdirSync(site.directory)).toEqual(['mnt']);
+  });
+
+  it('is no place for a mountpoint if it is one, nor below a mountpoint, whatever way leads there', async () => {
+    const site = new Site();
+    writeFileSync(
+      join(site.directory, 'script'),
+      `set -euo pipefail
+      node --input-type=module -e '(await import("${ENGINE}")).Tree.open({ dir: process.env.STORE }).close()'
+      mkdir $STORE/m b; mount --bind $STORE b; ls $STORE > before
+      ${SPINNEY} mount b/m --store $STORE 2>&1 || true
+      ${SPINNEY} mount $STORE/m --store b 2>&1 || true
+      ls $STORE | diff before -
+      umount b; mount --bind $MNT b
+      ${SPINNEY} mount $MNT --store b/new 2>&1 || true
+      ls -A $MNT`,
+    );
+    expect((await site.sh('unshare -m bash $DIR/script')).replaceAll(site.directory, '')).toBe(
+      [
+        'spinney: Cannot mount at /b/m: it lies inside the store /store',
+        'spinney: Cannot mount at /store/m: it lies inside the store /b',
+        'spinney: Cannot mount at /mnt: the store /b/new lies inside it',
+      ].join('\n'),
+    );
   });
 
   it('becomes one when its making was cut short, and not when somebody else began it', async () => {
