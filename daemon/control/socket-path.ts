@@ -1,9 +1,9 @@
 /** Where the control socket is, and what may be in its place. */
-import { lstatSync, type Stats, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, type Stats, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
-import { failureOf, hasCode } from '../process/failure.js';
+import { hasCode, reasonOf } from '../process/failure.js';
 
 /** sun_path of a unix socket address without its final zero; Node cuts a longer path silently. */
 export const MAX_SOCKET_PATH_BYTES = 107;
@@ -37,8 +37,8 @@ export function controlSocketPath(
 export async function refuseOccupied(path: string): Promise<boolean> {
   const found = lookAt(path);
   if (found === undefined) {
-    if (statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory() === true) return false;
-    throw cannotListen(path, missing());
+    refuseWithoutDirectory(path);
+    return false;
   }
   if (!found.isSocket()) throw occupied(path, 'something else is in its place');
   if (await isAlive(path)) throw occupied(path, 'another daemon does');
@@ -47,8 +47,13 @@ export async function refuseOccupied(path: string): Promise<boolean> {
   throw occupied(path, 'a socket is there that no daemon of this user made');
 }
 
-function missing(): NodeJS.ErrnoException {
-  return Object.assign(new Error('no such directory'), { code: 'ENOENT' });
+function refuseWithoutDirectory(path: string): void {
+  try {
+    // The dot asks for a directory.
+    accessSync(`${dirname(path)}/.`, constants.W_OK);
+  } catch (error) {
+    throw cannotListen(path, error);
+  }
 }
 
 function lookAt(path: string): Stats | undefined {
@@ -71,10 +76,7 @@ function whyNot(path: string, error: unknown): string {
   if (hasCode(error, 'ENOENT')) {
     return `its directory ${directory} does not exist; make it first, or give another path with --control`;
   }
-  if (hasCode(error, 'ENOTDIR')) return `${directory} is not a directory`;
-  if (hasCode(error, 'EACCES')) return 'permission denied; give another path with --control';
-  if (hasCode(error, 'EROFS')) return 'its filesystem is read-only; give another path with --control';
-  return failureOf(error).message;
+  return `${reasonOf(error)}; give another path with --control`;
 }
 
 function isAlive(path: string): Promise<boolean> {

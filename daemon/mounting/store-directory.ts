@@ -26,7 +26,7 @@ import {
   refuseForeign,
 } from '../../engine/store/file/directory.js';
 import { countedNames, isOwnName } from '../../engine/store/file/names.js';
-import { failureOf, hasCode } from '../process/failure.js';
+import { hasCode, reasonOf } from '../process/failure.js';
 
 /** Bits that let others than the owner in. */
 const OTHERS = 0o077;
@@ -88,7 +88,7 @@ export function makePrivate(store: string): void {
     examineStore(store, { readOnly: false });
   } catch (error) {
     if (error instanceof SpinneyError) throw error;
-    throw new SpinneyError('ERR_IO', `Cannot use the store ${store}: ${failureOf(error).message}`, {
+    throw new SpinneyError('ERR_IO', `Cannot use the store ${store}: ${reasonOf(error)}`, {
       cause: error,
     });
   }
@@ -116,8 +116,7 @@ function statusOf(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    if (hasCode(error, 'EACCES')) throw cannotUse(path, 'permission denied on the way to it');
-    throw new SpinneyError('ERR_IO', `Cannot look at the store ${path}: ${failureOf(error).message}`, {
+    throw new SpinneyError('ERR_IO', `Cannot use the store ${path}: ${reasonOf(error)}`, {
       cause: error,
     });
   }

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
-import { failureOf, hasCode } from './failure.js';
+import { hasCode, reasonOf } from './failure.js';
 
 /** The process's own streams, which may be anything. */
 const STREAMS: ReadonlyMap<string, number> = new Map([
@@ -62,7 +62,9 @@ export function examineLogFile(file: string): void {
   if (isStream(file)) return;
   try {
     const target = targetOf(file);
-    accessSync(lstatSync(target, { throwIfNoEntry: false }) === undefined ? dirname(target) : target, W_OK);
+    const isThere = lstatSync(target, { throwIfNoEntry: false }) !== undefined;
+    // The dot asks for a directory.
+    accessSync(isThere ? target : `${dirname(target)}/.`, W_OK);
   } catch (error) {
     throw asRefusal(file, error);
   }
@@ -113,8 +115,5 @@ function whyNot(file: string, error: unknown): string {
       ? `its directory ${directory} does not exist; make it first, or give another --log-file`
       : 'it is a symbolic link that leads nowhere';
   }
-  if (hasCode(error, 'ENOTDIR')) return `${directory} is not a directory`;
-  if (hasCode(error, 'EACCES')) return 'permission denied; give another --log-file';
-  if (hasCode(error, 'EROFS')) return 'its filesystem is read-only; give another --log-file';
-  return failureOf(error).message;
+  return `${reasonOf(error)}; give another --log-file`;
 }

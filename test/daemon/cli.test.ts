@@ -268,6 +268,16 @@ describe('mount refuses', () => {
     expect(statSync(store)).toMatchObject({ mode: 0o40755, mtimeMs: 1000 });
   });
 
+  it('a store below what is no directory', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    writeFileSync(join(directory, 'file'), '');
+    const store = join(directory, 'file', 'store');
+    const { code, line } = await failure('mount', join(directory, 'mnt'), '--store', store);
+    expect(code).toBe(1);
+    expect(line).toBe(`spinney: Cannot use the store ${store}: a part of its path is not a directory`);
+  });
+
   it('a directory for everybody, even an empty one', async () => {
     const directory = temporaryDirectory();
     mkdirSync(join(directory, 'mnt'));

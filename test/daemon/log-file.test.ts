@@ -60,6 +60,8 @@ describe('a log file', () => {
       `Cannot open the log file ${directory}/log: its directory ${directory} does not exist; make it first, or give another --log-file`,
     );
     expect(existsSync(directory)).toBe(false);
+    writeFileSync(directory, '');
+    expect(refusal(join(directory, 'log'))).toContain('a part of its path is not a directory');
   });
 
   it('is a plain file, /dev/null, or a stream of the process', () => {
