@@ -36,7 +36,10 @@ export interface CheckpointOptions {
 }
 
 export interface TreeOptions {
-  /** A directory with a file store; made where it is missing (unless `readOnly`). */
+  /**
+   * A directory with a file store; one is made where the directory is missing or empty (unless `readOnly`). Anything else
+   * there is ERR_NO_STORE, and nothing is changed; another user's, or a link in it, is ERR_UNSAFE.
+   */
   dir?: string;
   /** Keep everything in memory. */
   memory?: boolean;

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'ERR_VIEW_EXPIRED'
   // Opening a store.
   | 'ERR_NO_STORE'
+  | 'ERR_UNSAFE'
   | 'ERR_STORE_LOCKED'
   | 'ERR_NEEDS_RECOVERY'
   | 'ERR_FORMAT_VERSION'

@@ -1,7 +1,8 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
 import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import type { CheckedNamespace } from '../../mount/check/namespace.js';
+import { storeOf } from '../mounting/served-store.js';
 import { failureOf } from '../process/failure.js';
 import { numberOption, requiredText } from './arguments.js';
 import type { Command } from './command.js';
@@ -26,7 +27,7 @@ export const check: Command = {
       })
       .option('json', { type: 'boolean', describe: 'Print JSON' }),
   async run(raw, output) {
-    const store = resolve(requiredText(raw, 'store'));
+    const store = storeOf(requiredText(raw, 'store'));
     const cacheBytes =
       MIB *
       numberOption(raw, 'cache-size', {

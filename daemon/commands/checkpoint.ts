@@ -2,7 +2,7 @@ import type { Command } from './command.js';
 import { askAndPrint, controlOptions } from './control.js';
 
 export const checkpoint: Command = {
-  usage: 'checkpoint',
+  usage: 'checkpoint [place]',
   summary: 'Write a checkpoint now',
   options: controlOptions,
   async run(options, output) {

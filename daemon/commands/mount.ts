@@ -1,10 +1,16 @@
-import { join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { SpinneyError } from '../../engine/errors.js';
 import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
-import { controlSocketPath } from '../control/socket-path.js';
+import { controlSocketPath, refuseOccupied } from '../control/socket-path.js';
 import type { DaemonOptions } from '../mounting/daemon.js';
 import { startDetached } from '../mounting/detached.js';
 import { prepareMountpoint, resolveMountpoint, resolveStore } from '../mounting/mountpoint.js';
+import { refuseMisplaced } from '../mounting/overlap.js';
+import { ownDaemonDirectory } from '../mounting/run-directory.js';
+import { examineStore, makePrivate } from '../mounting/store-directory.js';
+import { resolveFile } from '../process/file-path.js';
 import { LOG_LEVELS, openLog } from '../process/log.js';
+import { examineLogFile, isStream } from '../process/log-file.js';
 import {
   choiceOption,
   listOption,
@@ -14,13 +20,17 @@ import {
   textOption,
 } from './arguments.js';
 import type { Command } from './command.js';
-import { requireDevice, requireStore } from './mount-checks.js';
+import { requireDevice } from './mount-checks.js';
 
 const MIB = 1024 * 1024;
 const MOST_SECONDS = 366 * 24 * 3600;
 /** Nothing changes behind the mount's back, so the kernel may keep what it was told. */
 const DEFAULT_TIMEOUT_SECONDS = 3600;
 const seconds = { default: DEFAULT_TIMEOUT_SECONDS, min: 0, max: MOST_SECONDS, integer: false };
+
+/** Names of the daemon's files, in the store or where that cannot be written. */
+const CONTROL_NAME = 'control.sock';
+const LOG_NAME = 'spinney.log';
 
 const PER_MOUNT_OPTIONS = ['suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec'];
 
@@ -82,36 +92,61 @@ export const mount: Command = {
       }),
   async run(raw, output) {
     const level = choiceOption(raw, 'log-level', LOG_LEVELS, 'info');
-    const logFile = textOption(raw, 'log-file');
-    const options = daemonOptions(raw);
-    requireStore(options);
+    const logOption = textOption(raw, 'log-file');
+    const chosen = chosenOptions(raw);
+    // Nothing is made or changed before all of this was looked at.
+    const isMade = examineStore(chosen.store, chosen);
     requireDevice();
-
-    if (raw.foreground === true) {
-      // Loaded here only, so that the other verbs start fast.
-      const { runForeground } = await import('../mounting/foreground.js');
-      const log = openLog({ level, ...(logFile !== undefined && { file: resolve(logFile) }) });
-      return await runForeground(options, log);
-    }
+    const { options, logFile, directory } = placed(chosen, logOption);
+    if (dirname(logFile) !== options.store) examineLogFile(logFile);
+    else if (!isMade && basename(logFile) !== LOG_NAME) throw intoNewStore(logFile);
     // The daemon does this too; here it spares a store, a log and a process that would come to nothing.
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       output.out('replaced the stale mount of a daemon that was killed\n');
     }
-    const file = resolve(logFile ?? join(options.store, 'spinney.log'));
-    await startDetached(detachedArguments(raw, options, file), file);
+    if (dirname(options.control) !== options.store) await refuseOccupied(options.control);
+
+    if (!options.readOnly) makePrivate(options.store);
+    if (raw.foreground === true) {
+      // Loaded here only, so that the other verbs start fast.
+      const { runForeground } = await import('../mounting/foreground.js');
+      const log = openLog({ level, ...(logOption !== undefined && { file: logFile }) });
+      return await runForeground(options, log);
+    }
+    await startDetached(detachedArguments(raw, options, logFile), logFile);
     output.out(`mounted ${options.store} at ${options.mountpoint}\n`);
+    if (directory !== options.store) output.out(`its log and control socket are in ${directory}\n`);
     return 0;
   },
 };
 
-function daemonOptions(raw: RawOptions): DaemonOptions {
+/** What the arguments say; where the control socket is may be left to be chosen. */
+type ChosenOptions = Omit<DaemonOptions, 'control'> & { control: string | undefined };
+
+/** Fills in where the daemon has its files, and refuses places that are not for them. */
+function placed(
+  chosen: ChosenOptions,
+  logOption: string | undefined,
+): { options: DaemonOptions; logFile: string; directory: string } {
+  const isComplete = chosen.control !== undefined && logOption !== undefined;
+  const directory = isComplete ? chosen.store : ownDaemonDirectory(chosen.store);
+  const control = controlSocketPath({
+    store: directory,
+    control: chosen.control && resolveFile(chosen.control),
+  });
+  const logFile = resolveFile(logOption ?? join(directory, LOG_NAME));
+  refuseMisplaced(control, 'the control socket', CONTROL_NAME, chosen);
+  if (!isStream(logFile)) refuseMisplaced(logFile, 'the log file', LOG_NAME, chosen);
+  return { options: { ...chosen, control }, logFile, directory };
+}
+
+function chosenOptions(raw: RawOptions): ChosenOptions {
   const mountpoint = resolveMountpoint(requiredText(raw, 'mountpoint'));
   const store = resolveStore(requiredText(raw, 'store'), mountpoint);
-  const control = textOption(raw, 'control');
   return {
     mountpoint,
     store,
-    control: controlSocketPath({ store, ...(control !== undefined && { control }) }),
+    control: textOption(raw, 'control'),
     driver: choiceOption(raw, 'driver', ['auto', 'kernel', 'fuse-native'] as const, 'auto'),
     durability: choiceOption(raw, 'durability', ['buffered', 'written', 'synced'] as const, 'written'),
     cacheBytes:
@@ -131,10 +166,19 @@ function daemonOptions(raw: RawOptions): DaemonOptions {
   };
 }
 
+/** A store is made only where nothing else is, and the log comes before it. */
+function intoNewStore(logFile: string): SpinneyError {
+  return new SpinneyError(
+    'ERR_MOUNT',
+    `Cannot use ${logFile} as the log file: its store is still to be made, and then holds nothing else`,
+  );
+}
+
 /** The same mount for the daemon's process, which starts in another directory: with absolute paths. */
 function detachedArguments(raw: RawOptions, options: DaemonOptions, logFile: string): string[] {
   const args = ['mount', '--foreground', '--store', options.store, '--control', options.control];
-  args.push('--log-file', logFile);
+  // A stream of this process is the error stream of that one.
+  args.push('--log-file', isStream(logFile) ? '/dev/stderr' : logFile);
   for (const name of [
     'driver',
     'durability',

@@ -2,7 +2,7 @@ import type { Command } from './command.js';
 import { askAndPrint, controlOptions } from './control.js';
 
 export const stats: Command = {
-  usage: 'stats',
+  usage: 'stats [place]',
   summary: 'Show what the tree, the mount and the process do',
   options: controlOptions,
   async run(options, output) {

@@ -3,7 +3,8 @@ import { SpinneyError } from '../../engine/errors.js';
 import { unmountPath } from '../../mount/kernel/device/mounting.js';
 import { findMount } from '../../mount/mountinfo.js';
 import { findDaemon } from '../mounting/daemon-record.js';
-import { detachMount, isSpinney, resolveMountpoint } from '../mounting/mountpoint.js';
+import { detachMount, isSpinney } from '../mounting/mountpoint.js';
+import { mountpointOf } from '../mounting/served-store.js';
 import { isRunning, type ProcessIdentity } from '../process/process-identity.js';
 import { requiredText } from './arguments.js';
 import type { Command } from './command.js';
@@ -16,12 +17,18 @@ export const umount: Command = {
   usage: 'umount <mountpoint>',
   summary: 'Unmount; returns when the store is free again',
   options: (yargs) =>
-    yargs.positional('mountpoint', { type: 'string', demandOption: true }).option('force', {
-      type: 'boolean',
-      describe: 'Detach even while busy; users of the mount get errors',
-    }),
+    yargs
+      .positional('mountpoint', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Or the store that is mounted',
+      })
+      .option('force', {
+        type: 'boolean',
+        describe: 'Detach even while busy; users of the mount get errors',
+      }),
   async run(raw) {
-    const mountpoint = resolveMountpoint(requiredText(raw, 'mountpoint'));
+    const mountpoint = mountpointOf(requiredText(raw, 'mountpoint'));
     const found = findMount(mountpoint);
     if (found === undefined) throw cannotUnmount(mountpoint, 'it is not mounted');
     if (!isSpinney(found)) {

@@ -76,7 +76,7 @@ function whyUnreachable(socketPath: string, error: unknown): string {
   if (hasCode(error, 'ENOENT')) {
     return existsSync(dirname(socketPath))
       ? 'no daemon has made this socket; is the store mounted?'
-      : `no such store: ${dirname(socketPath)} does not exist`;
+      : `${dirname(socketPath)} does not exist`;
   }
   if (hasCode(error, 'ECONNREFUSED')) return 'nobody listens; the daemon has ended without removing it';
   if (hasCode(error, 'EACCES')) return "permission denied; only root and the daemon's user may";

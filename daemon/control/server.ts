@@ -5,10 +5,9 @@
  * is made); every peer is checked by the kernel's word before a byte of its is read; nothing that a client does
  * or leaves undone takes more than MAX_CONNECTIONS sockets, each for a bounded time and with a bounded body.
  */
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { connect, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import type { Socket } from 'node:net';
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { SpinneyError } from '../../engine/errors.js';
 import { failureOf, hasCode } from '../process/failure.js';
@@ -17,6 +16,7 @@ import { Metrics } from './metrics.js';
 import { isAllowed, type Peer, peerOf } from './peer.js';
 import type { ControlTarget, ErrorReport } from './reports.js';
 import { ROUTES } from './routes.js';
+import { cannotListen, refuseOccupied } from './socket-path.js';
 
 export const MAX_CONNECTIONS = 64;
 export const BODY_LIMIT_BYTES = 16 * 1024;
@@ -40,14 +40,13 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-/** Starts to listen. Throws ERR_EXISTS when another daemon listens there, ERR_IO when the socket cannot be made. */
+/** Starts to listen. Throws ERR_EXISTS when something is in the socket's place, ERR_IO when it cannot be made. */
 export async function startControl(options: ControlOptions): Promise<ControlServer> {
   const { path } = options;
   const { app, server } = buildApp(options);
   await app.ready();
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    await removeDeadSocket(path);
+    if (await refuseOccupied(path)) unlinkSync(path);
     await listenPrivately(server, path);
     // Where the process can have no more descriptors: nobody else is to suffer from it.
     server.on('error', (error) =>
@@ -55,12 +54,7 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
     );
   } catch (error) {
     await app.close();
-    if (error instanceof SpinneyError) throw error;
-    throw new SpinneyError(
-      'ERR_IO',
-      `Cannot listen on the control socket ${path}: ${failureOf(error).message}`,
-      { cause: error },
-    );
+    throw error instanceof SpinneyError ? error : cannotListen(path, error);
   }
   return {
     path,
@@ -72,33 +66,6 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
       await closed;
     },
   };
-}
-
-/** A socket file without a listener is a dead daemon's; one with a listener is somebody's. */
-async function removeDeadSocket(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new SpinneyError(
-      'ERR_EXISTS',
-      `Cannot listen on the control socket ${path}: a file is in its place`,
-    );
-  }
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', (error) => resolve(!hasCode(error, 'ECONNREFUSED') && !hasCode(error, 'ENOENT')));
-  });
-  if (alive) {
-    throw new SpinneyError(
-      'ERR_EXISTS',
-      `Cannot listen on the control socket ${path}: another daemon does; give another path with --control`,
-    );
-  }
-  unlinkSync(path);
 }
 
 /** bind(2) happens inside `listen`, so the umask need not outlive the call. */
@@ -115,7 +82,8 @@ function listenPrivately(server: Server, path: string): Promise<void> {
       process.umask(umask);
     }
     // The mask does it; this only guards against a umask that a filesystem's default ACL overrode.
-    chmodSync(path, 0o600);
+    const made = lstatSync(path, { throwIfNoEntry: false });
+    if (made?.isSocket() === true && (made.mode & 0o777) !== 0o600) chmodSync(path, 0o600);
   });
 }
 

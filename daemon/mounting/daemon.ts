@@ -5,10 +5,8 @@
  * The end goes backwards, and the lock is the last to go: who gets the lock next finds no mount, no socket and
  * no record of ours.
  */
-import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Durability } from '../../engine/api.js';
-import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
 import { mountTree } from '../../mount/index.js';
 import { findMount } from '../../mount/mountinfo.js';
@@ -23,7 +21,9 @@ import { CheckpointWatch } from './checkpoint-watch.js';
 import { writeRecord } from './daemon-record.js';
 import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
+import { ownDaemonDirectory } from './run-directory.js';
 import { Status } from './status.js';
+import { examineStore, makePrivate } from './store-directory.js';
 
 /** How long a stopping daemon waits for the users of a detached mount before it breaks the connection. */
 const DETACHED_DEADLINE_MS = 4_000;
@@ -69,6 +69,7 @@ export class Daemon {
    */
   static async start(options: DaemonOptions, log: Logger): Promise<Daemon> {
     raiseLimit(log);
+    examineStore(options.store, options);
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
@@ -151,10 +152,11 @@ export class Daemon {
     );
   }
 
-  /** A read-only medium takes no record; then `umount` cannot await this daemon. */
+  /** Where a read-only store has no place for a record, `umount` cannot await this daemon. */
   #record(): () => void {
+    const { store, mountpoint, control } = this.#options;
     try {
-      return writeRecord(this.#options.store, this.#options.mountpoint);
+      return writeRecord(ownDaemonDirectory(store), { mountpoint, control });
     } catch (error) {
       if (!this.#options.readOnly) throw error;
       this.#log.warn({ err: error }, 'the store takes no record of this daemon');
@@ -247,17 +249,5 @@ export class Daemon {
     } catch (error) {
       this.#log.warn({ err: error, reason: failureOf(error).message }, 'could not close the control socket');
     }
-  }
-}
-
-/** Contents of all users' files lie in the store, so nobody but the daemon's user may reach into it. */
-function makePrivate(store: string): void {
-  try {
-    mkdirSync(store, { recursive: true, mode: 0o700 });
-    if ((statSync(store).mode & 0o077) !== 0) chmodSync(store, 0o700);
-  } catch (error) {
-    throw new SpinneyError('ERR_IO', `Cannot use the store ${store}: ${failureOf(error).message}`, {
-      cause: error,
-    });
   }
 }

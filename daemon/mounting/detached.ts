@@ -1,10 +1,8 @@
 /** Starts the daemon as a process of its own and waits until its mount answers. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
-import { failureOf } from '../process/failure.js';
+import { closeLogFile, openLogFile } from '../process/log-file.js';
 import type { ReadyMessage } from './foreground.js';
 
 /**
@@ -19,7 +17,7 @@ export async function startDetached(args: readonly string[], logFile: string): P
     cwd: '/',
     stdio: ['ignore', 'ignore', stderr, 'ipc'],
   });
-  closeSync(stderr);
+  closeLogFile(stderr);
   // Giving up on the command gives up on the daemon, as long as its mount does not answer.
   const giveUp = () => void child.kill('SIGTERM');
   process.on('SIGINT', giveUp);
@@ -48,16 +46,5 @@ export async function startDetached(args: readonly string[], logFile: string): P
     process.off('SIGTERM', giveUp);
     if (child.connected) child.disconnect();
     child.unref();
-  }
-}
-
-function openLogFile(file: string): number {
-  try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    return openSync(file, 'a', 0o600);
-  } catch (error) {
-    throw new SpinneyError('ERR_IO', `Cannot open the log file ${file}: ${failureOf(error).message}`, {
-      cause: error,
-    });
   }
 }

@@ -5,13 +5,14 @@
  * A Spinney mount shows its store's path as the device. It is stale when no process holds the store's lock.
  */
 import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeDisk } from '../../engine/disk/node-disk.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { unmountPath } from '../../mount/kernel/device/mounting.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
 import { hasCode } from '../process/failure.js';
+import { refuseOverlap } from './overlap.js';
 
 export const FILESYSTEM_TYPE = 'fuse.spinney';
 const MOST_SYMLINKS = 40;
@@ -43,21 +44,27 @@ export function resolveMountpoint(path: string): string {
 
 /**
  * The absolute path of a store without symbolic links; what does not exist yet is kept as given. Refuses one
- * inside `mountpoint`, and looks at it only after that.
+ * inside `mountpoint` and one that is a mount of ours, and looks at it only after that.
  */
 export function resolveStore(path: string, mountpoint: string): string {
-  refuseInside(resolve(path), mountpoint);
+  refuseOverlap({ mountpoint, store: resolve(path) });
+  refuseMount(resolve(path));
   let existing = resolve(path);
   while (!existsSync(existing)) existing = dirname(existing);
   const store = join(realpathSync(existing), resolve(path).slice(existing.length));
-  refuseInside(store, mountpoint);
+  refuseOverlap({ mountpoint, store });
+  refuseMount(store);
   return store;
 }
 
-function refuseInside(store: string, mountpoint: string): void {
-  if (`${store}${sep}`.startsWith(mountpoint === '/' ? '/' : `${mountpoint}${sep}`)) {
-    throw new SpinneyError('ERR_MOUNT', `Cannot mount at ${mountpoint}: the store ${store} lies inside it`);
-  }
+/** What is mounted from a store is not where one is. */
+function refuseMount(store: string): void {
+  const mount = findMount(store);
+  if (mount === undefined || !isSpinney(mount)) return;
+  throw new SpinneyError(
+    'ERR_NO_STORE',
+    `Cannot use ${store} as a store: it is where the store ${mount.source} is mounted`,
+  );
 }
 
 /**

@@ -22,3 +22,18 @@ function oneLine(text: string): string {
 export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'its filesystem is read-only',
+  ENOTDIR: 'a part of its path is not a directory',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota is used up',
+};
+
+/** What a system call's failure means, in words; the error's own message where there are none. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = failureOf(error);
+  return REASONS[code] ?? message;
+}

@@ -2,14 +2,11 @@
  * The daemon's log: pino, JSON lines to a file or to stderr, and readable lines when stderr is a terminal.
  * Writing is synchronous, so that the last lines before a crash are there.
  */
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { isatty } from 'node:tty';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { PinoPretty } from 'pino-pretty';
-import { SpinneyError } from '../../engine/errors.js';
 import type { MountLog } from '../../mount/types.js';
-import { failureOf } from './failure.js';
+import { openLogFile } from './log-file.js';
 
 export type { Logger } from 'pino';
 
@@ -25,7 +22,7 @@ export interface LogOptions {
   terminal?: boolean;
 }
 
-/** Opens the log. Throws ERR_IO, naming the file, when it cannot be opened. */
+/** Opens the log. Throws ERR_IO or ERR_UNSAFE, naming the file, when it cannot be opened or should not be. */
 export function openLog(options: LogOptions): Logger {
   return pino({ level: options.level, base: { pid: process.pid } }, openDestination(options));
 }
@@ -36,14 +33,7 @@ function openDestination({ file, fd = 2, terminal = isatty(fd) }: LogOptions): D
       ? PinoPretty({ destination: fd, sync: true, colorize: true, ignore: 'pid' })
       : destination({ dest: fd, sync: true });
   }
-  try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    return destination({ dest: file, sync: true, append: true, mode: 0o600 });
-  } catch (error) {
-    throw new SpinneyError('ERR_IO', `Cannot open the log file ${file}: ${failureOf(error).message}`, {
-      cause: error,
-    });
-  }
+  return destination({ dest: openLogFile(file), sync: true });
 }
 
 /** The log as the mount layer takes it. */

@@ -22,6 +22,17 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
   return { pid, startTime: Number(fields[19]) };
 }
 
+/** The user that the process acts as on files; undefined where there is no such process. */
+export function userOf(pid: number): number | undefined {
+  try {
+    const [, fields] = /^Uid:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    // Real, effective, saved, and that on files.
+    return fields === undefined ? undefined : Number(fields.split(/\s+/)[3]);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether this very process still runs. Its descriptors, and so its locks, are gone when this is false. */
 export function isRunning(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startTime === identity.startTime;

@@ -9,7 +9,11 @@ import type { DirectoryIdentity } from './identity.js';
  * that opened it ends (a number then reused would misdirect writes): only `close` closes it.
  */
 export interface Disk {
-  /** Opens `path`. `create` makes it (mode 0600) where it is missing; without it a missing file is ENOENT. */
+  /**
+   * Opens a plain file. `create` makes it (mode 0600) where it is missing; without it a missing file is ENOENT.
+   * @throws ERR_UNSAFE for a link or anything else that is not a plain file; to write, also for one that is another
+   *   user's or has a second name
+   */
   open(path: string, options: { write: boolean; create?: boolean }): number;
   close(fd: number): void;
   /** Reads up to `length` bytes at file offset `position` into `into` at `offset`; may be short; 0 at the end. */
@@ -39,7 +43,7 @@ export interface Disk {
   size(fd: number): number;
   rename(from: string, to: string): void;
   unlink(path: string): void;
-  /** Makes a directory (mode 0700); one that exists is no error. */
+  /** Makes a directory (mode 0700); one of the caller's that exists is no error. @throws ERR_UNSAFE where it is another's */
   mkdir(path: string): void;
   /** Names in a directory, unordered. */
   list(path: string): string[];

@@ -1,9 +1,13 @@
 /**
- * The real disk. Descriptors are opened and closed through libc: those that a worker opens with `fs.openSync`
+ * The real disk. It opens only plain files, and for writing only those that are the process's own and have one name, so
+ * that nobody who could put a link into a store gets a foreign file written (docs/decisions/safe-stores.md).
+ *
+ * Descriptors are opened and closed through libc: those that a worker opens with `fs.openSync`
  * are closed by Node when the worker ends, and a number then reused would misdirect another thread's writes.
  */
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
+import { SpinneyError } from '../errors.js';
 import type { Disk } from './disk.js';
 import { type DirectoryIdentity, identify } from './identity.js';
 import {
@@ -25,7 +29,9 @@ import {
   systemError,
 } from './libc.js';
 
-const { EINTR, EOPNOTSUPP, EWOULDBLOCK } = constants.errno;
+const { EINTR, ELOOP, EOPNOTSUPP, EWOULDBLOCK } = constants.errno;
+/** Nothing that is opened waits: what a FIFO or a device is for is not for us. */
+const PLAIN = fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 /** writev takes at most this many buffers. */
@@ -57,15 +63,35 @@ function untilDone<T>(call: () => T): T {
   }
 }
 
+/** Why an open file is not to be used, if so. */
+function problemOf(status: fs.Stats, write: boolean): string | undefined {
+  if (!status.isFile()) return 'it is not a plain file';
+  if (!write) return undefined;
+  if (status.uid !== process.geteuid?.()) return ownedBy(status.uid);
+  return status.nlink > 1 ? 'it has a second name (a hard link), which would be changed too' : undefined;
+}
+
+function ownedBy(uid: number): string {
+  return `it belongs to uid ${uid}, not to uid ${process.geteuid?.()}, which this process runs as`;
+}
+
+function unsafe(path: string, problem: string): SpinneyError {
+  return new SpinneyError('ERR_UNSAFE', `Cannot open ${path}: ${problem}`);
+}
+
 export class NodeDisk implements Disk {
   readonly #mappings = new Map<ArrayBuffer, bigint>();
 
   open(path: string, options: { write: boolean; create?: boolean }): number {
     if (path.includes('\0')) throw systemError(constants.errno.EINVAL, 'open', path);
-    const flags = (options.write ? O_RDWR : O_RDONLY) | (options.create ? O_CREAT : 0) | O_CLOEXEC;
+    const flags = (options.write ? O_RDWR : O_RDONLY) | (options.create ? O_CREAT : 0) | O_CLOEXEC | PLAIN;
     const fd = uninterrupted(() => libc().open(path, flags, FILE_MODE));
+    if (fd === -ELOOP) throw unsafe(path, 'it is a symbolic link');
     if (fd < 0) throw systemError(-fd, 'open', path);
-    return fd;
+    const problem = problemOf(fs.fstatSync(fd), options.write);
+    if (problem === undefined) return fd;
+    this.close(fd);
+    throw unsafe(path, problem);
   }
 
   close(fd: number): void {
@@ -150,7 +176,10 @@ export class NodeDisk implements Disk {
     try {
       fs.mkdirSync(path, { mode: DIRECTORY_MODE });
     } catch (error) {
-      if (!hasCode(error, 'EEXIST') || !fs.statSync(path).isDirectory()) throw error;
+      if (!hasCode(error, 'EEXIST')) throw error;
+      const found = fs.statSync(path);
+      if (!found.isDirectory()) throw error;
+      if (found.uid !== process.geteuid?.()) throw unsafe(path, ownedBy(found.uid));
     }
   }
 
@@ -159,11 +188,12 @@ export class NodeDisk implements Disk {
   }
 
   exists(path: string): boolean {
-    return fs.existsSync(path);
+    return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   }
 
   syncDirectory(path: string): void {
-    const fd = this.open(path, { write: false });
+    const fd = uninterrupted(() => libc().open(path, O_RDONLY | O_CLOEXEC | fs.constants.O_DIRECTORY, 0));
+    if (fd < 0) throw systemError(-fd, 'open', path);
     try {
       this.fsync(fd);
     } finally {
@@ -180,7 +210,7 @@ export class NodeDisk implements Disk {
   }
 
   isSameFile(fd: number, path: string): boolean {
-    const there = fs.statSync(path, { bigint: true, throwIfNoEntry: false });
+    const there = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
     if (there === undefined) return false;
     const here = fs.fstatSync(fd, { bigint: true });
     return there.dev === here.dev && there.ino === here.ino;

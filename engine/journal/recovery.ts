@@ -184,6 +184,7 @@ function repair(options: RecoveryOptions, end: LogEnd): void {
       disk.close(fd);
     }
   } catch (error) {
+    if (error instanceof SpinneyError) throw error;
     throw new SpinneyError('ERR_IO', `Cannot repair the journal: ${path}: ${errorText(error)}`, {
       cause: error,
     });

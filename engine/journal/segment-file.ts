@@ -72,6 +72,7 @@ export function writeFully(disk: Disk, fd: number, buffers: Uint8Array[], positi
 
 /** Turns what went wrong with getting file space into a SpinneyError that names the file. */
 export function spaceError(error: unknown, path: string): SpinneyError {
+  if (error instanceof SpinneyError) return error;
   const code = errorCode(error);
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   return new SpinneyError(

@@ -174,6 +174,7 @@ export class SegmentReader {
     try {
       return call();
     } catch (error) {
+      if (error instanceof SpinneyError) throw error;
       throw new SpinneyError('ERR_IO', `Cannot read the journal: ${this.path}: ${errorText(error)}`, {
         cause: error,
       });

@@ -5,7 +5,7 @@
  * One walk over all keys in their order, with a look at the parent's record where the parent changes; in memory are
  * a bit for each inode, and an entry for each directory and each inode with several links.
  */
-import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
+import { type Dirent, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
 import { contentPath } from '../filesystem/contents/content.js';
@@ -331,7 +331,7 @@ class NamespaceCheck {
         }
         this.#found.contentFiles++;
         if (!this.#withContent.has(ino)) {
-          this.#note(`${whole}: no file has this content (${statSync(whole).size} bytes)`);
+          this.#note(`${whole}: no file has this content (${lstatSync(whole).size} bytes)`);
         }
       }
     }

@@ -25,6 +25,7 @@ export const ENFILE = numbers.ENFILE;
 export const EMFILE = numbers.EMFILE;
 export const ENOSPC = numbers.ENOSPC;
 export const EROFS = numbers.EROFS;
+export const ELOOP = numbers.ELOOP;
 export const EMLINK = numbers.EMLINK;
 export const ERANGE = numbers.ERANGE;
 export const ENAMETOOLONG = numbers.ENAMETOOLONG;

@@ -4,11 +4,12 @@
  * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
  */
 
-import { mkdirSync, statfsSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { newAttributes, newChange } from './arguments.js';
 import { ContentFiles } from './contents/content.js';
+import { prepareContentDirectory } from './contents/content-directory.js';
 import { Descriptors } from './contents/descriptors.js';
 import { recoverSpares, SpareFiles } from './contents/spare-files.js';
 import { type Clock, type FileIdentity, SystemClock } from './contents/system.js';
@@ -98,17 +99,17 @@ export class FileSystem {
 
   /**
    * Makes the root directory of a new store, and hands the orphans of earlier runs to the
-   * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root.
+   * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
    */
   start(): void {
     const { tree, content, readOnly, reclaimer } = this.#inodes;
     const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
+    prepareContentDirectory(content.directory, readOnly);
     recoverSpares(content, readOnly);
     if (readOnly) {
       if (hasRoot) return;
       throw new SpinneyError('ERR_NO_STORE', 'Cannot mount read-only: the store has no root directory yet');
     }
-    mkdirSync(content.directory, { recursive: true, mode: 0o700 });
     if (!hasRoot) this.makeRoot();
     const orphans: number[] = [];
     for (const entry of tree.range({ prefix: ORPHANS_PREFIX, keysOnly: true })) {

@@ -1,9 +1,25 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ControlTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
+import { writeRecord } from '../../daemon/mounting/daemon-record.js';
+import { identifyProcess } from '../../daemon/process/process-identity.js';
 import { version } from '../../daemon/process/version.js';
+import { Tree } from '../../engine/index.js';
 import { silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
 
 /** The one line that a failed command prints. */
@@ -54,7 +70,8 @@ describe('arguments', () => {
     [['mount'], 'not enough non-option arguments'],
     [['mount', '/a', '/b', '--store', '/c'], 'unknown argument: /b'],
     [['stats', '--store'], 'not enough arguments following: store'],
-    [['stats'], 'Cannot find the control socket: give --store or --control'],
+    [['stats'], 'say which daemon: give a mountpoint, a store, or --control'],
+    [['stats', '/a', '--store', '/b'], 'both /a and --store /b were given; give one'],
   ])('%j: %s', async (args, expected) => {
     const { code, line } = await failure(...args);
     expect(code).toBe(2);
@@ -181,6 +198,200 @@ describe('mount refuses', () => {
     expect(line).toBe(`spinney: Cannot mount the store ${store} read-only: no such store`);
   });
 
+  it('a mountpoint inside the store, also through a symbolic link', async () => {
+    const directory = temporaryDirectory();
+    Tree.open({ dir: join(directory, 'store') }).close();
+    mkdirSync(join(directory, 'store', 'mnt'));
+    symlinkSync('store', join(directory, 'link'));
+    for (const [mountpoint, store] of [
+      ['store/mnt', 'store'],
+      ['link/mnt', 'store'],
+      ['store/mnt', 'link'],
+    ]) {
+      const { code, line } = await failure(
+        'mount',
+        join(directory, mountpoint!),
+        '--store',
+        join(directory, store!),
+      );
+      expect(code).toBe(1);
+      expect(line).toBe(
+        `spinney: Cannot mount at ${directory}/store/mnt: it lies inside the store ${join(directory, store!)}`,
+      );
+    }
+  });
+
+  it('a mountpoint that is the store', async () => {
+    const directory = temporaryDirectory();
+    for (const store of ['.', './']) {
+      const { line } = await failure('mount', directory, '--store', join(directory, store));
+      expect(line).toBe(
+        `spinney: Cannot mount at ${directory}: it is the store itself; give another directory`,
+      );
+    }
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('a store inside another store', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    const outer = join(directory, 'outer');
+    Tree.open({ dir: outer }).close();
+    for (const inner of ['inner', 'content/0/inner']) {
+      const { code, line } = await failure('mount', join(directory, 'mnt'), '--store', join(outer, inner));
+      expect(code).toBe(1);
+      expect(line).toBe(
+        `spinney: Cannot use the store ${join(outer, inner)}: it lies inside another store, ${outer}`,
+      );
+      expect(existsSync(join(outer, inner))).toBe(false);
+    }
+  });
+
+  it('a directory that holds something else, without changing anything', async () => {
+    const directory = temporaryDirectory();
+    const store = join(directory, 'home');
+    mkdirSync(join(directory, 'mnt'));
+    mkdirSync(store, { mode: 0o755 });
+    for (const name of ['a', 'b', 'c', 'd', 'e']) writeFileSync(join(store, name), '');
+    utimesSync(store, 1, 1);
+    for (const options of [[], ['--foreground'], ['--read-only'], ['--log-file', join(store, 'log')]]) {
+      const { code, line } = await failure('mount', join(directory, 'mnt'), '--store', store, ...options);
+      expect(code).toBe(1);
+      expect(line).toBe(
+        `spinney: Cannot use ${store} as a store: it holds something else (a, b, c and 2 more); ` +
+          'a store is made only in a directory that is empty or does not exist yet',
+      );
+    }
+    const { err } = await spinney('check', store);
+    expect(err).toContain('it holds something else (a, b, c and 2 more)');
+    expect(readdirSync(store)).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(statSync(store)).toMatchObject({ mode: 0o40755, mtimeMs: 1000 });
+  });
+
+  it('a store below what is no directory', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    writeFileSync(join(directory, 'file'), '');
+    const store = join(directory, 'file', 'store');
+    const { code, line } = await failure('mount', join(directory, 'mnt'), '--store', store);
+    expect(code).toBe(1);
+    expect(line).toBe(`spinney: Cannot use the store ${store}: a part of its path is not a directory`);
+  });
+
+  it('a directory for everybody, even an empty one', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    mkdirSync(join(directory, 'tmp'));
+    chmodSync(join(directory, 'tmp'), 0o1777);
+    const { line } = await failure('mount', join(directory, 'mnt'), '--store', join(directory, 'tmp'));
+    expect(line).toContain('it is a directory for everybody');
+    expect(statSync(join(directory, 'tmp')).mode).toBe(0o41777);
+  });
+
+  it('to change the mode of a directory that is not the store alone', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    const store = join(directory, 'home');
+    Tree.open({ dir: store }).close();
+    writeFileSync(join(store, 'letter.txt'), '');
+    chmodSync(store, 0o755);
+    const { line } = await failure('mount', join(directory, 'mnt'), '--store', store);
+    expect(line).toContain("it also has what is not the store's (letter.txt)");
+    expect(statSync(store).mode & 0o777).toBe(0o755);
+  });
+
+  it.each(['blobs.dat', 'manifest', 'spinney.log', 'control.sock', 'content', 'journal.ring.spare'])(
+    'a store whose %s is a link, and does not follow it',
+    async (name) => {
+      const directory = temporaryDirectory();
+      mkdirSync(join(directory, 'mnt'));
+      const store = join(directory, 'store');
+      Tree.open({ dir: store }).close();
+      rmSync(join(store, name), { force: true });
+      writeFileSync(join(directory, 'precious'), 'precious');
+      symlinkSync('../precious', join(store, name));
+      for (const options of [[], ['--read-only'], ['--foreground']]) {
+        const { code, line } = await failure('mount', join(directory, 'mnt'), '--store', store, ...options);
+        expect(code).toBe(1);
+        expect(line).toBe(
+          `spinney: Cannot use the store ${store}: its ${name} is a symbolic link, which nothing in a store is; remove it`,
+        );
+      }
+      expect(readFileSync(join(directory, 'precious'), 'utf8')).toBe('precious');
+    },
+  );
+
+  it.runIf(process.geteuid?.() === 0)(
+    "another user's store, and what another user put into one",
+    async () => {
+      const directory = temporaryDirectory();
+      mkdirSync(join(directory, 'mnt'));
+      const store = join(directory, 'store');
+      Tree.open({ dir: store }).close();
+      chownSync(join(store, 'manifest'), 65_534, 65_534);
+      const file = await failure('mount', join(directory, 'mnt'), '--store', store);
+      expect(file.line).toBe(
+        `spinney: Cannot use the store ${store}: its manifest belongs to uid 65534, and this process runs as uid 0`,
+      );
+      chownSync(store, 65_534, 65_534);
+      for (const options of [[], ['--read-only']]) {
+        const whole = await failure('mount', join(directory, 'mnt'), '--store', store, ...options);
+        expect(whole.line).toBe(
+          `spinney: Cannot use the store ${store}: it belongs to uid 65534, and this process runs as uid 0; ` +
+            `run it as its owner, or, if you trust what is in it, take it over (chown -R 0 ${store})`,
+        );
+      }
+      mkdirSync(join(directory, 'empty'));
+      chownSync(join(directory, 'empty'), 65_534, 65_534);
+      const empty = await failure('mount', join(directory, 'mnt'), '--store', join(directory, 'empty'));
+      expect(empty.line).toContain('it belongs to uid 65534');
+      expect(readdirSync(join(directory, 'empty'))).toEqual([]);
+    },
+  );
+
+  it('a log file and a control socket whose directory does not exist, and makes none', async () => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    const nope = join(directory, 'nope');
+    for (const option of ['--log-file', '--control']) {
+      const { code, line } = await failure(
+        'mount',
+        join(directory, 'mnt'),
+        '--store',
+        join(directory, 'store'),
+        option,
+        join(nope, 'x'),
+      );
+      expect(code).toBe(1);
+      expect(line).toContain(`its directory ${nope} does not exist; make it first, or give another`);
+      expect(readdirSync(directory)).toEqual(['mnt']);
+    }
+  });
+
+  it.each([
+    ['--control', 'mnt/x', 'lies inside the mountpoint'],
+    ['--log-file', 'mnt/x', 'lies inside the mountpoint'],
+    ['--log-file', 'store/blobs.dat', "a place of the store's own"],
+    ['--log-file', 'store/manifest.log', "a place of the store's own"],
+    ['--control', 'store/spinney.log', "a place of the store's own"],
+    ['--log-file', 'store/content/0/x', "a place of the store's own"],
+    ['--log-file', 'store/mine.log', 'its store is still to be made'],
+  ])('%s %s', async (option, path, reason) => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'mnt'));
+    const { code, line } = await failure(
+      'mount',
+      join(directory, 'mnt'),
+      '--store',
+      join(directory, 'store'),
+      option,
+      join(directory, path),
+    );
+    expect(code).toBe(1);
+    expect(line).toContain(reason);
+    expect(readdirSync(directory)).toEqual(['mnt']);
+  });
+
   it('a store that is a file', async () => {
     const directory = temporaryDirectory();
     mkdirSync(join(directory, 'mnt'));
@@ -226,6 +437,34 @@ describe('verbs of a running daemon', () => {
     const control = await controlSocket();
     expect((await spinney('checkpoint', '--store', join(control, '..'))).out).toMatch(/lastLsn +90/);
     expect((await spinney('compact', '--store', join(control, '..'), '--json')).code).toBe(0);
+  });
+
+  it('find the socket by the record of a daemon that has it elsewhere', async () => {
+    const control = await controlSocket();
+    const store = temporaryDirectory();
+    const { err } = await spinney('stats', '--store', store);
+    expect(err).toContain('no daemon has made this socket');
+    writeRecord(store, { mountpoint: '/mnt/x', control });
+    for (const place of [['--store', store], [store], [`${store}/.`]]) {
+      expect((await spinney('health', ...place)).code).toBe(0);
+    }
+    // What is given counts more.
+    const { line } = await failure('health', store, '--control', join(store, 'absent'));
+    expect(line).toContain('no daemon has made this socket');
+  });
+
+  it('ask which of several daemons is meant that read one store', async () => {
+    const store = temporaryDirectory();
+    const other = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+    onTestFinished(() => void other.kill());
+    writeRecord(store, { mountpoint: '/mnt/x', control: await controlSocket() });
+    writeFileSync(
+      join(store, `daemon-${other.pid}.json`),
+      JSON.stringify({ ...identifyProcess(other.pid!), mountpoint: '/mnt/y', control: '/run/y.sock' }),
+    );
+    const { code, line } = await failure('stats', store);
+    expect(code).toBe(1);
+    expect(line).toMatch(/: it is mounted at (\/mnt\/x, \/mnt\/y|\/mnt\/y, \/mnt\/x); give one of these$/);
   });
 
   it('health: exit code 1 and the reasons when degraded', async () => {

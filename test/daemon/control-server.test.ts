@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -235,11 +235,19 @@ describe('peers', () => {
 });
 
 describe('the socket', () => {
-  it('is private, and so is a directory made for it', async () => {
-    const directory = join(temporaryDirectory(), 'made');
-    const path = await start({ path: join(directory, 'c.sock') });
+  it('is private', async () => {
+    const path = await start({ path: join(temporaryDirectory(), 'c.sock') });
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(statSync(directory).mode & 0o777).toBe(0o700);
+  });
+
+  it('has no directory made for it', async () => {
+    const directory = join(temporaryDirectory(), 'nope');
+    const path = join(directory, 'c.sock');
+    await expect(startControl({ path, target: stubTarget(), log: silentLog })).rejects.toMatchObject({
+      code: 'ERR_IO',
+      message: `Cannot listen on the control socket ${path}: its directory ${directory} does not exist; make it first, or give another path with --control`,
+    });
+    expect(existsSync(directory)).toBe(false);
   });
 
   it('leaves the umask as it was', async () => {
@@ -255,6 +263,31 @@ describe('the socket', () => {
     expect(existsSync(path)).toBe(true);
     await start({ path });
     expect((await ask(path, 'GET', '/v1/health')).status).toBe(200);
+  });
+
+  it("refuses to take the place of another program's, dead as it may be", async () => {
+    const directory = temporaryDirectory();
+    // Where others can come, a socket for others is none that a daemon made.
+    chmodSync(directory, 0o755);
+    const path = join(directory, 'control.sock');
+    const script = `process.umask(0o022); require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+    spawnSync(process.execPath, ['-e', script, path]);
+    await expect(startControl({ path, target: stubTarget(), log: silentLog })).rejects.toMatchObject({
+      code: 'ERR_EXISTS',
+      message: expect.stringContaining('a socket is there that no daemon of this user made'),
+    });
+    expect(existsSync(path)).toBe(true);
+    chmodSync(path, 0o600);
+    await start({ path });
+  });
+
+  it('follows no link that is in its place', async () => {
+    const path = join(temporaryDirectory(), 'control.sock');
+    symlinkSync('elsewhere', path);
+    await expect(startControl({ path, target: stubTarget(), log: silentLog })).rejects.toMatchObject({
+      code: 'ERR_EXISTS',
+    });
+    expect(lstatSync(path).isSymbolicLink()).toBe(true);
   });
 
   it('refuses to take the place of a live one', async () => {

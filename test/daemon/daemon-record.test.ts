@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { findDaemon, writeRecord } from '../../daemon/mounting/daemon-record.js';
 import { identifyProcess, isRunning } from '../../daemon/process/process-identity.js';
 import { temporaryDirectory } from './support.js';
 
-it('finds the daemon of a mountpoint until its record is removed', () => {
+it('finds the daemon of a mountpoint, and its socket, until its record is removed', () => {
   const store = temporaryDirectory();
-  const remove = writeRecord(store, '/mnt/a');
-  expect(findDaemon(store, '/mnt/a')?.pid).toBe(process.pid);
+  const remove = writeRecord(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
+  expect(findDaemon(store, '/mnt/a')).toMatchObject({ pid: process.pid, control: '/run/a.sock' });
   expect(findDaemon(store, '/mnt/b')).toBeUndefined();
   remove();
   expect(findDaemon(store, '/mnt/a')).toBeUndefined();
@@ -24,6 +24,29 @@ it('does not take a later process with the same pid for the daemon', () => {
   expect(findDaemon(store, '/mnt/a')).toBeUndefined();
 });
 
+it.runIf(process.geteuid?.() === 0)(
+  "does not believe a record about another user's process, or a link",
+  () => {
+    const store = temporaryDirectory();
+    writeRecord(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
+    const file = join(store, `daemon-${process.pid}.json`);
+    chownSync(file, 65_534, 65_534);
+    expect(findDaemon(store, '/mnt/a')).toBeUndefined();
+    chownSync(file, 0, 0);
+    expect(findDaemon(store, '/mnt/a')).toBeDefined();
+    renameSync(file, join(store, 'elsewhere'));
+    symlinkSync('elsewhere', file);
+    expect(findDaemon(store, '/mnt/a')).toBeUndefined();
+  },
+);
+
+it('finds the record of a version that tells no socket', () => {
+  const store = temporaryDirectory();
+  const record = { ...identifyProcess(process.pid), mountpoint: '/mnt/a' };
+  writeFileSync(join(store, `daemon-${process.pid}.json`), JSON.stringify(record));
+  expect(findDaemon(store, '/mnt/a')).toEqual(record);
+});
+
 it('ignores and clears away what killed daemons left', () => {
   const store = temporaryDirectory();
   writeFileSync(join(store, 'daemon-1.json'), '{"pid": 1, "sta');
@@ -33,7 +56,7 @@ it('ignores and clears away what killed daemons left', () => {
   );
   writeFileSync(join(store, 'manifest'), '');
   expect(findDaemon(store, '/m')).toBeUndefined();
-  writeRecord(store, '/mnt/a');
+  writeRecord(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
   expect(readdirSync(store).sort()).toEqual([`daemon-${process.pid}.json`, 'manifest']);
 });
 

@@ -5,7 +5,7 @@ import { mountLog, openLog } from '../../daemon/process/log.js';
 import { temporaryDirectory } from './support.js';
 
 it('appends JSON lines of its level and above to a private file', () => {
-  const file = join(temporaryDirectory(), 'logs', 'spinney.log');
+  const file = join(temporaryDirectory(), 'spinney.log');
   const log = mountLog(openLog({ level: 'info', file }));
   log('debug', 'hidden');
   log('warn', 'busy', { mountpoint: '/mnt/x' });

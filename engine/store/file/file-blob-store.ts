@@ -22,7 +22,7 @@ import { BLOB_SIZE } from '../../limits.js';
 import type { BlobId, BlobRow, BlobStore, CheckpointMark } from '../blob-store.js';
 import { assertBlobId, assertImageSize, assertPendingDeletes, copyMark } from '../checks.js';
 import { compareImage, imageCrc, imageRow, verifyIdentity } from '../image.js';
-import { holdsStore, prepareDirectory } from './directory.js';
+import { examineDirectory, prepareDirectory } from './directory.js';
 import { openLocked, writePid } from './lock.js';
 import { LOG_RECORDS_AT, type ManifestState, readManifest } from './manifest-reader.js';
 import { createLog, type Delta, ManifestWriter } from './manifest-writer.js';
@@ -88,18 +88,18 @@ export class FileBlobStore implements BlobStore {
 
   /** Whether the directory holds a store, whole or damaged. */
   static exists(dir: string, disk: Disk): boolean {
-    return holdsStore(disk, dir);
+    return examineDirectory(disk, dir).state === 'store';
   }
 
   /**
    * Opens the store in a directory and takes its lock.
-   * @throws ERR_NO_STORE, ERR_EXISTS (create: the directory has files of a store's names), ERR_STORE_LOCKED,
+   * @throws ERR_NO_STORE (there is none, or something else is there: nothing was changed), ERR_UNSAFE, ERR_STORE_LOCKED,
    *   ERR_FORMAT_VERSION, ERR_MANIFEST_CORRUPT, ERR_NO_SPACE, ERR_IO
    */
   static open(options: FileBlobStoreOptions): FileBlobStore {
     const { dir, disk, readOnly = false, create = false } = options;
     const make = create && !readOnly;
-    if (make) prepareDirectory(disk, dir);
+    prepareDirectory(disk, dir, { make });
     const hasManifest = disk.exists(`${dir}/${MANIFEST_FILE}`);
     const fd = openLocked(disk, dir, { write: !readOnly, create: make && !hasManifest });
     if (fd === undefined) {

@@ -29,7 +29,7 @@ import {
 import type { StoredRow } from './slot-map.js';
 
 /** "SPML" */
-const LOG_MAGIC = 0x4c4d5053;
+export const LOG_MAGIC = 0x4c4d5053;
 const LOG_VERSION = 1;
 const LOG_HEADER_BYTES = 32;
 const LOG_OFFSET = { magic: 0, version: 4, crc: 8, uuid: 16 } as const;

@@ -6,3 +6,21 @@ export const LOG_FILE = 'manifest.log';
 export const SPARE_FILE = 'manifest.spare';
 /** Process id of the writer, as text; the lock itself is a flock on the data file. */
 export const LOCK_FILE = 'lock';
+/** A daemon's log, which it may begin before there is a store. */
+export const DAEMON_LOG_FILE = 'spinney.log';
+
+/** All that Spinney ever puts into a store's directory: the engine's files, then what mount and daemon have there. */
+const OWN_NAME =
+  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|spinney\.log|control\.sock|daemon-\d+\.json(\.new)?)$/;
+/** What mkfs puts into every new filesystem; nobody's. */
+const NOBODYS_NAME = 'lost+found';
+
+/** Whether an entry of this name in a store's directory belongs to the store, or to nobody. */
+export function isOwnName(name: string): boolean {
+  return name === NOBODYS_NAME || OWN_NAME.test(name);
+}
+
+/** The entries that count when one asks whether a directory is empty. */
+export function countedNames(names: readonly string[]): string[] {
+  return names.filter((name) => name !== NOBODYS_NAME);
+}

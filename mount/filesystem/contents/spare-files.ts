@@ -15,7 +15,16 @@
  *   boot all spares are garbage: what an fsync has promised has its name.
  * - Numbers are not reused while the files of an earlier run are there: those get their names, or are removed, first.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, utimesSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { SpinneyError } from '../../../engine/errors.js';
 import { type ContentFiles, isOpenForWriting } from './content.js';
 import {
@@ -31,6 +40,7 @@ import {
 
 export const SPARES_DIRECTORY = 'spares';
 const OWNERS = 'owners';
+const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const FILES_PER_DIRECTORY = 512;
 /** Spares that are kept open for whoever comes next. */
 const MOST_IDLE = 64;
@@ -203,7 +213,8 @@ export class SpareFiles {
   #begin(): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     spreadSubdirectories(this.#directory);
-    const owners = openSync(`${this.#directory}/${OWNERS}`, 'w', 0o600);
+    const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+    const owners = openSync(`${this.#directory}/${OWNERS}`, flags, 0o600);
     try {
       writeSync(owners, header(bootId()), 0, OWNERS_HEADER_BYTES, 0);
     } catch (error) {
@@ -232,7 +243,7 @@ export function recoverSpares(content: ContentFiles, isReadOnly: boolean): void 
     // Who has it open still may write to it through the kernel: that does not end with the daemon.
     if (!isWritten && !isOpenForWriting(path)) continue;
     // What the record tells of the time is not known here.
-    if (!isWritten) utimesSync(path, new Date(), new Date());
+    if (!isWritten) lutimesSync(path, new Date(), new Date());
     content.name(path, ino);
   }
   rmSync(`${content.directory}/${SPARES_DIRECTORY}`, { recursive: true, force: true });
@@ -278,11 +289,17 @@ function header(boot: string): Buffer {
 }
 
 function readOwners(path: string): Buffer {
+  let fd: number;
   try {
-    return readFileSync(path);
+    fd = openSync(path, O_RDONLY | O_NOFOLLOW);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
     throw error;
+  }
+  try {
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -2,7 +2,9 @@
  * System calls on backing files, with nanoseconds and without allocation. Results that are structs land in one
  * buffer per thread, read out by `fileStatus`'s fields.
  */
+import { constants } from 'node:fs';
 import koffi from 'koffi';
+import { SpinneyError } from '../../../engine/errors.js';
 import {
   close,
   errno,
@@ -16,7 +18,7 @@ import {
   O_RDWR,
   open,
 } from '../../libc/libc.js';
-import { BackingError, ENOENT, ENXIO } from '../errno.js';
+import { BackingError, ELOOP, ENOENT, ENXIO } from '../errno.js';
 
 const libc = koffi.load(null);
 const statx = libc.func('statx', 'int', ['int', 'const char *', 'int', 'uint', 'void *']) as (
@@ -70,6 +72,7 @@ const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
 ) => number;
 
 const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const STATX_WANTED = 0xfff;
@@ -102,14 +105,18 @@ const toOffsetBuffer = Buffer.alloc(8);
 /** How to open a backing file. `create` makes it where it is missing. */
 export type BackingAccess = 'read' | 'write' | 'create';
 
-const accessFlags = { read: 0, write: O_RDWR, create: O_RDWR | O_CREAT } as const;
+const OPEN = O_CLOEXEC | constants.O_NOFOLLOW;
+const accessFlags = { read: OPEN, write: O_RDWR | OPEN, create: O_RDWR | O_CREAT | OPEN } as const;
 
-/** Opens a backing file; -1 where it, or for `create` its directory, does not exist. */
+/** Opens a backing file; -1 where it, or for `create` its directory, does not exist. Throws ERR_UNSAFE for a link. */
 export function openBacking(path: string, access: BackingAccess): number {
-  const fd = open(path, accessFlags[access] | O_CLOEXEC, 0o600);
+  const fd = open(path, accessFlags[access], 0o600);
   if (fd >= 0) return fd;
   const code = errno();
   if (code === ENOENT) return -1;
+  if (code === ELOOP) {
+    throw new SpinneyError('ERR_UNSAFE', `Cannot open the content file ${path}: it is a symbolic link`);
+  }
   throw new BackingError(code, `Cannot open the content file ${path}: errno ${code}`);
 }
 
@@ -138,7 +145,7 @@ export function isWrittenElsewhere(fd: number): boolean {
 
 /** Returns false where there is no such file. */
 export function statPath(path: string, out: FileStatus): boolean {
-  if (statx(AT_FDCWD, path, 0, STATX_WANTED, statBuffer) !== 0) {
+  if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_WANTED, statBuffer) !== 0) {
     const code = errno();
     if (code === ENOENT) return false;
     throw new BackingError(code, `Cannot stat the content file ${path}: errno ${code}`);

@@ -16,6 +16,12 @@ const open = (disk: MemoryDisk, readOnly = false) =>
   FileBlobStore.open({ dir: '/store', disk, create: !readOnly, readOnly });
 const withCode = (code: string) => expect.objectContaining({ code });
 
+function damage(disk: MemoryDisk, path: string): void {
+  const bytes = disk.readFile(path);
+  bytes[0]! ^= 0xff;
+  disk.writeFile(path, bytes);
+}
+
 const temporary = mkdtempSync(join(tmpdir(), 'spinney-store-'));
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 let stores = 0;
@@ -100,19 +106,77 @@ describe('FileBlobStore', () => {
     expect(() => store.flush()).toThrow(withCode('ERR_CLOSED'));
   });
 
-  it('tells whether there is a store, and makes one only where that overwrites nothing', () => {
+  it('tells whether there is a store, and makes one only where nothing else is', () => {
     const disk = new MemoryDisk();
     expect(FileBlobStore.exists('/store', disk)).toBe(false);
     expect(() => FileBlobStore.open({ dir: '/store', disk })).toThrow(withCode('ERR_NO_STORE'));
     disk.mkdir('/store');
     disk.writeFile('/store/notes.txt', new Uint8Array(3));
-    expect(() => FileBlobStore.open({ dir: '/store', disk })).toThrow(withCode('ERR_NO_STORE'));
-    disk.writeFile('/store/manifest.log', new Uint8Array(3));
-    expect(() => open(disk)).toThrow(withCode('ERR_EXISTS'));
-    expect(disk.exists('/store/blobs.dat')).toBe(false);
-    disk.unlink('/store/manifest.log');
+    for (const readOnly of [false, true]) {
+      expect(() => open(disk, readOnly)).toThrow(withCode('ERR_NO_STORE'));
+      expect(() => open(disk, readOnly)).toThrow(/notes\.txt/);
+    }
+    expect(FileBlobStore.exists('/store', disk)).toBe(false);
+    expect(disk.list('/store')).toEqual(['notes.txt']);
+    disk.unlink('/store/notes.txt');
     open(disk).close();
     expect(FileBlobStore.exists('/store', disk)).toBe(true);
+    // Beside a store anything may lie.
+    disk.writeFile('/store/notes.txt', new Uint8Array(3));
+    open(disk).close();
+    open(disk, true).close();
+  });
+
+  it.each([
+    [['lock']],
+    [['manifest.spare']],
+    [['manifest.log', 'lock']],
+    [['content']],
+    [['manifest']],
+    [['blobs.dat', 'report.txt']],
+    [['manifest', 'manifest.log', 'blobs.dat', 'index.html']],
+    [['spinney.log', 'access.log']],
+  ])('takes %j of others for no store', (names) => {
+    const disk = new MemoryDisk();
+    disk.mkdir('/store');
+    for (const name of names) disk.writeFile(`/store/${name}`, Buffer.from('another program wrote this'));
+    expect(() => open(disk)).toThrow(withCode('ERR_NO_STORE'));
+    expect(() => open(disk, true)).toThrow(withCode('ERR_NO_STORE'));
+    expect(disk.list('/store').sort()).toEqual([...names].sort());
+  });
+
+  it.each([
+    [['lost+found']],
+    [['spinney.log']],
+    [['blobs.dat']],
+    [['spinney.log', 'blobs.dat', 'lock', 'manifest.log']],
+    [['lost+found', 'blobs.dat', 'lock', 'manifest.log', 'manifest.spare']],
+  ])('goes on where a making left %j, all empty', (names) => {
+    const disk = new MemoryDisk();
+    disk.mkdir('/store');
+    for (const name of names) disk.writeFile(`/store/${name}`, new Uint8Array(0));
+    expect(() => open(disk, true)).toThrow(withCode('ERR_NO_STORE'));
+    open(disk).close();
+    expect(contentsOf(open(disk))).toEqual({ blobs: {}, mark: undefined });
+  });
+
+  it('finds the store by any one of its marks', () => {
+    const marked = ['manifest', 'manifest.log', 'blobs.dat'];
+    for (const left of marked) {
+      const disk = new MemoryDisk();
+      const store = open(disk);
+      store.writeBlob(1, makeImage(1, 1));
+      store.flush(makeMark(1));
+      store.close();
+      disk.writeFile('/store/notes.txt', new Uint8Array(3));
+      for (const name of marked) if (name !== left) damage(disk, `/store/${name}`);
+      expect(FileBlobStore.exists('/store', disk), left).toBe(true);
+      damage(disk, `/store/${left}`);
+      expect(FileBlobStore.exists('/store', disk), left).toBe(false);
+      // With nothing but names of a store's it still is one, and damaged.
+      disk.unlink('/store/notes.txt');
+      expect(() => open(disk, true)).toThrow(withCode('ERR_MANIFEST_CORRUPT'));
+    }
   });
 
   it('takes a store without its manifest, log or data file as damaged', () => {
