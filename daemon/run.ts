@@ -10,6 +10,7 @@ import type { Output } from './commands/output.js';
 import { stats } from './commands/stats.js';
 import { umount } from './commands/umount.js';
 import { failureOf } from './process/failure.js';
+import { writeError, writeOut } from './process/standard-output.js';
 import { version } from './process/version.js';
 
 const COMMANDS: readonly Command[] = [mount, umount, stats, health, checkpoint, compact, check];
@@ -17,10 +18,7 @@ const COMMANDS: readonly Command[] = [mount, umount, stats, health, checkpoint, 
 /** Exit code of a command line that cannot be read. Failures of a verb give 1. */
 export const USAGE_EXIT_CODE = 2;
 
-export const STANDARD_OUTPUT: Output = {
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
-};
+export const STANDARD_OUTPUT: Output = { out: writeOut, err: writeError };
 
 /**
  * Runs one command line (without the program's name) and returns its exit code: 0, 1 when the verb failed, 2 when

@@ -168,6 +168,8 @@ export interface TreeStats {
   compactions: number;
   /** LSN of the last mutation. */
   lastLsn: number;
+  /** Why every change is refused until the tree is opened again. */
+  failure: string | undefined;
   journal: { appends: number; syncs: number; bytes: number };
   checkpoint: {
     rounds: number;

@@ -1,47 +1,63 @@
 /** Mounts a tree with the driver asked for. */
 import { SpinneyError } from '../engine/errors.js';
 import type { Tree } from '../engine/index.js';
+import { NoHelperError } from './kernel/device/fusermount.js';
 import { type DeviceMount, mountDevice } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
 
 export type { DriverName, MountEnd, Mounted, MountLog, MountOptions, MountStats } from './types.js';
 
+export interface MountedTree {
+  mounted: Mounted;
+  /** Why it is not the kernel driver that `auto` took. */
+  fallback?: string;
+}
+
 /**
- * Mounts `tree` at `options.mountpoint`; resolves when the mount answers. `auto` takes the kernel driver where
- * /dev/fuse can be opened and mounted, else fuse-native. Rejects with ERR_MOUNT and the reason.
+ * Mounts `tree` at `options.mountpoint`; resolves when the mount answers. `auto` takes the kernel driver, and fuse-native
+ * only where that cannot mount whatever it is asked for: an option that is refused, or a right that is missing, is the
+ * user's to mend, and another driver would not tell. Rejects with ERR_MOUNT and the reason.
  */
-export async function mountTree(tree: Tree, options: MountOptions, log: MountLog): Promise<Mounted> {
-  let reason: unknown;
-  if (options.driver !== 'fuse-native') {
-    const handle = tree.share();
-    const device = deviceOrReason(options);
-    if (!(device instanceof Error)) return mountKernel(device, handle, options, log);
-    if (options.driver === 'kernel') throw device;
-    log('warn', `The kernel driver cannot mount here, trying fuse-native: ${device.message}`);
-    reason = device;
+export async function mountTree(tree: Tree, options: MountOptions, log: MountLog): Promise<MountedTree> {
+  const asked = options.driver;
+  if (asked === 'fuse-native') return { mounted: await mountFuseNative(tree, options, log) };
+  const handle = tree.share();
+  let device: DeviceMount;
+  try {
+    if (process.platform !== 'linux') throw new NotLinuxError();
+    device = mountDevice(options);
+  } catch (error) {
+    if (asked !== 'auto' || !(error instanceof NoHelperError || error instanceof NotLinuxError)) throw error;
+    return { mounted: await fallBack(tree, options, log, error), fallback: error.message };
   }
-  // Loaded only where it is wanted: it needs a native addon that the kernel driver does without.
-  const { mountFuseNative } = await import('./fuse-native/driver.js');
+  return { mounted: await mountKernel(device, handle, options, log) };
+}
+
+class NotLinuxError extends SpinneyError {
+  constructor() {
+    super('ERR_MOUNT', 'Cannot mount: the kernel driver is for Linux');
+  }
+}
+
+async function fallBack(
+  tree: Tree,
+  options: MountOptions,
+  log: MountLog,
+  reason: SpinneyError,
+): Promise<Mounted> {
+  log('warn', `The kernel driver cannot mount here, trying fuse-native: ${reason.message}`);
   try {
     return await mountFuseNative(tree, options, log);
   } catch (error) {
-    if (reason === undefined) throw error;
     // What keeps both from mounting is told better by the first.
     log('warn', `fuse-native cannot mount either: ${error}`);
     throw reason;
   }
 }
 
-/** What the kernel driver serves, or why it cannot be had. */
-function deviceOrReason(options: MountOptions): DeviceMount | Error {
-  if (process.platform !== 'linux') {
-    return new SpinneyError('ERR_MOUNT', 'Cannot mount: the kernel driver is for Linux');
-  }
-  try {
-    return mountDevice(options);
-  } catch (error) {
-    if (error instanceof Error) return error;
-    throw error;
-  }
+/** Loaded only where it is wanted: it needs a native addon that the kernel driver does without. */
+async function mountFuseNative(tree: Tree, options: MountOptions, log: MountLog): Promise<Mounted> {
+  const driver = await import('./fuse-native/driver.js');
+  return driver.mountFuseNative(tree, options, log);
 }

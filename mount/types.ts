@@ -23,10 +23,26 @@ export interface MountOptions {
   source: string;
 }
 
+/** Changes of one kind, one after another up to now. */
+export interface RefusedChanges {
+  operation: string;
+  /** Name of the last error: ENOSPC, EIO, EROFS and the like. */
+  error: string;
+  count: number;
+  /** When the first and the last were refused, as in ISO 8601. */
+  since: string;
+  last: string;
+}
+
 export interface MountStats {
   driver: DriverName;
   requests: number;
+  /** Requests answered with EIO. */
   errors: number;
+  /** Requests answered with an error, by its name; most are plain answers, as ENOENT is. */
+  errorsByName: Record<string, number>;
+  /** Changes that the filesystem cannot make at present, though nothing is wrong with them. */
+  refused: RefusedChanges[];
   openFiles: number;
   /** Descriptors that the daemon has, and may have. Clients' open files need none each. */
   descriptors: number;

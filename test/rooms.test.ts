@@ -17,6 +17,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'types',
     'failure-log',
     'mountinfo',
+    'mount-users',
+    'request-failures',
     'libc',
     'filesystem',
     'check',

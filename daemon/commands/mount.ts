@@ -113,7 +113,8 @@ export const mount: Command = {
       const log = openLog({ level, ...(logOption !== undefined && { file: logFile }) });
       return await runForeground(options, log);
     }
-    await startDetached(detachedArguments(raw, options, logFile), logFile);
+    const notice = (text: string) => output.err(`spinney: ${text}\n`);
+    await startDetached(detachedArguments(raw, options, logFile), logFile, notice);
     output.out(`mounted ${options.store} at ${options.mountpoint}\n`);
     if (directory !== options.store) output.out(`its log and control socket are in ${directory}\n`);
     return 0;

@@ -1,17 +1,20 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { existsSync } from 'node:fs';
 import { SpinneyError } from '../../engine/errors.js';
 import { unmountPath } from '../../mount/kernel/device/mounting.js';
+import { exitNow } from '../../mount/libc/libc.js';
+import { foreignMounts, isMountedElsewhere } from '../../mount/mount-users.js';
 import { findMount } from '../../mount/mountinfo.js';
-import { findDaemon } from '../mounting/daemon-record.js';
-import { detachMount, isSpinney } from '../mounting/mountpoint.js';
+import { daemonsOf, findDaemon, type RunningDaemon } from '../mounting/daemon-record.js';
+import { awaitEnd, refuseUsed } from '../mounting/leaving.js';
+import { detachMount, FILESYSTEM_TYPE, isSpinney, withStoreIdle } from '../mounting/mountpoint.js';
 import { mountpointOf } from '../mounting/served-store.js';
-import { isRunning, type ProcessIdentity } from '../process/process-identity.js';
+import { settledWithin } from '../process/deadline.js';
+import { isRunning } from '../process/process-identity.js';
 import { requiredText } from './arguments.js';
 import type { Command } from './command.js';
 
-/** A last checkpoint of the largest cache on a slow disk takes long, but not this long. */
-const DAEMON_DEADLINE_MS = 120_000;
-const LOOK_AGAIN_MS = 20;
+/** umount(2) may wait for whoever serves the mount. */
+const CALL_DEADLINE_MS = 30_000;
 
 export const umount: Command = {
   usage: 'umount <mountpoint>',
@@ -29,27 +32,63 @@ export const umount: Command = {
       }),
   async run(raw) {
     const mountpoint = mountpointOf(requiredText(raw, 'mountpoint'));
+    const force = raw.force === true;
     const found = findMount(mountpoint);
-    if (found === undefined) throw cannotUnmount(mountpoint, 'it is not mounted');
+    if (found === undefined) return await freeStore(mountpoint, force);
     if (!isSpinney(found)) {
       throw cannotUnmount(mountpoint, `it is not a Spinney mount (${found.source}, type ${found.type})`);
     }
+    const store = found.source;
     // Which process it is must be known before the mount, and then the process, is gone.
-    const daemon = findDaemon(found.source, mountpoint);
+    const daemon = findDaemon(store, mountpoint);
     if (daemon === undefined) {
-      // Its daemon was killed: nothing can be lost by detaching, and nothing is to be awaited.
-      await detachMount(mountpoint);
+      await removeDead(mountpoint, store);
       return 0;
     }
-    if (raw.force === true) stop(daemon, mountpoint);
+    if (force) stop(daemon, mountpoint);
     else await unmountPlain(mountpoint);
-    await awaitEnd(daemon, mountpoint);
+    // What was unmounted then is a copy, and the daemon goes on with its own.
+    if (!force && isMountedElsewhere(daemon.pid, found)) return 0;
+    await awaitEnd(store, daemon, { forced: force });
     return 0;
   },
 };
 
+/**
+ * Nothing is mounted there any more, but its daemon may go on for users in other namespaces of mounts. `place` may be the
+ * store, too.
+ */
+async function freeStore(place: string, force: boolean): Promise<number> {
+  const [kept] = [
+    ...daemonsOf(place).map((daemon) => ({ store: place, daemon })),
+    ...foreignMounts(FILESYSTEM_TYPE).flatMap(({ source: store }) => {
+      const daemon = findDaemon(store, place);
+      return daemon === undefined ? [] : [{ store, daemon }];
+    }),
+  ];
+  if (kept === undefined) throw cannotUnmount(place, 'it is not mounted');
+  const { store, daemon } = kept;
+  if (force) stop(daemon, daemon.mountpoint);
+  else refuseUsed(store, daemon);
+  await awaitEnd(store, daemon, { forced: force });
+  return 0;
+}
+
+/** Its daemon was killed: nothing can be lost by detaching, and nothing is to be awaited. */
+async function removeDead(mountpoint: string, store: string): Promise<void> {
+  if (existsSync(store) && (await withStoreIdle(store, () => detachMount(mountpoint)))) return;
+  // Somebody may have the store, here or where it was moved to, and left no word who: users of the mount must not lose it.
+  await unmountPlain(mountpoint);
+}
+
 async function unmountPlain(mountpoint: string): Promise<void> {
-  const reason = await unmountPath(mountpoint, 'plain');
+  const called = unmountPath(mountpoint, 'plain');
+  if (!(await settledWithin(called, CALL_DEADLINE_MS))) {
+    // Node would wait for the thread that makes the call.
+    process.once('exit', (code) => exitNow(code));
+    throw cannotUnmount(mountpoint, 'its daemon does not answer (--force breaks the connection)');
+  }
+  const reason = await called;
   if (reason === undefined || findMount(mountpoint) === undefined) return;
   throw cannotUnmount(
     mountpoint,
@@ -60,7 +99,7 @@ async function unmountPlain(mountpoint: string): Promise<void> {
 }
 
 /** The daemon knows how: it detaches, gives the users a moment, and breaks the connection. */
-function stop(daemon: ProcessIdentity, mountpoint: string): void {
+function stop(daemon: RunningDaemon, mountpoint: string): void {
   try {
     process.kill(daemon.pid, 'SIGTERM');
   } catch (cause) {
@@ -70,20 +109,6 @@ function stop(daemon: ProcessIdentity, mountpoint: string): void {
       `Cannot unmount ${mountpoint}: its daemon (pid ${daemon.pid}) is another user's`,
       { cause },
     );
-  }
-}
-
-async function awaitEnd(daemon: ProcessIdentity, mountpoint: string): Promise<void> {
-  const deadline = performance.now() + DAEMON_DEADLINE_MS;
-  while (isRunning(daemon)) {
-    if (performance.now() > deadline) {
-      throw new SpinneyError(
-        'ERR_MOUNT',
-        `Cannot wait any longer: ${mountpoint} is unmounted, but its daemon (pid ${daemon.pid}) still has the store ` +
-          `after ${DAEMON_DEADLINE_MS / 1000} s; its log tells why`,
-      );
-    }
-    await sleep(LOOK_AGAIN_MS);
   }
 }
 

@@ -49,7 +49,10 @@ const METRICS: readonly Metric[] = [
     (s) => s.tree.checkpoint.lastDurationMs / 1000,
   ),
   counter('spinney_requests_total', 'Requests of the mount.', (s) => s.mount.requests),
-  counter('spinney_request_errors_total', 'Requests answered with an error.', (s) => s.mount.errors),
+  counter('spinney_request_errors_total', 'Requests answered with EIO.', (s) => s.mount.errors),
+  gauge('spinney_refused_changes', 'Changes that could not be made, of operations that still fail.', (s) =>
+    s.mount.refused.reduce((sum, { count }) => sum + count, 0),
+  ),
   gauge('spinney_open_files', 'Open file handles.', (s) => s.mount.openFiles),
   gauge('spinney_descriptors', 'File descriptors of the daemon.', (s) => s.mount.descriptors),
   gauge('spinney_descriptor_limit', 'Most that it may have.', (s) => s.mount.descriptorLimit),
@@ -90,6 +93,16 @@ export class Metrics {
       for (const [operation, count] of Object.entries(stats.mount.operations)) {
         operations.inc({ operation }, count);
       }
+    });
+    const errors = new Counter({
+      name: 'spinney_errors_total',
+      help: 'Requests of the mount answered with an error, by its name.',
+      labelNames: ['error'],
+      registers,
+    });
+    this.#set.push((stats) => {
+      errors.reset();
+      for (const [error, count] of Object.entries(stats.mount.errorsByName)) errors.inc({ error }, count);
     });
     const info = new Gauge({
       name: 'spinney_info',

@@ -5,11 +5,12 @@
  * The end goes backwards, and the lock is the last to go: who gets the lock next finds no mount, no socket and
  * no record of ours.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Durability } from '../../engine/api.js';
+import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
 import { mountTree } from '../../mount/index.js';
-import { findMount } from '../../mount/mountinfo.js';
+import { findMount, type MountEntry } from '../../mount/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
 import { type ControlServer, startControl } from '../control/server.js';
 import { settledWithin } from '../process/deadline.js';
@@ -18,18 +19,23 @@ import { failureOf } from '../process/failure.js';
 import { type Logger, mountLog } from '../process/log.js';
 import { Admin } from './admin.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
-import { writeRecord } from './daemon-record.js';
+import { DaemonRecord } from './daemon-record.js';
+import { awaitEnd, leavingDaemons, type WaitOptions } from './leaving.js';
 import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
 import { ownDaemonDirectory } from './run-directory.js';
 import { Status } from './status.js';
 import { examineStore, makePrivate } from './store-directory.js';
+import { StoreLocation } from './store-location.js';
+import { breakMount, endMount, unmountWithin } from './unmounting.js';
 
-/** How long a stopping daemon waits for the users of a detached mount before it breaks the connection. */
-const DETACHED_DEADLINE_MS = 4_000;
-/** How long it waits for the driver after that. */
-const ABORTED_DEADLINE_MS = 2_000;
 const ADMIN_DEADLINE_MS = 2_000;
+/** The last checkpoint; less than `umount` waits. What it does not write the journal has. */
+const CHECKPOINT_DEADLINE_MS = 100_000;
+/** Writing the record takes a moment, or the disk hangs. */
+const RECORD_DEADLINE_MS = 500;
+/** How often the daemon looks whether its mount is still at its place. */
+const LOOK_EVERY_MS = 5_000;
 
 export interface DaemonOptions {
   /** Resolved by `resolveMountpoint`. */
@@ -50,59 +56,97 @@ export interface DaemonOptions {
   mountOptions: readonly string[];
 }
 
+/** What a daemon can use of the process around it. */
+export interface Surroundings {
+  /** What health tells of the log. */
+  logProblem?: () => string | undefined;
+  /** Gets what whoever started the daemon should know. */
+  notice?: (text: string) => void;
+  /** Gives up the start, as long as it waits for another daemon. */
+  signal?: AbortSignal;
+}
+
 export class Daemon {
   readonly #log: Logger;
   readonly #options: DaemonOptions;
   readonly #tree: Tree;
   readonly #admin: Admin;
   readonly #status: Status;
-  readonly #undo: (() => void | Promise<void>)[] = [];
+  readonly #location: StoreLocation;
+  #checkpoints: CheckpointWatch | undefined;
+  #control: ControlServer | undefined;
+  #record: DaemonRecord | undefined;
   #mounted: Mounted | undefined;
+  /** The mount as the table of mounts shows it. */
+  #entry: MountEntry | undefined;
   #guard: MountGuard | undefined;
   #stopping = false;
   readonly #hurried: Promise<void>;
   #hurry: () => void = () => {};
+  /** Settles when the mount would have to be gone and is not. */
+  readonly #abandoned: Promise<MountEnd>;
+  #abandon: () => void = () => {};
 
   /**
    * Starts a daemon; when this resolves, the mount answers. Throws a SpinneyError with the reason, and leaves
    * neither mount nor socket behind then.
    */
-  static async start(options: DaemonOptions, log: Logger): Promise<Daemon> {
+  static async start(
+    options: DaemonOptions,
+    log: Logger,
+    { logProblem = () => undefined, notice = () => {}, signal }: Surroundings = {},
+  ): Promise<Daemon> {
     raiseLimit(log);
     examineStore(options.store, options);
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
     if (!options.readOnly) makePrivate(options.store);
-    const tree = Tree.open({
-      dir: options.store,
-      cacheBytes: options.cacheBytes,
-      durability: options.durability,
-      readOnly: options.readOnly,
-      checkpoint: { host: 'worker' },
-    });
+    const tellAll = (text: string) => {
+      log.info(text);
+      notice(text);
+    };
+    const tree = await openTree(options, { notice: tellAll, ...(signal !== undefined && { signal }) });
     if (tree.recovery !== undefined && tree.recovery.replayed > 0) {
       log.info(tree.recovery, 'played the journal back: the store was not closed the last time');
     }
-    const daemon = new Daemon(options, tree, log);
+    if (tree.location === undefined) {
+      tree.close();
+      throw new SpinneyError('ERR_IO', `Cannot use the store ${options.store}: /proc is not mounted`);
+    }
+    const location = new StoreLocation(options.store, tree.location);
+    const daemon = new Daemon(options, tree, location, log, logProblem);
     try {
-      await daemon.#bringUp();
+      const fallback = await daemon.#bringUp();
+      if (fallback !== undefined)
+        notice(`fuse-native serves the mount, with its limits, see README: ${fallback}`);
     } catch (error) {
       await daemon.#tearDown();
-      throw error;
+      throw daemon.#location.toldError(error);
     }
     return daemon;
   }
 
-  private constructor(options: DaemonOptions, tree: Tree, log: Logger) {
+  private constructor(
+    options: DaemonOptions,
+    tree: Tree,
+    location: StoreLocation,
+    log: Logger,
+    logProblem: () => string | undefined,
+  ) {
     this.#hurried = new Promise((resolve) => {
       this.#hurry = resolve;
+    });
+    this.#abandoned = new Promise((resolve) => {
+      const error = new SpinneyError('ERR_MOUNT', `Cannot end the mount at ${options.mountpoint} in time`);
+      this.#abandon = () => resolve({ reason: 'failed', error });
     });
     this.#options = options;
     this.#tree = tree;
     this.#log = log;
+    this.#location = location;
     this.#admin = new Admin(() => tree.share());
-    this.#status = new Status(tree, this.#admin, options);
+    this.#status = new Status(tree, this.#admin, options, () => [location.problem(), logProblem()]);
   }
 
   get driver(): DriverName {
@@ -114,14 +158,17 @@ export class Daemon {
     return this.#mounted;
   }
 
-  async #bringUp(): Promise<void> {
+  /** Returns why fuse-native serves the mount, if it does though nobody asked for it. */
+  async #bringUp(): Promise<string | undefined> {
     const options = this.#options;
-    const checkpoints = new CheckpointWatch(() => this.#tree.checkpointStats(), this.#log);
-    this.#undo.push(() => checkpoints.stop());
-    const control = await startControl({ path: options.control, target: this.#status, log: this.#log });
-    this.#undo.push(() => this.#closeControl(control));
-    this.#undo.push(this.#record());
-    const mounted = await mountTree(
+    this.#checkpoints = new CheckpointWatch(() => this.#tree.checkpointStats(), this.#log);
+    this.#control = await startControl({
+      path: this.#location.at(options.control),
+      target: this.#status,
+      log: this.#log,
+    });
+    this.#record = this.#makeRecord();
+    const { mounted, fallback } = await mountTree(
       this.#tree,
       {
         mountpoint: options.mountpoint,
@@ -132,15 +179,19 @@ export class Daemon {
         attributeTimeout: options.attributeTimeout,
         negativeTimeout: options.negativeTimeout,
         options: options.mountOptions,
-        contentDirectory: join(options.store, 'content'),
+        contentDirectory: this.#location.at(join(options.store, 'content')),
         source: options.store,
       },
-      mountLog(this.#log),
+      this.#location.toldLog(mountLog(this.#log)),
     );
     this.#mounted = mounted;
     const entry = findMount(options.mountpoint);
-    if (entry?.source === options.store) this.#guard = new MountGuard(entry, this.#log);
-    this.#status.setMount(mounted);
+    if (entry?.source === options.store) {
+      this.#entry = entry;
+      this.#guard = new MountGuard(entry, this.#log);
+      await this.#tellRecord((record) => record.serving(entry));
+    }
+    this.#status.setMount(mounted, this.#entry);
     this.#log.info(
       {
         mountpoint: options.mountpoint,
@@ -150,18 +201,32 @@ export class Daemon {
       },
       'mounted',
     );
+    return fallback;
   }
 
   /** Where a read-only store has no place for a record, `umount` cannot await this daemon. */
-  #record(): () => void {
+  #makeRecord(): DaemonRecord | undefined {
     const { store, mountpoint, control } = this.#options;
     try {
-      return writeRecord(ownDaemonDirectory(store), { mountpoint, control });
+      const isInStore = dirname(control) === store;
+      return DaemonRecord.write(this.#location.at(ownDaemonDirectory(store)), {
+        mountpoint,
+        ...(!isInStore && { control }),
+      });
     } catch (error) {
       if (!this.#options.readOnly) throw error;
       this.#log.warn({ err: error }, 'the store takes no record of this daemon');
-      return () => {};
+      return undefined;
     }
+  }
+
+  /** Does not wait long, nor fail: others then have to find out by themselves what this daemon does. */
+  async #tellRecord(tell: (record: DaemonRecord) => Promise<void>): Promise<void> {
+    if (this.#record === undefined) return;
+    const told = tell(this.#record).catch((error: unknown) => {
+      this.#log.warn({ err: error }, 'could not bring the record of this daemon up to date');
+    });
+    await settledWithin(told, RECORD_DEADLINE_MS);
   }
 
   /**
@@ -169,62 +234,54 @@ export class Daemon {
    * 0, or 1 when the mount failed or the last checkpoint did.
    */
   async run(): Promise<number> {
-    const end = await this.#mount.ended;
+    const looking = setInterval(() => this.#status.lookForMount(this.#log), LOOK_EVERY_MS).unref();
+    const end = await Promise.race([this.#mount.ended, this.#abandoned]);
+    clearInterval(looking);
+    const hasEnded = await settledWithin(this.#mount.ended, 0);
+    const wasTold = this.#stopping;
     this.#stopping = true;
+    if (!wasTold) await this.#tellRecord((record) => record.ending());
     let gone = true;
     if (end.reason === 'failed') {
-      this.#log.error({ err: end.error }, 'the mount failed');
+      this.#log.error({ err: this.#location.toldError(end.error) }, 'the mount failed');
       // Nobody serves it any more: its name must not stay behind.
-      gone = await this.#mount.unmount('detach').catch((error) => {
-        this.#log.warn({ err: error }, 'could not detach it');
-        return false;
-      });
+      gone = await unmountWithin(this.#mount, 'detach', this.#log);
     } else this.#log.info('unmounted');
     // Else it is the guard's, at the end of this process.
     if (gone) this.#guard?.standDown();
-    const clean = await this.#finish(end);
+    const clean = hasEnded ? await this.#finish(end) : await this.#leave();
     this.#log.info({ clean }, 'ended');
     return clean ? 0 : 1;
   }
 
   /**
-   * Unmounts; detaches if busy; aborts after a deadline. `run` then ends. A second call aborts at once, and does
-   * not wait for the last checkpoint.
+   * Unmounts; detaches if busy; breaks the connection after a deadline. `run` then ends. A second call does that at once,
+   * and does not wait for the last checkpoint.
    */
   async stop(): Promise<void> {
     const mount = this.#mount;
     if (this.#stopping) {
       this.#hurry();
-      await mount.unmount('abort');
+      if (!(await settledWithin(mount.ended, 0)) && !(await breakMount(mount, this.#log))) this.#abandon();
       return;
     }
     this.#stopping = true;
-    try {
-      if (await mount.unmount('plain')) return;
-      this.#log.warn('the mount is busy: detaching it');
-      await mount.unmount('detach');
-      if (await settledWithin(mount.ended, DETACHED_DEADLINE_MS)) return;
-      this.#log.warn('the mount is still in use: breaking its connection');
-      await mount.unmount('abort');
-      if (await settledWithin(mount.ended, ABORTED_DEADLINE_MS)) return;
-      this.#log.error('the mount does not end');
-    } catch (error) {
-      this.#log.error({ err: error }, 'could not unmount: breaking the connection');
-      await mount.unmount('abort');
-    }
+    await this.#tellRecord((record) => record.ending());
+    if (!(await endMount(mount, this.#entry, this.#log))) this.#abandon();
   }
 
   /** Whether all went well. */
   async #finish(end: MountEnd): Promise<boolean> {
     let clean = end.reason === 'unmounted';
     if (!this.#options.readOnly) {
-      try {
-        await Promise.race([this.#admin.run('checkpoint'), this.#hurried]);
-      } catch (error) {
-        // The journal has it all; the next start replays it.
-        this.#log.error({ err: error }, 'the last checkpoint failed');
-        clean = false;
+      const written = this.#checkpoint();
+      if (!(await settledWithin(written, CHECKPOINT_DEADLINE_MS))) {
+        this.#log.error(
+          `the last checkpoint takes longer than ${CHECKPOINT_DEADLINE_MS / 1000} s: ending without`,
+        );
+        return this.#leave();
       }
+      clean &&= await written;
     }
     try {
       await this.#tearDown();
@@ -235,19 +292,63 @@ export class Daemon {
     return clean;
   }
 
-  /** Undoes what was brought up, newest first, then closes the tree, which gives the lock back. */
-  async #tearDown(): Promise<void> {
-    for (const undo of this.#undo.reverse()) await undo();
-    if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();
-    // Work is under way that cannot be cut short: the process's end gives the lock back instead.
-    else if (!this.#options.readOnly) this.#tree.sync();
+  /** Whether it was written, or somebody was in a hurry. */
+  async #checkpoint(): Promise<boolean> {
+    try {
+      await Promise.race([this.#admin.run('checkpoint'), this.#hurried]);
+      return true;
+    } catch (error) {
+      // The journal has it all; the next start replays it.
+      this.#log.error({ err: error }, 'the last checkpoint failed');
+      return false;
+    }
   }
 
-  async #closeControl(control: ControlServer): Promise<void> {
+  /** Threads may be inside the tree and not come back: the journal has it all, and the process's end frees the store. */
+  async #leave(): Promise<boolean> {
+    await this.#closeControl();
+    return false;
+  }
+
+  /** Undoes what was brought up, newest first. The lock goes with the tree; only then there is no record any more. */
+  async #tearDown(): Promise<void> {
+    await this.#closeControl();
+    this.#checkpoints?.stop();
     try {
-      await control.close();
+      if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();
+      // Work is under way that cannot be cut short: the process's end gives the lock back instead.
+      else if (!this.#options.readOnly) this.#tree.sync();
+    } finally {
+      await this.#record?.remove();
+      this.#location.close();
+    }
+  }
+
+  async #closeControl(): Promise<void> {
+    try {
+      await this.#control?.close();
     } catch (error) {
       this.#log.warn({ err: error, reason: failureOf(error).message }, 'could not close the control socket');
     }
+  }
+}
+
+/** Waits for a daemon that is on its way out of the store. */
+async function openTree(options: DaemonOptions, waiting: WaitOptions): Promise<Tree> {
+  for (;;) {
+    // Asked for first: one that ends in between leaves a store that opens.
+    const leaving = leavingDaemons(options.store);
+    try {
+      return Tree.open({
+        dir: options.store,
+        cacheBytes: options.cacheBytes,
+        durability: options.durability,
+        readOnly: options.readOnly,
+        checkpoint: { host: 'worker' },
+      });
+    } catch (error) {
+      if (failureOf(error).code !== 'ERR_STORE_LOCKED' || leaving.length === 0) throw error;
+    }
+    for (const daemon of leaving) await awaitEnd(options.store, daemon, waiting);
   }
 }

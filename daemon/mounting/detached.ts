@@ -2,17 +2,23 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
+import { NO_DEBUGGER_SIGNAL } from '../process/debugger-signal.js';
 import { closeLogFile, openLogFile } from '../process/log-file.js';
-import type { ReadyMessage } from './foreground.js';
+import type { StartMessage } from './foreground.js';
 
 /**
  * Runs `spinney <args>` in a session of its own, its stderr in `logFile` (a crash of the runtime then leaves a
  * trace). Resolves when the daemon says that the mount answers. Throws its reason when it does not come up.
+ * `notice` gets what else it says until then.
  */
-export async function startDetached(args: readonly string[], logFile: string): Promise<void> {
+export async function startDetached(
+  args: readonly string[],
+  logFile: string,
+  notice: (text: string) => void,
+): Promise<void> {
   const stderr = openLogFile(logFile);
   const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
-  const child = spawn(process.execPath, [...process.execArgv, cli, ...args], {
+  const child = spawn(process.execPath, [...NO_DEBUGGER_SIGNAL, ...process.execArgv, cli, ...args], {
     detached: true,
     cwd: '/',
     stdio: ['ignore', 'ignore', stderr, 'ipc'],
@@ -23,8 +29,12 @@ export async function startDetached(args: readonly string[], logFile: string): P
   process.on('SIGINT', giveUp);
   process.on('SIGTERM', giveUp);
   try {
-    const message = await new Promise<ReadyMessage>((resolve, reject) => {
-      child.once('message', (received) => resolve(received as ReadyMessage));
+    const message = await new Promise<Exclude<StartMessage, { notice: string }>>((resolve, reject) => {
+      child.on('message', (received) => {
+        const told = received as StartMessage;
+        if ('notice' in told) notice(told.notice);
+        else resolve(told);
+      });
       child.once('error', reject);
       child.once('exit', (code, signal) => {
         // The message may still be on its way: the channel's end comes after it.

@@ -1,47 +1,73 @@
 /** Runs a daemon in this process until its mount ends: logs, signals, and word to a waiting parent. */
-
+import { isatty } from 'node:tty';
+import { exitNow } from '../../mount/libc/libc.js';
+import { closeDebugger } from '../process/debugger-signal.js';
 import { failureOf } from '../process/failure.js';
-import type { Logger } from '../process/log.js';
+import type { OpenLog } from '../process/log.js';
 import { Daemon, type DaemonOptions } from './daemon.js';
 
-/** What a detached daemon tells the command that started it, once. */
-export type ReadyMessage = { ready: true; driver: string } | { ready: false; code: string; message: string };
+/** What a detached daemon tells the command that started it: any number of notices, then once how it went. */
+export type StartMessage =
+  | { notice: string }
+  | { ready: true }
+  | { ready: false; code: string; message: string };
 
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+const STOPPING = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGXCPU', 'SIGPWR'] as const;
+/** They would end the process without a word. Of SIGXFSZ the write that it is about tells, too. */
+const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGXFSZ'] as const;
 
 /**
- * Returns the exit code at the end of the mount. Throws the reason when the daemon does not come up. A signal
- * stops it, also one that arrives while it starts; a second one hurries.
+ * Returns the exit code at the end of the mount. Throws the reason when the daemon does not come up. A signal of those
+ * that stop it does so also while it starts; a second one hurries. SIGHUP opens the log anew, but where the daemon is on
+ * a terminal the terminal is gone, and that stops it.
  */
-export async function runForeground(options: DaemonOptions, log: Logger): Promise<number> {
+export async function runForeground(options: DaemonOptions, log: OpenLog): Promise<number> {
+  const { logger } = log;
   let daemon: Daemon | undefined;
   let signals = 0;
-  const onSignal = (signal: NodeJS.Signals) => {
+  const starting = new AbortController();
+  const stop = (signal: NodeJS.Signals) => {
     signals++;
-    log.info({ signal }, signals === 1 ? 'stopping' : 'stopping at once');
+    logger.info({ signal }, signals === 1 ? 'stopping' : 'stopping at once');
+    starting.abort();
     void daemon?.stop();
   };
-  for (const signal of SIGNALS) process.on(signal, onSignal);
+  const reopen = () => {
+    log.reopen();
+    logger.info('opened the log anew');
+  };
+  const listeners = new Map<NodeJS.Signals, (signal: NodeJS.Signals) => void>();
+  for (const signal of IGNORED) listeners.set(signal, () => {});
+  for (const signal of STOPPING) listeners.set(signal, stop);
+  listeners.set('SIGHUP', [0, 1, 2].some((fd) => isatty(fd)) ? stop : reopen);
+  for (const [signal, listener] of listeners) process.on(signal, listener);
   try {
-    daemon = await Daemon.start(options, log);
-    tellParent({ ready: true, driver: daemon.driver });
+    await closeDebugger();
+    daemon = await Daemon.start(options, logger, {
+      logProblem: () => log.problem(),
+      notice: (text) => tellParent({ notice: text }),
+      signal: starting.signal,
+    });
+    tellParent({ ready: true });
     for (let missed = 0; missed < signals; missed++) void daemon.stop();
     return await daemon.run();
   } catch (error) {
     const failure = failureOf(error);
-    log.debug({ err: error }, 'could not go on');
+    logger.debug({ err: error }, 'could not go on');
     tellParent({ ready: false, ...failure });
     throw error;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    for (const [signal, listener] of listeners) process.off(signal, listener);
+    // Node would wait for threads that may never end, as those that wait for a disk that hangs.
+    process.once('exit', (code) => exitNow(code));
   }
 }
 
-/** Only a daemon that `startDetached` made has a channel; it is closed after the one message. */
-function tellParent(message: ReadyMessage): void {
+/** Only a daemon that `startDetached` made has a channel; it is closed after the word that it waits for. */
+function tellParent(message: StartMessage): void {
   if (process.send === undefined || !process.connected) return;
   // The parent may be gone; the daemon lives on without it.
   process.send(message, () => {
-    if (process.connected) process.disconnect();
+    if ('ready' in message && process.connected) process.disconnect();
   });
 }

@@ -12,6 +12,8 @@ import { SpinneyError } from '../../engine/errors.js';
 import { unmountPath } from '../../mount/kernel/device/mounting.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
 import { hasCode } from '../process/failure.js';
+import { findDaemon } from './daemon-record.js';
+import { awaitEnd } from './leaving.js';
 import { refuseOverlap } from './overlap.js';
 
 export const FILESYSTEM_TYPE = 'fuse.spinney';
@@ -74,8 +76,7 @@ function refuseMount(store: string): void {
  */
 export async function prepareMountpoint(mountpoint: string, store: string): Promise<boolean> {
   const found = findMount(mountpoint);
-  const replaced = found !== undefined;
-  if (found !== undefined) await replaceIfStale(found, store);
+  const replaced = found !== undefined && (await replaceIfStale(found, store));
   const status = lstatSync(mountpoint, { throwIfNoEntry: false });
   if (status === undefined) throw cannotMount(mountpoint, 'it does not exist');
   if (!status.isDirectory()) throw cannotMount(mountpoint, 'it is not a directory');
@@ -83,8 +84,12 @@ export async function prepareMountpoint(mountpoint: string, store: string): Prom
   return replaced;
 }
 
-async function replaceIfStale(found: MountEntry, store: string): Promise<void> {
+/** False: its daemon was on its way out, and has taken it away. */
+async function replaceIfStale(found: MountEntry, store: string): Promise<boolean> {
   const { mountpoint } = found;
+  const daemon = findDaemon(store, mountpoint);
+  if (daemon?.state === 'ending') await awaitEnd(store, daemon, { forced: true });
+  if (findMount(mountpoint) === undefined) return false;
   if (!isSpinney(found)) {
     throw cannotMount(mountpoint, `it is a mount already (${found.source}, type ${found.type})`);
   }
@@ -103,16 +108,19 @@ async function replaceIfStale(found: MountEntry, store: string): Promise<void> {
     while (isThere()) await detachMount(mountpoint);
   });
   if (!detached) throw cannotMount(mountpoint, `the store ${store} is mounted there already`);
+  return true;
 }
 
 /** Runs `work` while no process has the store open, and none can open it. False, and nothing done, otherwise. */
-async function withStoreIdle(store: string, work: () => Promise<void>): Promise<boolean> {
+export async function withStoreIdle(store: string, work: () => Promise<void>): Promise<boolean> {
   const disk = new NodeDisk();
   const data = join(store, 'blobs.dat');
   let fd: number;
   try {
     fd = disk.open(data, { write: false });
   } catch (error) {
+    // Another user's, who may have it locked.
+    if (hasCode(error, 'EACCES')) return false;
     if (!hasCode(error, 'ENOENT')) throw error;
     // No data file, so no process can have it locked.
     await work();

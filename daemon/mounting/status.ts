@@ -1,6 +1,8 @@
 /** What the daemon tells through its control socket. */
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { describeUsers, isMountedAt, mountUsers } from '../../mount/mount-users.js';
+import type { MountEntry } from '../../mount/mountinfo.js';
 import type { Mounted, MountStats } from '../../mount/types.js';
 import type {
   CheckpointReport,
@@ -9,6 +11,7 @@ import type {
   HealthReport,
   StatsReport,
 } from '../control/reports.js';
+import type { Logger } from '../process/log.js';
 import { version } from '../process/version.js';
 import type { Admin } from './admin.js';
 
@@ -18,25 +21,48 @@ export class Status implements ControlTarget {
   readonly #tree: Pick<TreeOperations, 'stats'>;
   readonly #admin: Pick<Admin, 'run'>;
   readonly #where: { store: string; mountpoint: string };
+  /** What is wrong beside tree and mount. */
+  readonly #otherProblems: () => readonly (string | undefined)[];
   #mounted: Mounted | undefined;
   #mountState: MountState = 'starting';
+  #entry: MountEntry | undefined;
+  #wasTold = false;
 
   constructor(
     tree: Pick<TreeOperations, 'stats'>,
     admin: Pick<Admin, 'run'>,
     where: { store: string; mountpoint: string },
+    otherProblems: () => readonly (string | undefined)[] = () => [],
   ) {
+    this.#otherProblems = otherProblems;
     this.#tree = tree;
     this.#admin = admin;
     this.#where = where;
   }
 
-  setMount(mounted: Mounted): void {
+  /** `entry` is the mount in the table of mounts. */
+  setMount(mounted: Mounted, entry?: MountEntry): void {
     this.#mounted = mounted;
+    this.#entry = entry;
     this.#mountState = 'up';
     void mounted.ended.then((end) => {
       this.#mountState = end.reason === 'failed' ? 'failed' : 'gone';
     });
+  }
+
+  /** Says in the log, once, that the mount is gone from its place and yet in use. */
+  lookForMount(log: Pick<Logger, 'warn'>): void {
+    const displaced = this.#displaced();
+    if (displaced !== undefined && !this.#wasTold) log.warn(displaced);
+    this.#wasTold = displaced !== undefined;
+  }
+
+  /** What keeps a mount going that is not at its place any more. */
+  #displaced(): string | undefined {
+    const entry = this.#entry;
+    if (entry === undefined || this.#mountState !== 'up' || isMountedAt(entry.mountpoint, entry))
+      return undefined;
+    return `the mount is no longer at ${entry.mountpoint}, but still in use: ${describeUsers(mountUsers(entry))}`;
   }
 
   stats({ blobs }: { blobs: boolean }): StatsReport {
@@ -69,8 +95,11 @@ export class Status implements ControlTarget {
     if (this.#mountState !== 'up')
       reasons.push(`the mount at ${this.#where.mountpoint} is ${this.#mountState}`);
     if (this.#mountState === 'up') reasons.push(...(this.#mounted?.problems() ?? []));
+    const displaced = this.#displaced();
+    if (displaced !== undefined) reasons.push(displaced);
     try {
-      const { checkpoint, unreadableBlobs } = this.#tree.stats();
+      const { failure, checkpoint, unreadableBlobs } = this.#tree.stats();
+      if (failure !== undefined) reasons.push(`every change is refused: ${failure}`);
       const { lastError } = checkpoint;
       if (lastError !== undefined) reasons.push(`the last checkpoint failed: ${lastError}`);
       for (const { id, errors, prefix } of unreadableBlobs) {
@@ -80,6 +109,7 @@ export class Status implements ControlTarget {
     } catch (error) {
       reasons.push(`the tree does not answer: ${error instanceof Error ? error.message : String(error)}`);
     }
+    reasons.push(...this.#otherProblems().filter((problem) => problem !== undefined));
     return { status: reasons.length === 0 ? 'ok' : 'degraded', reasons };
   }
 

@@ -1,12 +1,9 @@
-/**
- * The daemon's log: pino, JSON lines to a file or to stderr, and readable lines when stderr is a terminal.
- * Writing is synchronous, so that the last lines before a crash are there.
- */
+/** The daemon's log: pino, JSON lines to a file or to stderr, and readable lines when stderr is a terminal. */
 import { isatty } from 'node:tty';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import { type Logger, pino } from 'pino';
+import { prettyFactory } from 'pino-pretty';
 import type { MountLog } from '../../mount/types.js';
-import { openLogFile } from './log-file.js';
+import { LogSink } from './log-sink.js';
 
 export type { Logger } from 'pino';
 
@@ -22,18 +19,35 @@ export interface LogOptions {
   terminal?: boolean;
 }
 
-/** Opens the log. Throws ERR_IO or ERR_UNSAFE, naming the file, when it cannot be opened or should not be. */
-export function openLog(options: LogOptions): Logger {
-  return pino({ level: options.level, base: { pid: process.pid } }, openDestination(options));
+export interface OpenLog {
+  readonly logger: Logger;
+  /** Goes on in a new file of the same name, after the old one was renamed (logrotate). */
+  reopen(): void;
+  /** Why lines are missing, while they are. */
+  problem(): string | undefined;
 }
 
-function openDestination({ file, fd = 2, terminal = isatty(fd) }: LogOptions): DestinationStream {
-  if (file === undefined) {
-    return terminal
-      ? PinoPretty({ destination: fd, sync: true, colorize: true, ignore: 'pid' })
-      : destination({ dest: fd, sync: true });
-  }
-  return destination({ dest: openLogFile(file), sync: true });
+/**
+ * Opens the log. Throws ERR_IO or ERR_UNSAFE, naming the file, when it cannot be opened or should not be. Its methods never
+ * throw.
+ */
+export function openLog({ level, file, fd = 2, terminal = isatty(fd) }: LogOptions): OpenLog {
+  const sink = file === undefined ? LogSink.toDescriptor(fd) : LogSink.toFile(file);
+  const pretty =
+    file === undefined && terminal ? prettyFactory({ colorize: true, ignore: 'pid' }) : undefined;
+  const stream = pretty === undefined ? sink : { write: (line: string) => sink.write(pretty(line) ?? line) };
+  const logger = pino({ level, base: { pid: process.pid } }, stream);
+  sink.onRecovered = ({ count, since, cause }) =>
+    logger.warn({ count, since, cause }, 'log lines before this one were lost');
+  return {
+    logger,
+    reopen: () => sink.reopen(),
+    problem() {
+      const { lost } = sink;
+      if (lost === undefined) return undefined;
+      return `the log cannot be written since ${lost.since.toISOString()}, lines lost: ${lost.count}; ${lost.cause}`;
+    },
+  };
 }
 
 /** The log as the mount layer takes it. */

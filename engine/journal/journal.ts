@@ -343,6 +343,11 @@ export class Journal {
 
   // State, cheap to ask.
 
+  /** What ended the journal's work; every call throws it. */
+  failure(): SpinneyError | undefined {
+    return this.#shared.failed ? this.#shared.failure() : undefined;
+  }
+
   publishedLsn(): number {
     return this.#shared.publishedLsn;
   }

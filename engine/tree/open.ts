@@ -2,6 +2,7 @@
 import type { Durability, PreviousEnd, Recovery, TreeOptions } from '../api.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
+import { AnchoredDisk, closeAnchor, openAnchor } from '../disk/anchored-disk.js';
 import { adviseHugePages } from '../disk/libc.js';
 import { NodeDisk } from '../disk/node-disk.js';
 import { SpinneyError } from '../errors.js';
@@ -107,12 +108,14 @@ export interface Opened {
 /** Opens what the settings name, and recovers it. Leaves nothing open when it throws. */
 export function openState(settings: Settings): Opened {
   const { kind, dir, readOnly } = settings;
-  const disk = new NodeDisk();
-  const store: BlobStore =
-    kind === 'dir'
-      ? FileBlobStore.open({ dir, disk, readOnly, create: !readOnly })
-      : (settings.store ?? new MemoryBlobStore());
+  const anchor = kind === 'dir' ? openAnchor(dir, { create: !readOnly }) : undefined;
+  const disk = anchor === undefined ? new NodeDisk() : new AnchoredDisk(dir, anchor);
+  let store: BlobStore | undefined;
   try {
+    store =
+      kind === 'dir'
+        ? FileBlobStore.open({ dir, disk, readOnly, create: !readOnly })
+        : (settings.store ?? new MemoryBlobStore());
     const control = new Control();
     const cache = new FrameCache(control, { bytes: settings.cacheBytes });
     if (kind === 'dir') adviseHugePages(cache.handle.frames);
@@ -121,6 +124,7 @@ export function openState(settings: Settings): Opened {
       readOnly,
       durability: settings.durability,
       previousEnd: 'none',
+      anchor,
     };
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
@@ -151,6 +155,7 @@ export function openState(settings: Settings): Opened {
     return { state, recovery };
   } catch (error) {
     if (store instanceof FileBlobStore) store.close();
+    if (anchor !== undefined) closeAnchor(anchor);
     throw error;
   }
 }
@@ -214,4 +219,14 @@ function changesOf(record: RecordReader, dir: string): Change[] {
     }
   }
   return changes;
+}
+
+/** Makes the journal durable and gives the store's lock back. A caller's own store stays open. */
+export function closeState(state: TreeState): void {
+  try {
+    state.journal?.close(state.control.floats[F_CHECKPOINT_LSN]);
+  } finally {
+    if (state.store instanceof FileBlobStore) state.store.close();
+    if (state.options.anchor !== undefined) closeAnchor(state.options.anchor);
+  }
 }

@@ -4,6 +4,7 @@ import type { TreeStats } from '../api.js';
 import { BLOB_SIZE } from '../limits.js';
 import {
   C_HELD,
+  C_MAINTENANCE_STATE,
   C_PENDING,
   C_ROUND_FAILED,
   F_CHECKPOINT_LSN,
@@ -13,6 +14,7 @@ import {
   F_MERGES,
   F_ROUNDS,
   F_SPILLOVERS,
+  MAINTENANCE_DIED,
   S_HITS,
   S_MISSES,
   S_RESTARTS,
@@ -94,6 +96,7 @@ export function treeStats(state: TreeState): TreeStats {
     merges: float(F_MERGES),
     compactions: float(F_COMPACTIONS),
     lastLsn,
+    failure: failureOf(state),
     journal: state.journal?.counters() ?? { appends: 0, syncs: 0, bytes: 0 },
     checkpoint: checkpointStats(state),
   };
@@ -110,4 +113,12 @@ export function checkpointStats({ control }: TreeState): TreeStats['checkpoint']
     lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.lastError().message,
     lastDurationMs: float(F_LAST_ROUND_MS),
   };
+}
+
+/** A tree that is poisoned gives no stats at all: its lock throws. */
+function failureOf(state: TreeState): string | undefined {
+  if (Atomics.load(state.control.words, C_MAINTENANCE_STATE) === MAINTENANCE_DIED) {
+    return `Cannot go on with the tree in ${state.place}: its maintenance worker has died`;
+  }
+  return state.journal?.failure()?.message;
 }

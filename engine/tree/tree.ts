@@ -13,12 +13,12 @@ import type {
   TreeRecord,
   TreeStats,
 } from '../api.js';
+import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import { BatchEncoder } from '../journal/batch-encoder.js';
 import {
   C_CLOSED,
   C_MAINTENANCE_STATE,
-  F_CHECKPOINT_LSN,
   MAINTENANCE_DIED,
   MAINTENANCE_ENDED,
   MAINTENANCE_ENDING,
@@ -26,7 +26,7 @@ import {
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { openState, type Settings, settingsOf } from './open.js';
+import { closeState, openState, type Settings, settingsOf } from './open.js';
 import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
@@ -167,6 +167,15 @@ export class Tree implements TreeOperations {
       journal: journal?.share(),
       options,
     };
+  }
+
+  /**
+   * A path that leads to the tree's directory for this process, wherever the directory is moved to, until the tree is
+   * closed. Undefined for a tree that is in no directory, and where /proc is not mounted.
+   */
+  get location(): string | undefined {
+    const { anchor } = this.#state.options;
+    return anchor === undefined ? undefined : anchoredPath(anchor);
   }
 
   // Reads.
@@ -438,15 +447,6 @@ export class Tree implements TreeOperations {
     }
     Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, MAINTENANCE_ENDED);
     this.#worker = undefined;
-  }
-}
-
-/** Makes the journal durable and gives the store's lock back. A caller's own store stays open. */
-function closeState(state: TreeState): void {
-  try {
-    state.journal?.close(state.control.floats[F_CHECKPOINT_LSN]);
-  } finally {
-    if (state.store instanceof FileBlobStore) state.store.close();
   }
 }
 

@@ -9,9 +9,10 @@ import { FileSystem } from '../filesystem/file-system.js';
 import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/device/mounting.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
-import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
+import { describeRefused, RequestFailures } from '../request-failures.js';
+import type { MountEnd, Mounted, MountLog, MountOptions, MountStats, RefusedChanges } from '../types.js';
 import { loadBinding } from './binding.js';
-import { type Counts, makeOperations } from './operations.js';
+import { CHANGES, type Counts, makeOperations } from './operations.js';
 import { mountOptionString } from './option-string.js';
 import { InlineReclaimer } from './reclaimer.js';
 
@@ -43,7 +44,8 @@ export async function mountFuseNative(
     reclaimer,
   });
   fileSystem.start();
-  const counts: Counts = { requests: 0, errors: 0, openFiles: 0, openingFails: false, operations: {} };
+  const failures = new RequestFailures(new Float64Array(RequestFailures.size(CHANGES.length)));
+  const counts: Counts = { requests: 0, openFiles: 0, openingFails: false, operations: {}, failures };
   const operations = makeOperations(fileSystem, log, counts);
   const closeFileSystem = () => {
     reclaimer.run();
@@ -125,11 +127,15 @@ class FuseNativeMount implements Mounted {
   }
 
   stats(): MountStats {
-    const { requests, errors, openFiles, operations } = this.#counts;
+    const { requests, openFiles, operations, failures } = this.#counts;
+    const errorsByName: Record<string, number> = {};
+    failures.addCounts(errorsByName);
     return {
       driver: this.driver,
       requests,
-      errors,
+      errors: errorsByName.EIO ?? 0,
+      errorsByName,
+      refused: this.#refused(),
       openFiles,
       descriptors: openDescriptors(),
       descriptorLimit: descriptorLimit(),
@@ -141,9 +147,14 @@ class FuseNativeMount implements Mounted {
     };
   }
 
-  /** It is served by the thread that would answer, so that it cannot hang and tell. */
+  /** That it hangs it cannot tell: it is served by the thread that would answer. */
   problems(): readonly string[] {
-    return this.#counts.openingFails ? [openingProblem()] : [];
+    const refused = describeRefused(this.#refused());
+    return this.#counts.openingFails ? [openingProblem(), ...refused] : refused;
+  }
+
+  #refused(): RefusedChanges[] {
+    return this.#counts.failures.refused((change) => CHANGES[change]!);
   }
 
   async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {

@@ -28,6 +28,7 @@ import {
   type RemovalResult,
   type StatFs,
 } from '../filesystem/types.js';
+import type { RequestFailures } from '../request-failures.js';
 import type { MountLog } from '../types.js';
 import type { Reply } from './binding.js';
 
@@ -42,12 +43,35 @@ const { EILSEQ } = constants.errno;
 /** Counts for stats. */
 export interface Counts {
   requests: number;
-  errors: number;
   openFiles: number;
   /** The last opening of a file failed because there was no descriptor for it. */
   openingFails: boolean;
   operations: Record<string, number>;
+  /** Operations by their places in CHANGES. */
+  failures: RequestFailures;
 }
+
+/** Operations that change something, or make changes durable. */
+export const CHANGES = [
+  'mknod',
+  'mkdir',
+  'symlink',
+  'link',
+  'unlink',
+  'rmdir',
+  'rename',
+  'chmod',
+  'chown',
+  'truncate',
+  'ftruncate',
+  'utimens',
+  'create',
+  'write',
+  'fsync',
+  'fsyncdir',
+  'setxattr',
+  'removexattr',
+] as const;
 
 type Handler = (reply: Reply, ...args: never[]) => void;
 
@@ -217,13 +241,15 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
   const failures = new FailureLog(log);
   const guarded: Record<string, Handler> = {};
   for (const [name, handler] of Object.entries(handlers) as [string, Handler][]) {
+    const change = (CHANGES as readonly string[]).indexOf(name);
     guarded[name] = (reply, ...args) => {
       counts.requests++;
       counts.operations[name] = (counts.operations[name] ?? 0) + 1;
       let replied = false;
       const countingReply: Reply = (result, ...values) => {
         replied = true;
-        if (result < 0) counts.errors++;
+        if (result < 0) counts.failures.failed(change, -result, change >= 0);
+        else if (change >= 0) counts.failures.succeeded(change);
         reply(result, ...values);
       };
       try {

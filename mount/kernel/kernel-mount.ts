@@ -12,6 +12,7 @@ import { SpinneyError } from '../../engine/errors.js';
 import type { TreeHandle } from '../../engine/index.js';
 import { openingProblem } from '../libc/descriptor-limit.js';
 import * as libc from '../libc/libc.js';
+import { describeRefused } from '../request-failures.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
 import { MountState } from './device/mount-state.js';
 import {
@@ -135,9 +136,11 @@ class KernelMount implements Mounted {
   }
 
   problems(): readonly string[] {
-    return this.#state.isOpeningFailing
-      ? [...this.#watchdog.problems, openingProblem()]
-      : this.#watchdog.problems;
+    return [
+      ...this.#watchdog.problems,
+      ...(this.#state.isOpeningFailing ? [openingProblem()] : []),
+      ...describeRefused(this.#state.refused()),
+    ];
   }
 
   #look(): WatchedState {

@@ -16,7 +16,43 @@ export const open = libc.func('open', 'int', ['const char *', 'int', 'int']) as 
   flags: number,
   mode: number,
 ) => number;
+const openat = libc.func('openat', 'int', ['int', 'const char *', 'int', 'int']) as (
+  directory: number,
+  path: string,
+  flags: number,
+  mode: number,
+) => number;
+
+/** For calls that take a directory's descriptor and a path: relative paths are the process's. */
+export const AT_FDCWD = -100;
+const ANCHOR = '/proc/self/fd/';
+
+/**
+ * A path through `/proc/self/fd/N/` in the parts that such calls take, the descriptor and what follows: the kernel then
+ * needs half as long as through /proc, and less than from the root.
+ */
+export function anchorOf(path: string): number {
+  const end = anchorEnd(path);
+  return end < 0 ? AT_FDCWD : Number(path.slice(ANCHOR.length, end));
+}
+export function belowAnchor(path: string): string {
+  const end = anchorEnd(path);
+  return end < 0 ? path : path.slice(end + 1);
+}
+
+function anchorEnd(path: string): number {
+  return path.startsWith(ANCHOR) ? path.indexOf('/', ANCHOR.length) : -1;
+}
+
+/** As `open`, see `anchorOf`. */
+export function openAnchored(path: string, flags: number, mode: number): number {
+  return openat(anchorOf(path), belowAnchor(path), flags, mode);
+}
+
 export const close = libc.func('close', 'int', ['int']) as (fd: number) => number;
+export const dup2 = libc.func('dup2', 'int', ['int', 'int']) as (from: number, to: number) => number;
+/** Ends the process at once, whatever its threads are doing. */
+export const exitNow = libc.func('_exit', 'void', ['int']) as (code: number) => void;
 export const read = libc.func('read', 'long', ['int', 'void *', 'size_t']) as (
   fd: number,
   into: Uint8Array,

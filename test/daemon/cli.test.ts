@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ControlTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
-import { writeRecord } from '../../daemon/mounting/daemon-record.js';
+import { DaemonRecord } from '../../daemon/mounting/daemon-record.js';
 import { identifyProcess } from '../../daemon/process/process-identity.js';
 import { version } from '../../daemon/process/version.js';
 import { Tree } from '../../engine/index.js';
@@ -444,7 +444,7 @@ describe('verbs of a running daemon', () => {
     const store = temporaryDirectory();
     const { err } = await spinney('stats', '--store', store);
     expect(err).toContain('no daemon has made this socket');
-    writeRecord(store, { mountpoint: '/mnt/x', control });
+    DaemonRecord.write(store, { mountpoint: '/mnt/x', control });
     for (const place of [['--store', store], [store], [`${store}/.`]]) {
       expect((await spinney('health', ...place)).code).toBe(0);
     }
@@ -457,7 +457,7 @@ describe('verbs of a running daemon', () => {
     const store = temporaryDirectory();
     const other = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
     onTestFinished(() => void other.kill());
-    writeRecord(store, { mountpoint: '/mnt/x', control: await controlSocket() });
+    DaemonRecord.write(store, { mountpoint: '/mnt/x', control: await controlSocket() });
     writeFileSync(
       join(store, `daemon-${other.pid}.json`),
       JSON.stringify({ ...identifyProcess(other.pid!), mountpoint: '/mnt/y', control: '/run/y.sock' }),

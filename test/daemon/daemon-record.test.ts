@@ -3,18 +3,30 @@ import { once } from 'node:events';
 import { chownSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { findDaemon, writeRecord } from '../../daemon/mounting/daemon-record.js';
+import { DaemonRecord, daemonsOf, findDaemon } from '../../daemon/mounting/daemon-record.js';
 import { identifyProcess, isRunning } from '../../daemon/process/process-identity.js';
 import { temporaryDirectory } from './support.js';
 
-it('finds the daemon of a mountpoint, and its socket, until its record is removed', () => {
+it('finds the daemon of a mountpoint, and its socket, until its record is removed', async () => {
   const store = temporaryDirectory();
-  const remove = writeRecord(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
+  const record = DaemonRecord.write(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
   expect(findDaemon(store, '/mnt/a')).toMatchObject({ pid: process.pid, control: '/run/a.sock' });
   expect(findDaemon(store, '/mnt/b')).toBeUndefined();
-  remove();
+  await record.remove();
   expect(findDaemon(store, '/mnt/a')).toBeUndefined();
   expect(readdirSync(store)).toEqual([]);
+});
+
+it('tells what the daemon is doing', async () => {
+  const store = temporaryDirectory();
+  const record = DaemonRecord.write(store, { mountpoint: '/mnt/a' });
+  expect(daemonsOf(store)).toMatchObject([{ pid: process.pid, state: 'starting' }]);
+  await record.serving({ major: 0, minor: 53 });
+  expect(daemonsOf(store)).toMatchObject([{ state: 'serving', device: { major: 0, minor: 53 } }]);
+  await record.ending();
+  expect(daemonsOf(store)).toMatchObject([{ state: 'ending', mountpoint: '/mnt/a' }]);
+  await record.remove();
+  expect(daemonsOf(store)).toEqual([]);
 });
 
 it('does not take a later process with the same pid for the daemon', () => {
@@ -28,7 +40,7 @@ it.runIf(process.geteuid?.() === 0)(
   "does not believe a record about another user's process, or a link",
   () => {
     const store = temporaryDirectory();
-    writeRecord(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
+    DaemonRecord.write(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
     const file = join(store, `daemon-${process.pid}.json`);
     chownSync(file, 65_534, 65_534);
     expect(findDaemon(store, '/mnt/a')).toBeUndefined();
@@ -56,7 +68,7 @@ it('ignores and clears away what killed daemons left', () => {
   );
   writeFileSync(join(store, 'manifest'), '');
   expect(findDaemon(store, '/m')).toBeUndefined();
-  writeRecord(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
+  DaemonRecord.write(store, { mountpoint: '/mnt/a', control: '/run/a.sock' });
   expect(readdirSync(store).sort()).toEqual([`daemon-${process.pid}.json`, 'manifest']);
 });
 

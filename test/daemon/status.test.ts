@@ -63,6 +63,28 @@ it('is degraded while a blob cannot be read, and names it', () => {
   });
 });
 
+it('is degraded when the tree takes no changes any more', () => {
+  const { status, mounted, tree } = parts();
+  status.setMount(mounted);
+  tree.failure = 'Cannot use the journal: EIO';
+  expect(status.health()).toEqual({
+    status: 'degraded',
+    reasons: ['every change is refused: Cannot use the journal: EIO'],
+  });
+});
+
+it('is degraded while lines of the log are lost', () => {
+  const { tree, mounted } = parts();
+  let problem: string | undefined;
+  const admin = { run: async () => {} };
+  const where = { store: '/s', mountpoint: '/mnt/x' };
+  const status = new Status({ stats: () => tree }, admin, where, () => [undefined, problem]);
+  status.setMount(mounted);
+  expect(status.health().status).toBe('ok');
+  problem = 'the log is full';
+  expect(status.health().reasons).toEqual(['the log is full']);
+});
+
 it('is degraded while the mount is stuck', () => {
   const { status, mounted, problems } = parts();
   status.setMount(mounted);

@@ -1,5 +1,5 @@
 /** How a daemon's life begins and ends, as the one who types the commands sees it. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Site } from './site.js';
@@ -293,5 +293,114 @@ describe('a killed daemon', () => {
     await site.umount();
     await site.mount('--read-only');
     expect(await site.sh(list)).toBe(before);
+  });
+});
+
+const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
+
+/** A process with a copy of the mount in a namespace of its own; the pid of that process. */
+async function copyMount(site: Site, script = 'exec sleep 300'): Promise<number> {
+  const { child } = site.start(`exec unshare -m bash -c 'echo $$; ${script}'`, 300);
+  return Number(await new Promise<string>((resolve) => child.stdout!.once('data', resolve)));
+}
+
+describe('a copy of the mount in another namespace', () => {
+  it('keeps the mount alive; umount and health name its processes, and --force ends it', async () => {
+    const site = new Site();
+    await site.mount();
+    await site.sh('echo text > $MNT/f');
+    const pid = await copyMount(
+      site,
+      'mkfifo $DIR/go; read < $DIR/go; cat $MNT/f > $DIR/seen; exec sleep 300',
+    );
+    const kept = await site.refusal('umount', site.mountpoint);
+    expect(kept).toContain(
+      `no longer mounted at ${site.mountpoint}, but still in use: process ${pid} (bash) has it`,
+    );
+    expect(kept).toContain(`spinney umount --force ${site.mountpoint}`);
+    expect(site.isMounted()).toBe(false);
+    // Whoever has the copy goes on.
+    await site.sh('echo > $DIR/go; while ! test -s $DIR/seen; do sleep 0.02; done; grep -q text $DIR/seen');
+    const health = await site.spinney('health', '--store', site.store);
+    expect(health.code).toBe(1);
+    expect(health.out).toContain(`still in use: process ${pid} (sleep)`);
+    expect(await site.refusal('umount', site.mountpoint)).toContain(`process ${pid} (sleep)`);
+    const log = join(site.directory, 'other.log');
+    const other = await site.spinney('mount', site.mountpoint, '--store', site.store, '--log-file', log);
+    expect([other.code, other.err.split('\n')]).toEqual([
+      1,
+      [
+        expect.stringMatching(
+          /^spinney: waiting for the daemon of the last mount \(pid \d+\) to leave/,
+        ) as string,
+        expect.stringContaining(`still in use: process ${pid} (sleep)`) as string,
+        '',
+      ],
+    ]);
+    await site.umount('--force');
+    expect(site.logged(40).join()).toContain(`process ${pid} (sleep)`);
+    expect(site.logged(50)).toEqual([]);
+    expect(await site.mount()).toMatch(/^mounted /);
+    expect(await site.sh('cat $MNT/f')).toBe('text');
+  });
+
+  it('is unmounted by itself, and the mount goes on', async () => {
+    const site = new Site();
+    await site.mount();
+    await site.sh(`touch $MNT/f
+      unshare -m bash -c 'node ${CLI} umount $MNT; ! grep -q " $MNT " /proc/self/mountinfo'; ls $MNT/f`);
+    expect(site.isMounted()).toBe(true);
+    await site.umount();
+    expect(site.logged(40)).toEqual([]);
+  });
+
+  it('frees the store by its end, and mount waits for that', async () => {
+    const site = new Site();
+    await site.mount();
+    const pid = await copyMount(site);
+    await site.sh('umount $MNT');
+    const mounting = site.spinney('mount', site.mountpoint, '--store', site.store);
+    process.kill(pid);
+    expect(await mounting).toMatchObject({ code: 0 });
+    expect(site.logged(50)).toEqual([]);
+  });
+
+  it('cannot keep a daemon that was told to end', async () => {
+    const site = new Site();
+    await site.mount();
+    await site.sh('touch $MNT/f');
+    const pid = await copyMount(site);
+    await site.signal('SIGTERM');
+    const log = site.logged(30).map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(log.map(({ msg }) => msg)).toContainEqual(
+      expect.stringContaining(`still in use: process ${pid} (sleep)`) as string,
+    );
+    expect(log.at(-1)).toMatchObject({ msg: 'ended', clean: true });
+    expect(await site.mount()).toMatch(/^mounted /);
+    expect(await site.sh('ls $MNT')).toBe('f');
+  });
+});
+
+describe('a store that is moved while it is mounted', () => {
+  it('loses nothing, and nothing is made at the old place', async () => {
+    const site = new Site();
+    await site.mount('--log-file', join(site.directory, 'log'));
+    await site.sh(`echo before > $MNT/before; exec 3> $MNT/open; mv $STORE $DIR/moved; echo more >&3; exec 3>&-
+      for i in $(seq 300); do echo $i > $MNT/f$i; done; rm $MNT/f1; mv $MNT/f2 $MNT/f3; sync $MNT/f4`);
+    const moved = join(site.directory, 'moved');
+    const { code, out } = await site.spinney('health', '--store', moved);
+    expect([code, out]).toEqual([1, expect.stringContaining(`it is at ${moved}, and goes on there`)]);
+    await site.must('checkpoint', '--store', moved);
+    await site.sh(
+      'test ! -e $STORE; umount $MNT; while ls $DIR/moved/daemon-*.json 2> /dev/null; do sleep 0.02; done',
+    );
+    expect(existsSync(site.store)).toBe(false);
+    expect(await site.must('check', moved)).toMatch(/status +clean/);
+    await site.must('mount', site.mountpoint, '--store', moved);
+    expect(await site.sh('cd $MNT; cat before open f3 f4 f300; ls | wc -l')).toBe(
+      'before\nmore\n2\n4\n300\n300',
+    );
+    await site.umount();
+    expect(readFileSync(join(site.directory, 'log'), 'utf8')).not.toContain('/proc/self');
   });
 });

@@ -76,8 +76,8 @@ describe('an ordinary user', () => {
     const site = await usersSite();
     const attempt = (options: string) =>
       site.attempt(`${NOBODY} ${SPINNEY} mount $MNT --store $STORE ${options}`);
-    for (const word of ['suid', 'dev']) {
-      const { code, err } = await attempt(`--driver kernel -o ${word}`);
+    for (const options of ['--driver kernel -o suid', '-o dev', '-o suid']) {
+      const { code, err } = await attempt(options);
       expect([code, err]).toEqual([
         1,
         'spinney: Cannot mount: only root may mount with the options suid and dev\n',
@@ -98,6 +98,22 @@ describe('an ordinary user', () => {
         ]);
       }
     }
+    expect(site.isMounted()).toBe(false);
+  });
+
+  it('is told that another driver serves, where the kernel driver has nobody to mount for it', async () => {
+    const site = await usersSite();
+    // A machine with the program of FUSE 2 alone.
+    await site.sh('mkdir $DIR/bin; ln -s $(command -v fusermount3) $DIR/bin/fusermount');
+    const { code, err } = await site.attempt(
+      `${NOBODY} env PATH=$DIR/bin ${process.execPath} ${join(DIST, 'cli.js')} mount $MNT --store $STORE`,
+    );
+    expect([code, err]).toEqual([
+      0,
+      'spinney: fuse-native serves the mount, with its limits, see README: Cannot mount: fusermount3 is not installed (package fuse3)\n',
+    ]);
+    expect(await site.sh(`${NOBODY} bash -c 'echo text > $MNT/f; cat $MNT/f'`)).toBe('text');
+    await site.sh(`${NOBODY} ${SPINNEY} umount $MNT`);
     expect(site.isMounted()).toBe(false);
   });
 });

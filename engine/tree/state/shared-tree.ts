@@ -1,6 +1,7 @@
 /** What makes up an open tree in shared memory, and how another thread attaches to it. */
 import { FrameCache, type FrameCacheHandle } from '../../cache/frame-cache.js';
 import { PreImages, type PreImagesHandle } from '../../cache/pre-images.js';
+import { AnchoredDisk } from '../../disk/anchored-disk.js';
 import { NodeDisk } from '../../disk/node-disk.js';
 import { Journal, type JournalHandle } from '../../journal/journal.js';
 import { Control } from '../../shared/control.js';
@@ -20,7 +21,8 @@ export interface TreeHandle {
 
 /** The calling thread's view of the tree behind the handle; one thread attaches as the store's writer. */
 export function attachState(handle: TreeHandle, role: 'reader' | 'writer'): TreeState {
-  const disk = new NodeDisk();
+  const { place, anchor } = handle.options;
+  const disk = anchor === undefined ? new NodeDisk() : new AnchoredDisk(place, anchor);
   const control = new Control(handle.control);
   return new TreeState(
     control,

@@ -63,7 +63,14 @@ export class TreeState {
     readonly store: BlobStore,
     readonly journal: Journal | undefined,
     readonly thread: number,
-    readonly options: { place: string; readOnly: boolean; durability: Durability; previousEnd: PreviousEnd },
+    readonly options: {
+      place: string;
+      readOnly: boolean;
+      durability: Durability;
+      previousEnd: PreviousEnd;
+      /** Descriptor of the tree's directory, by which it is found wherever it is moved to. */
+      anchor: number | undefined;
+    },
     readonly treeLock = new Gate(control.words, C_TREE_LOCK, control.gate, thread),
   ) {
     this.place = options.place;

@@ -6,6 +6,8 @@ import { constants } from 'node:fs';
 import koffi from 'koffi';
 import { SpinneyError } from '../../../engine/errors.js';
 import {
+  anchorOf,
+  belowAnchor,
   close,
   errno,
   F_RDLCK,
@@ -16,7 +18,7 @@ import {
   ioctl,
   O_CLOEXEC,
   O_RDWR,
-  open,
+  openAnchored,
 } from '../../libc/libc.js';
 import { BackingError, ELOOP, ENOENT, ENXIO } from '../errno.js';
 
@@ -71,7 +73,6 @@ const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
   out: Uint8Array,
 ) => number;
 
-const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 /** STATX_BASIC_STATS and STATX_BTIME. */
@@ -110,7 +111,7 @@ const accessFlags = { read: OPEN, write: O_RDWR | OPEN, create: O_RDWR | O_CREAT
 
 /** Opens a backing file; -1 where it, or for `create` its directory, does not exist. Throws ERR_UNSAFE for a link. */
 export function openBacking(path: string, access: BackingAccess): number {
-  const fd = open(path, accessFlags[access], 0o600);
+  const fd = openAnchored(path, accessFlags[access], 0o600);
   if (fd >= 0) return fd;
   const code = errno();
   if (code === ENOENT) return -1;
@@ -145,7 +146,7 @@ export function isWrittenElsewhere(fd: number): boolean {
 
 /** Returns false where there is no such file. */
 export function statPath(path: string, out: FileStatus): boolean {
-  if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_WANTED, statBuffer) !== 0) {
+  if (statx(anchorOf(path), belowAnchor(path), AT_SYMLINK_NOFOLLOW, STATX_WANTED, statBuffer) !== 0) {
     const code = errno();
     if (code === ENOENT) return false;
     throw new BackingError(code, `Cannot stat the content file ${path}: errno ${code}`);
@@ -218,7 +219,7 @@ const FS_TOPDIR_FL = 0x0002_0000;
  * changes). A group of inodes many of which were just removed is slow to make new ones in.
  */
 export function spreadSubdirectories(directory: string): void {
-  const fd = open(directory, O_CLOEXEC, 0);
+  const fd = openAnchored(directory, O_CLOEXEC, 0);
   if (fd < 0) return;
   const flags = new Int32Array(2);
   if (ioctl(fd, FS_IOC_GETFLAGS, flags) === 0) {

@@ -3,6 +3,7 @@
  * of /dev/fuse over a unix socket, whose number it finds in its environment.
  */
 import { execFile, spawnSync } from 'node:child_process';
+import { SpinneyError } from '../../../engine/errors.js';
 import { receiveDescriptor } from '../../libc/descriptor-passing.js';
 import * as libc from '../../libc/libc.js';
 
@@ -14,7 +15,17 @@ const DEADLINE_MS = 30_000;
 /** Where the child finds its end of the socket. */
 const SOCKET_NUMBER = 3;
 
-/** Mounts at `mountpoint` with `-o` options; returns the descriptor, non-blocking, or why there is none. */
+/** The program is not there: another driver's may be, under its old name. */
+export class NoHelperError extends SpinneyError {
+  constructor() {
+    super('ERR_MOUNT', `Cannot mount: ${PROGRAM} is not installed (package fuse3)`);
+  }
+}
+
+/**
+ * Mounts at `mountpoint` with `-o` options; returns the descriptor, non-blocking, or why there is none. Throws
+ * NoHelperError.
+ */
 export function mountByHelper(mountpoint: string, options: readonly string[]): number | string {
   const ends = new Int32Array(2);
   if (libc.socketpair(libc.AF_UNIX, libc.SOCK_STREAM | libc.SOCK_CLOEXEC, 0, ends) !== 0) {
@@ -29,9 +40,8 @@ export function mountByHelper(mountpoint: string, options: readonly string[]): n
       timeout: DEADLINE_MS,
     });
     if (error !== undefined) {
-      return (error as NodeJS.ErrnoException).code === 'ENOENT'
-        ? `${PROGRAM} is not installed (package fuse3)`
-        : `${PROGRAM}: ${error.message}`;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new NoHelperError();
+      return `${PROGRAM}: ${error.message}`;
     }
     const fd = status === 0 ? receiveDescriptor(own) : -1;
     if (fd < 0) return stderr.trim().replace(/\s*\n\s*/g, '; ') || `${PROGRAM} ended with ${status}`;

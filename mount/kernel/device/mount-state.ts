@@ -4,7 +4,8 @@
  */
 import { descriptorLimit, openDescriptors } from '../../libc/descriptor-limit.js';
 import * as libc from '../../libc/libc.js';
-import type { MountStats } from '../../types.js';
+import { RequestFailures } from '../../request-failures.js';
+import type { MountStats, RefusedChanges } from '../../types.js';
 import { OPCODE_LIMIT, Opcode } from '../protocol/protocol.js';
 
 // Flags, 32 bits each.
@@ -20,17 +21,18 @@ const FLAGS = 8;
 
 // Counters, 64 bits each.
 const REQUESTS = 0;
-const ERRORS = 1;
-const OPEN_FILES = 2;
-const NODES = 3;
-const NODE_TABLE_BYTES = 4;
-const LAST_OPCODE = 5;
-const OPERATIONS = 6;
+const OPEN_FILES = 1;
+const NODES = 2;
+const NODE_TABLE_BYTES = 3;
+const LAST_OPCODE = 4;
+const OPERATIONS = 5;
+const FAILURES = OPERATIONS + OPCODE_LIMIT;
+const FAILURES_SIZE = RequestFailures.size(OPCODE_LIMIT);
 
 const wakeByte = new Uint8Array(1);
 
 function newMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(FLAGS * 4 + (OPERATIONS + OPCODE_LIMIT) * 8);
+  return new SharedArrayBuffer(FLAGS * 4 + (FAILURES + 2 * FAILURES_SIZE) * 8);
 }
 
 export interface MountStateMemory {
@@ -46,11 +48,18 @@ export class MountState {
   readonly #counters: Float64Array;
   /** As the session worker told it last. */
   #openingFails = false;
+  /** Written by the session worker. */
+  readonly failures: RequestFailures;
+  /** Written by whoever answers syncs: the I/O worker, or, when that is dead, the session worker. */
+  readonly syncFailures: RequestFailures;
 
   constructor(memory: MountStateMemory) {
     this.memory = memory;
     this.#flags = new Int32Array(memory.shared, 0, FLAGS);
     this.#counters = new Float64Array(memory.shared, FLAGS * 4);
+    const sync = FAILURES + FAILURES_SIZE;
+    this.failures = new RequestFailures(this.#counters.subarray(FAILURES, sync));
+    this.syncFailures = new RequestFailures(this.#counters.subarray(sync, sync + FAILURES_SIZE));
   }
 
   static create(): MountState {
@@ -147,12 +156,13 @@ export class MountState {
   }
   /** Name of the operation that was begun last. */
   get lastOperation(): string {
-    const last = this.#counters[LAST_OPCODE]!;
-    return Object.entries(Opcode).find(([, opcode]) => opcode === last)?.[0] ?? `opcode ${last}`;
+    return operationName(this.#counters[LAST_OPCODE]!);
   }
 
-  countError(): void {
-    this.#counters[ERRORS]! += 1;
+  /** A sync that waited in the queue was answered with 0 or a negative errno. */
+  syncAnswered(result: number): void {
+    if (result < 0) this.syncFailures.failed(Opcode.FSYNC, -result, true);
+    else if (this.syncFailures.areAny) this.syncFailures.succeeded(Opcode.FSYNC);
   }
 
   /** `by` is 1 or -1. */
@@ -165,16 +175,25 @@ export class MountState {
     this.#counters[NODE_TABLE_BYTES] = bytes;
   }
 
+  refused(): RefusedChanges[] {
+    return [this.failures, this.syncFailures].flatMap((failures) => failures.refused(operationName));
+  }
+
   stats(): MountStats {
     const operations: Record<string, number> = {};
     for (const [name, opcode] of Object.entries(Opcode)) {
       const count = this.#counters[OPERATIONS + opcode]!;
       if (count > 0) operations[name.toLowerCase()] = count;
     }
+    const errorsByName: Record<string, number> = {};
+    this.failures.addCounts(errorsByName);
+    this.syncFailures.addCounts(errorsByName);
     return {
       driver: 'kernel',
       requests: this.#counters[REQUESTS]!,
-      errors: this.#counters[ERRORS]!,
+      errors: errorsByName.EIO ?? 0,
+      errorsByName,
+      refused: this.refused(),
       openFiles: this.#counters[OPEN_FILES]!,
       descriptors: openDescriptors(),
       descriptorLimit: descriptorLimit(),
@@ -184,4 +203,8 @@ export class MountState {
       operations,
     };
   }
+}
+
+function operationName(of: number): string {
+  return Object.entries(Opcode).find(([, opcode]) => opcode === of)?.[0] ?? `opcode ${of}`;
 }

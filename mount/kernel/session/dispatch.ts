@@ -33,7 +33,9 @@ export function handle(session: Session, length: number): number {
   // Before the reply: who has it and asks for figures finds in them what it did.
   session.publishNodes();
   if (result === NO_REPLY) return 0;
-  if (result === -EIO) session.state.countError();
+  const { failures } = session.state;
+  if (result < 0) failures.failed(request.opcode, -result, operation?.changes === true);
+  else if (failures.areAny) failures.succeeded(request.opcode);
   if (result === -ENFILE) session.state.setOpeningFails(true);
   return result < 0
     ? reply.finish(request.uniqueLow, request.uniqueHigh, result, 0)

@@ -10,7 +10,7 @@ import type { Attributes, Caller, Place, RemovalResult, StatFs } from '../../fil
 import type { MountLog } from '../../types.js';
 import type { BackingFiles } from '../device/device-calls.js';
 import type { MountState } from '../device/mount-state.js';
-import { BUFFER_SIZE } from '../protocol/protocol.js';
+import { BUFFER_SIZE, Opcode } from '../protocol/protocol.js';
 import { Reply, Timeout } from '../protocol/reply.js';
 import { Request } from '../protocol/request.js';
 import { ReusableBytes } from '../protocol/reusable-bytes.js';
@@ -182,7 +182,7 @@ export class Session {
     const error = this.fileSystem.release(handle);
     // With another error the handle is gone too.
     if (error !== -EBADF) this.state.countOpenFile(-1);
-    if (error === -EIO) this.state.countError();
+    if (error === -EIO) this.state.failures.failed(Opcode.RELEASE, EIO, false);
     return true;
   }
 

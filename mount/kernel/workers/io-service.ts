@@ -87,6 +87,8 @@ export interface IoServices {
   results: SharedQueue;
   tree: { sync(): void; durableLsn(): number };
   content: ContentAccess;
+  /** A sync is answered, with 0 or a negative errno. */
+  answered(result: number): void;
   /** There are results for the session worker. */
   wakeSession(): void;
   log: MountLog;
@@ -175,6 +177,7 @@ export class IoService {
   }
 
   #answer(uniqueLow: number, uniqueHigh: number, error: number): void {
+    this.#services.answered(error);
     const length = this.#reply.finish(uniqueLow, uniqueHigh, error, 0);
     const refused = sendReply(this.#services.fd, this.#reply.bytes, length);
     if (refused !== 0) this.#services.log('error', 'Cannot reply to a sync', { errno: refused });

@@ -17,6 +17,7 @@ new IoService({
   results: new SharedQueue(data.results),
   tree,
   content: contentAccess(data.contentDirectory),
+  answered: (result) => state.syncAnswered(result),
   wakeSession: () => state.wakeSession(),
   log: postLog,
 }).run(() => state.ioStopped);

@@ -65,6 +65,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
       results: options.results,
       tree,
       content: options.content,
+      answered: (result) => state.syncAnswered(result),
       wakeSession: () => state.wakeSession(),
       log,
     });

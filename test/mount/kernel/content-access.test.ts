@@ -67,6 +67,7 @@ beforeEach(() => {
     results,
     tree: { sync: () => {}, durableLsn: () => 0 },
     content: contentAccess(f.contentDirectory),
+    answered: () => {},
     wakeSession: () => {},
     log: (_level, message) => logged.push(message),
   });

@@ -12,6 +12,7 @@ let fd: number;
 let durable: number;
 let syncs: number;
 let wakes: number;
+let answers: number[];
 let failing: boolean;
 let removed: number[];
 /** What was synced, and what comes of it. */
@@ -27,6 +28,7 @@ beforeEach(() => {
   durable = 0;
   syncs = 0;
   wakes = 0;
+  answers = [];
   failing = false;
   removed = [];
   synced = [];
@@ -52,6 +54,7 @@ beforeEach(() => {
         return sync();
       },
     },
+    answered: (result) => answers.push(result),
     wakeSession: () => wakes++,
     log: () => {},
   });
@@ -147,6 +150,8 @@ describe('IoService', () => {
       [-constants.errno.EIO, 2],
       [-constants.errno.EIO, 3],
     ]);
+    // What health tells of.
+    expect(answers).toEqual([-constants.errno.ENXIO, -constants.errno.EIO, -constants.errno.EIO]);
   });
 
   test('content is removed only when its deletion is durable, and a full queue of results loses none', () => {

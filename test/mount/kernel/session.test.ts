@@ -21,10 +21,9 @@ beforeEach(() => {
   logged = [];
   ready = 0;
   interrupted = [];
-  const shared = new SharedArrayBuffer(1024);
   session = new Session(
     fileSystem,
-    new MountState({ shared, readEnd: -1, writeEnd: -1 }),
+    MountState.forNobody(),
     {
       log: (_level, message) => logged.push(message),
       ready: () => ready++,
@@ -332,6 +331,29 @@ describe('what should not be', () => {
     expect(session.state.stats()).toMatchObject({ requests: 1, errors: 1, operations: { lookup: 1 } });
     fileSystem.lookup = () => -ENOENT;
     expect(call(Opcode.LOOKUP, 1, 'x').error).toBe(0);
+  });
+
+  test('errors are counted by name, and a refused change is told until one of its kind is made', () => {
+    const { state } = session;
+    const mkdir = () => call(Opcode.MKDIR, 1, words(0o755, 0), 'd').error;
+    const { mkdir: make } = fileSystem;
+    call(Opcode.GETXATTR, 1, words(0, 0), 'user.absent');
+    fileSystem.mkdir = () => -ENOSPC;
+    expect([mkdir(), mkdir()]).toEqual([-ENOSPC, -ENOSPC]);
+    expect(state.stats().errorsByName).toEqual({ ENODATA: 1, ENOSPC: 2 });
+    expect(state.stats().errors).toBe(0);
+    expect(state.refused()).toMatchObject([{ operation: 'MKDIR', error: 'ENOSPC', count: 2 }]);
+    call(Opcode.STATFS, 1);
+    expect(state.refused()).toHaveLength(1);
+    state.syncAnswered(-EIO);
+    expect(state.refused().map(({ operation }) => operation)).toEqual(['MKDIR', 'FSYNC']);
+    fileSystem.mkdir = make.bind(fileSystem);
+    expect(mkdir()).toBe(0);
+    state.syncAnswered(0);
+    expect(state.refused()).toEqual([]);
+    // An answer to what was asked is no refusal.
+    expect(mkdir()).toBeLessThan(0);
+    expect(state.refused()).toEqual([]);
   });
 
   test('mutated requests never throw, and never confuse the node table', () => {

@@ -42,6 +42,8 @@ export interface Operation {
   minimum: number;
   /** Whether the kernel waits for a reply. */
   replies: boolean;
+  /** Whether it changes something, or makes changes durable. */
+  changes: boolean;
   /**
    * Serves the request. Returns the length of the body that it wrote into `session.reply`, a negative errno, or
    * NO_REPLY.
@@ -52,9 +54,30 @@ export interface Operation {
 /** Sparse, by opcode. */
 export const OPERATIONS: (Operation | undefined)[] = [];
 
+const CHANGES: ReadonlySet<keyof typeof Opcode> = new Set([
+  'MKNOD',
+  'MKDIR',
+  'SYMLINK',
+  'LINK',
+  'UNLINK',
+  'RMDIR',
+  'RENAME',
+  'RENAME2',
+  'SETATTR',
+  'SETXATTR',
+  'REMOVEXATTR',
+  'CREATE',
+  'TMPFILE',
+  'WRITE',
+  'FALLOCATE',
+  'COPY_FILE_RANGE',
+  'FSYNC',
+  'FSYNCDIR',
+]);
+
 function serve(name: keyof typeof Opcode, minimum: number, run: (session: Session) => number): void {
   const replies = name !== 'FORGET' && name !== 'BATCH_FORGET' && name !== 'INTERRUPT';
-  OPERATIONS[Opcode[name]] = { name, minimum, replies, run };
+  OPERATIONS[Opcode[name]] = { name, minimum, replies, changes: CHANGES.has(name), run };
 }
 
 serve('INIT', InitIn.SHORT_SIZE, session.init);

@@ -1,0 +1,113 @@
+/**
+ * Requests that were answered with an error: how many, by errno; and changes that the filesystem itself refuses, as long as
+ * it does. In shared memory, so that the main thread reads it at any time; one thread alone writes an area.
+ *
+ * What is refused is kept by operation, since a full disk refuses to make files and lets others be removed. It is over when
+ * the same operation succeeds, or when nobody has tried for a while.
+ */
+import { constants } from 'node:os';
+import type { RefusedChanges } from './types.js';
+
+const { EDQUOT, EIO, ENOMEM, ENOSPC, EROFS } = constants.errno;
+/** Errors that are no answer to what was asked, but say that the filesystem cannot do its work. */
+const REFUSALS = new Set([EDQUOT, EIO, ENOMEM, ENOSPC, EROFS]);
+const NAMES = new Map(Object.entries(constants.errno).map(([name, errno]) => [errno, name]));
+
+/** Above all that Linux has. */
+const ERRNO_LIMIT = 256;
+/** How many operations are refused. */
+const REFUSED = ERRNO_LIMIT;
+const OPERATIONS = REFUSED + 1;
+// Of each operation: refusals in a row, errno of the last, times of the first and the last (ms since 1970).
+const COUNT = 0;
+const ERRNO = 1;
+const FIRST = 2;
+const LAST = 3;
+const FIELDS = 4;
+
+/** Nobody has tried again for so long: what it is like now is not known. */
+const FORGOTTEN_AFTER_MS = 5 * 60_000;
+
+export class RequestFailures {
+  readonly #numbers: Float64Array;
+  readonly #now: () => number;
+
+  /** Numbers that an area for operations 0 to `operations - 1` takes. */
+  static size(operations: number): number {
+    return OPERATIONS + operations * FIELDS;
+  }
+
+  constructor(numbers: Float64Array, now: () => number = Date.now) {
+    this.#numbers = numbers;
+    this.#now = now;
+  }
+
+  /** A request of the operation was answered with `errno`, above 0. */
+  failed(operation: number, errno: number, changes: boolean): void {
+    const numbers = this.#numbers;
+    if (errno < ERRNO_LIMIT) numbers[errno]! += 1;
+    if (!changes || !REFUSALS.has(errno)) return;
+    const at = OPERATIONS + operation * FIELDS;
+    const now = this.#now();
+    if (numbers[at + COUNT] === 0) {
+      numbers[at + FIRST] = now;
+      numbers[REFUSED]! += 1;
+    }
+    numbers[at + COUNT]! += 1;
+    numbers[at + ERRNO] = errno;
+    numbers[at + LAST] = now;
+  }
+
+  /** Whether anything is refused, so that `succeeded` is worth a call. */
+  get areAny(): boolean {
+    return this.#numbers[REFUSED] !== 0;
+  }
+
+  /** A change was made. */
+  succeeded(operation: number): void {
+    const at = OPERATIONS + operation * FIELDS;
+    if (this.#numbers[at + COUNT] === 0) return;
+    this.#numbers[at + COUNT] = 0;
+    this.#numbers[REFUSED]! -= 1;
+  }
+
+  /** Adds the answers to `counts`, by the errno's name. */
+  addCounts(counts: Record<string, number>): void {
+    for (let errno = 1; errno < ERRNO_LIMIT; errno++) {
+      const count = this.#numbers[errno]!;
+      const name = NAMES.get(errno) ?? String(errno);
+      if (count > 0) counts[name] = (counts[name] ?? 0) + count;
+    }
+  }
+
+  /** What is refused now; `nameOf` tells an operation's name. */
+  refused(nameOf: (operation: number) => string): RefusedChanges[] {
+    const found: RefusedChanges[] = [];
+    if (!this.areAny) return found;
+    for (let at = OPERATIONS; at < this.#numbers.length; at += FIELDS) {
+      const [count, errno, first, last] = this.#numbers.subarray(at, at + FIELDS) as unknown as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      if (count === 0 || this.#now() - last > FORGOTTEN_AFTER_MS) continue;
+      found.push({
+        operation: nameOf((at - OPERATIONS) / FIELDS),
+        error: NAMES.get(errno) ?? String(errno),
+        count,
+        since: new Date(first).toISOString(),
+        last: new Date(last).toISOString(),
+      });
+    }
+    return found;
+  }
+}
+
+/** A line of health for each. */
+export function describeRefused(refused: readonly RefusedChanges[]): string[] {
+  return refused.map(
+    ({ operation, error, count, since, last }) =>
+      `${operation} is refused with ${error}: ${count} since ${since}, the last at ${last}`,
+  );
+}

@@ -1,0 +1,24 @@
+import { constants } from 'node:os';
+import { expect, test } from 'vitest';
+import { describeRefused, RequestFailures } from '../../mount/request-failures.js';
+
+const { EIO, ENOENT, ENOSPC } = constants.errno;
+
+test('a refusal that nobody repeats is forgotten after a while', () => {
+  let now = Date.UTC(2026, 0, 1);
+  const failures = new RequestFailures(new Float64Array(RequestFailures.size(3)), () => now);
+  failures.failed(2, ENOSPC, true);
+  now += 60_000;
+  failures.failed(2, EIO, true);
+  failures.failed(1, EIO, false);
+  failures.failed(0, ENOENT, true);
+  const refused = failures.refused((operation) => `operation ${operation}`);
+  expect(describeRefused(refused)).toEqual([
+    'operation 2 is refused with EIO: 2 since 2026-01-01T00:00:00.000Z, the last at 2026-01-01T00:01:00.000Z',
+  ]);
+  now += 6 * 60_000;
+  expect(failures.refused(String)).toEqual([]);
+  const counts = { EIO: 1 };
+  failures.addCounts(counts);
+  expect(counts).toEqual({ EIO: 3, ENOENT: 1, ENOSPC: 1 });
+});
