@@ -10,7 +10,8 @@ export const MAX_VALUE_BYTES = 128 * 1024;
 /** Longest inline prefix of an inner node; longer common prefixes are chained. */
 export const MAX_PREFIX_BYTES = 255;
 
-export const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
+/** A cache that is not given is a quarter of the memory that the process may use, and at least this. */
+export const LEAST_DEFAULT_CACHE_BYTES = 64 * 1024 * 1024;
 export const MIN_CACHE_BYTES = 8 * 1024 * 1024;
 /** Above this a frame's index would not fit the page table's word. */
 export const MAX_CACHE_BYTES = 64 * 1024 * 1024 * 1024;
@@ -23,6 +24,8 @@ export const MAX_RECORD_BODY_BYTES = 4 * 1024 * 1024;
 export const MAX_BATCH_OPERATIONS = 32_768;
 /** A segment that reached this size is closed and a new one begun. */
 export const JOURNAL_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** A checkpoint round begins at the latest when the journal has grown by this since the last: what recovery has to replay. */
+export const CHECKPOINT_JOURNAL_BYTES = 4 * JOURNAL_SEGMENT_BYTES;
 /** Journal file space is reserved in steps of this size, ahead of the records that will need it. */
 export const JOURNAL_RESERVE_BYTES = 16 * 1024 * 1024;
 

@@ -20,9 +20,12 @@ import {
   C_FREE_FRAMES,
   C_FRESH_FRAMES,
   C_HELD,
+  C_MAY_BE_DIRTY,
   C_VIEW_EPOCH,
   type Control,
+  NO_PACE,
 } from '../shared/control.js';
+import { heldLimitOf } from './held-frames.js';
 import { PageTable } from './page-table.js';
 import { ViewImages } from './view-images.js';
 
@@ -66,7 +69,7 @@ export interface FrameCacheHandle {
 
 export class FrameCache {
   readonly count: number;
-  /** Dirty and captured frames together stay below this, so that there is always one to evict. */
+  /** Dirty and captured frames together stay below this; see held-frames.ts. */
   readonly heldLimit: number;
   /** Most blobs on a way down that must be resident as a whole; the rest is left for other uses. */
   readonly longestPath: number;
@@ -102,7 +105,8 @@ export class FrameCache {
     const { rows, table, views } = this.handle;
     const images = this.handle.images.byteLength / STRIDE;
     this.count = this.handle.frames.byteLength / STRIDE;
-    this.heldLimit = Math.floor((this.count * 3) / 4);
+    this.heldLimit = heldLimitOf(this.count);
+    if ('bytes' in from) this.pace = NO_PACE;
     this.longestPath = this.count - 2;
     this.#rows = new Int32Array(rows);
     this.#table = new PageTable(this.count, table);
@@ -269,6 +273,20 @@ export class FrameCache {
   /** Number of frames that are dirty or captured. */
   get held(): number {
     return Atomics.load(this.#control.words, C_HELD);
+  }
+
+  /** Number of dirty frames. */
+  get dirty(): number {
+    return Atomics.load(this.#control.words, C_DIRTY);
+  }
+
+  /** How many frames may be dirty at the moment; NO_PACE: any number below `heldLimit`. */
+  get pace(): number {
+    return Atomics.load(this.#control.words, C_MAY_BE_DIRTY);
+  }
+
+  set pace(frames: number) {
+    Atomics.store(this.#control.words, C_MAY_BE_DIRTY, Math.min(frames, NO_PACE));
   }
 
   /** Takes a frame out of use for the caller, evicting one if need be; -1 when none may leave. */

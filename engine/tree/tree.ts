@@ -44,7 +44,6 @@ import {
   RemoteMaintenance,
   type Schedule,
   satisfy,
-  wakeWorker,
 } from './upkeep/maintenance.js';
 import type { MaintenanceWorkerData } from './upkeep/maintenance-worker.js';
 import { Round } from './upkeep/round.js';
@@ -275,7 +274,7 @@ export class Tree implements TreeOperations {
   /**
    * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only
    * records; an exception from it records nothing. The batch is one journal record.
-   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or half the cache's blobs
+   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
   atomic(record: (batch: Batch) => void): boolean {
     return this.#play(record) === undefined;
@@ -440,7 +439,7 @@ export class Tree implements TreeOperations {
     if (this.#worker === undefined) return;
     const { words } = this.#state.control;
     this.#leaveWorker(MAINTENANCE_ENDING);
-    wakeWorker(this.#state);
+    this.#state.wakeWorker();
     while (Atomics.load(words, C_MAINTENANCE_STATE) === MAINTENANCE_ENDING) {
       // The worker answers within one round; should it die first, its exit cannot be seen from here.
       if (Atomics.wait(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, 30_000) === 'timed-out') break;

@@ -7,18 +7,23 @@
  * that died meanwhile need no giving back: they are pending deletes by then.
  */
 import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
+import { mayBeDirtyBetween, mayBeDirtyInRound, roundDueAt } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import {
   C_NEXT_BLOB,
   C_PENDING,
+  C_ROUND_COUNT,
   C_ROUND_FAILED,
+  C_ROUND_RUNNING,
+  C_ROUND_WANTED,
   F_CHECKPOINT_LSN,
   F_FAILURES,
   F_GENERATION,
   F_JOURNAL_AT_CAPTURE,
   F_LAST_ROUND_MS,
   F_ROUNDS,
+  NO_PACE,
 } from '../../shared/control.js';
 import { sealImage } from '../../store/image.js';
 import { needsRecovery, poisoned, type TreeState } from '../state/state.js';
@@ -40,27 +45,40 @@ export class Round {
     this.#state = state;
   }
 
-  /** Runs a round; returns at once when there is nothing to write. Throws the error that made it fail. */
-  run(): void {
-    const { roundLock, place } = this.#state;
+  /**
+   * Runs a round; returns at once when there is nothing to write. A worker gives `tend`, which is called after each blob, for
+   * what must not wait until a long round has ended; and writers keep step with its rounds. Throws the error that made it fail.
+   */
+  run(tend?: () => void): void {
+    const { roundLock, place, control, cache } = this.#state;
     if (!roundLock.lock()) throw poisoned(place);
+    Atomics.store(control.words, C_ROUND_RUNNING, 1);
     const started = performance.now();
     let capture: Capture | undefined;
     try {
       capture = this.#capture();
       if (capture === undefined) {
-        Atomics.store(this.#state.control.words, C_ROUND_FAILED, 0);
+        Atomics.store(control.words, C_ROUND_FAILED, 0);
         return;
       }
-      this.#publish(capture);
+      this.#publish(capture, tend);
       this.#succeeded(performance.now() - started);
     } catch (error) {
       if (capture !== undefined) this.#giveBack(capture);
       this.#failed(error);
       throw error;
     } finally {
+      cache.pace = tend === undefined ? NO_PACE : mayBeDirtyBetween(cache.heldLimit, this.#due);
+      Atomics.store(control.words, C_ROUND_RUNNING, 0);
+      Atomics.add(control.words, C_ROUND_COUNT, 1);
+      this.#state.ringRoundBell();
       roundLock.unlock();
     }
+  }
+
+  get #due(): number {
+    const { cache, blobCount } = this.#state;
+    return roundDueAt(cache.heldLimit, blobCount);
   }
 
   /** Notes, in one step, what the checkpoint is made of; undefined when the store is up to date. */
@@ -71,6 +89,7 @@ export class Round {
     if (state.options.readOnly) throw needsRecovery(state.place);
     state.lockTree();
     try {
+      Atomics.store(words, C_ROUND_WANTED, 0);
       const frames: number[] = [];
       cache.eachResident((index, blobId) => {
         if ((cache.flags(index) & DIRTY) !== 0) frames.push(index, blobId);
@@ -79,6 +98,7 @@ export class Round {
       if (frames.length === 0 && deletes.length === 0 && !store.needsFlush()) return undefined;
       for (let i = 0; i < frames.length; i += 2)
         cache.setFlags(frames[i] as number, CAPTURED, DIRTY | COPIED);
+      cache.pace = mayBeDirtyInRound(this.#due, frames.length / 2, 0);
       // Taken even if the round fails: what a failed publish left in doubt must not carry a later round's number.
       const generation = (floats[F_GENERATION] as number) + 1;
       floats[F_GENERATION] = generation;
@@ -95,12 +115,12 @@ export class Round {
     }
   }
 
-  #publish(capture: Capture): void {
+  #publish(capture: Capture, tend?: () => void): void {
     const state = this.#state;
     const { store, journal } = state;
     const { lsn, generation, nextBlobId, deletes } = capture;
     journal?.waitSynced(lsn);
-    this.#writeBlobs(capture);
+    this.#writeBlobs(capture, tend);
     store.flush({ lsn, generation, nextBlobId, pendingDeletes: deletes });
     state.control.floats[F_CHECKPOINT_LSN] = lsn;
     if (deletes.length > 0) {
@@ -112,7 +132,7 @@ export class Round {
   }
 
   /** Kept pre-images go first, since writers may be waiting for their slots. Images are copied beside writers where that does. */
-  #writeBlobs(capture: Capture): void {
+  #writeBlobs(capture: Capture, tend?: () => void): void {
     const state = this.#state;
     const { cache, preImages, store } = state;
     const { frames, generation } = capture;
@@ -142,7 +162,12 @@ export class Round {
       sealImage(this.#image, blobId, generation);
       store.writeBlob(blobId, this.#image);
       written.add(blobId);
+      cache.pace = mayBeDirtyInRound(this.#due, frames.length / 2, written.size);
+      state.ringRoundBell();
+      tend?.();
     }
+    cache.pace = this.#due;
+    state.ringRoundBell();
   }
 
   /** The round succeeded: captured frames may leave the cache, applied deletes are forgotten. */

@@ -25,7 +25,7 @@ import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
 import { Splitting } from './splitting.js';
 
 const EMPTY = new Uint8Array(0);
-/** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
+/** Rounds that end while one operation waits for frames, before it is taken for one that needs more than there are. */
 const MOST_ROUNDS = 300;
 /** And after so many of them a batch makes do without splits beforehand. */
 const MOST_SPLITTING_ROUNDS = 8;
@@ -87,7 +87,9 @@ export class Writer {
 
   #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
     const state = this.#state;
-    for (let rounds = 0; ; ) {
+    const { roundCount } = state;
+    this.mutation.keepsPace = true;
+    for (;;) {
       let need: Need;
       state.lockTree();
       try {
@@ -96,11 +98,11 @@ export class Writer {
         break;
       } catch (error) {
         need = this.#asNeed(error);
-        if (need.what === 'frames' && ++rounds > MOST_ROUNDS) throw tooDeep(state);
+        if (need.what === 'frames' && state.roundsSince(roundCount) >= MOST_ROUNDS) throw tooDeep(state);
       } finally {
         this.#leave();
       }
-      this.satisfy(need, this.#wanted);
+      this.#satisfy(need, this.#wanted);
     }
     this.#acknowledge();
     return true;
@@ -164,7 +166,10 @@ export class Writer {
     encode: (changes: Change[]) => { body: Uint8Array; length: number },
   ): boolean {
     const state = this.#state;
-    for (let rounds = 0; ; ) {
+    const { roundCount } = state;
+    this.mutation.keepsPace = true;
+    for (;;) {
+      const rounds = state.roundsSince(roundCount);
       let need: Need;
       state.lockTree();
       try {
@@ -179,11 +184,11 @@ export class Writer {
         need = this.#asNeed(error);
         // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
         const isTooWide = state.cache.pinned >= state.cache.heldLimit;
-        if (need.what === 'frames' && (isTooWide || ++rounds > MOST_ROUNDS)) throw batchTooWide(state);
+        if (need.what === 'frames' && (isTooWide || rounds >= MOST_ROUNDS)) throw batchTooWide(state);
       } finally {
         this.#leave();
       }
-      this.satisfy(need, this.#wanted);
+      this.#satisfy(need, this.#wanted);
     }
     this.#acknowledge();
     return true;
@@ -230,6 +235,7 @@ export class Writer {
   /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */
   locked<T>(read: () => T): T {
     const state = this.#state;
+    this.mutation.keepsPace = true;
     for (;;) {
       let need: Need;
       state.lockTree();
@@ -240,7 +246,7 @@ export class Writer {
       } finally {
         this.#leave();
       }
-      this.satisfy(need, 0);
+      this.#satisfy(need, 0);
     }
   }
 
@@ -328,6 +334,11 @@ export class Writer {
   #asNeed(error: unknown): Need {
     if (error instanceof Need && !this.mutation.isChanging) return error;
     throw error;
+  }
+
+  #satisfy(need: Need, journalBytes: number): void {
+    if (need.what === 'pace') this.mutation.keepsPace = false;
+    this.satisfy(need, journalBytes);
   }
 
   #acknowledge(): void {
