@@ -6,6 +6,7 @@ import { type DeviceMount, mountDevice } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
 
+export { ContentSync } from './content-sync.js';
 export type { DriverName, MountEnd, Mounted, MountLog, MountOptions, MountStats } from './types.js';
 
 export interface MountedTree {

@@ -76,7 +76,7 @@ export interface Mounted {
   /** Settles when the mount is gone, by umount(8) or by `unmount`. All mutations are in the tree by then. */
   readonly ended: Promise<MountEnd>;
   stats(): MountStats;
-  /** What keeps the mount from answering, a line each; empty while all is well. */
+  /** What keeps the mount from answering, and contents that are damaged, a line each; empty while all is well. */
   problems(): readonly string[];
   /**
    * Unmounts. `plain` returns false while the mount is busy; `detach` takes the name away at once

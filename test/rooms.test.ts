@@ -21,6 +21,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'request-failures',
     'libc',
     'filesystem',
+    'content-sync',
     'check',
     'kernel',
     'fuse-native',

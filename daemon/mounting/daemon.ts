@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import type { Durability } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
-import { mountTree } from '../../mount/index.js';
+import { ContentSync, mountTree } from '../../mount/index.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
 import { type ControlServer, startControl } from '../control/server.js';
@@ -76,6 +76,7 @@ export class Daemon {
   #checkpoints: CheckpointWatch | undefined;
   #control: ControlServer | undefined;
   #record: DaemonRecord | undefined;
+  readonly #contents: ContentSync;
   #mounted: Mounted | undefined;
   /** The mount as the table of mounts shows it. */
   #entry: MountEntry | undefined;
@@ -147,6 +148,11 @@ export class Daemon {
     this.#location = location;
     this.#admin = new Admin(() => tree.share());
     this.#status = new Status(tree, this.#admin, options, () => [location.problem(), logProblem()]);
+    this.#contents = new ContentSync(tree, this.#contentDirectory, location.toldLog(mountLog(log)));
+  }
+
+  get #contentDirectory(): string {
+    return this.#location.at(join(this.#options.store, 'content'));
   }
 
   get driver(): DriverName {
@@ -179,7 +185,7 @@ export class Daemon {
         attributeTimeout: options.attributeTimeout,
         negativeTimeout: options.negativeTimeout,
         options: options.mountOptions,
-        contentDirectory: this.#location.at(join(options.store, 'content')),
+        contentDirectory: this.#contentDirectory,
         source: options.store,
       },
       this.#location.toldLog(mountLog(this.#log)),
@@ -192,6 +198,7 @@ export class Daemon {
       await this.#tellRecord((record) => record.serving(entry));
     }
     this.#status.setMount(mounted, this.#entry);
+    if (!options.readOnly) this.#contents.start();
     this.#log.info(
       {
         mountpoint: options.mountpoint,
@@ -295,13 +302,19 @@ export class Daemon {
   /** Whether it was written, or somebody was in a hurry. */
   async #checkpoint(): Promise<boolean> {
     try {
-      await Promise.race([this.#admin.run('checkpoint'), this.#hurried]);
+      await Promise.race([this.#endTree(), this.#hurried]);
       return true;
     } catch (error) {
       // The journal has it all; the next start replays it.
       this.#log.error({ err: error }, 'the last checkpoint failed');
       return false;
     }
+  }
+
+  /** Makes contents durable, and notes that in the last checkpoint. */
+  async #endTree(): Promise<void> {
+    await this.#contents.end();
+    await this.#admin.run('checkpoint');
   }
 
   /** Threads may be inside the tree and not come back: the journal has it all, and the process's end frees the store. */

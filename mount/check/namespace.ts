@@ -5,11 +5,7 @@
  * One walk over all keys in their order, with a look at the parent's record where the parent changes; in memory are
  * a bit for each inode, and an entry for each directory and each inode with several links.
  */
-import { type Dirent, existsSync, lstatSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
-import { contentPath } from '../filesystem/contents/content.js';
-import { lentSpares, SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
   entryKey,
@@ -20,8 +16,11 @@ import {
   orphanKey,
   pathOfKey,
   SLASH,
+  showPath,
+  showText,
 } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
+import { type CheckedTree, ContentCheck } from './contents.js';
 import { InodeSet } from './inode-set.js';
 
 export interface CheckedNamespace {
@@ -53,7 +52,7 @@ interface LinkedInode {
 
 /** `report` is told of each finding; `contentDirectory` is `<store>/content`, and may be missing. */
 export function checkNamespace(
-  tree: TreeReads,
+  tree: CheckedTree,
   contentDirectory: string,
   report: (finding: Finding) => void,
 ): CheckedNamespace {
@@ -62,7 +61,7 @@ export function checkNamespace(
 
 class NamespaceCheck {
   readonly #tree: TreeReads;
-  readonly #contentDirectory: string;
+  readonly #contents: ContentCheck;
   readonly #report: (finding: Finding) => void;
   readonly #found: CheckedNamespace = {
     entries: 0,
@@ -75,7 +74,6 @@ class NamespaceCheck {
   /** Inode numbers from here on are not given out yet. */
   #nextIno = ROOT_INO + 1;
   readonly #inos = new InodeSet();
-  readonly #withContent = new InodeSet();
   readonly #linked = new Map<number, LinkedInode>();
   /** By inode number: the links that a directory's record tells, less those found. */
   readonly #directoryLinks = new Map<number, number>();
@@ -87,10 +85,13 @@ class NamespaceCheck {
   #ownerKey: Uint8Array | undefined;
   #ownerFault: string | undefined;
 
-  constructor(tree: TreeReads, contentDirectory: string, report: (finding: Finding) => void) {
+  constructor(tree: CheckedTree, contentDirectory: string, report: (finding: Finding) => void) {
     this.#tree = tree;
-    this.#contentDirectory = contentDirectory;
     this.#report = report;
+    this.#contents = new ContentCheck(tree, contentDirectory, {
+      damage: (message) => this.#damage(message),
+      note: (message) => this.#note(message),
+    });
   }
 
   run(): CheckedNamespace {
@@ -101,7 +102,7 @@ class NamespaceCheck {
       if (item.type !== 'key') continue;
       keys++;
       try {
-        this.#key(item.key, item.value);
+        this.#key(item.key, item.value, item.version);
       } catch (error) {
         if (!(error instanceof SpinneyError) || error.code !== 'ERR_FORMAT_VERSION') throw error;
         this.#damage(`${showKey(item.key)}: ${error.message}`);
@@ -111,7 +112,7 @@ class NamespaceCheck {
       this.#damage('/: the root directory has no record');
     }
     this.#checkLinks();
-    this.#checkContentFiles();
+    this.#found.contentFiles = this.#contents.finish();
     return this.#found;
   }
 
@@ -123,16 +124,16 @@ class NamespaceCheck {
     this.#report({ kind: 'note', message });
   }
 
-  #key(key: Uint8Array, value: Uint8Array): void {
+  #key(key: Uint8Array, value: Uint8Array, version: number): void {
     switch (key[0]) {
       case ENTRY:
-        this.#entry(pathOfKey(key), value);
+        this.#entry(pathOfKey(key), value, version);
         break;
       case ENTRY_XATTR:
         this.#entryXattr(key);
         break;
       case INODE:
-        this.#inode(key, value);
+        this.#inode(key, value, version);
         break;
       case INODE_XATTR:
         this.#inodeXattr(key);
@@ -147,7 +148,7 @@ class NamespaceCheck {
     }
   }
 
-  #entry(path: Uint8Array, value: Uint8Array): void {
+  #entry(path: Uint8Array, value: Uint8Array, version: number): void {
     this.#found.entries++;
     const isDirectory = record.typeOf(value) === record.DIRECTORY;
     if (path.length > 0) this.#checkPlace(path, isDirectory);
@@ -174,7 +175,7 @@ class NamespaceCheck {
     } else if (record.linksOf(value) !== 1) {
       this.#damage(`${where}: its record tells ${record.linksOf(value)} links, there is 1`);
     }
-    this.#checkContent(where, ino, value);
+    this.#checkContent(where, value, version);
   }
 
   /** The entry's name is one, and its directory is there. */
@@ -213,7 +214,7 @@ class NamespaceCheck {
     }
   }
 
-  #inode(key: Uint8Array, value: Uint8Array): void {
+  #inode(key: Uint8Array, value: Uint8Array, version: number): void {
     this.#found.linkedInodes++;
     const ino = inoOfKey(key);
     const where = `inode ${ino}`;
@@ -228,7 +229,7 @@ class NamespaceCheck {
     if (linked !== undefined && linked.type !== record.typeOf(value)) {
       this.#damage(`${where}: its type is not that of its names`);
     }
-    this.#checkContent(where, ino, value);
+    this.#checkContent(where, value, version);
   }
 
   #orphan(key: Uint8Array, value: Uint8Array): void {
@@ -238,7 +239,7 @@ class NamespaceCheck {
     if (this.#isMisplaced(where, ino, value)) return;
     this.#takeIno(where, ino);
     this.#note(`${where}: it was removed while open, and goes at the next mount`);
-    this.#expectContent(ino, value);
+    this.#expectContent(value);
   }
 
   #isMisplaced(where: string, ino: number, value: Uint8Array): boolean {
@@ -247,19 +248,15 @@ class NamespaceCheck {
     return true;
   }
 
-  /** A file that has a size has a content file; while it is open for writing, that one tells the size. */
-  #checkContent(where: string, ino: number, value: Uint8Array): void {
+  #checkContent(where: string, value: Uint8Array, version: number): void {
     if (record.typeOf(value) !== record.REGULAR) return;
-    this.#expectContent(ino, value);
-    if (record.hasFlag(value, record.LIVE) || record.sizeOf(value) === 0) return;
-    if (!record.hasFlag(value, record.CONTENT) || !existsSync(contentPath(this.#contentDirectory, ino))) {
-      this.#damage(`${where}: its ${record.sizeOf(value)} bytes are missing (inode ${ino})`);
-    }
+    this.#expectContent(value);
+    this.#contents.check(where, value, version);
   }
 
-  #expectContent(ino: number, value: Uint8Array): void {
+  #expectContent(value: Uint8Array): void {
     // A number that was never given out has been told; the set is as large as its largest number.
-    if (record.hasFlag(value, record.CONTENT) && ino < this.#nextIno) this.#withContent.add(ino);
+    if (record.inoOf(value) < this.#nextIno) this.#contents.expect(value);
   }
 
   #entryXattr(key: Uint8Array): void {
@@ -308,38 +305,6 @@ class NamespaceCheck {
       );
     }
   }
-
-  /** Content that no record mentions is no damage: a crash between the removal of a name and of its content leaves it. */
-  #checkContentFiles(): void {
-    for (const { ino, path, isWritten } of lentSpares(this.#contentDirectory)) {
-      if (isWritten)
-        this.#note(`${path}: it is the content of inode ${ino}, and gets its place at the next mount`);
-    }
-    for (const directory of list(this.#contentDirectory)) {
-      if (directory.name === SPARES_DIRECTORY) continue;
-      const path = join(this.#contentDirectory, directory.name);
-      if (!directory.isDirectory()) {
-        this.#note(`${path}: it is no directory of content files`);
-        continue;
-      }
-      for (const file of list(path)) {
-        const ino = Number.parseInt(file.name, 16);
-        const whole = join(path, file.name);
-        if (contentPath(this.#contentDirectory, ino) !== whole) {
-          this.#note(`${whole}: it is no content file`);
-          continue;
-        }
-        this.#found.contentFiles++;
-        if (!this.#withContent.has(ino)) {
-          this.#note(`${whole}: no file has this content (${lstatSync(whole).size} bytes)`);
-        }
-      }
-    }
-  }
-}
-
-function list(directory: string): Dirent[] {
-  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
 }
 
 function isName(name: Uint8Array): boolean {
@@ -347,18 +312,6 @@ function isName(name: Uint8Array): boolean {
   return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)));
 }
 
-function showPath(path: Uint8Array): string {
-  return path.length === 0 ? '/' : showText(path);
-}
-
 function showKey(key: Uint8Array): string {
   return `key ${showText(key)}`;
-}
-
-/** On one line, whatever the bytes are. */
-function showText(bytes: Uint8Array): string {
-  return JSON.stringify(Buffer.from(bytes).toString())
-    .slice(1, -1)
-    .replaceAll('\\"', '"')
-    .replaceAll('\\\\', '\\');
 }

@@ -7,16 +7,20 @@
 import { statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import type { MountLog } from '../types.js';
 import { newAttributes, newChange } from './arguments.js';
 import { ContentFiles } from './contents/content.js';
 import { prepareContentDirectory } from './contents/content-directory.js';
 import { Descriptors } from './contents/descriptors.js';
-import { recoverSpares, SpareFiles } from './contents/spare-files.js';
+import { SpareFiles } from './contents/spare-files.js';
 import { type Clock, type FileIdentity, SystemClock } from './contents/system.js';
+import { type TroubleListener, Troubles } from './contents/troubles.js';
 import { OpenDirectories } from './directories/open-directories.js';
 import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { Inodes, NAME_MAX } from './inodes/inodes.js';
 import { deleteOrphanRecords, reclaimOrphan } from './inodes/orphans.js';
+import { PowerCut } from './inodes/power-cut.js';
+import { startContents } from './inodes/start-contents.js';
 import { type FsyncPlan, O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
 import { isAccessListName, removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
@@ -51,6 +55,10 @@ export interface FileSystemOptions {
   /** Whether the driver calls `rest`; then contents may get their names late. */
   rests: boolean;
   reclaimer: Reclaimer;
+  /** Default: nobody hears of it. */
+  log?: MountLog;
+  /** Told of contents that are damaged, and that they are no more. */
+  troubled?: TroubleListener;
   /** Default: the system's. */
   clock?: Clock;
   /** How many backing files to keep open, at least two; default: by the process's limit of descriptors. */
@@ -76,20 +84,25 @@ export class FileSystem {
   readonly #files: OpenFiles;
   readonly #directories: OpenDirectories;
   readonly #attributes: Attributes = newAttributes();
+  readonly #log: MountLog;
   readonly #change: AttributeChange = { ...newChange(), valid: CHANGE_SIZE };
   readonly #lost = (ino: number, name: Uint8Array): void => this.#directories.nameLost(ino, name);
 
   constructor(tree: TreeOperations, options: FileSystemOptions) {
     const content = new ContentFiles(options.contentDirectory, options.readOnly);
     const spares = options.rests && !options.readOnly ? new SpareFiles(content) : undefined;
+    const clock = options.clock ?? new SystemClock();
+    this.#log = options.log ?? (() => {});
     this.#inodes = new Inodes({
       tree,
       content,
       spares,
       descriptors: new Descriptors(content, spares, options.mostContents),
       numbers: new InodeNumbers(tree),
-      clock: options.clock ?? new SystemClock(),
+      clock,
       reclaimer: options.reclaimer,
+      troubles: new Troubles(this.#log, options.troubled ?? (() => {})),
+      cut: new PowerCut(content, clock, this.#log),
       readOnly: options.readOnly,
       keepsNodes: options.keepsNodes,
     });
@@ -105,7 +118,7 @@ export class FileSystem {
     const { tree, content, readOnly, reclaimer } = this.#inodes;
     const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
     prepareContentDirectory(content.directory, readOnly);
-    recoverSpares(content, readOnly);
+    startContents(this.#inodes, hasRoot, this.#log);
     if (readOnly) {
       if (hasRoot) return;
       throw new SpinneyError('ERR_NO_STORE', 'Cannot mount read-only: the store has no root directory yet');
@@ -142,7 +155,7 @@ export class FileSystem {
       const entry = this.#inodes.tree.get(this.#inodes.keys.child(parent, name));
       if (entry === undefined) return -ENOENT;
       const inode = this.#inodes.follow(entry) as Uint8Array;
-      if (!record.hasFlag(inode, record.LIVE)) {
+      if (!record.hasFlag(inode, record.LIVE) && !this.#inodes.cut.isSeen) {
         record.readAttributes(inode, out);
         return 0;
       }
@@ -282,7 +295,6 @@ export class FileSystem {
     const isLive = isPassed && (flags & O_ACCMODE) !== 0 && inodes.spares !== undefined;
     const regular = (mode & ~record.TYPE_MASK) | record.REGULAR;
     return this.#mutate(() => {
-      if (isLive) inodes.descriptors.prepareSpare();
       const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
       if (failed !== 0) return failed;
       try {

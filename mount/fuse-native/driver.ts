@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../kernel/device/mounting.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
@@ -36,17 +37,20 @@ export async function mountFuseNative(
     (inos) => fileSystem.reclaimed(inos),
     log,
   );
+  const troubles = new TroubleList();
   const fileSystem = new FileSystem(tree, {
     contentDirectory: options.contentDirectory,
     readOnly: options.readOnly,
     keepsNodes: false,
     rests: false,
     reclaimer,
+    log,
+    troubled: troubles.update,
   });
   fileSystem.start();
   const failures = new RequestFailures(new Float64Array(RequestFailures.size(CHANGES.length)));
   const counts: Counts = { requests: 0, openFiles: 0, openingFails: false, operations: {}, failures };
-  const operations = makeOperations(fileSystem, log, counts);
+  const operations = makeOperations(fileSystem, () => reclaimer.run(), log, counts);
   const closeFileSystem = () => {
     reclaimer.run();
     fileSystem.close();
@@ -66,7 +70,7 @@ export async function mountFuseNative(
     const entry = findMount(options.mountpoint);
     if (entry === undefined) throw cannotMount(options.mountpoint, 'it ended at once');
     const device = { fd: -1, mountpoint: options.mountpoint, connection: entry.minor };
-    return new FuseNativeMount(device, options.source, counts, closeFileSystem);
+    return new FuseNativeMount(device, options.source, counts, troubles, closeFileSystem);
   } catch (error) {
     closeFileSystem();
     throw error;
@@ -105,13 +109,15 @@ class FuseNativeMount implements Mounted {
   readonly #device: DeviceMount;
   readonly #source: string;
   readonly #counts: Counts;
+  readonly #troubles: TroubleList;
   #aborted = false;
 
-  constructor(device: DeviceMount, source: string, counts: Counts, close: () => void) {
+  constructor(device: DeviceMount, source: string, counts: Counts, troubles: TroubleList, close: () => void) {
     this.mountpoint = device.mountpoint;
     this.#device = device;
     this.#source = source;
     this.#counts = counts;
+    this.#troubles = troubles;
     this.ended = new Promise((resolve) => {
       const timer = setInterval(() => {
         if (!this.#isGone()) return;
@@ -150,7 +156,8 @@ class FuseNativeMount implements Mounted {
   /** That it hangs it cannot tell: it is served by the thread that would answer. */
   problems(): readonly string[] {
     const refused = describeRefused(this.#refused());
-    return this.#counts.openingFails ? [openingProblem(), ...refused] : refused;
+    const opening = this.#counts.openingFails ? [openingProblem()] : [];
+    return [...opening, ...refused, ...this.#troubles.lines()];
   }
 
   #refused(): RefusedChanges[] {

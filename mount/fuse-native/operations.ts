@@ -75,8 +75,13 @@ export const CHANGES = [
 
 type Handler = (reply: Reply, ...args: never[]) => void;
 
-/** The handlers by operation name. */
-export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): Record<string, Handler> {
+/** The handlers by operation name. `makeRoom`: the disk is full; removes at once what is to be removed anyway, if anything. */
+export function makeOperations(
+  fs: FileSystem,
+  makeRoom: () => boolean,
+  log: MountLog,
+  counts: Counts,
+): Record<string, Handler> {
   const caller: Caller = {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
@@ -246,7 +251,13 @@ export function makeOperations(fs: FileSystem, log: MountLog, counts: Counts): R
       counts.requests++;
       counts.operations[name] = (counts.operations[name] ?? 0) + 1;
       let replied = false;
+      let isAgain = false;
       const countingReply: Reply = (result, ...values) => {
+        if (result === -errno.ENOSPC && !isAgain && makeRoom()) {
+          isAgain = true;
+          handler(countingReply, ...args);
+          return;
+        }
         replied = true;
         if (result < 0) counts.failures.failed(change, -result, change >= 0);
         else if (change >= 0) counts.failures.succeeded(change);

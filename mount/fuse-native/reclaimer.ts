@@ -32,11 +32,11 @@ export class InlineReclaimer implements Reclaimer {
     this.#timer ??= setTimeout(() => this.run(), DELAY_MS);
   }
 
-  /** Removes all that is scheduled now. What fails stays, and is found again at the next start. */
-  run(): void {
+  /** Removes all that is scheduled now; returns whether there was any. What fails stays, and is found again at the next start. */
+  run(): boolean {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#waiting.size === 0) return;
+    if (this.#waiting.size === 0) return false;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     try {
@@ -48,5 +48,6 @@ export class InlineReclaimer implements Reclaimer {
     } catch (error) {
       this.#log('warn', 'could not remove the contents of deleted files', { err: error });
     }
+    return true;
   }
 }

@@ -10,6 +10,7 @@
 import { Worker } from 'node:worker_threads';
 import { SpinneyError } from '../../engine/errors.js';
 import type { TreeHandle } from '../../engine/index.js';
+import { TroubleList } from '../filesystem/contents/troubles.js';
 import { openingProblem } from '../libc/descriptor-limit.js';
 import * as libc from '../libc/libc.js';
 import { describeRefused } from '../request-failures.js';
@@ -79,6 +80,7 @@ class KernelMount implements Mounted {
   readonly #session: Worker;
   readonly #ioExit: Promise<unknown>;
   readonly #watchdog: Watchdog;
+  readonly #troubles = new TroubleList();
   /** The session worker said that it came to its end. */
   #sessionEnded = false;
   #failure: Error | undefined;
@@ -112,6 +114,7 @@ class KernelMount implements Mounted {
     this.ready = new Promise((resolve, reject) => {
       this.#session.on('message', (message: WorkerMessage) => {
         if (message.type === 'log') log(message.level, message.message, message.fields);
+        else if (message.type === 'trouble') this.#troubles.update(message.ino, message.what);
         else if (message.type === 'ready') resolve();
         else this.#sessionEnded = true;
       });
@@ -140,6 +143,7 @@ class KernelMount implements Mounted {
       ...this.#watchdog.problems,
       ...(this.#state.isOpeningFailing ? [openingProblem()] : []),
       ...describeRefused(this.#state.refused()),
+      ...this.#troubles.lines(),
     ];
   }
 

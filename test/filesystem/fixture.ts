@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TreeOperations } from '../../engine/api.js';
 import { newAttributes, newChange } from '../../mount/filesystem/arguments.js';
+import { readMark, writeMark } from '../../mount/filesystem/contents/content-mark.js';
 import type { Clock } from '../../mount/filesystem/contents/system.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
@@ -37,6 +38,8 @@ export class Fixture {
   readonly directory = mkdtempSync(join(tmpdir(), 'spinney-fs-'));
   readonly contentDirectory = join(this.directory, 'content');
   readonly scheduled: number[] = [];
+  readonly logged: { level: string; message: string }[] = [];
+  readonly troubles = new Map<number, string>();
   fs: FileSystem;
 
   constructor(
@@ -62,12 +65,23 @@ export class Fixture {
       keepsNodes: this.options.keepsNodes ?? true,
       rests: this.options.rests ?? false,
       reclaimer: { schedule: (ino) => this.scheduled.push(ino) },
+      log: (level, message, fields) => this.logged.push({ level, message, ...fields }),
+      troubled: (ino, what) => {
+        if (what === undefined) this.troubles.delete(ino);
+        else this.troubles.set(ino, what);
+      },
       ...(this.options.clock === undefined ? {} : { clock: this.options.clock }),
       ...(this.options.mostContents === undefined ? {} : { mostContents: this.options.mostContents }),
     });
     fs.start();
     this.fs = fs;
     return fs;
+  }
+
+  /** As if the machine came to an end after what happened so far: the next start is one of another boot. */
+  pretendReboot(): void {
+    const mark = readMark(this.tree);
+    if (mark !== undefined) writeMark(this.tree, { ...mark, boot: 'another' });
   }
 
   /** What the end of a process does: nobody has a content file open any more. */

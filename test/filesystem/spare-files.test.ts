@@ -290,7 +290,6 @@ describe('a borrowed backing file', () => {
     it('is left to the next start at a clean end, whatever comes in between', () => {
       f.fs.close();
       rmSync(place);
-      expect(readFileSync(join(spares(), 'owners'), 'latin1').startsWith('any\0')).toBe(true);
       f.open();
       expect(f.read('/a')).toBe('hello');
       expect(statSync(named('/a')).size).toBe(5);
@@ -388,7 +387,8 @@ describe('after the daemon was killed', () => {
     f.open();
     expect([f.read('/a'), f.read('/b')]).toEqual(['hello', '']);
     expect(readFileSync(named('/a'), 'latin1')).toBe('hello');
-    expect(files().length).toBe(1);
+    // Somebody may have that of the other open still.
+    expect(files()).toEqual(['2', '3']);
     expect(existsSync(spares())).toBe(false);
   });
 
@@ -417,7 +417,7 @@ describe('after the daemon was killed', () => {
     f.unlink('/a');
     f.open();
     expect(f.scheduled).toEqual([2]);
-    expect(files()).toEqual(['2']);
+    expect(files()).toEqual(['2', '3']);
   });
 
   it('and the machine too, what was not synced is lost, and nobody gets it', () => {
@@ -426,10 +426,7 @@ describe('after the daemon was killed', () => {
     expect(f.fs.fsync(handle)).toBe(0);
     const lost = f.createPassed('/b');
     put(lost.fd, 'not synced');
-    const owners = join(spares(), 'owners');
-    const table = readFileSync(owners);
-    table.write('0', 0);
-    writeFileSync(owners, table);
+    f.pretendReboot();
     f.open();
     expect([f.read('/a'), f.read('/b')]).toEqual(['synced', '']);
     expect(files()).toEqual(['2']);

@@ -105,13 +105,6 @@ export function contentsSuite(name: string, makeTree: () => TreeOperations): voi
         expect(entry?.attributes.size).toBe(3);
       });
 
-      it('corrects a size that its content does not have', () => {
-        f.write('/a', 'hello');
-        truncateSync(contentPath(f.contentDirectory, f.stat('/a').ino), 1);
-        expect(f.read('/a')).toBe('h');
-        expect(f.stat('/a').size).toBe(1);
-      });
-
       it('settles without writing on a read-only mount', () => {
         f.create('/a');
         const handle = f.fs.open(CALLER, bytes('/a'), O_WRONLY);

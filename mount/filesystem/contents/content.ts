@@ -93,6 +93,12 @@ export class ContentFiles {
     this.#elsewhere.delete(ino);
   }
 
+  /** Whether the inode's backing file is there, and nobody has it open for writing, or mapped so. */
+  isAtRest(ino: number): boolean {
+    const path = this.#pathOf(ino);
+    return existsSync(path) && !isOpenForWriting(path);
+  }
+
   /** Returns false where the inode has no backing file. */
   status(ino: number, out: FileStatus): boolean {
     return statPath(this.#pathOf(ino), out);
@@ -144,7 +150,7 @@ function isMissing(error: unknown): boolean {
 }
 
 /** Whether anyone has the file open for writing, or mapped so; also where that cannot be told. */
-export function isOpenForWriting(path: string): boolean {
+function isOpenForWriting(path: string): boolean {
   let fd: number;
   try {
     fd = openBacking(path, 'read');

@@ -114,13 +114,13 @@ export class Descriptors {
     this.#hold(inode, fd);
   }
 
-  /** Makes sure that there is a spare for the next inode that borrows one. */
-  prepareSpare(): void {
+  /** As the spares' `promise`. */
+  promiseSpare(ino: number): void {
     try {
-      this.#spares?.prepare();
+      this.#spares?.promise(ino);
     } catch (error) {
       this.#makeRoomAfter(error);
-      this.#spares?.prepare();
+      this.#spares?.promise(ino);
     }
   }
 

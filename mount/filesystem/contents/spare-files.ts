@@ -10,27 +10,23 @@
  * - A spare is lent to one inode at a time, and no file gets one that was ever written, or that somebody may still see or
  *   write through a mapping.
  * - An unwritten one has an mtime that no write gives, whatever the clock's ticks are.
- * - Before anything can be written to it, the file `owners` tells whose it is. That file is never synced: it is for
- *   those who find the store after the daemon was killed, in the page cache, and says of which boot it is. After another
- *   boot all spares are garbage: what an fsync has promised has its name.
+ * - Before a record says that an inode has content, the file `owners` (owner-table.ts) tells which spare that is. So a
+ *   record that is LIVE has its content by its name or by that table, after a kill too, or it is lost. After a power cut
+ *   all spares are garbage: what an fsync has promised has its name.
  * - Numbers are not reused while the files of an earlier run are there: those get their names, or are removed, first.
  */
-import {
-  closeSync,
-  constants,
-  lutimesSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { SpinneyError } from '../../../engine/errors.js';
-import { type ContentFiles, isOpenForWriting } from './content.js';
+import { bootId } from './boot-id.js';
+import type { ContentFiles } from './content.js';
+import { NOBODY, OWNER_BYTES, OwnerEncoder } from './owner-table.js';
 import {
   closeBacking,
+  type FileIdentity,
   type FileStatus,
+  identityOfLast,
   isWrittenElsewhere,
+  newFileStatus,
   openBacking,
   setModificationTime,
   spreadSubdirectories,
@@ -40,21 +36,15 @@ import {
 
 export const SPARES_DIRECTORY = 'spares';
 const OWNERS = 'owners';
-const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 const FILES_PER_DIRECTORY = 512;
 /** Spares that are kept open for whoever comes next. */
 const MOST_IDLE = 64;
 
-const BOOT_ID = '/proc/sys/kernel/random/boot_id';
-/** `owners`: the boot's UUID as text, padded by zeros; then a record for each spare that was lent. */
-const OWNERS_HEADER_BYTES = 64;
-/** In place of the boot: what is there was left at a clean end, whatever came after. */
-const ANY_BOOT = 'any';
-/** Two doubles, little-endian: number + 1 (0: an empty record), and ino. */
-const OWNER_BYTES = 16;
-const NOBODY = 0;
 /** The mtime of what is unwritten: in 1970, when nobody writes. */
-const UNWRITTEN_SECONDS = 0;
+export const UNWRITTEN_SECONDS = 0;
+/** Of `owners`, after that of the directory. */
+const FIRST_SLOT = 1;
 /** In place of a spare's number. */
 export const NO_SPARE = -1;
 
@@ -62,16 +52,11 @@ export interface Spare {
   readonly number: number;
   /** Open for reading and writing; -1: closed, as one that is lent may be. */
   fd: number;
-  /** Of its record in `owners`. */
+  /** Of its entry in `owners`. */
   readonly slot: number;
-}
-
-/** A spare that an earlier run lent. */
-export interface LentSpare {
-  ino: number;
-  path: string;
-  /** Whether it has been written. */
-  isWritten: boolean;
+  readonly identity: FileIdentity;
+  /** The inode in that entry. */
+  owner: number;
 }
 
 export class SpareFiles {
@@ -79,30 +64,34 @@ export class SpareFiles {
   readonly #directory: string;
   readonly #idle: Spare[] = [];
   readonly #freeSlots: number[] = [];
-  readonly #owner = new Float64Array(OWNER_BYTES / 8);
-  readonly #ownerBytes = new Uint8Array(this.#owner.buffer);
-  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
-  #slots = 0;
+  /** Written, but without a name at the end: by inode. */
+  readonly #kept = new Map<number, Spare>();
+  readonly #owner = new OwnerEncoder(bootId());
+  readonly #status: FileStatus = newFileStatus();
+  #slots = FIRST_SLOT;
   #nextNumber = 0;
   #owners = -1;
+  /** The inode that `owners` says the next spare to be lent is lent to. */
+  #promisedTo = NOBODY;
 
   constructor(content: ContentFiles) {
     this.#content = content;
-    this.#directory = `${content.directory}/${SPARES_DIRECTORY}`;
+    this.#directory = sparesDirectory(content.directory);
   }
 
-  /** Makes sure that the next `lend` finds a spare. */
-  prepare(): void {
+  /** The next spare to be lent will be this inode's: from here on its record may say that it has content. */
+  promise(ino: number): void {
     if (this.#idle.length === 0) this.#idle.push(this.#make());
+    this.#promisedTo = NOBODY;
+    this.#tellOwner(this.#idle.at(-1)!, ino, this.#owner);
+    this.#promisedTo = ino;
   }
 
   /** Lends a spare to the inode, which has no content. */
   lend(ino: number): Spare {
-    this.prepare();
-    const spare = this.#idle.at(-1)!;
-    this.#tellOwner(spare, ino);
-    this.#idle.pop();
-    return spare;
+    if (this.#promisedTo !== ino) this.promise(ino);
+    this.#promisedTo = NOBODY;
+    return this.#idle.pop()!;
   }
 
   /** Opens a spare that is lent; -1: it has another name by now. */
@@ -115,12 +104,10 @@ export class SpareFiles {
     return statPath(this.#pathOf(spare.number), out);
   }
 
-  #tellOwner(spare: Spare, ino: number): void {
-    const owner = this.#owner;
-    owner[0] = spare.number + 1;
-    owner[1] = ino;
-    const at = OWNERS_HEADER_BYTES + spare.slot * OWNER_BYTES;
-    writeSync(this.#owners, this.#ownerBytes, 0, OWNER_BYTES, at);
+  #tellOwner(spare: Spare, ino: number, owner: OwnerEncoder): void {
+    owner.encode(spare.slot, spare.number, ino, spare.identity);
+    writeSync(this.#owners, owner.bytes, 0, OWNER_BYTES, spare.slot * OWNER_BYTES);
+    spare.owner = ino;
   }
 
   /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
@@ -142,6 +129,7 @@ export class SpareFiles {
     if (!isShared && spare.fd >= 0 && this.#idle.length < MOST_IDLE) {
       statDescriptor(spare.fd, this.#status);
       if (!hasBeenWritten(this.#status)) {
+        this.#promisedTo = NOBODY;
         this.#idle.push(spare);
         return;
       }
@@ -151,10 +139,22 @@ export class SpareFiles {
     this.#freeSlots.push(spare.slot);
   }
 
+  /**
+   * There is time: says of what was given back that it is nobody's. Until then a kill leaves an empty content file for
+   * an inode that needs none.
+   */
+  rest(): void {
+    for (const spare of this.#idle) {
+      if (spare.owner !== NOBODY) this.#tellOwner(spare, NOBODY, this.#owner);
+    }
+    this.#promisedTo = NOBODY;
+  }
+
   /** Keeps the content of an inode, which could not get its name, where it is; its descriptor is closed. */
   keep(spare: Spare, ino: number): void {
     if (spare.fd >= 0) closeBacking(spare.fd);
     this.#content.isAt(ino, this.#pathOf(spare.number));
+    this.#kept.set(ino, spare);
   }
 
   /**
@@ -182,10 +182,23 @@ export class SpareFiles {
     this.#idle.length = 0;
     if (this.#owners < 0) return;
     const left = this.#content.place();
-    if (left !== undefined) writeSync(this.#owners, header(ANY_BOOT), 0, OWNERS_HEADER_BYTES, 0);
+    if (left !== undefined) this.#leaveKept();
     closeSync(this.#owners);
     this.#owners = -1;
     if (left === undefined) rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  /** Says of what is kept that it is so after any boot. */
+  #leaveKept(): void {
+    const owner = new OwnerEncoder(undefined);
+    this.#tellDirectory(owner);
+    for (const [ino, spare] of this.#kept) this.#tellOwner(spare, ino, owner);
+  }
+
+  #tellDirectory(owner: OwnerEncoder): void {
+    statPath(this.#directory, this.#status);
+    owner.encodeDirectory(identityOfLast());
+    writeSync(this.#owners, owner.bytes, 0, OWNER_BYTES, 0);
   }
 
   #make(): Spare {
@@ -198,11 +211,18 @@ export class SpareFiles {
       fd = openBacking(path, 'create');
     }
     if (fd < 0) throw new SpinneyError('ERR_IO', `Cannot make ${path}: its directory went away`);
-    const spare = { number, fd, slot: this.#freeSlots.pop() ?? this.#slots++ };
+    statDescriptor(fd, this.#status);
+    const spare = {
+      number,
+      fd,
+      slot: this.#freeSlots.pop() ?? this.#slots++,
+      identity: identityOfLast(),
+      owner: NOBODY,
+    };
     try {
       setModificationTime(fd, UNWRITTEN_SECONDS, 0);
-      // The space for its record is there from now on.
-      this.#tellOwner(spare, NOBODY);
+      // The space for its entry is there from now on.
+      this.#tellOwner(spare, NOBODY, this.#owner);
     } catch (error) {
       this.takeBack(spare, true);
       throw error;
@@ -214,14 +234,14 @@ export class SpareFiles {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     spreadSubdirectories(this.#directory);
     const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
-    const owners = openSync(`${this.#directory}/${OWNERS}`, flags, 0o600);
+    this.#owners = openSync(ownersPath(this.#directory), flags, 0o600);
     try {
-      writeSync(owners, header(bootId()), 0, OWNERS_HEADER_BYTES, 0);
+      this.#tellDirectory(this.#owner);
     } catch (error) {
-      closeSync(owners);
+      closeSync(this.#owners);
+      this.#owners = -1;
       throw error;
     }
-    this.#owners = owners;
   }
 
   #pathOf(number: number): string {
@@ -229,24 +249,13 @@ export class SpareFiles {
   }
 }
 
-/**
- * Gives what an earlier run was killed with its names, and removes what is left of its spares. With a content directory
- * that is only read, notes where those contents are.
- */
-export function recoverSpares(content: ContentFiles, isReadOnly: boolean): void {
-  const lent = lentSpares(content.directory);
-  if (isReadOnly) {
-    for (const { ino, path, isWritten } of lent) if (isWritten) content.isAt(ino, path);
-    return;
-  }
-  for (const { ino, path, isWritten } of lent) {
-    // Who has it open still may write to it through the kernel: that does not end with the daemon.
-    if (!isWritten && !isOpenForWriting(path)) continue;
-    // What the record tells of the time is not known here.
-    if (!isWritten) lutimesSync(path, new Date(), new Date());
-    content.name(path, ino);
-  }
-  rmSync(`${content.directory}/${SPARES_DIRECTORY}`, { recursive: true, force: true });
+/** Where the spares of a content directory are, and the table that tells whose they are. */
+export function sparesDirectory(contentDirectory: string): string {
+  return `${contentDirectory}/${SPARES_DIRECTORY}`;
+}
+
+export function ownersPath(spares: string): string {
+  return `${spares}/${OWNERS}`;
 }
 
 /** Makes the spare with this number the inode's content file, if another thread did not do that before. */
@@ -256,60 +265,12 @@ export function nameSpare(content: ContentFiles, number: number, ino: number): v
 
 /** Where the spare with this number is. */
 export function sparePath(contentDirectory: string, number: number): string {
-  return pathOf(`${contentDirectory}/${SPARES_DIRECTORY}`, number);
+  return pathOf(sparesDirectory(contentDirectory), number);
 }
 
-/** The spares in a content directory that nobody serves, which were lent during this boot, and are still spares. */
-export function lentSpares(contentDirectory: string): LentSpare[] {
-  const directory = `${contentDirectory}/${SPARES_DIRECTORY}`;
-  const owners = readOwners(`${directory}/${OWNERS}`);
-  const boot = owners.toString('latin1', 0, OWNERS_HEADER_BYTES).replace(/\0+$/, '');
-  if (boot !== bootId() && boot !== ANY_BOOT) return [];
-  const lent: LentSpare[] = [];
-  const status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
-  for (let at = OWNERS_HEADER_BYTES; at + OWNER_BYTES <= owners.length; at += OWNER_BYTES) {
-    const number = owners.readDoubleLE(at) - 1;
-    const path = pathOf(directory, number);
-    const ino = owners.readDoubleLE(at + 8);
-    if (number < 0 || ino === NOBODY || !statPath(path, status)) continue;
-    lent.push({ ino, path, isWritten: hasBeenWritten(status) });
-  }
-  return lent;
-}
-
-/** Whether a spare that looks like this has been written. */
+/** Whether a spare that looks like this has been written, whatever name it has by now. */
 export function hasBeenWritten(status: FileStatus): boolean {
   return status.size !== 0 || status.mtimeSeconds !== UNWRITTEN_SECONDS;
-}
-
-function header(boot: string): Buffer {
-  const bytes = Buffer.alloc(OWNERS_HEADER_BYTES);
-  bytes.write(boot);
-  return bytes;
-}
-
-function readOwners(path: string): Buffer {
-  let fd: number;
-  try {
-    fd = openSync(path, O_RDONLY | O_NOFOLLOW);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
-    throw error;
-  }
-  try {
-    return readFileSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Of this boot; a constant where the system does not tell, so that nothing is thrown away. */
-function bootId(): string {
-  try {
-    return readFileSync(BOOT_ID, 'latin1').trim();
-  } catch {
-    return 'unknown';
-  }
 }
 
 function directoryOf(directory: string, number: number): string {

@@ -67,7 +67,7 @@ const syncFileRange = libc.func('sync_file_range', 'int', ['int', 'int64_t', 'in
   length: number,
   flags: number,
 ) => number;
-const syncfs = libc.func('syncfs', 'int', ['int']) as (fd: number) => number;
+const syncfs = libc.func('syncfs', 'int', ['int']);
 const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
   clock: number,
   out: Uint8Array,
@@ -95,6 +95,10 @@ export interface FileIdentity {
   file: number;
   /** Nanoseconds, as near as a number comes; 0 where the filesystem does not know. */
   birth: number;
+}
+
+export function newFileStatus(): FileStatus {
+  return { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
 }
 
 const statBuffer = Buffer.alloc(256);
@@ -169,6 +173,11 @@ function birthOfLast(): number {
   return signed64(statBuffer, 80) * 1_000_000_000 + statBuffer.readUInt32LE(88);
 }
 
+/** Seconds of the ctime of the file that this thread's last stat was of: when its content or its inode changed last. */
+export function statChangeSeconds(): number {
+  return signed64(statBuffer, 96);
+}
+
 /** Sets a descriptor's mtime and leaves its atime. */
 export function setModificationTime(fd: number, seconds: number, nanos: number): void {
   timesBuffer.writeUInt32LE(UTIME_OMIT, 8);
@@ -236,7 +245,17 @@ export function startWriteback(fd: number): void {
 
 /** Makes all that is on the descriptor's filesystem durable. */
 export function syncFilesystem(fd: number): void {
-  if (syncfs(fd) !== 0) throw failed('sync the filesystem of', fd);
+  if ((syncfs(fd) as number) !== 0) throw failed('sync the filesystem of', fd);
+}
+
+/** Makes all of the filesystem that the descriptor is on durable, on a thread of its own. Resolves to 0 or the errno. */
+export function syncFilesystemAsync(fd: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    syncfs.async(fd, (error: unknown, result: number) => {
+      if (error) reject(error as Error);
+      else resolve(result === 0 ? 0 : errno());
+    });
+  });
 }
 
 /** Where the present time comes from; tests give their own. `read` fills the other two. */

@@ -10,6 +10,8 @@
  *   through; the backing file tells the truth then too. It is settled once nobody does.
  * - A backing file without a name (`spare`) belongs to an open inode whose record tells size 0. It gets its name before
  *   the record tells more.
+ * - A record that is LIVE has a backing file, and one that is not has one of just its size; of size 0 it may have none.
+ *   Only a power cut leaves it otherwise, which is settled at the next start; all else is damage: refused, never made to fit.
  * - Records that the tree returns are private copies, and are changed in place.
  */
 
@@ -20,14 +22,16 @@ import { newAttributes } from '../arguments.js';
 import type { ContentFiles } from '../contents/content.js';
 import type { Descriptors } from '../contents/descriptors.js';
 import type { Aligned, OpenInode } from '../contents/open-inode.js';
-import type { SpareFiles } from '../contents/spare-files.js';
-import { type Clock, type FileStatus, setModificationTime } from '../contents/system.js';
+import { hasBeenWritten, type SpareFiles } from '../contents/spare-files.js';
+import { type Clock, type FileStatus, newFileStatus, setModificationTime } from '../contents/system.js';
+import type { Troubles } from '../contents/troubles.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import type { Attributes, Place, Reclaimer } from '../types.js';
+import type { PowerCut } from './power-cut.js';
 
 export const NAME_MAX = 255;
 /** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */
@@ -53,6 +57,7 @@ export class Inodes {
   readonly labels: Labels;
   readonly clock: Clock;
   readonly reclaimer: Reclaimer;
+  readonly troubles: Troubles;
   readonly readOnly: boolean;
   readonly keepsNodes: boolean;
   readonly opens = new Map<number, OpenInode>();
@@ -62,8 +67,10 @@ export class Inodes {
   readonly left = new Map<number, Aligned>();
   /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
   readonly orphans = new Map<number, Uint8Array | null>();
+  /** What the last power cut may have left otherwise than its record says, where it was not settled. */
+  readonly cut: PowerCut;
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
-  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  readonly #status: FileStatus = newFileStatus();
   readonly #attributes: Attributes = newAttributes();
 
   constructor(parts: {
@@ -74,6 +81,8 @@ export class Inodes {
     numbers: InodeNumbers;
     clock: Clock;
     reclaimer: Reclaimer;
+    troubles: Troubles;
+    cut: PowerCut;
     readOnly: boolean;
     keepsNodes: boolean;
   }) {
@@ -85,6 +94,8 @@ export class Inodes {
     this.labels = new Labels(parts.tree);
     this.clock = parts.clock;
     this.reclaimer = parts.reclaimer;
+    this.troubles = parts.troubles;
+    this.cut = parts.cut;
     this.readOnly = parts.readOnly;
     this.keepsNodes = parts.keepsNodes;
   }
@@ -139,6 +150,7 @@ export class Inodes {
   /** Decodes a record, and asks the backing file what only it knows. */
   attributes(inode: Uint8Array, out: Attributes): void {
     record.readAttributes(inode, out);
+    if (this.cut.isSeen && this.cut.shorten(out)) return;
     if (!record.hasFlag(inode, record.LIVE)) return;
     const open = this.opens.get(out.ino);
     out.live = open === undefined || open.live || this.readOnly;
@@ -146,18 +158,14 @@ export class Inodes {
     out.changesUnseen = out.live && (open === undefined || open.mayBeMapped || this.readOnly);
     const status = this.#status;
     if (open?.hasContent === true) this.descriptors.status(open, status);
-    else if (!this.content.status(out.ino, status)) {
-      out.size = 0;
-      out.blocks = 0;
-      return;
-    }
+    else if (!this.content.status(out.ino, status)) return;
     const { ctimeSeconds, ctimeNanos } = out;
     out.size = status.size;
     out.blocks = status.blocks;
     const aligned = open ?? this.left.get(out.ino);
     const isAligned =
       status.mtimeSeconds === aligned?.alignedSeconds && status.mtimeNanos === aligned.alignedNanos;
-    if (!isAligned) applyTimes(out, status);
+    if (!isAligned && hasBeenWritten(status)) applyTimes(out, status);
     if (open === undefined) return;
     if (open.written) raiseTimes(out, open.writtenSeconds, open.writtenNanos);
     const isSeen = status.mtimeSeconds === open.seenSeconds && status.mtimeNanos === open.seenNanos;
@@ -187,10 +195,13 @@ export class Inodes {
     this.left.delete(now.ino);
   }
 
-  /** Whether the record is live although nobody has the file open, and nobody writes to its backing file either. */
+  /**
+   * Whether the record is live although nobody has the file open, and nobody writes to its backing file either. One whose
+   * backing file is missing is not: nothing is known of its content.
+   */
   isLeftLive(inode: Uint8Array): boolean {
     const ino = record.inoOf(inode);
-    return record.hasFlag(inode, record.LIVE) && !this.opens.has(ino) && !this.content.hasWriters(ino);
+    return record.hasFlag(inode, record.LIVE) && !this.opens.has(ino) && this.content.isAtRest(ino);
   }
 
   /** Answers lookup and getattr, and settles what is live no more. */
@@ -282,6 +293,7 @@ export class Inodes {
   reclaim(ino: number): void {
     this.left.delete(ino);
     this.content.discard(ino);
+    this.troubles.mended(ino);
     this.reclaimer.schedule(ino, this.tree.lastLsn());
   }
 

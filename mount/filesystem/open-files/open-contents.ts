@@ -1,20 +1,21 @@
 /**
  * The backing files of open inodes, and which of record and file is the truth.
  *
- * A backing file is made, or borrowed from the spares, when something is first written (or a driver asks for it). Before
- * that, the record is put with LIVE: from then on size and mtime are the backing file's, after a crash as well. When the
+ * A backing file is made, or borrowed from the spares, when something is first written (or a driver asks for it). Then the
+ * record is put with LIVE: from then on size and mtime are the backing file's, after a crash as well. When the
  * last handle that may write is released, they go back into the record. A borrowed file gets its name when it is synced,
  * when the driver has time for it, and when it is released and was written.
  */
 
 import type { OpenInode } from '../contents/open-inode.js';
-import type { FileStatus } from '../contents/system.js';
+import { UNWRITTEN_SECONDS } from '../contents/spare-files.js';
+import { type FileStatus, newFileStatus } from '../contents/system.js';
 import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
 import * as record from '../records/record.js';
 
 export class OpenContents {
   readonly #inodes: Inodes;
-  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  readonly #status: FileStatus = newFileStatus();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
@@ -75,14 +76,14 @@ export class OpenContents {
     });
   }
 
-  /** Makes the backing file the truth: LIVE in the record first, then the file. */
+  /** Makes the backing file, which is made first where there is none, the truth: then nothing is written before LIVE. */
   makeLive(inode: OpenInode): void {
     const found = this.#recordOf(inode);
     if (inode.hasContent) this.#inodes.alignContent(inode, found.record);
+    else this.#createBacking(inode, found);
     if (inode.spare !== undefined) this.#inodes.borrowers.set(inode, this.#inodes.clock.seconds);
     record.setFlag(found.record, record.LIVE | record.CONTENT);
     this.put(found);
-    if (!inode.hasContent) this.#createBacking(inode, found);
     inode.live = true;
   }
 
@@ -123,8 +124,9 @@ export class OpenContents {
    * what went wrong last, after it tried all.
    */
   rest(): boolean {
-    const { borrowers, clock, content, descriptors } = this.#inodes;
+    const { borrowers, clock, content, descriptors, spares } = this.#inodes;
     descriptors.fit();
+    spares?.rest();
     let failure = content.place();
     if (borrowers.size > 0) clock.read();
     for (const [inode, since] of borrowers) {
@@ -162,22 +164,23 @@ export class OpenContents {
   #createBacking(inode: OpenInode, found: Found): void {
     if (this.#inodes.spares === undefined) this.#inodes.descriptors.create(inode);
     else {
-      this.#inodes.descriptors.prepareSpare();
+      this.#inodes.descriptors.promiseSpare(inode.ino);
       this.borrow(inode);
     }
     this.#inodes.alignContent(inode, found.record);
   }
 
-  /** Gives the inode the spare that was prepared as its backing file; the spare's mtime stands for that of the inode's record. */
+  /** Gives the inode the spare that it was promised as its backing file; the spare's mtime stands for that of the inode's record. */
   borrow(inode: OpenInode): void {
     const { spares, borrowers, clock } = this.#inodes;
     const spare = spares?.lend(inode.ino);
     if (spare === undefined) return;
     inode.spare = spare;
     this.#inodes.descriptors.takeFromSpare(inode);
-    this.#inodes.noteContentTime(inode);
-    inode.alignedSeconds = inode.seenSeconds;
-    inode.alignedNanos = inode.seenNanos;
+    inode.seenSeconds = UNWRITTEN_SECONDS;
+    inode.seenNanos = 0;
+    inode.alignedSeconds = UNWRITTEN_SECONDS;
+    inode.alignedNanos = 0;
     borrowers.set(inode, clock.seconds);
   }
 

@@ -11,13 +11,17 @@ import {
   copyDescriptors,
   type FileIdentity,
   type FileStatus,
+  newFileStatus,
   seekDescriptor,
+  statDescriptor,
   syncFilesystem,
   truncateDescriptor,
 } from '../contents/system.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
+import { faultOf, NO_FILE } from '../inodes/faults.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
+import { showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Place } from '../types.js';
 import { Handles } from './handles.js';
@@ -54,7 +58,7 @@ export class OpenFiles {
   readonly #inodes: Inodes;
   readonly #contents: OpenContents;
   readonly #handles = new Handles<FileHandle>();
-  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  readonly #status: FileStatus = newFileStatus();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
@@ -77,15 +81,15 @@ export class OpenFiles {
     const ino = record.inoOf(found.record);
     let inode = this.#inodes.opens.get(ino);
     if (inode === undefined) {
-      inode = this.#firstOpen(ino, found);
+      inode = this.#firstOpen(ino, found, writes && (flags & O_TRUNC) !== 0);
       this.#inodes.opens.set(ino, inode);
     }
     return this.#newHandle(inode, flags);
   }
 
   /**
-   * Opens a file that was just made, whose record is at `key`. `isLive`: with LIVE and CONTENT, so it gets a backing file
-   * here, for which `prepare` has been called.
+   * Opens a file that was just made, whose record is at `key`. `isLive`: with LIVE and CONTENT, so it gets the backing file
+   * here that it was promised.
    */
   openNew(ino: number, key: Uint8Array, flags: number, isLive: boolean): number {
     const inode = newOpenInode(ino, key);
@@ -279,26 +283,30 @@ export class OpenFiles {
     if (size === 0 && !record.hasFlag(found.record, record.CONTENT)) return 0;
     const ino = record.inoOf(found.record);
     const open = this.#inodes.opens.get(ino);
+    if (size === 0) this.#inodes.troubles.mended(ino);
     if (open !== undefined) {
       if (!open.live) this.#contents.makeLive(open);
       truncateDescriptor(this.#inodes.descriptors.use(open), size);
       return 0;
     }
-    if (!record.hasFlag(found.record, record.LIVE)) {
-      record.setFlag(found.record, record.LIVE | record.CONTENT);
-      this.#contents.put(found);
-    }
-    const fd = this.#inodes.content.create(ino);
+    let fd = this.#openContent(found);
     try {
+      if (fd >= 0) statDescriptor(fd, this.#status);
+      if (size > 0) this.#assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
+      if (fd < 0) fd = this.#inodes.content.create(ino);
+      if (!record.hasFlag(found.record, record.LIVE)) {
+        record.setFlag(found.record, record.LIVE | record.CONTENT);
+        this.#contents.put(found);
+      }
       truncateDescriptor(fd, size);
     } finally {
-      closeBacking(fd);
+      if (fd >= 0) closeBacking(fd);
     }
     return 0;
   }
 
-  /** The inode's content is opened, and compared with its record: a crash may have left another size. */
-  #firstOpen(ino: number, found: Found): OpenInode {
+  /** The inode's content is opened, and compared with its record. `isReplaced`: it is truncated next. */
+  #firstOpen(ino: number, found: Found, isReplaced: boolean): OpenInode {
     // To be asked before the file is open here too.
     const isWritten =
       record.hasFlag(found.record, record.LIVE) &&
@@ -312,8 +320,10 @@ export class OpenFiles {
       inode.mayBeMapped = isWritten;
       if (isWritten) Object.assign(inode, this.#inodes.left.get(ino));
       if (isWritten && inode.hasContent) this.#inodes.noteContentTime(inode);
-      if (!this.#inodes.readOnly && !isWritten && this.#differs(inode, found)) {
-        record.setFlag(found.record, record.LIVE);
+      if (isWritten) return inode;
+      if (inode.hasContent) descriptors.status(inode, this.#status);
+      if (!isReplaced) this.#assertSound(found, inode.hasContent ? this.#status.size : NO_FILE);
+      if (record.hasFlag(found.record, record.LIVE) && !this.#inodes.readOnly) {
         this.#inodes.settle(found.record);
         this.#contents.put(found);
       }
@@ -324,10 +334,25 @@ export class OpenFiles {
     return inode;
   }
 
-  #differs(inode: OpenInode, found: Found): boolean {
-    if (record.hasFlag(found.record, record.LIVE)) return true;
-    if (!inode.hasContent) return record.sizeOf(found.record) !== 0;
-    this.#inodes.descriptors.status(inode, this.#status);
-    return this.#status.size !== record.sizeOf(found.record);
+  #openContent(found: Found): number {
+    if (!record.hasFlag(found.record, record.CONTENT)) return -1;
+    return this.#inodes.content.open(record.inoOf(found.record));
+  }
+
+  /**
+   * Throws unless the content, which was just looked at and has so many bytes (or NO_FILE), is what the record says, or
+   * what a power cut left: that the record tells from here on.
+   */
+  #assertSound(found: Found, bytes: number): void {
+    const { cut, readOnly, troubles } = this.#inodes;
+    const fault = faultOf(found.record, bytes);
+    if (fault === undefined) return;
+    const ino = record.inoOf(found.record);
+    const isLeftOver = cut.isShortened(ino) || (bytes !== NO_FILE && cut.leftOver(found.version));
+    if (!isLeftOver) troubles.refuse(ino, showKey(found.key), fault);
+    if (readOnly) return;
+    cut.fitLeftOver(found.record, showKey(found.key), fault);
+    this.#contents.put(found);
+    found.version = this.#inodes.tree.getVersion(found.key) ?? 0;
   }
 }

@@ -56,7 +56,10 @@ export function makeEntry(
     inodes.clock.read();
     const inode = newInode(inodes, caller, directory.value, type, inherited, target);
     record.setDevice(inode, type === record.CHARACTER_DEVICE || type === record.BLOCK_DEVICE ? rdev : 0);
-    if (isLive) record.setFlag(inode, record.LIVE | record.CONTENT);
+    if (isLive) {
+      record.setFlag(inode, record.LIVE | record.CONTENT);
+      inodes.descriptors.promiseSpare(record.inoOf(inode));
+    }
     inodes.stampDirectory(directory.value);
     if (type === record.DIRECTORY) {
       record.setLinks(inode, 2);

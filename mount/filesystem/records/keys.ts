@@ -24,7 +24,10 @@ const ORPHAN = 0x6f;
 export const EXCHANGE_PREFIX: Uint8Array = Uint8Array.of(0x74);
 export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
-/** Prefix of all orphans' keys. */
+export const CONTENT_MARK_KEY: Uint8Array = Buffer.from('scontents');
+/** Prefixes of all entries' keys, of all inodes' that are kept by number, and of all orphans'. */
+export const ENTRIES_PREFIX: Uint8Array = Uint8Array.of(ENTRY);
+export const INODES_PREFIX: Uint8Array = Uint8Array.of(INODE);
 export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);
 
 export function entryKey(path: Uint8Array): Uint8Array {
@@ -98,6 +101,24 @@ export function inodeXattrPrefix(ino: number): Uint8Array {
 /** Whether the record at this key is one that keeps its extended attributes by inode number. */
 export function isKeptByNumber(key: Uint8Array): boolean {
   return key[0] !== ENTRY;
+}
+
+/** What a record is called in messages: its path, or its number where it is kept by that. */
+export function showKey(key: Uint8Array): string {
+  if (!isKeptByNumber(key)) return showPath(pathOfKey(key));
+  return `${key[0] === ORPHAN ? 'orphan' : 'inode'} ${inoOfKey(key)}`;
+}
+
+export function showPath(path: Uint8Array): string {
+  return path.length === 0 ? '/' : showText(path);
+}
+
+/** On one line, whatever the bytes are. */
+export function showText(bytes: Uint8Array): string {
+  return JSON.stringify(Buffer.from(bytes).toString())
+    .slice(1, -1)
+    .replaceAll('\\"', '"')
+    .replaceAll('\\\\', '\\');
 }
 
 export function concat(prefix: Uint8Array, rest: Uint8Array): Uint8Array {

@@ -8,7 +8,7 @@ import { NO_REPLY } from '../protocol/reply.js';
 import { OPERATIONS } from './operations/table.js';
 import type { Session } from './session.js';
 
-const { EINVAL, EIO, ENFILE, ENOSYS } = constants.errno;
+const { EINVAL, EIO, ENFILE, ENOSPC, ENOSYS } = constants.errno;
 
 /** Serves the request of `length` bytes in `session.request`. Returns the length of the reply in `session.reply`, 0 for none. */
 export function handle(session: Session, length: number): number {
@@ -21,6 +21,8 @@ export function handle(session: Session, length: number): number {
   else {
     try {
       result = operation.run(session);
+      // What failed so has changed nothing.
+      if (result === -ENOSPC && session.services.makeRoom()) result = operation.run(session);
     } catch (error) {
       session.failures.tell(operation.name, error, {
         opcode: request.opcode,

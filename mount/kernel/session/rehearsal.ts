@@ -40,6 +40,7 @@ const services: SessionServices = {
   log: () => {},
   ready: () => {},
   sync: () => false,
+  makeRoom: () => false,
   interrupted: () => {},
   backingFiles: undefined,
   invalidateAttributes: () => {},

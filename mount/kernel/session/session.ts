@@ -49,6 +49,8 @@ export interface SessionServices {
    * nobody does that, the session must.
    */
   sync(uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined): boolean;
+  /** The disk is full: removes at once what is to be removed anyway. False: there was nothing. */
+  makeRoom(): boolean;
   /** Whoever waits for the request with this unique got a signal. */
   interrupted(uniqueLow: number, uniqueHigh: number): void;
   /** Backing files that the kernel may read and write by itself; undefined: it is not to. */

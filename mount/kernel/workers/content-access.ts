@@ -1,11 +1,11 @@
-import { fsyncSync, openSync, unlinkSync } from 'node:fs';
+import { fsyncSync, openSync, statfsSync, unlinkSync } from 'node:fs';
 import { ContentFiles, contentPath } from '../../filesystem/contents/content.js';
 import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spare-files.js';
 import {
   closeBacking,
   type FileIdentity,
-  type FileStatus,
   lastWas,
+  newFileStatus,
   openBacking,
   statDescriptor,
   statPath,
@@ -14,13 +14,16 @@ import {
 import { BackingError, EIO, isOutOfDescriptors } from '../../filesystem/errno.js';
 import type { ContentAccess } from './io-service.js';
 
+/** What stat counts in. */
+const BLOCK_BYTES = 512;
+
 /**
  * The content files below `<store>/content`, as the I/O service uses them. One descriptor is open at a time, and one of
  * the directory always: by that all is synced where the process can have no other.
  */
 export function contentAccess(directory: string): ContentAccess {
   const files = new ContentFiles(directory, true);
-  const status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  const status = newFileStatus();
   let held = -1;
 
   /** What `look` finds at one of the names that the content may have, which goes from the first to the second. */
@@ -79,6 +82,11 @@ export function contentAccess(directory: string): ContentAccess {
         // A crash may have come between the removal and its record.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
+    },
+    usedBytes: (ino) => (files.status(ino, status) ? status.blocks * BLOCK_BYTES : 0),
+    space: () => {
+      const { bsize, bavail, blocks } = statfsSync(directory);
+      return { free: bavail * bsize, all: blocks * bsize };
     },
     sync: (ino, spare, identity, names) => {
       if (held < 0) held = openSync(directory, 'r');

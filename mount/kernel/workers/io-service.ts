@@ -6,7 +6,8 @@
  *   sync of the tree.
  * - A sync's record leaves the queue after its reply, so a dead worker's syncs are answered by its successor (a
  *   second reply is refused by the kernel and does no harm).
- * - Removals wait for somebody's sync, but no longer than a second, and not when many wait.
+ * - Removals wait for somebody's sync, but no longer than a second; not when many wait, or much of the disk is waiting
+ *   for them, or somebody does.
  *
  * Ownership of descriptors: none passes through the queues. A number that the session may close means another file by the time
  * that it is used here; a sync so names its file, which is opened, recognised, synced and closed by the thread that syncs
@@ -25,6 +26,13 @@ import { Reply } from '../protocol/reply.js';
 const { EIO } = constants.errno;
 const LONGEST_REMOVAL_WAIT_MS = 1000;
 const MANY_REMOVALS = 1024;
+/** What removals give back is not put off from here on; nor where it is this part of what is free, */
+const MUCH_BYTES = 64 * 1024 * 1024;
+const MUCH_OF_FREE = 1 / 4;
+/** nor where no more than this part of the disk is free. */
+const SHORT_OF_ALL = 1 / 20;
+/** How long a full queue of results keeps an answer waiting. */
+const ANSWER_AGAIN_MS = 10;
 
 /** In place of an inode number. */
 const NO_CONTENT = 0;
@@ -40,6 +48,8 @@ export const IoTask = {
   REMOVE: 2,
   /** Finish what is waiting, and end. */
   END: 3,
+  /** Remove now what came before, and say so. */
+  HURRY: 4,
 } as const;
 
 /** Queues a sync for whoever waits for the request with this unique, by this thread. False: the queue is full. */
@@ -66,6 +76,7 @@ export const IoResult = {
   /** ino, and the content file's identity (two numbers). */
   NAME_DURABLE: 3,
   ENDED: 2,
+  HURRIED: 4,
 } as const;
 
 /** The content files, by inode number. */
@@ -78,6 +89,10 @@ export interface ContentAccess {
    * it is missing or another one is in its place, which is left alone.
    */
   sync(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined;
+  /** Bytes of the disk that the removal gives back; 0 where the file is missing. */
+  usedBytes(ino: number): number;
+  /** Bytes of the disk that are free for anyone, and in all. */
+  space(): { free: number; all: number };
 }
 
 export interface IoServices {
@@ -104,6 +119,10 @@ export class IoService {
   readonly #reply = new Reply(OutHeader.SIZE);
   readonly #record = new Float64Array(RECORD_FIELDS);
   #removals: Removal[] = [];
+  /** What the removals give back. */
+  #waitingBytes = 0;
+  /** Somebody waits for the removals. */
+  #hurried = false;
   #ending = false;
   #lastSync = 0;
 
@@ -118,7 +137,8 @@ export class IoService {
       const seen = tasks.events;
       if (this.round(false)) return;
       if (tasks.length > 0) continue;
-      tasks.wait(seen, this.#removals.length > 0 ? LONGEST_REMOVAL_WAIT_MS : Number.POSITIVE_INFINITY);
+      const removalsWait = this.#removals.length > 0 ? LONGEST_REMOVAL_WAIT_MS : Number.POSITIVE_INFINITY;
+      tasks.wait(seen, this.#hurried ? ANSWER_AGAIN_MS : removalsWait);
     }
   }
 
@@ -127,6 +147,10 @@ export class IoService {
     const { tasks, results } = this.#services;
     this.#takeTasks();
     if (this.#removals.length > 0) this.#remove(now || this.#ending);
+    if (this.#hurried && results.put(IoResult.HURRIED)) {
+      this.#hurried = false;
+      this.#services.wakeSession();
+    }
     if (!this.#ending || this.#removals.length > 0 || tasks.length > 0) return false;
     results.put(IoResult.ENDED);
     this.#services.wakeSession();
@@ -141,7 +165,9 @@ export class IoService {
     let syncs = 0;
     for (let i = 0; i < count && tasks.peek(i, record); i++) {
       if (record[0] === IoTask.REMOVE) {
-        this.#removals.push({ ino: record[1]!, lsn: record[2]! });
+        this.#putRemoval(record[1]!, record[2]!);
+      } else if (record[0] === IoTask.HURRY) {
+        this.#hurried = true;
       } else if (record[0] === IoTask.END) {
         this.#ending = true;
       } else {
@@ -156,6 +182,21 @@ export class IoService {
       }
     }
     if (count > 0) tasks.drop(count);
+  }
+
+  #putRemoval(ino: number, lsn: number): void {
+    this.#removals.push({ ino, lsn });
+    this.#attempt(`look at the content of inode ${ino}`, () => {
+      this.#waitingBytes += this.#services.content.usedBytes(ino);
+    });
+  }
+
+  /** Whether the disk's other users may miss what the removals give back. */
+  #isMissed(): boolean {
+    if (this.#waitingBytes === 0) return false;
+    if (this.#waitingBytes >= MUCH_BYTES) return true;
+    const { free, all } = this.#services.content.space();
+    return this.#waitingBytes >= free * MUCH_OF_FREE || free <= all * SHORT_OF_ALL;
   }
 
   #syncContent(task: Float64Array): number {
@@ -193,12 +234,15 @@ export class IoService {
     const { tree, results } = this.#services;
     const due =
       now ||
+      this.#hurried ||
       this.#removals.length >= MANY_REMOVALS ||
+      this.#isMissed() ||
       performance.now() - this.#lastSync >= LONGEST_REMOVAL_WAIT_MS;
     const last = this.#removals.at(-1)!;
     if (due && tree.durableLsn() < last.lsn && this.#syncTree() !== 0) {
       // Nothing becomes durable any more; the next start finds these files and removes them.
       this.#removals = [];
+      this.#waitingBytes = 0;
       return;
     }
     const durable = tree.durableLsn();
@@ -209,6 +253,7 @@ export class IoService {
       // A full queue of results: again later; on the way out it is nobody's loss, the next start does the rest.
       return !results.put(IoResult.REMOVED, ino) && !now;
     });
+    if (this.#removals.length === 0) this.#waitingBytes = 0;
     this.#services.wakeSession();
   }
 

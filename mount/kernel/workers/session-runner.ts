@@ -20,6 +20,9 @@ import { type ContentAccess, IoResult, IoService, IoTask, putSync } from './io-s
 /** How long the end of a mount waits for the removal of content, which the next start would do as well. */
 const LONGEST_END_MS = 5000;
 
+/** How long a request that found the disk full waits for the removal of content: somebody's sync may come before it. */
+const LONGEST_ROOM_MS = 3000;
+
 /** How often the filesystem layer gets time for what it put off. */
 const REST_MS = 1000;
 
@@ -50,7 +53,10 @@ class SessionRunner implements RequestHandler, Reclaimer {
   readonly #standIn: IoService;
   /** Removals, ino and LSN in turn, that found the queue full. */
   #overflow: number[] = [];
+  /** Scheduled, and not known to be done. */
+  #removals = 0;
   #ioEnded = false;
+  #hurried = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -75,6 +81,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
       ready: options.ready,
       sync: (uniqueLow: number, uniqueHigh: number, plan: FsyncPlan | undefined) =>
         !state.isIoGone && putSync(options.tasks, uniqueLow, uniqueHigh, this.request.pid, plan),
+      makeRoom: () => this.#makeRoom(),
       interrupted: (uniqueLow: number, uniqueHigh: number) => interrupts.interrupt(uniqueLow, uniqueHigh),
       // The kernel lets nobody else register files.
       backingFiles: process.geteuid?.() === 0 ? backingFiles(options.fd) : undefined,
@@ -139,6 +146,7 @@ class SessionRunner implements RequestHandler, Reclaimer {
 
   /** Reclaimer: the filesystem layer has an inode whose content is to be removed. */
   schedule(ino: number, lsn: number): void {
+    this.#removals++;
     this.#overflow.push(ino, lsn);
     this.#putOverflow();
   }
@@ -162,11 +170,13 @@ class SessionRunner implements RequestHandler, Reclaimer {
     for (let i = 0; i < count && results.peek(i, this.#record); i++) {
       const [kind, ino, file, birth] = this.#record as unknown as [number, number, number, number];
       if (kind === IoResult.ENDED) this.#ioEnded = true;
+      else if (kind === IoResult.HURRIED) this.#hurried = true;
       else if (kind === IoResult.REMOVED) removed.push(ino);
       else this.#fileSystem.fsynced(ino, { file, birth });
     }
     results.drop(count);
     if (removed.length === 0) return;
+    this.#removals -= removed.length;
     try {
       this.#fileSystem.reclaimed(removed);
     } catch (error) {
@@ -177,18 +187,34 @@ class SessionRunner implements RequestHandler, Reclaimer {
 
   /** Lets the I/O worker finish what it has, within a deadline. */
   #endIo(): void {
+    this.#await(IoTask.END, () => this.#ioEnded, LONGEST_END_MS);
+  }
+
+  #makeRoom(): boolean {
+    // Who was the last to have a removed file open keeps its content.
+    while (this.#session.work());
+    if (this.#removals <= 0) return false;
+    this.#hurried = false;
+    this.#await(IoTask.HURRY, () => this.#hurried, LONGEST_ROOM_MS);
+    // What could not be done is left to the next start.
+    if (this.#hurried) this.#removals = 0;
+    return true;
+  }
+
+  /** Gives the I/O worker a task after all removals, and takes results until it is done or the time is over. */
+  #await(task: number, isDone: () => boolean, longestMs: number): void {
     const { state, tasks, results } = this.#options;
-    const deadline = performance.now() + LONGEST_END_MS;
+    const deadline = performance.now() + longestMs;
     let told = false;
-    while (!this.#ioEnded) {
+    while (!isDone()) {
       const seen = results.events;
       this.#putOverflow();
-      if (!told && this.#overflow.length === 0) told = tasks.put(IoTask.END);
+      if (!told && this.#overflow.length === 0) told = tasks.put(task);
       if (state.isIoGone) this.#standIn.round(true);
       this.#takeResults();
       const left = deadline - performance.now();
       if (left <= 0) return;
-      if (!this.#ioEnded) results.wait(seen, left);
+      if (!isDone()) results.wait(seen, left);
     }
   }
 }

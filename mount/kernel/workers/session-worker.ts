@@ -21,7 +21,15 @@ runSession({
   tasks: new SharedQueue(data.tasks),
   results: new SharedQueue(data.results),
   makeFileSystem: (reclaimer) =>
-    new FileSystem(tree, { contentDirectory, readOnly, keepsNodes: true, rests: true, reclaimer }),
+    new FileSystem(tree, {
+      contentDirectory,
+      readOnly,
+      keepsNodes: true,
+      rests: true,
+      reclaimer,
+      log: postLog,
+      troubled: (ino, what) => post({ type: 'trouble', ino, what }),
+    }),
   rehearsal: new Rehearsal(),
   content: contentAccess(contentDirectory),
   ready: () => post({ type: 'ready' }),

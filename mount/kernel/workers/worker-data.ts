@@ -26,6 +26,8 @@ export type WorkerMessage =
       message: string;
       fields?: Record<string, unknown> | undefined;
     }
+  /** As a TroubleListener is told. */
+  | { type: 'trouble'; ino: number; what: string | undefined }
   /** The mount answers. */
   | { type: 'ready' }
   /** The session ended as it should: the mount is gone and its filesystem layer closed. */

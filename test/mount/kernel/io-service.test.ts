@@ -18,6 +18,8 @@ let removed: number[];
 /** What was synced, and what comes of it. */
 let synced: unknown[][];
 let sync: () => boolean | undefined;
+let used: Map<number, number>;
+let space: { free: number; all: number };
 let tasks: SharedQueue;
 let results: SharedQueue;
 let service: IoService;
@@ -33,6 +35,8 @@ beforeEach(() => {
   removed = [];
   synced = [];
   sync = () => true;
+  used = new Map();
+  space = { free: 500e9, all: 1000e9 };
   tasks = new SharedQueue(8);
   results = new SharedQueue(2);
   service = new IoService({
@@ -49,6 +53,8 @@ beforeEach(() => {
     },
     content: {
       remove: (ino) => removed.push(ino),
+      usedBytes: (ino) => used.get(ino) ?? 0,
+      space: () => space,
       sync: (...file) => {
         synced.push(file);
         return sync();
@@ -170,6 +176,65 @@ describe('IoService', () => {
       [IoResult.REMOVED, 10],
       [IoResult.REMOVED, 11],
     ]);
+  });
+
+  describe('of removals', () => {
+    const remove = (ino: number, lsn: number, bytes: number) => {
+      used.set(ino, bytes);
+      tasks.put(IoTask.REMOVE, ino, lsn);
+      service.round(false);
+      return removed;
+    };
+    beforeEach(() => {
+      // Somebody synced just now, so that those that may wait do.
+      tasks.put(IoTask.SYNC, 1, 0, 0);
+      service.round(false);
+      durable = 0;
+    });
+
+    test('small ones wait while there is space, also several', () => {
+      for (let ino = 1; ino <= 5; ino++) expect(remove(ino, 50, 1e6)).toEqual([]);
+      expect(syncs).toBe(1);
+    });
+
+    test('a large one is durable at once, and what waits with it', () => {
+      expect(remove(1, 50, 1e6)).toEqual([]);
+      expect(remove(2, 60, 70e6)).toEqual([1, 2]);
+      expect([syncs, durable]).toEqual([2, 100]);
+      // What was given back does not count for those after it.
+      durable = 0;
+      takeResults();
+      expect(remove(3, 70, 1e6)).toEqual([1, 2]);
+    });
+
+    test('any is when space is short, by itself or for what waits', () => {
+      space = { free: 4e6, all: 64e6 };
+      expect(remove(1, 50, 1e6)).toEqual([1]);
+      durable = 0;
+      takeResults();
+      space = { free: 40e6, all: 1e9 };
+      expect(remove(2, 50, 1e5)).toEqual([1, 2]);
+      durable = 0;
+      takeResults();
+      // Without content nothing comes back.
+      expect(remove(3, 50, 0)).toEqual([1, 2]);
+    });
+
+    test('none waits when somebody waits for them, and that is said even if the results were full', () => {
+      expect(remove(1, 50, 1e6)).toEqual([]);
+      results.put(IoResult.NAME_DURABLE, 9);
+      tasks.put(IoTask.HURRY);
+      service.round(false);
+      expect(removed).toEqual([1]);
+      expect(takeResults()).toEqual([
+        [IoResult.NAME_DURABLE, 9, 0, 0],
+        [IoResult.REMOVED, 1, 0, 0],
+      ]);
+      service.round(false);
+      expect(takeResults()).toEqual([[IoResult.HURRIED, 0, 0, 0]]);
+      service.round(false);
+      expect(takeResults()).toEqual([]);
+    });
   });
 
   test('at the end it syncs, removes what waits, and says so', () => {

@@ -15,12 +15,14 @@ let session: Session;
 let logged: string[];
 let ready: number;
 let interrupted: number[][];
+let makeRoom: () => boolean;
 
 beforeEach(() => {
   fileSystem = new MemoryFileSystem();
   logged = [];
   ready = 0;
   interrupted = [];
+  makeRoom = () => false;
   session = new Session(
     fileSystem,
     MountState.forNobody(),
@@ -28,6 +30,7 @@ beforeEach(() => {
       log: (_level, message) => logged.push(message),
       ready: () => ready++,
       sync: () => false,
+      makeRoom: () => makeRoom(),
       interrupted: (low, high) => interrupted.push([low, high]),
       backingFiles: undefined,
       invalidateAttributes: () => {},
@@ -210,6 +213,30 @@ describe('contents and attributes', () => {
     expect(call(Opcode.TMPFILE, 1, words(0o2, 0o100600, 0, 0), '/').error).toBe(-ENOSPC);
     expect(fileSystem.forgotten.length).toBe(2);
     expect(session.state.stats().openFiles).toBe(0);
+  });
+
+  test('a request that finds the disk full is served once more if that made room', () => {
+    const node = make(Opcode.MKNOD, 1, 'f');
+    const handleOf = (reply: { body: Buffer }) => reply.body.readUInt32LE(0);
+    const opened = handleOf(call(Opcode.OPEN, node, words(1, 0)));
+    const write = () =>
+      call(Opcode.WRITE, node, words(opened, 0, 0, 0, 5, 0, 0, 0, 0, 0), Buffer.from('hello'));
+    const real = fileSystem.write.bind(fileSystem);
+    let free = 0;
+    let tries = 0;
+    fileSystem.write = (...args) => {
+      tries++;
+      return free > 0 ? real(...args) : -ENOSPC;
+    };
+    expect([write().error, tries]).toEqual([-ENOSPC, 1]);
+    makeRoom = () => true;
+    expect([write().error, tries]).toEqual([-ENOSPC, 3]);
+    makeRoom = () => {
+      free = 1;
+      return true;
+    };
+    expect([write().error, tries]).toEqual([0, 5]);
+    expect(Buffer.from(fileSystem.items.get('/f')!.data).toString()).toBe('hello');
   });
 
   test('extended attributes: a size of 0 asks for the length, a small one is ERANGE', () => {

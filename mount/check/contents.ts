@@ -1,0 +1,149 @@
+/** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
+import { type Dirent, existsSync, lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { SpinneyError, type TreeOperations, type TreeReads } from '../../engine/index.js';
+import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
+import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
+import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
+import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
+import { SystemClock } from '../filesystem/contents/system.js';
+import { faultOf, NO_FILE } from '../filesystem/inodes/faults.js';
+import { cutOf, PowerCut } from '../filesystem/inodes/power-cut.js';
+import * as record from '../filesystem/records/record.js';
+import { InodeSet } from './inode-set.js';
+
+/** What is asked of the tree. */
+export type CheckedTree = TreeReads & Pick<TreeOperations, 'lastLsn' | 'previousEnd'>;
+
+export interface ContentFindings {
+  damage(message: string): void;
+  note(message: string): void;
+}
+
+export class ContentCheck {
+  readonly #directory: string;
+  readonly #findings: ContentFindings;
+  readonly #cut: PowerCut;
+  /** The machine came to an end since the store was served: what was not durable then may be lost. */
+  readonly #wasCut: boolean;
+  readonly #durableLsn: number;
+  readonly #spares: LeftSpares;
+  readonly #withContent = new InodeSet();
+
+  /** `directory`: `<store>/content`, which may be missing. */
+  constructor(tree: CheckedTree, directory: string, findings: ContentFindings) {
+    this.#directory = directory;
+    this.#findings = findings;
+    const mark = readMark(tree);
+    const clock = new SystemClock();
+    clock.read();
+    this.#wasCut = isAfterCut(tree, mark);
+    this.#durableLsn = mark?.durableLsn ?? 0;
+    const content = new ContentFiles(directory, true);
+    this.#cut = new PowerCut(content, clock, () => {});
+    const after = mark?.durableSeconds ?? 0;
+    this.#cut.note(this.#wasCut ? { lsn: tree.lastLsn(), after, before: clock.seconds } : cutOf(mark));
+    this.#spares = this.#leftSpares();
+    for (const [ino, { path }] of this.#spares.lent) content.isAt(ino, path);
+  }
+
+  #leftSpares(): LeftSpares {
+    try {
+      return leftSpares(this.#directory, this.#wasCut);
+    } catch (error) {
+      if (!(error instanceof SpinneyError)) throw error;
+      this.#findings.damage(error.message);
+      return { lent: new Map(), unclaimed: [], damagedEntries: 0 };
+    }
+  }
+
+  /** The inode, which `where` names, has the content that its record tells. */
+  check(where: string, inode: Uint8Array, version: number): void {
+    const ino = record.inoOf(inode);
+    const bytes = record.hasFlag(inode, record.CONTENT) ? this.#cut.bytesOf(ino) : NO_FILE;
+    const fault = faultOf(inode, bytes);
+    if (fault === undefined) return;
+    const isCandidate = record.hasFlag(inode, record.LIVE) || version > this.#durableLsn;
+    if (this.#wasCut && isCandidate) {
+      this.#findings.note(
+        `${where}: ${fault} (inode ${ino}); a power cut left it so, and the next mount settles it`,
+      );
+    } else if (bytes !== NO_FILE && this.#cut.leftOver(version)) {
+      this.#findings.note(
+        `${where}: ${fault} (inode ${ino}); a power cut left it so, and opening it settles it`,
+      );
+    } else {
+      this.#findings.damage(`${where}: ${fault} (inode ${ino})`);
+    }
+  }
+
+  /** There may be a content file of the inode. */
+  expect(inode: Uint8Array): void {
+    if (record.hasFlag(inode, record.CONTENT)) this.#withContent.add(record.inoOf(inode));
+  }
+
+  /**
+   * What is left when all records were seen; returns how many content files there are. Content that no record mentions is no
+   * damage: a crash between the removal of a name and of its content leaves it.
+   */
+  finish(): number {
+    this.#checkSpares();
+    let count = 0;
+    for (const directory of list(this.#directory)) {
+      if (directory.name === SPARES_DIRECTORY) continue;
+      const path = join(this.#directory, directory.name);
+      if (!directory.isDirectory()) this.#findings.note(`${path}: it is no directory of content files`);
+      else if (directory.name === UNCLAIMED_DIRECTORY) this.#checkUnclaimed(path);
+      else count += this.#checkDirectory(path);
+    }
+    return count;
+  }
+
+  #checkSpares(): void {
+    const { lent, unclaimed, damagedEntries } = this.#spares;
+    for (const [ino, { path, isWritten }] of lent) {
+      if (!isWritten) continue;
+      this.#findings.note(`${path}: it is the content of inode ${ino}, and gets its place at the next mount`);
+    }
+    for (const { path, size } of unclaimed) {
+      this.#findings.damage(
+        `${path}: ${size} bytes of a file that cannot be told, since the table of owners is damaged`,
+      );
+    }
+    if (damagedEntries > 0) {
+      this.#findings.damage(
+        `${join(this.#directory, SPARES_DIRECTORY, 'owners')}: ${damagedEntries} entries are damaged`,
+      );
+    }
+  }
+
+  #checkUnclaimed(path: string): void {
+    for (const { name } of list(path)) {
+      const file = join(path, name);
+      this.#findings.damage(
+        `${file}: ${lstatSync(file).size} bytes of a file that could not be told after a kill; copy what is wanted, and remove it`,
+      );
+    }
+  }
+
+  #checkDirectory(path: string): number {
+    let count = 0;
+    for (const file of list(path)) {
+      const ino = Number.parseInt(file.name, 16);
+      const whole = join(path, file.name);
+      if (contentPath(this.#directory, ino) !== whole) {
+        this.#findings.note(`${whole}: it is no content file`);
+        continue;
+      }
+      count++;
+      if (!this.#withContent.has(ino)) {
+        this.#findings.note(`${whole}: no file has this content (${lstatSync(whole).size} bytes)`);
+      }
+    }
+    return count;
+  }
+}
+
+function list(directory: string): Dirent[] {
+  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
+}

@@ -1,0 +1,112 @@
+/**
+ * What is found of spares after a daemon was killed: contents that are to get their names.
+ *
+ * A spare is known by its identity, which the table of owners tells, not by where it lies. One that nobody can be told to
+ * own is never guessed to be somebody's, and never removed while there is something in it: it goes to `unclaimed`, and whose
+ * record misses it is refused.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { bootId } from './boot-id.js';
+import type { ContentFiles } from './content.js';
+import { NOBODY, type OwnerTable, readOwners } from './owner-table.js';
+import { hasBeenWritten, ownersPath, sparesDirectory } from './spare-files.js';
+import { type FileIdentity, identityOfLast, newFileStatus, statPath } from './system.js';
+
+/** Contents whose owners nobody can tell: at `<content>/unclaimed/<inode number>-<time of birth>`, of the filesystem below. */
+export const UNCLAIMED_DIRECTORY = 'unclaimed';
+
+/** A file among the spares. */
+export interface FoundSpare {
+  path: string;
+  number: number;
+  size: number;
+  isWritten: boolean;
+  identity: FileIdentity;
+}
+
+/** The spares that a run left which came to no end. */
+export interface LeftSpares {
+  /** Those that are lent, by inode. */
+  lent: Map<number, FoundSpare>;
+  /** With something in them, and nobody's as far as can be told. */
+  unclaimed: FoundSpare[];
+  /** Entries of the table of owners that cannot be told. */
+  damagedEntries: number;
+}
+
+/**
+ * The spares in a content directory that nobody serves. `wasCut`: the machine came to an end since, so that only
+ * what a clean end left counts.
+ */
+export function leftSpares(contentDirectory: string, wasCut: boolean): LeftSpares {
+  const directory = sparesDirectory(contentDirectory);
+  const left: LeftSpares = { lent: new Map(), unclaimed: [], damagedEntries: 0 };
+  if (!existsSync(directory)) return left;
+  const table = readOwners(ownersPath(directory), wasCut ? undefined : bootId());
+  left.damagedEntries = table.damaged;
+  const isCopied = isCopy(directory, table);
+  const owners = new Map<string, number>();
+  for (const { number, ino, identity } of table.owners) {
+    const key = isCopied ? `${number}` : identityKey(identity);
+    owners.set(key, owners.has(key) ? SEVERAL : ino);
+  }
+  for (const spare of findSpares(directory)) {
+    const ino = owners.get(isCopied ? `${spare.number}` : identityKey(spare.identity)) ?? SEVERAL;
+    if (ino > NOBODY) left.lent.set(ino, spare);
+    else if (ino === SEVERAL && spare.size > 0 && !wasCut) left.unclaimed.push(spare);
+  }
+  return left;
+}
+
+/** In place of one inode: entries that tell different things, or none. */
+const SEVERAL = -1;
+
+/** Whether the directory is a copy of the one that the table was made in, all of whose files are others. */
+function isCopy(directory: string, table: OwnerTable): boolean {
+  if (table.directory === undefined || !statPath(directory, newFileStatus())) return false;
+  return identityKey(identityOfLast()) !== identityKey(table.directory);
+}
+
+function identityKey({ file, birth }: FileIdentity): string {
+  return `${file} ${birth}`;
+}
+
+function* findSpares(directory: string): Generator<FoundSpare> {
+  const status = newFileStatus();
+  for (const inner of readdirSync(directory, { withFileTypes: true })) {
+    if (!inner.isDirectory()) continue;
+    for (const name of readdirSync(join(directory, inner.name))) {
+      const path = join(directory, inner.name, name);
+      const number = Number.parseInt(name, 16);
+      if (!statPath(path, status)) continue;
+      yield {
+        path,
+        number,
+        size: status.size,
+        isWritten: hasBeenWritten(status),
+        identity: identityOfLast(),
+      };
+    }
+  }
+}
+
+/**
+ * Gives the lent spares of an earlier run their names, and removes what is left of the others. With a content directory
+ * that is only read, notes where those contents are.
+ */
+export function recoverSpares(content: ContentFiles, left: LeftSpares, isReadOnly: boolean): void {
+  if (isReadOnly) {
+    for (const [ino, { path }] of left.lent) content.isAt(ino, path);
+    return;
+  }
+  for (const [ino, { path }] of left.lent) content.name(path, ino);
+  if (left.unclaimed.length > 0) {
+    const directory = join(content.directory, UNCLAIMED_DIRECTORY);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const { path, identity } of left.unclaimed) {
+      renameSync(path, join(directory, `${identity.file}-${identity.birth}`));
+    }
+  }
+  rmSync(sparesDirectory(content.directory), { recursive: true, force: true });
+}
