@@ -228,10 +228,10 @@ describe('IoService', () => {
       expect(removed).toEqual([1]);
       expect(takeResults()).toEqual([
         [IoResult.NAME_DURABLE, 9, 0, 0],
-        [IoResult.REMOVED, 1, 0, 0],
+        [IoResult.REMOVED, 1],
       ]);
       service.round(false);
-      expect(takeResults()).toEqual([[IoResult.HURRIED, 0, 0, 0]]);
+      expect(takeResults()).toEqual([[IoResult.HURRIED, 0]]);
       service.round(false);
       expect(takeResults()).toEqual([]);
     });
