@@ -29,6 +29,7 @@ const METRICS: readonly Metric[] = [
   gauge('spinney_keys', 'Keys in the tree.', (s) => s.tree.keyCount),
   gauge('spinney_dirty_blobs', 'Blobs changed since the last checkpoint.', (s) => s.tree.bmDirtyCount),
   gauge('spinney_pending_deletes', 'Blobs whose deletion is pending.', (s) => s.tree.bmPendingDeleteCount),
+  gauge('spinney_unreadable_blobs', 'Blobs that could not be read.', (s) => s.tree.unreadableBlobs.length),
   gauge('spinney_cache_bytes', 'Size of the cache.', (s) => s.tree.cacheBytes),
   counter('spinney_cache_hits_total', 'Blobs found in the cache.', (s) => s.tree.cacheHits),
   counter('spinney_cache_misses_total', 'Blobs read from the store.', (s) => s.tree.cacheMisses),
