@@ -337,6 +337,8 @@ describe('a copy of the mount in another namespace', () => {
         '',
       ],
     ]);
+    // By the store, too, which is all that is known of a mount that is gone.
+    expect(await site.refusal('umount', site.store)).toContain(`process ${pid} (sleep)`);
     await site.umount('--force');
     expect(site.logged(40).join()).toContain(`process ${pid} (sleep)`);
     expect(site.logged(50)).toEqual([]);
