@@ -4,8 +4,8 @@ import { unmountPath } from '../../mount/kernel/device/mounting.js';
 import { exitNow } from '../../mount/libc/libc.js';
 import { foreignMounts, isMountedElsewhere } from '../../mount/mount-users.js';
 import { findMount } from '../../mount/mountinfo.js';
-import { daemonsOf, findDaemon, type RunningDaemon } from '../mounting/daemon-record.js';
-import { awaitEnd, refuseUsed } from '../mounting/leaving.js';
+import { findDaemon, type RunningDaemon } from '../mounting/daemon-record.js';
+import { awaitEnd, leavingDaemons, refuseUsed } from '../mounting/leaving.js';
 import { detachMount, FILESYSTEM_TYPE, isSpinney, withStoreIdle } from '../mounting/mountpoint.js';
 import { mountpointOf } from '../mounting/served-store.js';
 import { settledWithin } from '../process/deadline.js';
@@ -55,17 +55,16 @@ export const umount: Command = {
 };
 
 /**
- * Nothing is mounted there any more, but its daemon may go on for users in other namespaces of mounts. `place` may be the
- * store, too.
+ * Nothing is mounted there. A daemon whose mount is gone from its place may go on for users in other namespaces of mounts;
+ * `place` is its mountpoint or its store.
  */
 async function freeStore(place: string, force: boolean): Promise<number> {
-  const [kept] = [
-    ...daemonsOf(place).map((daemon) => ({ store: place, daemon })),
-    ...foreignMounts(FILESYSTEM_TYPE).flatMap(({ source: store }) => {
-      const daemon = findDaemon(store, place);
-      return daemon === undefined ? [] : [{ store, daemon }];
-    }),
-  ];
+  const stores = new Set(foreignMounts(FILESYSTEM_TYPE).map(({ source }) => source));
+  const [kept] = [place, ...stores].flatMap((store) =>
+    leavingDaemons(store)
+      .filter(({ mountpoint }) => store === place || mountpoint === place)
+      .map((daemon) => ({ store, daemon })),
+  );
   if (kept === undefined) throw cannotUnmount(place, 'it is not mounted');
   const { store, daemon } = kept;
   if (force) stop(daemon, daemon.mountpoint);

@@ -8,7 +8,7 @@ import { daemonsOf, findDaemon, type RunningDaemon } from './daemon-record.js';
 /** A last checkpoint of the largest cache on a slow disk takes long, but not this long. */
 const DAEMON_DEADLINE_MS = 120_000;
 /** A daemon has noticed by then that its mount is gone, if it is. */
-const NOTICE_DEADLINE_MS = 5_000;
+const NOTICE_DEADLINE_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
 /** Somebody who waits for so long wants to know what for. */
 const LONG_MS = 1_000;

@@ -9,6 +9,8 @@ import { isStream, openLogFile } from './log-file.js';
 
 const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
 const STDERR = 2;
+const PATIENCE_MS = 50;
+const pause = new Int32Array(new SharedArrayBuffer(4));
 
 /** Lines that could not be written, one after another up to now. */
 export interface LostLines {
@@ -85,7 +87,10 @@ export class LogSink {
       return writeSync(this.#fd, bytes, at);
     } catch (error) {
       if (hasCode(error, 'EINTR')) return 0;
-      throw error;
+      // A reader that is only slow gets a moment; one that has stopped reading gets it once.
+      if (!hasCode(error, 'EAGAIN') || this.#lost !== undefined) throw error;
+      Atomics.wait(pause, 0, 0, PATIENCE_MS);
+      return writeSync(this.#fd, bytes, at);
     }
   }
 

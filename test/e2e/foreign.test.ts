@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Site } from './site.js';
+import { GIVE_UP_COPIES, Site } from './site.js';
 
 const SPINNEY = `node ${join(import.meta.dirname, '../../dist/daemon/cli.js')}`;
 const ENGINE = join(import.meta.dirname, '../../dist/engine/index.js');
@@ -16,6 +16,7 @@ async function inOwnRoot(site: Site, script: string): Promise<string> {
   writeFileSync(
     join(site.directory, 'outside'),
     `set -euo pipefail
+    ${GIVE_UP_COPIES}
     mkdir $DIR/root; mount -t tmpfs -o mode=755 none $DIR/root; cd $DIR/root
     for path in /*; do
       if test -h $path; then cp -P $path .; continue; fi
@@ -77,6 +78,7 @@ describe('a directory that is not a store', () => {
     writeFileSync(
       join(site.directory, 'script'),
       `set -euo pipefail
+      ${GIVE_UP_COPIES}
       node --input-type=module -e '(await import("${ENGINE}")).Tree.open({ dir: process.env.STORE }).close()'
       mkdir $STORE/m b; mount --bind $STORE b; ls $STORE > before
       ${SPINNEY} mount b/m --store $STORE 2>&1 || true

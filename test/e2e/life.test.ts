@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Site } from './site.js';
+import { GIVE_UP_COPIES, Site } from './site.js';
 
 describe('mount', () => {
   it('says what it did, and refuses a mountpoint that cannot be one', async () => {
@@ -300,7 +300,8 @@ const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
 
 /** A process with a copy of the mount in a namespace of its own; the pid of that process. */
 async function copyMount(site: Site, script = 'exec sleep 300'): Promise<number> {
-  const { child } = site.start(`exec unshare -m bash -c 'echo $$; ${script}'`, 300);
+  writeFileSync(join(site.directory, 'copy'), `${GIVE_UP_COPIES}; echo $$; ${script}`);
+  const { child } = site.start(`exec unshare -m bash $DIR/copy`, 300);
   return Number(await new Promise<string>((resolve) => child.stdout!.once('data', resolve)));
 }
 
@@ -337,6 +338,8 @@ describe('a copy of the mount in another namespace', () => {
         '',
       ],
     ]);
+    // By the store, too, which is all that is known of a mount that is gone.
+    expect(await site.refusal('umount', site.store)).toContain(`process ${pid} (sleep)`);
     await site.umount('--force');
     expect(site.logged(40).join()).toContain(`process ${pid} (sleep)`);
     expect(site.logged(50)).toEqual([]);
@@ -347,8 +350,11 @@ describe('a copy of the mount in another namespace', () => {
   it('is unmounted by itself, and the mount goes on', async () => {
     const site = new Site();
     await site.mount();
-    await site.sh(`touch $MNT/f
-      unshare -m bash -c 'node ${CLI} umount $MNT; ! grep -q " $MNT " /proc/self/mountinfo'; ls $MNT/f`);
+    writeFileSync(
+      join(site.directory, 'script'),
+      `${GIVE_UP_COPIES}; node ${CLI} umount $MNT && ! grep -q " $MNT " /proc/self/mountinfo`,
+    );
+    await site.sh('touch $MNT/f; unshare -m bash $DIR/script; ls $MNT/f');
     expect(site.isMounted()).toBe(true);
     await site.umount();
     expect(site.logged(40)).toEqual([]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { HealthReport } from '../../daemon/control/reports.js';
-import { Site } from './site.js';
+import { GIVE_UP_COPIES, Site } from './site.js';
 
 const DIST = join(import.meta.dirname, '../../dist/daemon');
 const NOBODY = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
@@ -180,6 +180,7 @@ describe('mount(8)', () => {
     writeFileSync(
       join(site.directory, 'script'),
       `set -euo pipefail
+      ${GIVE_UP_COPIES}
       mount --bind $DIR/sbin $(readlink -f /sbin)
       mount -t fuse.spinney $STORE $MNT -o allow_other,cache-size=32
       grep " $MNT " /proc/self/mountinfo | grep -q allow_other

@@ -20,6 +20,13 @@ const DEADLINE_SECONDS = 120;
 vi.setConfig({ testTimeout: 400_000, hookTimeout: 400_000 });
 const LOOK_AGAIN_MS = 10;
 
+/**
+ * For scripts in a namespace of mounts of their own, which begins with copies of all mounts: gives up those of other
+ * tests, which would keep their stores in use.
+ */
+export const GIVE_UP_COPIES = `awk '/ - fuse.spinney / && $5 != ENVIRON["MNT"] { print $5 }' /proc/self/mountinfo |
+  while read -r copy; do umount -l "$copy"; done`;
+
 export interface Result {
   /** Exit code; 128 + n for signal n; 124 when the deadline passed. */
   code: number;
@@ -70,8 +77,7 @@ export class Site {
   async letUsersIn(): Promise<void> {
     this.#program = `${this.directory}-program`;
     mkdirSync(this.#program);
-    // A copy of another test's mount would keep that one from ending.
-    const script = `{ findmnt -rno TARGET -t fuse.spinney || true; } | xargs -r umount -lc
+    const script = `${GIVE_UP_COPIES}
       mkdir dev; mount -t tmpfs tmpfs dev; mknod -m 666 dev/fuse c 10 229; mount --bind dev/fuse /dev/fuse
       umount -l dev; rmdir dev; mount --bind ${CHECKOUT} $PROGRAM; echo ready; exec sleep infinity`;
     const { child } = this.#start(['unshare', '--mount', 'bash', '-euc', script]);
