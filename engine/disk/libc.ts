@@ -103,7 +103,7 @@ const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
  * table of pages less often.
  */
 export function adviseHugePages(memory: SharedArrayBuffer): void {
-  const address = libc().addressOf(new Uint8Array(memory));
+  const address = libc().addressOf(new Uint8Array(memory, 0, 1));
   const skipped = Number(-address & BigInt(HUGE_PAGE_BYTES - 1));
   const length = memory.byteLength - skipped;
   if (length >= HUGE_PAGE_BYTES) libc().madvise(address + BigInt(skipped), length, MADV_HUGEPAGE);
