@@ -38,11 +38,10 @@ function startGuardian(directory: string, stdin: 'pipe' | 'ignore'): ChildProces
 }
 
 function abandoned(): string[] {
+  // Directories first: one that is made meanwhile has a guardian that is not seen yet.
+  const directories = readdirSync(tmpdir()).filter((name) => name.startsWith(PREFIX));
   const guarded = new Set(readdirSync('/proc').flatMap(guardedBy));
-  return readdirSync(tmpdir())
-    .filter((name) => name.startsWith(PREFIX))
-    .map((name) => join(tmpdir(), name))
-    .filter((directory) => !guarded.has(directory));
+  return directories.map((name) => join(tmpdir(), name)).filter((directory) => !guarded.has(directory));
 }
 
 /** The directory that a process guards. */
@@ -56,6 +55,7 @@ function guardedBy(pid: string): string[] {
 }
 
 function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   child.ref();
   return new Promise((resolve) => child.once('exit', () => resolve()));
 }
