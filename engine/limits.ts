@@ -23,6 +23,8 @@ export const MAX_RECORD_BODY_BYTES = 4 * 1024 * 1024;
 export const MAX_BATCH_OPERATIONS = 32_768;
 /** A segment that reached this size is closed and a new one begun. */
 export const JOURNAL_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** A checkpoint round begins at the latest when the journal has grown by this since the last: what recovery has to replay. */
+export const CHECKPOINT_JOURNAL_BYTES = 4 * JOURNAL_SEGMENT_BYTES;
 /** Journal file space is reserved in steps of this size, ahead of the records that will need it. */
 export const JOURNAL_RESERVE_BYTES = 16 * 1024 * 1024;
 

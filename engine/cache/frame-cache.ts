@@ -20,9 +20,11 @@ import {
   C_FREE_FRAMES,
   C_FRESH_FRAMES,
   C_HELD,
+  C_MAY_HOLD,
   C_VIEW_EPOCH,
   type Control,
 } from '../shared/control.js';
+import { heldLimitOf } from './held-frames.js';
 import { PageTable } from './page-table.js';
 import { ViewImages } from './view-images.js';
 
@@ -66,7 +68,7 @@ export interface FrameCacheHandle {
 
 export class FrameCache {
   readonly count: number;
-  /** Dirty and captured frames together stay below this, so that there is always one to evict. */
+  /** Dirty and captured frames together stay below this; see held-frames.ts. */
   readonly heldLimit: number;
   /** Most blobs on a way down that must be resident as a whole; the rest is left for other uses. */
   readonly longestPath: number;
@@ -102,7 +104,8 @@ export class FrameCache {
     const { rows, table, views } = this.handle;
     const images = this.handle.images.byteLength / STRIDE;
     this.count = this.handle.frames.byteLength / STRIDE;
-    this.heldLimit = Math.floor((this.count * 3) / 4);
+    this.heldLimit = heldLimitOf(this.count);
+    if ('bytes' in from) this.mayHold = this.heldLimit;
     this.longestPath = this.count - 2;
     this.#rows = new Int32Array(rows);
     this.#table = new PageTable(this.count, table);
@@ -269,6 +272,20 @@ export class FrameCache {
   /** Number of frames that are dirty or captured. */
   get held(): number {
     return Atomics.load(this.#control.words, C_HELD);
+  }
+
+  /** Number of dirty frames. */
+  get dirty(): number {
+    return Atomics.load(this.#control.words, C_DIRTY);
+  }
+
+  /** How many frames may be held at the moment: `heldLimit`, or fewer while a round goes on. */
+  get mayHold(): number {
+    return Atomics.load(this.#control.words, C_MAY_HOLD);
+  }
+
+  set mayHold(frames: number) {
+    Atomics.store(this.#control.words, C_MAY_HOLD, frames);
   }
 
   /** Takes a frame out of use for the caller, evicting one if need be; -1 when none may leave. */

@@ -1,11 +1,11 @@
 /**
  * Images of captured blobs that had to change, or died, before the checkpoint round copied them.
  *
- * Rules: slots are taken and freed under the tree lock. Whoever frees one rings C_PRE_IMAGE_BELL, on which
+ * Rules: slots are taken and freed under the tree lock. Whoever frees one rings C_ROUND_BELL, on which
  * writers that found none wait; the round frees all its slots when it ends, well or badly.
  */
 import { BLOB_SIZE } from '../limits.js';
-import { C_PRE_IMAGE_BELL, type Control } from '../shared/control.js';
+import { C_ROUND_BELL, type Control } from '../shared/control.js';
 
 /** Slots for each frame of the cache, and at least: a writer at random meets most of what a round has captured at once. */
 const SLOTS_SHARE = 1 / 8;
@@ -73,7 +73,7 @@ export class PreImages {
   }
 
   #ring(): void {
-    Atomics.add(this.#control.words, C_PRE_IMAGE_BELL, 1);
-    Atomics.notify(this.#control.words, C_PRE_IMAGE_BELL);
+    Atomics.add(this.#control.words, C_ROUND_BELL, 1);
+    Atomics.notify(this.#control.words, C_ROUND_BELL);
   }
 }

@@ -26,7 +26,7 @@ export const C_DIRTY = C_BLOB_COUNT + 1;
 export const C_HELD = C_DIRTY + 1;
 /** Pending deletes; the first of them belong to the round under way (L). */
 export const C_PENDING = C_HELD + 1;
-/** Rounds asked for, and how many of those have ended; waiters sleep on the second. */
+/** Rounds asked for, and how many of those have ended. */
 export const C_ROUNDS_ASKED = C_PENDING + 1;
 export const C_ROUNDS_ENDED = C_ROUNDS_ASKED + 1;
 /** Whether the last round failed, and whether the last one that was asked for did. */
@@ -37,10 +37,13 @@ export const C_REMOVED = C_ASKED_FAILED + 1;
 /** One of the MAINTENANCE_ values. */
 export const C_MAINTENANCE_STATE = C_REMOVED + 1;
 export const C_CLOSED = C_MAINTENANCE_STATE + 1;
-/** Pre-image slots wait word: bumped when one becomes free. */
-export const C_PRE_IMAGE_BELL = C_CLOSED + 1;
+/**
+ * Bumped whenever a round has come further: a slot for pre-images is free, a blob is written, the round has ended. Whoever
+ * waits for a round sleeps on it.
+ */
+export const C_ROUND_BELL = C_CLOSED + 1;
 /** Clock hand (L). */
-export const C_CLOCK_HAND = C_PRE_IMAGE_BELL + 1;
+export const C_CLOCK_HAND = C_ROUND_BELL + 1;
 /** Frames never used so far begin here (L). */
 export const C_FRESH_FRAMES = C_CLOCK_HAND + 1;
 /** Head of the list of frames given back, index + 1 (L). */
@@ -52,6 +55,13 @@ export const C_FREE_FRAMES = C_FRESH_FRAMES + 1;
 export const C_GRAFTS = C_FREE_FRAMES + 1;
 /** Views begun so far (L): each has the number as its epoch. */
 export const C_VIEW_EPOCH = C_GRAFTS + 1;
+/** Frames that may be held at the moment: fewer while a round goes on, so that writers keep step with it. */
+export const C_MAY_HOLD = C_VIEW_EPOCH + 1;
+/** 1 while a round goes on, and how many have ended, modulo 2^32. */
+export const C_ROUND_RUNNING = C_MAY_HOLD + 1;
+export const C_ROUND_COUNT = C_ROUND_RUNNING + 1;
+/** 1 once so many frames are dirty that a round should begin, until one has. */
+export const C_ROUND_WANTED = C_ROUND_COUNT + 1;
 export const CONTROL_WORDS = 64;
 
 // Values of C_MAINTENANCE_STATE.

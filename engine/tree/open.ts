@@ -61,7 +61,10 @@ export function settingsOf(options: TreeOptions): Settings {
   const schedule: Schedule = {
     enabled: checkpoint.enabled ?? kind === 'dir',
     idleIntervalMs: positive('checkpoint.idleIntervalMs', checkpoint.idleIntervalMs ?? 1000),
-    dirtyBlobThreshold: positive('checkpoint.dirtyBlobThreshold', checkpoint.dirtyBlobThreshold ?? 64),
+    dirtyBlobThreshold:
+      checkpoint.dirtyBlobThreshold === undefined
+        ? undefined
+        : positive('checkpoint.dirtyBlobThreshold', checkpoint.dirtyBlobThreshold),
     autoMerge: checkpoint.autoMerge ?? true,
     host: checkpoint.host ?? 'inline',
   };

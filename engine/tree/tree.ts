@@ -44,7 +44,6 @@ import {
   RemoteMaintenance,
   type Schedule,
   satisfy,
-  wakeWorker,
 } from './upkeep/maintenance.js';
 import type { MaintenanceWorkerData } from './upkeep/maintenance-worker.js';
 import { Round } from './upkeep/round.js';
@@ -440,7 +439,7 @@ export class Tree implements TreeOperations {
     if (this.#worker === undefined) return;
     const { words } = this.#state.control;
     this.#leaveWorker(MAINTENANCE_ENDING);
-    wakeWorker(this.#state);
+    this.#state.wakeWorker();
     while (Atomics.load(words, C_MAINTENANCE_STATE) === MAINTENANCE_ENDING) {
       // The worker answers within one round; should it die first, its exit cannot be seen from here.
       if (Atomics.wait(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, 30_000) === 'timed-out') break;

@@ -56,7 +56,7 @@ export class Slots {
    * @throws ERR_NO_SPACE if the disk or the slot table is full.
    */
   take(): number {
-    let slot = this.#states.indexOf(READY);
+    let slot = this.#ready > 0 ? this.#states.indexOf(READY) : -1;
     if (slot === -1) slot = this.#fillBare();
     if (slot === -1) {
       this.#grow(GROW_SLOTS);

@@ -20,7 +20,10 @@ import {
   C_CLOSED,
   C_COMPACT_LOCK,
   C_PENDING,
+  C_ROUND_BELL,
+  C_ROUND_COUNT,
   C_ROUND_LOCK,
+  C_ROUND_WANTED,
   C_TREE_LOCK,
   COUNTER_FLOATS,
   type Control,
@@ -34,15 +37,19 @@ import type { BlobStore } from '../../store/blob-store.js';
 
 export { ROOT_BLOB } from '../../art/layout.js';
 
+/** Frames that may leave the cache, leave to hold one more of them, a slot for a pre-image, room in the journal. */
+type Lacking = 'frames' | 'hold' | 'pre-image' | 'journal';
+
 /** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
 export class Need extends Error {
-  readonly what: 'frames' | 'pre-image' | 'journal';
-  constructor(what: 'frames' | 'pre-image' | 'journal') {
+  readonly what: Lacking;
+  constructor(what: Lacking) {
     super(`Cannot go on yet: needs ${what}`);
     this.what = what;
   }
 }
 export const NEED_FRAMES = new Need('frames');
+export const NEED_HOLD = new Need('hold');
 export const NEED_PRE_IMAGE = new Need('pre-image');
 export const NEED_JOURNAL = new Need('journal');
 
@@ -103,6 +110,39 @@ export class TreeState {
 
   get blobCount(): number {
     return Atomics.load(this.control.words, C_BLOB_COUNT);
+  }
+
+  /** Rounds that have ended, modulo 2^32. */
+  get roundCount(): number {
+    return Atomics.load(this.control.words, C_ROUND_COUNT);
+  }
+
+  /** Rounds that have ended since there were so many. */
+  roundsSince(count: number): number {
+    return (this.roundCount - count) | 0;
+  }
+
+  /** Those who wait for a round look again: it has come further. */
+  ringRoundBell(): void {
+    const { words } = this.control;
+    Atomics.add(words, C_ROUND_BELL, 1);
+    Atomics.notify(words, C_ROUND_BELL);
+  }
+
+  /** Has a round begun soon; once is enough until one has. */
+  wantRound(): void {
+    const { words } = this.control;
+    if (Atomics.load(words, C_ROUND_WANTED) !== 0) return;
+    Atomics.store(words, C_ROUND_WANTED, 1);
+    this.wakeWorker();
+  }
+
+  /** Makes the maintenance worker look at once. */
+  wakeWorker(): void {
+    const activity = this.journal?.activity;
+    if (activity === undefined) return;
+    Atomics.add(activity.array, activity.index, 1);
+    Atomics.notify(activity.array, activity.index);
   }
 
   checkOpen(): void {

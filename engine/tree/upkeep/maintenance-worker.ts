@@ -3,6 +3,7 @@ import { workerData } from 'node:worker_threads';
 import {
   C_ASKED_FAILED,
   C_MAINTENANCE_STATE,
+  C_ROUND_BELL,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
   Control,
@@ -26,8 +27,7 @@ export interface MaintenanceWorkerData {
 
 function main({ handle, schedule }: MaintenanceWorkerData): void {
   const state = attachState(handle, 'writer');
-  const round = new Round(state);
-  const chores = new Chores(state, round, schedule);
+  const chores = new Chores(state, new Round(state), schedule);
   const { words } = state.control;
   const { journal } = state;
   if (journal === undefined) throw new Error('Cannot maintain a tree without a journal');
@@ -35,7 +35,7 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
   Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING, MAINTENANCE_WORKER);
   for (;;) {
     const seen = Atomics.load(array, index);
-    serveRequests(state, round);
+    serveRequests(state, chores);
     if (Atomics.load(words, C_MAINTENANCE_STATE) !== MAINTENANCE_WORKER) break;
     const lsn = journal.publishedLsn();
     const pause = chores.run(performance.now());
@@ -61,24 +61,25 @@ function end(control: SharedArrayBuffer, as: number): void {
   const { words } = new Control(control);
   Atomics.store(words, C_MAINTENANCE_STATE, as);
   Atomics.notify(words, C_MAINTENANCE_STATE);
-  Atomics.notify(words, C_ROUNDS_ENDED);
+  Atomics.add(words, C_ROUND_BELL, 1);
+  Atomics.notify(words, C_ROUND_BELL);
 }
 
 /** One round answers all that was asked before it began. */
-function serveRequests(state: TreeState, round: Round): void {
+function serveRequests(state: TreeState, chores: Chores): void {
   const { words } = state.control;
   const asked = Atomics.load(words, C_ROUNDS_ASKED);
   if (asked === Atomics.load(words, C_ROUNDS_ENDED)) return;
   let failed = 0;
   try {
-    round.run();
+    chores.runRound();
   } catch {
     // The round left its error in the control block, for those who asked.
     failed = 1;
   }
   Atomics.store(words, C_ASKED_FAILED, failed);
   Atomics.store(words, C_ROUNDS_ENDED, asked);
-  Atomics.notify(words, C_ROUNDS_ENDED);
+  state.ringRoundBell();
 }
 
 const data = workerData as MaintenanceWorkerData;

@@ -4,15 +4,18 @@
  * the rest of the tree asks for, whichever does it.
  */
 import type { CheckpointOptions, Durability } from '../../api.js';
+import { roundDueAt } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
-import { JOURNAL_SEGMENT_BYTES } from '../../limits.js';
+import { BLOB_SIZE, CHECKPOINT_JOURNAL_BYTES, JOURNAL_SEGMENT_BYTES } from '../../limits.js';
 import {
   C_ASKED_FAILED,
   C_DIRTY,
   C_MAINTENANCE_STATE,
   C_PENDING,
-  C_PRE_IMAGE_BELL,
   C_REMOVED,
+  C_ROUND_BELL,
+  C_ROUND_RUNNING,
+  C_ROUND_WANTED,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
   F_JOURNAL_AT_CAPTURE,
@@ -24,7 +27,10 @@ import { Writer } from '../write/writer.js';
 import { Compaction } from './compaction.js';
 import type { Round } from './round.js';
 
-export type Schedule = Required<CheckpointOptions>;
+/** The options with their defaults; without a threshold of its own a round begins when it pays. */
+export interface Schedule extends Required<Omit<CheckpointOptions, 'dirtyBlobThreshold'>> {
+  dirtyBlobThreshold: number | undefined;
+}
 
 /**
  * The worker moves records from the ring to the segments this often at `written` and `buffered`, so that writers seldom
@@ -33,6 +39,10 @@ export type Schedule = Required<CheckpointOptions>;
 export const FLUSH_INTERVAL_MS = 10;
 /** At `written` and `buffered`, everything is made durable this often. */
 export const SYNC_INTERVAL_MS = 1000;
+/** Dirty blobs that make a round due where there is no journal to tell. */
+const MOST_UNJOURNALLED = 64;
+/** Bytes of blobs that a round may write for each byte that the journal has grown by since the last one. */
+const MOST_WRITTEN_PER_JOURNAL_BYTE = 4;
 /** Background merging looks at so many blobs at a time, after so many removals. */
 const MERGE_SLICE = 16;
 const MERGE_AFTER_REMOVALS = 1000;
@@ -45,26 +55,50 @@ const FIRST_BACK_OFF_MS = 50;
 const LONGEST_BACK_OFF_MS = 30_000;
 
 export interface Maintenance {
-  /** Runs a round that begins after this call; throws what made it fail. */
-  checkpoint(): void;
+  /**
+   * Runs a round that begins after this call, or has it run; throws what made it fail. Where another thread runs it, returns
+   * as soon as `isEnough`.
+   */
+  checkpoint(isEnough?: () => boolean): void;
 }
 
 /** Sees to what a mutation or a load lacked; holds no lock. */
 export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, journalBytes: number): void {
   if (need.what === 'journal') state.journal?.makeRoom(journalBytes);
-  else if (need.what === 'frames') maintenance.checkpoint();
-  else waitForPreImage(state);
+  else if (need.what === 'frames') waitForFrames(state, maintenance);
+  else if (need.what === 'hold') waitToHold(state, maintenance);
+  // Only a round in another thread leaves pre-images, and it frees their slots even when it fails.
+  else waitForRound(state, () => state.preImages.free > 0);
 }
 
-/** Only a round in another thread leaves pre-images, and it frees their slots even when it fails. */
-function waitForPreImage(state: TreeState): void {
+/** The end of a round frees frames: of the one that goes on, or else of one that is made for it. */
+function waitForFrames(state: TreeState, maintenance: Maintenance): void {
+  const ended = state.roundCount;
+  if (!isRoundRunning(state)) maintenance.checkpoint();
+  else waitForRound(state, () => state.roundCount !== ended || !isRoundRunning(state));
+}
+
+/** While a round goes on, frames may be held in step with what it writes. */
+function waitToHold(state: TreeState, maintenance: Maintenance): void {
+  const { cache } = state;
+  const mayHold = (): boolean => cache.held < cache.mayHold;
+  if (isRoundRunning(state)) waitForRound(state, () => mayHold() || !isRoundRunning(state));
+  else maintenance.checkpoint(mayHold);
+}
+
+function isRoundRunning(state: TreeState): boolean {
+  return Atomics.load(state.control.words, C_ROUND_RUNNING) !== 0;
+}
+
+/** Sleeps until `isEnough`, which is asked each time that the round under way has come further. */
+function waitForRound(state: TreeState, isEnough: () => boolean): void {
   const { words } = state.control;
   const since = performance.now();
   for (;;) {
-    const seen = Atomics.load(words, C_PRE_IMAGE_BELL);
-    if (state.preImages.free > 0) return;
+    const seen = Atomics.load(words, C_ROUND_BELL);
+    if (isEnough()) return;
     assertWorkerLives(state, since);
-    Atomics.wait(words, C_PRE_IMAGE_BELL, seen, LOOK_AGAIN_MS);
+    Atomics.wait(words, C_ROUND_BELL, seen, LOOK_AGAIN_MS);
   }
 }
 
@@ -89,30 +123,18 @@ export class RemoteMaintenance implements Maintenance {
     this.#state = state;
   }
 
-  checkpoint(): void {
+  checkpoint(isEnough?: () => boolean): void {
     if (this.#state.options.readOnly) throw needsRecovery(this.#state.place);
     const { words } = this.#state.control;
-    const since = performance.now();
     const ticket = Atomics.add(words, C_ROUNDS_ASKED, 1) + 1;
-    wakeWorker(this.#state);
-    for (;;) {
-      const ended = Atomics.load(words, C_ROUNDS_ENDED);
-      if (((ended - ticket) | 0) >= 0) break;
-      assertWorkerLives(this.#state, since);
-      Atomics.wait(words, C_ROUNDS_ENDED, ended, LOOK_AGAIN_MS);
-    }
+    this.#state.wakeWorker();
+    const hasEnded = (): boolean => ((Atomics.load(words, C_ROUNDS_ENDED) - ticket) | 0) >= 0;
+    waitForRound(this.#state, () => hasEnded() || isEnough?.() === true);
+    if (!hasEnded()) return;
     if (Atomics.load(words, C_ASKED_FAILED) === 0) return;
     const { code, message } = this.#state.control.lastError();
     throw new SpinneyError(code as SpinneyError['code'], message);
   }
-}
-
-/** Makes the maintenance worker look at once. */
-export function wakeWorker(state: TreeState): void {
-  const activity = state.journal?.activity;
-  if (activity === undefined) return;
-  Atomics.add(activity.array, activity.index, 1);
-  Atomics.notify(activity.array, activity.index);
 }
 
 /** The work itself, done by whichever thread hosts it. */
@@ -122,7 +144,12 @@ export class Chores {
   readonly #schedule: Schedule;
   readonly #durability: Durability;
   readonly #compaction: Compaction;
+  readonly #tendDuringRound = (): void => {
+    const now = performance.now();
+    if (now - this.#lastTended >= FLUSH_INTERVAL_MS) this.#tendJournal(now);
+  };
   #lastSync = 0;
+  #lastTended = 0;
   #lastLook = 0;
   #failures = 0;
   #notBefore = 0;
@@ -133,9 +160,14 @@ export class Chores {
     this.#round = round;
     this.#schedule = schedule;
     this.#durability = state.options.durability;
-    const inline: Maintenance = { checkpoint: () => round.run() };
+    const inline: Maintenance = { checkpoint: () => this.runRound() };
     const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
     this.#compaction = new Compaction(state, writer);
+  }
+
+  /** A round, however long, beside which the journal is tended. Throws the error that made it fail. */
+  runRound(): void {
+    this.#round.run(this.#tendDuringRound);
   }
 
   /** Does what is due at `now` (ms); returns in how many ms to look again, or Infinity: when something happens. */
@@ -147,6 +179,7 @@ export class Chores {
 
   #tendJournal(now: number): number {
     const { journal } = this.#state;
+    this.#lastTended = now;
     if (journal === undefined) return Number.POSITIVE_INFINITY;
     try {
       if (journal.unsyncedBytes() === 0) {
@@ -169,11 +202,12 @@ export class Chores {
 
   #tendRounds(now: number): number {
     const { idleIntervalMs, autoMerge } = this.#schedule;
-    if (now - this.#lastLook < idleIntervalMs) return this.#lastLook + idleIntervalMs - now;
+    const isWanted = Atomics.load(this.#state.control.words, C_ROUND_WANTED) !== 0 && now >= this.#notBefore;
+    if (!isWanted && now - this.#lastLook < idleIntervalMs) return this.#lastLook + idleIntervalMs - now;
     this.#lastLook = now;
     try {
       if (this.#isDue() && now >= this.#notBefore) {
-        this.#round.run();
+        this.runRound();
         this.#failures = 0;
       }
       if (autoMerge) this.#mergeSome();
@@ -187,11 +221,13 @@ export class Chores {
   }
 
   #isDue(): boolean {
-    const { control, journal, store } = this.#state;
+    const { cache, blobCount, control, journal, store } = this.#state;
     if (this.#failures > 0) return this.#hasWork() || store.needsFlush();
-    if (Atomics.load(control.words, C_DIRTY) >= this.#schedule.dirtyBlobThreshold) return true;
-    const written = journal === undefined ? 0 : journal.counters().bytes;
-    return written - (control.floats[F_JOURNAL_AT_CAPTURE] as number) >= JOURNAL_SEGMENT_BYTES;
+    const { dirty, heldLimit } = cache;
+    const { dirtyBlobThreshold } = this.#schedule;
+    if (dirty >= (dirtyBlobThreshold ?? roundDueAt(heldLimit, blobCount))) return true;
+    if (journal === undefined) return dirty >= MOST_UNJOURNALLED;
+    return journal.counters().bytes - (control.floats[F_JOURNAL_AT_CAPTURE] as number) >= journalBound(dirty);
   }
 
   #hasWork(): boolean {
@@ -207,6 +243,15 @@ export class Chores {
     }
     this.#compaction.mergeSome(MERGE_SLICE);
   }
+}
+
+/**
+ * A round is due after so many bytes of journal: a segment, or more where there are so many blobs to write that it would not
+ * pay, up to what recovery may take.
+ */
+function journalBound(dirty: number): number {
+  const paying = (dirty * BLOB_SIZE) / MOST_WRITTEN_PER_JOURNAL_BYTE;
+  return Math.min(Math.max(JOURNAL_SEGMENT_BYTES, paying), CHECKPOINT_JOURNAL_BYTES);
 }
 
 /** Maintenance on the opener's own thread. */

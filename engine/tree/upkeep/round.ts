@@ -7,12 +7,16 @@
  * that died meanwhile need no giving back: they are pending deletes by then.
  */
 import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
+import { mayHoldInRound } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import {
   C_NEXT_BLOB,
   C_PENDING,
+  C_ROUND_COUNT,
   C_ROUND_FAILED,
+  C_ROUND_RUNNING,
+  C_ROUND_WANTED,
   F_CHECKPOINT_LSN,
   F_FAILURES,
   F_GENERATION,
@@ -40,25 +44,32 @@ export class Round {
     this.#state = state;
   }
 
-  /** Runs a round; returns at once when there is nothing to write. Throws the error that made it fail. */
-  run(): void {
-    const { roundLock, place } = this.#state;
+  /**
+   * Runs a round; returns at once when there is nothing to write. `tend` is called after each blob, for what must not wait
+   * until a long round has ended. Throws the error that made it fail.
+   */
+  run(tend?: () => void): void {
+    const { roundLock, place, control } = this.#state;
     if (!roundLock.lock()) throw poisoned(place);
+    Atomics.store(control.words, C_ROUND_RUNNING, 1);
     const started = performance.now();
     let capture: Capture | undefined;
     try {
       capture = this.#capture();
       if (capture === undefined) {
-        Atomics.store(this.#state.control.words, C_ROUND_FAILED, 0);
+        Atomics.store(control.words, C_ROUND_FAILED, 0);
         return;
       }
-      this.#publish(capture);
+      this.#publish(capture, tend);
       this.#succeeded(performance.now() - started);
     } catch (error) {
       if (capture !== undefined) this.#giveBack(capture);
       this.#failed(error);
       throw error;
     } finally {
+      Atomics.store(control.words, C_ROUND_RUNNING, 0);
+      Atomics.add(control.words, C_ROUND_COUNT, 1);
+      this.#state.ringRoundBell();
       roundLock.unlock();
     }
   }
@@ -71,6 +82,7 @@ export class Round {
     if (state.options.readOnly) throw needsRecovery(state.place);
     state.lockTree();
     try {
+      Atomics.store(words, C_ROUND_WANTED, 0);
       const frames: number[] = [];
       cache.eachResident((index, blobId) => {
         if ((cache.flags(index) & DIRTY) !== 0) frames.push(index, blobId);
@@ -79,6 +91,7 @@ export class Round {
       if (frames.length === 0 && deletes.length === 0 && !store.needsFlush()) return undefined;
       for (let i = 0; i < frames.length; i += 2)
         cache.setFlags(frames[i] as number, CAPTURED, DIRTY | COPIED);
+      cache.mayHold = mayHoldInRound(cache.heldLimit, frames.length / 2, 0);
       // Taken even if the round fails: what a failed publish left in doubt must not carry a later round's number.
       const generation = (floats[F_GENERATION] as number) + 1;
       floats[F_GENERATION] = generation;
@@ -95,12 +108,12 @@ export class Round {
     }
   }
 
-  #publish(capture: Capture): void {
+  #publish(capture: Capture, tend?: () => void): void {
     const state = this.#state;
     const { store, journal } = state;
     const { lsn, generation, nextBlobId, deletes } = capture;
     journal?.waitSynced(lsn);
-    this.#writeBlobs(capture);
+    this.#writeBlobs(capture, tend);
     store.flush({ lsn, generation, nextBlobId, pendingDeletes: deletes });
     state.control.floats[F_CHECKPOINT_LSN] = lsn;
     if (deletes.length > 0) {
@@ -112,7 +125,7 @@ export class Round {
   }
 
   /** Kept pre-images go first, since writers may be waiting for their slots. Images are copied beside writers where that does. */
-  #writeBlobs(capture: Capture): void {
+  #writeBlobs(capture: Capture, tend?: () => void): void {
     const state = this.#state;
     const { cache, preImages, store } = state;
     const { frames, generation } = capture;
@@ -142,7 +155,12 @@ export class Round {
       sealImage(this.#image, blobId, generation);
       store.writeBlob(blobId, this.#image);
       written.add(blobId);
+      cache.mayHold = mayHoldInRound(cache.heldLimit, frames.length / 2, written.size);
+      state.ringRoundBell();
+      tend?.();
     }
+    cache.mayHold = cache.heldLimit;
+    state.ringRoundBell();
   }
 
   /** The round succeeded: captured frames may leave the cache, applied deletes are forgotten. */
@@ -176,6 +194,7 @@ export class Round {
         if (cache.blobIn(index) === capture.frames[i + 1]) cache.setFlags(index, DIRTY, CAPTURED | COPIED);
       }
       state.preImages.clear();
+      cache.mayHold = cache.heldLimit;
     } finally {
       state.treeLock.unlock();
     }

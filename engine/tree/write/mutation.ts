@@ -10,6 +10,7 @@ import { type Above, type Neighbour, repack } from '../../art/split.js';
 import { ROOT_GROWTH_BYTES } from '../../art/split-plan.js';
 import { tidyInner } from '../../art/write.js';
 import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
+import { roundDueAt } from '../../cache/held-frames.js';
 import { BLOB_SIZE } from '../../limits.js';
 import {
   C_BLOB_COUNT,
@@ -19,7 +20,15 @@ import {
   F_SPILLOVERS,
   PENDING_CAPACITY,
 } from '../../shared/control.js';
-import { NEED_FRAMES, NEED_PRE_IMAGE, Need, ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
+import {
+  NEED_FRAMES,
+  NEED_HOLD,
+  NEED_PRE_IMAGE,
+  Need,
+  ROOT_BLOB,
+  type TreeState,
+  tooDeep,
+} from '../state/state.js';
 
 /** In place of a version that the caller expects: any, also for a key that is absent where something is to be put. */
 export const ANY_VERSION = -1;
@@ -124,8 +133,14 @@ export class Mutation {
     const flags = cache.flags(index);
     if ((flags & DIRTY) !== 0) return;
     const isHeld = (flags & CAPTURED) !== 0;
-    if (!isHeld && !this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
+    if (!isHeld && !this.committed && cache.held >= cache.mayHold) throw NEED_HOLD;
+    this.#makeDirty(index);
+  }
+
+  #makeDirty(index: number): void {
+    const { cache, blobCount } = this.#state;
     cache.setFlags(index, DIRTY, 0);
+    if (cache.dirty >= roundDueAt(cache.heldLimit, blobCount)) this.#state.wantRound();
   }
 
   /** Latches a prepared frame until `endChanges`. */
@@ -183,7 +198,7 @@ export class Mutation {
   /** A frame for a new blob, not yet formatted. */
   newBlobFrame(): number {
     const { cache } = this.#state;
-    if (!this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
+    if (!this.committed && cache.held >= cache.mayHold) throw NEED_HOLD;
     const index = cache.obtain();
     if (index < 0) throw NEED_FRAMES;
     return index;
@@ -202,7 +217,7 @@ export class Mutation {
   adopt(index: number, blobId: number): void {
     const { cache, control } = this.#state;
     cache.install(index, blobId, true);
-    cache.setFlags(index, DIRTY, 0);
+    this.#makeDirty(index);
     cache.pin(index);
     Atomics.add(control.words, C_BLOB_COUNT, 1);
     if (blobId !== ROOT_BLOB) control.floats[F_SPILLOVERS] = (control.floats[F_SPILLOVERS] as number) + 1;

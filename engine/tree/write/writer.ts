@@ -25,7 +25,7 @@ import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
 import { Splitting } from './splitting.js';
 
 const EMPTY = new Uint8Array(0);
-/** Checkpoints that free frames for one operation, before it is taken for one that needs more than there are. */
+/** Rounds that end while one operation waits for frames, before it is taken for one that needs more than there are. */
 const MOST_ROUNDS = 300;
 /** And after so many of them a batch makes do without splits beforehand. */
 const MOST_SPLITTING_ROUNDS = 8;
@@ -87,7 +87,8 @@ export class Writer {
 
   #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
     const state = this.#state;
-    for (let rounds = 0; ; ) {
+    const { roundCount } = state;
+    for (;;) {
       let need: Need;
       state.lockTree();
       try {
@@ -96,7 +97,7 @@ export class Writer {
         break;
       } catch (error) {
         need = this.#asNeed(error);
-        if (need.what === 'frames' && ++rounds > MOST_ROUNDS) throw tooDeep(state);
+        if (isForFrames(need) && state.roundsSince(roundCount) >= MOST_ROUNDS) throw tooDeep(state);
       } finally {
         this.#leave();
       }
@@ -164,7 +165,9 @@ export class Writer {
     encode: (changes: Change[]) => { body: Uint8Array; length: number },
   ): boolean {
     const state = this.#state;
-    for (let rounds = 0; ; ) {
+    const { roundCount } = state;
+    for (;;) {
+      const rounds = state.roundsSince(roundCount);
       let need: Need;
       state.lockTree();
       try {
@@ -179,7 +182,7 @@ export class Writer {
         need = this.#asNeed(error);
         // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
         const isTooWide = state.cache.pinned >= state.cache.heldLimit;
-        if (need.what === 'frames' && (isTooWide || ++rounds > MOST_ROUNDS)) throw batchTooWide(state);
+        if (isForFrames(need) && (isTooWide || rounds >= MOST_ROUNDS)) throw batchTooWide(state);
       } finally {
         this.#leave();
       }
@@ -336,4 +339,9 @@ export class Writer {
     this.#appended = 0;
     this.#state.journal?.acknowledge(lsn);
   }
+}
+
+/** Whether the end of a round is what helps. */
+function isForFrames(need: Need): boolean {
+  return need.what === 'frames' || need.what === 'hold';
 }
