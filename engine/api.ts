@@ -27,7 +27,10 @@ export interface CheckpointOptions {
   enabled?: boolean;
   /** Milliseconds between looks at whether there is something to do. Default 1000. */
   idleIntervalMs?: number;
-  /** A round begins when this many blobs are dirty, or the journal has grown by a segment. Default 64. */
+  /**
+   * A round begins when this many blobs are dirty. Default: before writers would have to wait for frames. It also begins
+   * when the journal has grown by 64 MiB since the last, or by a quarter of what the round has to write, up to 256 MiB.
+   */
   dirtyBlobThreshold?: number;
   /** Whether background rounds also merge small blobs back, within a budget. Default true. */
   autoMerge?: boolean;
@@ -45,7 +48,10 @@ export interface TreeOptions {
   memory?: boolean;
   /** The caller's own BlobStore; no journal, inline only. */
   store?: BlobStore;
-  /** Bytes of frames kept in memory, rounded down to 512 KiB. Default 256 MiB, at least 8 MiB. */
+  /**
+   * Bytes of frames kept in memory, rounded down to 512 KiB; at least 8 MiB. Memory is taken as far as blobs are read.
+   * Default: a quarter of the memory that the process may use (its control groups' limits seen), at least 64 MiB.
+   */
   cacheBytes?: number;
   /** For `{ dir }`. Default `written`. */
   durability?: Durability;
@@ -265,7 +271,7 @@ export interface TreeOperations extends TreeReads {
   /**
    * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only records;
    * where it throws nothing is done. Guards see what the operations before them did. One journal record.
-   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as fit in three quarters of the cache
+   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
   atomic(record: (batch: Batch) => void): boolean;
   /**

@@ -10,7 +10,8 @@ export const MAX_VALUE_BYTES = 128 * 1024;
 /** Longest inline prefix of an inner node; longer common prefixes are chained. */
 export const MAX_PREFIX_BYTES = 255;
 
-export const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024;
+/** A cache that is not given is a quarter of the memory that the process may use, and at least this. */
+export const LEAST_DEFAULT_CACHE_BYTES = 64 * 1024 * 1024;
 export const MIN_CACHE_BYTES = 8 * 1024 * 1024;
 /** Above this a frame's index would not fit the page table's word. */
 export const MAX_CACHE_BYTES = 64 * 1024 * 1024 * 1024;

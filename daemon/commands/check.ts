@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { defaultCacheBytes } from '../../engine/cache/available-memory.js';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
-import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
+import { MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import type { CheckedNamespace } from '../../mount/check/namespace.js';
 import { storeOf } from '../mounting/served-store.js';
 import { failureOf } from '../process/failure.js';
@@ -23,7 +24,7 @@ export const check: Command = {
       .option('cache-size', {
         type: 'string',
         requiresArg: true,
-        describe: `Cache in MiB [${DEFAULT_CACHE_BYTES / MIB}]`,
+        describe: `Cache in MiB [a quarter of the memory, here ${defaultCacheBytes() / MIB}]`,
       })
       .option('json', { type: 'boolean', describe: 'Print JSON' }),
   async run(raw, output) {
@@ -31,7 +32,7 @@ export const check: Command = {
     const cacheBytes =
       MIB *
       numberOption(raw, 'cache-size', {
-        default: DEFAULT_CACHE_BYTES / MIB,
+        default: defaultCacheBytes() / MIB,
         min: MIN_CACHE_BYTES / MIB,
         max: MAX_CACHE_BYTES / MIB,
         integer: true,

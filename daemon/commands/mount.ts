@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
+import { defaultCacheBytes } from '../../engine/cache/available-memory.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
+import { MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { controlSocketPath, refuseOccupied } from '../control/socket-path.js';
 import type { DaemonOptions } from '../mounting/daemon.js';
 import { startDetached } from '../mounting/detached.js';
@@ -56,7 +57,11 @@ export const mount: Command = {
         requiresArg: true,
         describe: 'buffered, written or synced [written]',
       })
-      .option('cache-size', { type: 'string', requiresArg: true, describe: 'Cache in MiB [256]' })
+      .option('cache-size', {
+        type: 'string',
+        requiresArg: true,
+        describe: `Cache in MiB [a quarter of the memory, here ${defaultCacheBytes() / MIB}]`,
+      })
       .option('allow-other', { type: 'boolean', describe: 'Let other users in' })
       .option('read-only', { type: 'boolean', describe: 'Mount read-only; the store must exist' })
       .option('entry-timeout', {
@@ -153,7 +158,7 @@ function chosenOptions(raw: RawOptions): ChosenOptions {
     cacheBytes:
       MIB *
       numberOption(raw, 'cache-size', {
-        default: DEFAULT_CACHE_BYTES / MIB,
+        default: defaultCacheBytes() / MIB,
         min: MIN_CACHE_BYTES / MIB,
         max: MAX_CACHE_BYTES / MIB,
         integer: true,

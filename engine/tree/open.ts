@@ -1,5 +1,6 @@
 /** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
 import type { Durability, PreviousEnd, Recovery, TreeOptions } from '../api.js';
+import { defaultCacheBytes } from '../cache/available-memory.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
 import { AnchoredDisk, closeAnchor, openAnchor } from '../disk/anchored-disk.js';
@@ -9,7 +10,7 @@ import { SpinneyError } from '../errors.js';
 import { Journal } from '../journal/journal.js';
 import { RECORD_DELETE, RECORD_GRAFT, RECORD_PUT, type RecordReader } from '../journal/record.js';
 import { recoverJournal } from '../journal/recovery.js';
-import { BLOB_SIZE, DEFAULT_CACHE_BYTES, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../limits.js';
+import { BLOB_SIZE, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../limits.js';
 import {
   C_BLOB_COUNT,
   C_NEXT_BLOB,
@@ -93,7 +94,7 @@ function positive(name: string, value: number): number {
   throw invalid(`Cannot open a tree with ${name} ${value}: it is a number above 0`);
 }
 
-function cacheBytesOf(bytes = DEFAULT_CACHE_BYTES): number {
+function cacheBytesOf(bytes = defaultCacheBytes()): number {
   if (!Number.isFinite(bytes) || bytes < MIN_CACHE_BYTES || bytes > MAX_CACHE_BYTES) {
     throw invalid(
       `Cannot open a tree with cacheBytes ${bytes}: the limits are ${MIN_CACHE_BYTES} and ${MAX_CACHE_BYTES}`,

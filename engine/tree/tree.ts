@@ -274,7 +274,7 @@ export class Tree implements TreeOperations {
   /**
    * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only
    * records; an exception from it records nothing. The batch is one journal record.
-   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or half the cache's blobs
+   * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
   atomic(record: (batch: Batch) => void): boolean {
     return this.#play(record) === undefined;
