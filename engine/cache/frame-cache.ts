@@ -20,9 +20,10 @@ import {
   C_FREE_FRAMES,
   C_FRESH_FRAMES,
   C_HELD,
-  C_MAY_HOLD,
+  C_MAY_BE_DIRTY,
   C_VIEW_EPOCH,
   type Control,
+  NO_PACE,
 } from '../shared/control.js';
 import { heldLimitOf } from './held-frames.js';
 import { PageTable } from './page-table.js';
@@ -105,7 +106,7 @@ export class FrameCache {
     const images = this.handle.images.byteLength / STRIDE;
     this.count = this.handle.frames.byteLength / STRIDE;
     this.heldLimit = heldLimitOf(this.count);
-    if ('bytes' in from) this.mayHold = this.heldLimit;
+    if ('bytes' in from) this.pace = NO_PACE;
     this.longestPath = this.count - 2;
     this.#rows = new Int32Array(rows);
     this.#table = new PageTable(this.count, table);
@@ -279,13 +280,13 @@ export class FrameCache {
     return Atomics.load(this.#control.words, C_DIRTY);
   }
 
-  /** How many frames may be held at the moment: `heldLimit`, or fewer while a round goes on. */
-  get mayHold(): number {
-    return Atomics.load(this.#control.words, C_MAY_HOLD);
+  /** How many frames may be dirty at the moment; NO_PACE: any number below `heldLimit`. */
+  get pace(): number {
+    return Atomics.load(this.#control.words, C_MAY_BE_DIRTY);
   }
 
-  set mayHold(frames: number) {
-    Atomics.store(this.#control.words, C_MAY_HOLD, frames);
+  set pace(frames: number) {
+    Atomics.store(this.#control.words, C_MAY_BE_DIRTY, Math.min(frames, NO_PACE));
   }
 
   /** Takes a frame out of use for the caller, evicting one if need be; -1 when none may leave. */

@@ -55,14 +55,17 @@ export const C_FREE_FRAMES = C_FRESH_FRAMES + 1;
 export const C_GRAFTS = C_FREE_FRAMES + 1;
 /** Views begun so far (L): each has the number as its epoch. */
 export const C_VIEW_EPOCH = C_GRAFTS + 1;
-/** Frames that may be held at the moment: fewer while a round goes on, so that writers keep step with it. */
-export const C_MAY_HOLD = C_VIEW_EPOCH + 1;
+/** Frames that may be dirty while a round goes on, so that writers keep step with it; else NO_PACE. */
+export const C_MAY_BE_DIRTY = C_VIEW_EPOCH + 1;
 /** 1 while a round goes on, and how many have ended, modulo 2^32. */
-export const C_ROUND_RUNNING = C_MAY_HOLD + 1;
+export const C_ROUND_RUNNING = C_MAY_BE_DIRTY + 1;
 export const C_ROUND_COUNT = C_ROUND_RUNNING + 1;
 /** 1 once so many frames are dirty that a round should begin, until one has. */
 export const C_ROUND_WANTED = C_ROUND_COUNT + 1;
 export const CONTROL_WORDS = 64;
+
+/** Value of C_MAY_BE_DIRTY, beyond what a cache has frames. */
+export const NO_PACE = 0x7fffffff;
 
 // Values of C_MAINTENANCE_STATE.
 export const MAINTENANCE_INLINE = 0;

@@ -31,6 +31,9 @@ import { UUID_BYTES } from './record.js';
 import { MAX_SLOTS, SlotMap, type StoredRow } from './slot-map.js';
 import { Slots } from './slots.js';
 
+/** Images that are written before a sync comes between. */
+const MOST_UNSYNCED = 32;
+
 export interface FileBlobStoreOptions {
   dir: string;
   disk: Disk;
@@ -197,6 +200,8 @@ export class FileBlobStore implements BlobStore {
     this.#stagedWrites.add(id);
     this.#stagedDeletes.delete(id);
     this.#giveUp(this.#map.set({ ...imageRow(image), id, slot, crc: imageCrc(image) }));
+    // What is left to the flush would hold up those who keep step with the writing.
+    if (this.#unsynced.size >= MOST_UNSYNCED && !this.#syncFailed) this.#syncImages();
   }
 
   deleteBlob(id: BlobId): void {
@@ -286,6 +291,7 @@ export class FileBlobStore implements BlobStore {
     this.#closed = true;
     try {
       if (this.#writer !== undefined) {
+        this.#writer.slots.close();
         this.#map.releaseWriter();
         this.#writer.manifest.close();
       }

@@ -4,8 +4,10 @@
  * Invariants
  * - A slot is handed out only if no durable manifest refers to it and no reader is in it.
  * - What blobs.dat has beyond the slots in use is a reserve of RESERVE_SLOTS slots that have disk space, so that a
- *   checkpoint of that many blobs succeeds on a full disk; it then gets the superseded slots back. Free slots
- *   beyond the reserve give their space back: a hole inside, a shorter file at the tail.
+ *   checkpoint of that many blobs succeeds on a full disk; it then gets the superseded slots back. The reserve has as many
+ *   as the last checkpoint took, since the next will take about as many: to give their space back and ask for it again
+ *   took ten times as long as to write the blobs. Free slots beyond the reserve give their space back: a hole inside, a
+ *   shorter file at the tail.
  */
 import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace } from '../../disk/io.js';
@@ -34,6 +36,9 @@ export class Slots {
   #end: number;
   #ready = 0;
   #retired: number[] = [];
+  /** Slots taken since the last publish, and how many stay ready for the next. */
+  #taken = 0;
+  #reserve = RESERVE_SLOTS;
 
   /** Takes every slot that `map` has no blob in as free. */
   constructor(disk: Disk, fd: number, path: string, map: SlotMap) {
@@ -64,6 +69,7 @@ export class Slots {
     }
     this.#states[slot] = USED;
     this.#ready--;
+    this.#taken++;
     return slot;
   }
 
@@ -83,6 +89,15 @@ export class Slots {
     const retired = this.#retired;
     this.#retired = [];
     for (const slot of retired) this.release(slot);
+    // The second publish of a round, of its deletes, takes none. Few taken once may be many again the next time.
+    if (this.#taken > 0) this.#reserve = Math.max(RESERVE_SLOTS, this.#taken, this.#reserve >> 1);
+    this.#taken = 0;
+    this.#tidy();
+  }
+
+  /** No checkpoint is to come: the smallest reserve does. */
+  close(): void {
+    this.#reserve = RESERVE_SLOTS;
     this.#tidy();
   }
 
@@ -90,7 +105,7 @@ export class Slots {
   #tidy(): void {
     try {
       this.#cutTail();
-      while (this.#ready > RESERVE_SLOTS) {
+      while (this.#ready > this.#reserve) {
         const slot = this.#states.lastIndexOf(READY, this.#end - 1);
         this.#states[slot] = BARE;
         this.#ready--;
@@ -108,8 +123,8 @@ export class Slots {
     let end = this.#end;
     while (end > 0 && this.#states[end - 1]! <= READY) end--;
     let free = 0;
-    for (let slot = 0; slot < end && free < RESERVE_SLOTS; slot++) if (this.#states[slot]! <= READY) free++;
-    end += RESERVE_SLOTS - free;
+    for (let slot = 0; slot < end && free < this.#reserve; slot++) if (this.#states[slot]! <= READY) free++;
+    end += this.#reserve - free;
     if (end >= this.#end) return;
     this.#disk.truncate(this.#fd, end * BLOB_SIZE);
     for (let slot = end; slot < this.#end; slot++) {

@@ -37,8 +37,8 @@ import type { BlobStore } from '../../store/blob-store.js';
 
 export { ROOT_BLOB } from '../../art/layout.js';
 
-/** Frames that may leave the cache, leave to hold one more of them, a slot for a pre-image, room in the journal. */
-type Lacking = 'frames' | 'hold' | 'pre-image' | 'journal';
+/** Frames that may leave the cache, a round that keeps step, a slot for a pre-image, room in the journal. */
+type Lacking = 'frames' | 'pace' | 'pre-image' | 'journal';
 
 /** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
 export class Need extends Error {
@@ -49,7 +49,7 @@ export class Need extends Error {
   }
 }
 export const NEED_FRAMES = new Need('frames');
-export const NEED_HOLD = new Need('hold');
+export const NEED_PACE = new Need('pace');
 export const NEED_PRE_IMAGE = new Need('pre-image');
 export const NEED_JOURNAL = new Need('journal');
 

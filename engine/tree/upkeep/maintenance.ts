@@ -56,8 +56,8 @@ const LONGEST_BACK_OFF_MS = 30_000;
 
 export interface Maintenance {
   /**
-   * Runs a round that begins after this call, or has it run; throws what made it fail. Where another thread runs it, returns
-   * as soon as `isEnough`.
+   * Runs a round that begins after this call; throws what made it fail. Where another thread runs it, returns as soon as
+   * `isEnough`.
    */
   checkpoint(isEnough?: () => boolean): void;
 }
@@ -66,7 +66,7 @@ export interface Maintenance {
 export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, journalBytes: number): void {
   if (need.what === 'journal') state.journal?.makeRoom(journalBytes);
   else if (need.what === 'frames') waitForFrames(state, maintenance);
-  else if (need.what === 'hold') waitToHold(state, maintenance);
+  else if (need.what === 'pace') waitForPace(state, maintenance);
   // Only a round in another thread leaves pre-images, and it frees their slots even when it fails.
   else waitForRound(state, () => state.preImages.free > 0);
 }
@@ -78,12 +78,12 @@ function waitForFrames(state: TreeState, maintenance: Maintenance): void {
   else waitForRound(state, () => state.roundCount !== ended || !isRoundRunning(state));
 }
 
-/** While a round goes on, frames may be held in step with what it writes. */
-function waitToHold(state: TreeState, maintenance: Maintenance): void {
+/** A round that goes on lets ever more frames become dirty, and so does one that begins. */
+function waitForPace(state: TreeState, maintenance: Maintenance): void {
   const { cache } = state;
-  const mayHold = (): boolean => cache.held < cache.mayHold;
-  if (isRoundRunning(state)) waitForRound(state, () => mayHold() || !isRoundRunning(state));
-  else maintenance.checkpoint(mayHold);
+  const keepsStep = (): boolean => cache.dirty < cache.pace;
+  if (isRoundRunning(state)) waitForRound(state, () => keepsStep() || !isRoundRunning(state));
+  else maintenance.checkpoint(keepsStep);
 }
 
 function isRoundRunning(state: TreeState): boolean {

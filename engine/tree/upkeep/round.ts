@@ -7,7 +7,7 @@
  * that died meanwhile need no giving back: they are pending deletes by then.
  */
 import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
-import { mayHoldInRound } from '../../cache/held-frames.js';
+import { mayBeDirtyBetween, mayBeDirtyInRound, roundDueAt } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import {
@@ -23,6 +23,7 @@ import {
   F_JOURNAL_AT_CAPTURE,
   F_LAST_ROUND_MS,
   F_ROUNDS,
+  NO_PACE,
 } from '../../shared/control.js';
 import { sealImage } from '../../store/image.js';
 import { needsRecovery, poisoned, type TreeState } from '../state/state.js';
@@ -45,11 +46,11 @@ export class Round {
   }
 
   /**
-   * Runs a round; returns at once when there is nothing to write. `tend` is called after each blob, for what must not wait
-   * until a long round has ended. Throws the error that made it fail.
+   * Runs a round; returns at once when there is nothing to write. A worker gives `tend`, which is called after each blob, for
+   * what must not wait until a long round has ended; and writers keep step with its rounds. Throws the error that made it fail.
    */
   run(tend?: () => void): void {
-    const { roundLock, place, control } = this.#state;
+    const { roundLock, place, control, cache } = this.#state;
     if (!roundLock.lock()) throw poisoned(place);
     Atomics.store(control.words, C_ROUND_RUNNING, 1);
     const started = performance.now();
@@ -67,11 +68,17 @@ export class Round {
       this.#failed(error);
       throw error;
     } finally {
+      cache.pace = tend === undefined ? NO_PACE : mayBeDirtyBetween(cache.heldLimit, this.#due);
       Atomics.store(control.words, C_ROUND_RUNNING, 0);
       Atomics.add(control.words, C_ROUND_COUNT, 1);
       this.#state.ringRoundBell();
       roundLock.unlock();
     }
+  }
+
+  get #due(): number {
+    const { cache, blobCount } = this.#state;
+    return roundDueAt(cache.heldLimit, blobCount);
   }
 
   /** Notes, in one step, what the checkpoint is made of; undefined when the store is up to date. */
@@ -91,7 +98,7 @@ export class Round {
       if (frames.length === 0 && deletes.length === 0 && !store.needsFlush()) return undefined;
       for (let i = 0; i < frames.length; i += 2)
         cache.setFlags(frames[i] as number, CAPTURED, DIRTY | COPIED);
-      cache.mayHold = mayHoldInRound(cache.heldLimit, frames.length / 2, 0);
+      cache.pace = mayBeDirtyInRound(this.#due, frames.length / 2, 0);
       // Taken even if the round fails: what a failed publish left in doubt must not carry a later round's number.
       const generation = (floats[F_GENERATION] as number) + 1;
       floats[F_GENERATION] = generation;
@@ -155,11 +162,11 @@ export class Round {
       sealImage(this.#image, blobId, generation);
       store.writeBlob(blobId, this.#image);
       written.add(blobId);
-      cache.mayHold = mayHoldInRound(cache.heldLimit, frames.length / 2, written.size);
+      cache.pace = mayBeDirtyInRound(this.#due, frames.length / 2, written.size);
       state.ringRoundBell();
       tend?.();
     }
-    cache.mayHold = cache.heldLimit;
+    cache.pace = this.#due;
     state.ringRoundBell();
   }
 
@@ -194,7 +201,6 @@ export class Round {
         if (cache.blobIn(index) === capture.frames[i + 1]) cache.setFlags(index, DIRTY, CAPTURED | COPIED);
       }
       state.preImages.clear();
-      cache.mayHold = cache.heldLimit;
     } finally {
       state.treeLock.unlock();
     }

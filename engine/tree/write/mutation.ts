@@ -22,7 +22,7 @@ import {
 } from '../../shared/control.js';
 import {
   NEED_FRAMES,
-  NEED_HOLD,
+  NEED_PACE,
   NEED_PRE_IMAGE,
   Need,
   ROOT_BLOB,
@@ -64,6 +64,8 @@ export class Mutation {
   #scratch: Frame | undefined;
   /** A part of the changes is made already: what the rest needs was made sure of before, nothing is refused. */
   committed = false;
+  /** The operation has not waited yet for a round that is behind; it does so once, however many frames it makes dirty. */
+  keepsPace = true;
 
   constructor(state: TreeState) {
     this.#state = state;
@@ -133,7 +135,10 @@ export class Mutation {
     const flags = cache.flags(index);
     if ((flags & DIRTY) !== 0) return;
     const isHeld = (flags & CAPTURED) !== 0;
-    if (!isHeld && !this.committed && cache.held >= cache.mayHold) throw NEED_HOLD;
+    if (!this.committed) {
+      if (!isHeld && cache.held >= cache.heldLimit) throw NEED_FRAMES;
+      if (this.keepsPace && cache.dirty >= cache.pace) throw NEED_PACE;
+    }
     this.#makeDirty(index);
   }
 
@@ -198,7 +203,7 @@ export class Mutation {
   /** A frame for a new blob, not yet formatted. */
   newBlobFrame(): number {
     const { cache } = this.#state;
-    if (!this.committed && cache.held >= cache.mayHold) throw NEED_HOLD;
+    if (!this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
     const index = cache.obtain();
     if (index < 0) throw NEED_FRAMES;
     return index;

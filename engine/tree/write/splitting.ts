@@ -359,7 +359,7 @@ export class Splitting {
     let bytes = 0;
     for (const plan of plans) {
       // What is left is for those that the mutation has still to change.
-      if (moves.length >= most || cache.held + FRAMES_LEFT > cache.mayHold) break;
+      if (moves.length >= most || cache.held + FRAMES_LEFT > cache.heldLimit) break;
       const to = this.#emptiest(frame, plan.node, 0, MOST_BELOW - plan.bytes);
       if (to === undefined) continue;
       moves.push({ plan, to });

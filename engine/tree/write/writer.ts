@@ -88,6 +88,7 @@ export class Writer {
   #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
     const state = this.#state;
     const { roundCount } = state;
+    this.mutation.keepsPace = true;
     for (;;) {
       let need: Need;
       state.lockTree();
@@ -97,11 +98,11 @@ export class Writer {
         break;
       } catch (error) {
         need = this.#asNeed(error);
-        if (isForFrames(need) && state.roundsSince(roundCount) >= MOST_ROUNDS) throw tooDeep(state);
+        if (need.what === 'frames' && state.roundsSince(roundCount) >= MOST_ROUNDS) throw tooDeep(state);
       } finally {
         this.#leave();
       }
-      this.satisfy(need, this.#wanted);
+      this.#satisfy(need, this.#wanted);
     }
     this.#acknowledge();
     return true;
@@ -166,6 +167,7 @@ export class Writer {
   ): boolean {
     const state = this.#state;
     const { roundCount } = state;
+    this.mutation.keepsPace = true;
     for (;;) {
       const rounds = state.roundsSince(roundCount);
       let need: Need;
@@ -182,11 +184,11 @@ export class Writer {
         need = this.#asNeed(error);
         // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
         const isTooWide = state.cache.pinned >= state.cache.heldLimit;
-        if (isForFrames(need) && (isTooWide || rounds >= MOST_ROUNDS)) throw batchTooWide(state);
+        if (need.what === 'frames' && (isTooWide || rounds >= MOST_ROUNDS)) throw batchTooWide(state);
       } finally {
         this.#leave();
       }
-      this.satisfy(need, this.#wanted);
+      this.#satisfy(need, this.#wanted);
     }
     this.#acknowledge();
     return true;
@@ -233,6 +235,7 @@ export class Writer {
   /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */
   locked<T>(read: () => T): T {
     const state = this.#state;
+    this.mutation.keepsPace = true;
     for (;;) {
       let need: Need;
       state.lockTree();
@@ -243,7 +246,7 @@ export class Writer {
       } finally {
         this.#leave();
       }
-      this.satisfy(need, 0);
+      this.#satisfy(need, 0);
     }
   }
 
@@ -333,15 +336,15 @@ export class Writer {
     throw error;
   }
 
+  #satisfy(need: Need, journalBytes: number): void {
+    if (need.what === 'pace') this.mutation.keepsPace = false;
+    this.satisfy(need, journalBytes);
+  }
+
   #acknowledge(): void {
     const lsn = this.#appended;
     if (lsn === 0) return;
     this.#appended = 0;
     this.#state.journal?.acknowledge(lsn);
   }
-}
-
-/** Whether the end of a round is what helps. */
-function isForFrames(need: Need): boolean {
-  return need.what === 'frames' || need.what === 'hold';
 }
