@@ -5,7 +5,7 @@
  * - A slot is handed out only if no durable manifest refers to it and no reader is in it.
  * - What blobs.dat has beyond the slots in use is a reserve of RESERVE_SLOTS slots that have disk space, so that a
  *   checkpoint of that many blobs succeeds on a full disk; it then gets the superseded slots back. The reserve has as many
- *   as the last checkpoint took, since the next will take about as many: to give their space back and ask for it again
+ *   as the last checkpoints took, since the next will take about as many: to give their space back and ask for it again
  *   took ten times as long as to write the blobs. Free slots beyond the reserve give their space back: a hole inside, a
  *   shorter file at the tail.
  */
@@ -89,8 +89,8 @@ export class Slots {
     const retired = this.#retired;
     this.#retired = [];
     for (const slot of retired) this.release(slot);
-    // The second publish of a round, of its deletes, takes none. Few taken once may be many again the next time.
-    if (this.#taken > 0) this.#reserve = Math.max(RESERVE_SLOTS, this.#taken, this.#reserve >> 1);
+    // Few taken once may be many again the next time.
+    this.#reserve = Math.max(RESERVE_SLOTS, this.#taken, this.#reserve >> 1);
     this.#taken = 0;
     this.#tidy();
   }

@@ -8,7 +8,7 @@
 import type { RangeEntry, TreeReads } from '../../../engine/api.js';
 import { FrameCache } from '../../../engine/cache/frame-cache.js';
 import { PreImages } from '../../../engine/cache/pre-images.js';
-import { C_APPEND_LOCK, C_TREE_LOCK, Control } from '../../../engine/shared/control.js';
+import { C_APPEND_LOCK, C_ROUND_RUNNING, C_TREE_LOCK, Control } from '../../../engine/shared/control.js';
 import { GATE_ROW } from '../../../engine/shared/gate.js';
 import { MemoryBlobStore } from '../../../engine/store/memory-blob-store.js';
 import { openState, settingsOf } from '../../../engine/tree/open.js';
@@ -70,7 +70,8 @@ export class Side {
     const inline = { checkpoint: () => this.round.run() };
     const makeRoom = (): void => satisfy(state, inline, NEED_FRAMES, 0);
     this.writer = new Writer(state, (need, bytes) => {
-      if (need.what === 'pre-image') throw new WouldWait();
+      const isRoundRunning = state.control.words[C_ROUND_RUNNING] !== 0;
+      if (need.what === 'pre-image' || need.what === 'pace' || isRoundRunning) throw new WouldWait();
       satisfy(state, inline, need, bytes);
     });
     this.compaction = new Compaction(state, this.writer);
