@@ -89,8 +89,9 @@ export class Slots {
     const retired = this.#retired;
     this.#retired = [];
     for (const slot of retired) this.release(slot);
-    // Few taken once may be many again the next time.
-    this.#reserve = Math.max(RESERVE_SLOTS, this.#taken, this.#reserve >> 1);
+    // Few taken once may be many again the next time, but never more than there are blobs.
+    const expected = Math.min(Math.max(this.#taken, this.#reserve >> 1), this.#map.blobCount);
+    this.#reserve = Math.max(RESERVE_SLOTS, expected);
     this.#taken = 0;
     this.#tidy();
   }
