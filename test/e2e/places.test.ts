@@ -1,5 +1,6 @@
 /** Where a daemon has its log, its socket and its record, and how those who ask for it find them. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Site } from './site.js';
@@ -15,6 +16,9 @@ async function readOnlySite(): Promise<Site> {
   await site.sh('rm $STORE/spinney.log; mount --bind $STORE $STORE; mount -o remount,bind,ro $STORE');
   onTestFinished(async () => {
     await site.spinney('umount', site.mountpoint, '--force');
+    // Where a daemon of root has its files; nothing else takes them away before the machine ends.
+    const name = createHash('sha256').update(site.store).digest('hex').slice(0, 16);
+    rmSync(join('/run/spinney', name), { recursive: true, force: true });
   });
   return site;
 }
