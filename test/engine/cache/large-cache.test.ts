@@ -1,12 +1,9 @@
 /** Caches beyond the 4 GiB that one typed array can span. Memory is taken only where it is touched. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { totalmem } from 'node:os';
 import { expect, test } from 'vitest';
 import { FrameCache } from '../../../engine/cache/frame-cache.js';
 import { PreImages } from '../../../engine/cache/pre-images.js';
-import { Tree } from '../../../engine/index.js';
 import { BLOB_SIZE } from '../../../engine/limits.js';
 import { Control } from '../../../engine/shared/control.js';
 
@@ -15,22 +12,6 @@ const CACHE_BYTES = 5 * GIB;
 
 /** The system gives no process more address space at once than there is memory. */
 const isPossible = totalmem() > CACHE_BYTES * 1.5;
-
-test.skipIf(!isPossible)('a tree in a directory opens with one', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'spinney-large-cache-'));
-  try {
-    const tree = Tree.open({ dir, cacheBytes: CACHE_BYTES });
-    tree.put('a', Buffer.from('1'));
-    expect(tree.stats().cacheBytes).toBe(CACHE_BYTES);
-    tree.checkpoint();
-    tree.close();
-    const again = Tree.open({ dir, cacheBytes: CACHE_BYTES });
-    expect(Buffer.from(again.get('a') ?? []).toString()).toBe('1');
-    again.close();
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-});
 
 test.skipIf(!isPossible)('its last frame is as good as its first', () => {
   const cache = new FrameCache(new Control(), { bytes: CACHE_BYTES });
