@@ -19,7 +19,6 @@ export interface PreImagesHandle {
 export class PreImages {
   readonly handle: PreImagesHandle;
   readonly #control: Control;
-  readonly #images: Uint8Array;
   readonly #owners: Int32Array;
 
   /** For a new cache of so many frames, or those of another thread. Memory is taken as far as slots are used. */
@@ -32,7 +31,6 @@ export class PreImages {
         owners: new SharedArrayBuffer(slots * 4),
       };
     } else this.handle = from;
-    this.#images = new Uint8Array(this.handle.images);
     this.#owners = new Int32Array(this.handle.owners);
   }
 
@@ -40,9 +38,14 @@ export class PreImages {
   keep(blobId: number, image: Uint8Array): boolean {
     const slot = this.#owners.indexOf(0);
     if (slot < 0) return false;
-    this.#images.set(image, slot * BLOB_SIZE);
+    this.#image(slot).set(image);
     this.#owners[slot] = blobId;
     return true;
+  }
+
+  /** All slots together may be longer than a typed array can be. */
+  #image(slot: number): Uint8Array {
+    return new Uint8Array(this.handle.images, slot * BLOB_SIZE, BLOB_SIZE);
   }
 
   get free(): number {
@@ -55,7 +58,7 @@ export class PreImages {
   take(blobId: number, into: Uint8Array): boolean {
     const slot = this.#owners.indexOf(blobId);
     if (slot < 0) return false;
-    into.set(this.#images.subarray(slot * BLOB_SIZE, (slot + 1) * BLOB_SIZE));
+    into.set(this.#image(slot));
     this.#owners[slot] = 0;
     this.#ring();
     return true;
