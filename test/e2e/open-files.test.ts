@@ -174,6 +174,8 @@ describe.runIf(isRoot)('a daemon that can have no descriptor more', () => {
       expect(await site.sh('cat $MNT/closed; ls $MNT')).toBe('closed\nclosed\nheld\nmoved');
       await work(site);
       expect(await told('three')).toBe('one two three');
+      await site.sh('echo end > lines');
+      expect((await holder.result).code).toBe(0);
       expect(site.logged(50)).toEqual([]);
     },
   );
