@@ -7,9 +7,9 @@ async function siteOn(filesystem: 'tmpfs' | 'ext4', mebibytes: number): Promise<
   const site = new Site();
   await site.sh(
     filesystem === 'tmpfs'
-      ? `mkdir $STORE; mount -t tmpfs -o size=${mebibytes}m tmpfs $STORE`
+      ? `mkdir $STORE; mount -t tmpfs -o mode=700,size=${mebibytes}m tmpfs $STORE`
       : `mkdir $STORE; truncate -s ${mebibytes}M $DIR/image; mkfs.ext4 -q -m 0 $DIR/image
-         mount -o loop $DIR/image $STORE; rmdir $STORE/lost+found`,
+         mount -o loop $DIR/image $STORE; chmod 700 $STORE; rmdir $STORE/lost+found`,
   );
   return site;
 }
