@@ -146,6 +146,15 @@ export interface UnreadableBlobStats {
   prefix: string | undefined;
 }
 
+export interface AtomicOptions {
+  /**
+   * The batch takes away, or only changes what is there: it may use what is kept back on a full disk so that removals go
+   * on. What it puts beside that (a time, a note of what is yet to be cleaned up) is to be less than what it deletes.
+   * Default false. Single deletes, `deletePrefix`, and puts of a value no longer than the one before may by themselves.
+   */
+  mayUseReserve?: boolean;
+}
+
 export interface TreeStats {
   blobCount: number;
   /** blobCount times the blob size. */
@@ -177,6 +186,14 @@ export interface TreeStats {
   /** Why every change is refused until the tree is opened again. */
   failure: string | undefined;
   journal: { appends: number; syncs: number; bytes: number };
+  space: {
+    /** A write that adds was refused with ERR_NO_SPACE, and there is no space for one yet. Removals go on. */
+    exhausted: boolean;
+    /** Bytes that the store's disk has left; 0 for a tree that is on none. */
+    freeBytes: number;
+    /** Slots that are kept ready in the data file, beyond those that dirty blobs are going to need. */
+    freeSlots: number;
+  };
   checkpoint: {
     rounds: number;
     failures: number;
@@ -273,7 +290,7 @@ export interface TreeOperations extends TreeReads {
    * where it throws nothing is done. Guards see what the operations before them did. One journal record.
    * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
-  atomic(record: (batch: Batch) => void): boolean;
+  atomic(record: (batch: Batch) => void, options?: AtomicOptions): boolean;
   /**
    * Calls `read` with the keys that begin with the prefix as they are at this instant, and returns what it returns;
    * threads (and `read` itself) may write meanwhile. Beginning and ending cost a moment; each blob that changes for the

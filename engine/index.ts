@@ -1,5 +1,6 @@
 /** The engine as a library: `import { Tree } from 'spinney/engine'`. */
 export type {
+  AtomicOptions,
   Batch,
   CheckpointOptions,
   Durability,

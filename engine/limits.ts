@@ -28,6 +28,14 @@ export const JOURNAL_SEGMENT_BYTES = 64 * 1024 * 1024;
 export const CHECKPOINT_JOURNAL_BYTES = 4 * JOURNAL_SEGMENT_BYTES;
 /** Journal file space is reserved in steps of this size, ahead of the records that will need it. */
 export const JOURNAL_RESERVE_BYTES = 16 * 1024 * 1024;
+/** The ring and those steps begin with this size, a power of two, and double with use. */
+export const JOURNAL_FIRST_BYTES = 128 * 1024;
+
+/**
+ * Blobs that removals may change on a full disk before a checkpoint must come between: so many slots of the store's
+ * data file have disk space that nothing else is given. A smaller tree keeps fewer: it has not so many blobs to change.
+ */
+export const REMOVAL_SLOTS = 16;
 
 function assertLimit(holds: boolean, relation: string): void {
   if (!holds) throw new Error(`Limits do not fit together: ${relation}`);

@@ -98,9 +98,13 @@ export class Status implements ControlTarget {
     const displaced = this.#displaced();
     if (displaced !== undefined) reasons.push(displaced);
     try {
-      const { failure, checkpoint, unreadableBlobs } = this.#tree.stats();
+      const { failure, checkpoint, unreadableBlobs, space } = this.#tree.stats();
       if (failure !== undefined) reasons.push(`every change is refused: ${failure}`);
       const { lastError } = checkpoint;
+      if (space.exhausted) {
+        const where = `the disk of ${this.#where.store} is full, ${space.freeBytes} bytes free`;
+        reasons.push(`writes get ENOSPC: ${where}; what is there can be removed`);
+      }
       if (lastError !== undefined) reasons.push(`the last checkpoint failed: ${lastError}`);
       for (const { id, errors, prefix } of unreadableBlobs) {
         const keys = prefix === undefined ? '' : `; its keys begin with "${prefix}"`;

@@ -18,6 +18,7 @@ import {
   C_CLOCK_HAND,
   C_DIRTY,
   C_FREE_FRAMES,
+  C_FREE_SLOTS,
   C_FRESH_FRAMES,
   C_HELD,
   C_MAY_BE_DIRTY,
@@ -257,7 +258,7 @@ export class FrameCache {
     }
   }
 
-  /** Sets and clears flags, and keeps the counts of dirty and held frames. */
+  /** Sets and clears flags, and keeps the counts of dirty and held frames, and of slots that no dirty frame will need. */
   setFlags(index: number, set: number, clear: number): void {
     const at = index * ROW + M_FLAGS;
     const before = this.#rows[at] as number;
@@ -265,7 +266,10 @@ export class FrameCache {
     this.#rows[at] = after;
     const words = this.#control.words;
     const dirty = (after & DIRTY) - (before & DIRTY);
-    if (dirty !== 0) Atomics.add(words, C_DIRTY, dirty);
+    if (dirty !== 0) {
+      Atomics.add(words, C_DIRTY, dirty);
+      Atomics.sub(words, C_FREE_SLOTS, dirty);
+    }
     const held = ((after & (DIRTY | CAPTURED)) !== 0 ? 1 : 0) - ((before & (DIRTY | CAPTURED)) !== 0 ? 1 : 0);
     if (held !== 0) Atomics.add(words, C_HELD, held);
   }

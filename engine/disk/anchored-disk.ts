@@ -67,6 +67,14 @@ export class AnchoredDisk extends NodeDisk {
     this.#told(() => super.rename(this.#at(from), this.#at(to)));
   }
 
+  override link(from: string, to: string): boolean {
+    return this.#told(() => super.link(this.#at(from), this.#at(to)));
+  }
+
+  override freeBytes(path: string): number {
+    return this.#told(() => super.freeBytes(this.#at(path)));
+  }
+
   override unlink(path: string): void {
     this.#told(() => super.unlink(this.#at(path)));
   }

@@ -41,7 +41,14 @@ export interface Disk {
   /** Asks the system to read the range ahead of a call that will want it; returns at once. */
   readAhead(fd: number, offset: number, length: number): void;
   size(fd: number): number;
+  /** Bytes that the disk of this directory has for files of this process. */
+  freeBytes(path: string): number;
   rename(from: string, to: string): void;
+  /**
+   * Gives the file a second name, in place of what has that name; false where the filesystem has no hard links. Only
+   * `from` may be relied on after a power cut until the directory is synced.
+   */
+  link(from: string, to: string): boolean;
   unlink(path: string): void;
   /** Makes a directory (mode 0700); one of the caller's that exists is no error. @throws ERR_UNSAFE where it is another's */
   mkdir(path: string): void;

@@ -36,6 +36,8 @@ const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 /** writev takes at most this many buffers. */
 const IOV_MAX = 1024;
+/** What link(2) says where there are no hard links, or no more. */
+const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'ENOSPC', 'EDQUOT'];
 const ZEROS_BYTES = 1024 * 1024;
 
 function hasCode(error: unknown, code: string): boolean {
@@ -164,8 +166,24 @@ export class NodeDisk implements Disk {
     return fs.fstatSync(fd).size;
   }
 
+  freeBytes(path: string): number {
+    const { bavail, bsize } = fs.statfsSync(path);
+    return bavail * bsize;
+  }
+
   rename(from: string, to: string): void {
     fs.renameSync(from, to);
+  }
+
+  link(from: string, to: string): boolean {
+    fs.rmSync(to, { force: true });
+    try {
+      fs.linkSync(from, to);
+      return true;
+    } catch (error) {
+      if (NO_LINKS.some((code) => hasCode(error, code))) return false;
+      throw error;
+    }
   }
 
   unlink(path: string): void {

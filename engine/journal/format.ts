@@ -5,7 +5,15 @@
  */
 import { crc32 } from 'node:zlib';
 
-export const JOURNAL_FORMAT_VERSION = 1;
+/** 2: the heads of the ring tell its size in use. */
+export const JOURNAL_FORMAT_VERSION = 2;
+/** What is written is of the version above; what is read may be of any from this one on. */
+const OLDEST_FORMAT_VERSION = 1;
+
+export function isKnownVersion(version: number): boolean {
+  return version >= OLDEST_FORMAT_VERSION && version <= JOURNAL_FORMAT_VERSION;
+}
+
 export const UUID_BYTES = 16;
 
 /**

@@ -28,6 +28,7 @@ import {
 } from './record.js';
 import { Ring } from './ring.js';
 import { makeRing, mapRing, type RingOptions, retireRing } from './ring-file.js';
+import { RingGrowth } from './ring-growth.js';
 import { beginRun, RunMap, readRun } from './run-file.js';
 import { errorCode, errorText, listSegments } from './segment-file.js';
 import { SegmentWriter } from './segment-writer.js';
@@ -42,6 +43,7 @@ import {
   JournalShared,
   OPENED_LSN,
   PUBLISHED,
+  RING_BYTES,
   SLEEPING,
   SPACE,
   SYNC_COUNT,
@@ -49,7 +51,7 @@ import {
   SYNCED,
   WRITTEN,
 } from './shared.js';
-import { assertSizes, DEFAULT_SIZES, type JournalSizes, recordCharge } from './sizes.js';
+import { assertSizes, DEFAULT_SIZES, firstRingBytes, type JournalSizes, recordCharge } from './sizes.js';
 
 const EMPTY = new Uint8Array(0);
 
@@ -95,6 +97,7 @@ export class Journal {
   readonly #run: RunMap;
   readonly #writer: SegmentWriter;
   readonly #commit: GroupCommit;
+  readonly ringGrowth: RingGrowth;
 
   private constructor(handle: JournalHandle, disk: Disk, run: RunMap, mapping: ArrayBuffer) {
     this.#disk = disk;
@@ -103,9 +106,10 @@ export class Journal {
     this.#words = this.#shared.words;
     this.#mapping = mapping;
     this.#run = run;
-    this.#ring = new Ring(mapping, handle.sizes, handle.recordSeed);
+    this.#ring = new Ring(mapping, handle.sizes, handle.recordSeed, this.#words);
     this.#writer = new SegmentWriter(disk, this.#shared, this.#ring, run, handle);
     this.#commit = new GroupCommit(this.#shared, this.#writer);
+    this.ringGrowth = new RingGrowth(disk, handle, this.#shared, this.#ring, this.#writer, this.#commit);
   }
 
   /**
@@ -125,9 +129,11 @@ export class Journal {
     const handle = { control, directory, uuid, recordSeed, durability, runOffset, sizes };
     const run = RunMap.map(disk, directory, runOffset);
     try {
-      const journal = new Journal(handle, disk, run, makeRing(disk, handle, nextLsn));
-      journal.#shared.initialise(nextLsn);
+      const ringBytes = firstRingBytes(sizes);
+      const journal = new Journal(handle, disk, run, makeRing(disk, handle, nextLsn, ringBytes));
+      journal.#shared.initialise(nextLsn, ringBytes);
       run.opened();
+      journal.keepSpare();
       return journal;
     } catch (error) {
       run.drop();
@@ -158,12 +164,11 @@ export class Journal {
   /** Whether ring and file have room for a record with a body of this many bytes. */
   reserve(bodyBytes: number): boolean {
     const words = this.#words;
-    const { ringBytes, maxBodyBytes } = this.#handle.sizes;
     // DISCHARGED first: a flush in between can then only make the answer too cautious.
     const inRing = (words[CHARGED]! - Atomics.load(words, DISCHARGED)) | 0;
     const needed = inRing + recordCharge(bodyBytes);
-    const fits = needed <= Atomics.load(words, SPACE) && needed <= ringBytes;
-    return fits && bodyBytes <= maxBodyBytes && this.#shared.usable;
+    const fits = needed <= Atomics.load(words, SPACE) && needed <= words[RING_BYTES]!;
+    return fits && bodyBytes <= this.#handle.sizes.maxBodyBytes && this.#shared.usable;
   }
 
   appendPut(lsn: number, key: Uint8Array, value: Uint8Array): void {
@@ -203,10 +208,11 @@ export class Journal {
 
   /**
    * Makes room for a record that `reserve` had none for: flushes the ring, reserves file space, begins a segment.
-   * Another writer may take the room first, so `reserve` has the last word.
+   * Another writer may take the room first, so `reserve` has the last word. `mayUseSpare`: on a full disk the segment that
+   * is kept for removals may be begun; a checkpoint makes another one.
    * @throws ERR_NO_SPACE naming the file, after which the journal goes on as before
    */
-  makeRoom(bodyBytes: number): void {
+  makeRoom(bodyBytes: number, mayUseSpare = false): void {
     const { maxBodyBytes } = this.#handle.sizes;
     if (bodyBytes > maxBodyBytes) {
       throw new SpinneyError(
@@ -215,9 +221,16 @@ export class Journal {
       );
     }
     const charge = recordCharge(bodyBytes);
-    if (this.#commit.underFlushLock(() => this.#hasRoom(charge) || this.#extended(charge))) return;
+    if (charge > this.#words[RING_BYTES]!) {
+      throw new SpinneyError(
+        'ERR_NO_SPACE',
+        `Cannot journal a mutation of ${bodyBytes} bytes in ${this.#handle.directory}: the disk has no space for a larger ring`,
+      );
+    }
+    if (this.#commit.underFlushLock(() => this.#hasRoom(charge) || this.#extendedIfPossible(charge))) return;
     this.#commit.underBothLocks(() => {
-      if (!this.#hasRoom(charge) && !this.#extended(charge)) this.#writer.changeSegment();
+      if (this.#hasRoom(charge) || this.#extendedIfPossible(charge)) return;
+      this.#writer.changeSegment(mayUseSpare);
     });
   }
 
@@ -253,13 +266,30 @@ export class Journal {
   }
 
   /**
-   * Closes the current segment and begins a new one, so that a checkpoint can remove it; does nothing where the
-   * segment holds no records. ERR_NO_SPACE where there is no space for another.
+   * Closes the current segment and begins a new one, so that a checkpoint can remove it; does nothing where the segment
+   * holds no records, or no more than `beyond` bytes. ERR_NO_SPACE where there is no space for another; `mayUseSpare`: as
+   * in `makeRoom`.
    */
-  rotate(): void {
+  rotate(beyond = 0, mayUseSpare = false): void {
     this.#commit.underBothLocks(() => {
-      if (this.#writer.hasGroups()) this.#writer.changeSegment();
+      if (this.#writer.hasGroupsBeyond(beyond)) this.#writer.changeSegment(mayUseSpare);
     });
+  }
+
+  /** Bytes of the smallest segment, such as the spare is: none is shorter than this while it is written to. */
+  get leastSegmentBytes(): number {
+    return this.#writer.least();
+  }
+
+  /** Sees that there is a spare segment, as far as the disk has space for one; whether there is one. */
+  keepSpare(): boolean {
+    const shared = this.#shared;
+    shared.lock(SYNC_LOCK);
+    try {
+      return this.#writer.keepSpare();
+    } finally {
+      shared.unlock(SYNC_LOCK);
+    }
   }
 
   /**
@@ -275,6 +305,7 @@ export class Journal {
     } finally {
       shared.unlock(SYNC_LOCK);
     }
+    if (!this.keepSpare()) this.#commit.underBothLocks(() => this.#writer.restart(lsn));
   }
 
   /** Under SYNC_LOCK. */
@@ -287,8 +318,7 @@ export class Journal {
         const isCurrent = next === undefined && Atomics.load(this.#words, FILE) >= 0;
         const last = next === undefined ? this.writtenLsn() : next.firstLsn - 1;
         if (isCurrent || last > lsn) return;
-        this.#disk.unlink(segments[index]!.path);
-        this.#disk.syncDirectory(directory);
+        this.#writer.discard(segments[index]!.path);
       }
     } catch (error) {
       throw new SpinneyError('ERR_IO', `Cannot remove journal segments: ${directory}: ${errorText(error)}`, {
@@ -425,11 +455,16 @@ export class Journal {
     return this.#neededSpace(charge) <= Atomics.load(this.#words, SPACE);
   }
 
-  /** Under FLUSH_LOCK: makes the current segment longer, if it may be; else false. */
-  #extended(charge: number): boolean {
+  /** Under FLUSH_LOCK: makes the current segment longer, if it may be and the disk has space; else false. */
+  #extendedIfPossible(charge: number): boolean {
     if (!this.#writer.canExtend()) return false;
-    this.#writer.extend(this.#neededSpace(charge));
-    return true;
+    try {
+      this.#writer.extend(this.#neededSpace(charge));
+      return true;
+    } catch (error) {
+      if (error instanceof SpinneyError && error.code === 'ERR_NO_SPACE') return false;
+      throw error;
+    }
   }
 
   #neededSpace(charge: number): number {

@@ -16,11 +16,25 @@
 import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
-import { JOURNAL_FORMAT_VERSION } from './format.js';
+import { isKnownVersion } from './format.js';
 import { assertReaches, type FilePlace, findLastRun } from './last-run.js';
 import type { RecordReader } from './record.js';
-import { readRing, replayRecords, saveRecords } from './ring-recovery.js';
-import { corrupt, errorText, listSegments, type SegmentName, unknownVersion } from './segment-file.js';
+import {
+  type RingRecords,
+  readRing,
+  replayRecords,
+  ringGroupBytes,
+  type SavePlace,
+  saveRecords,
+} from './ring-recovery.js';
+import {
+  corrupt,
+  errorText,
+  listSegments,
+  type SegmentName,
+  unknownVersion,
+  writeZeros,
+} from './segment-file.js';
 import { SegmentReader } from './segment-reader.js';
 
 export interface RecoveryOptions {
@@ -65,7 +79,9 @@ interface LogEnd {
   /** Files without a record, which are of no use. */
   useless: SegmentName[];
   /** The segment with the last record and where its valid part ends. */
-  last?: { segment: SegmentName; offset: number; size: number; cutBytes: number };
+  last: SavePlace | undefined;
+  /** The same of the last segment, with a record or without. */
+  tail: SavePlace | undefined;
 }
 
 /** Recovers the journal in `directory`. Throws ERR_JOURNAL_CORRUPT, ERR_FORMAT_VERSION, ERR_NO_SPACE, ERR_IO. */
@@ -80,8 +96,9 @@ export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   const lastLsn = end.nextLsn - 1 + (ring?.count ?? 0);
   assertReaches(options, last, { lastLsn, segmentsEnd: end.at, ring: content });
   if (!readOnly) {
-    repair(options, end);
-    if (ring !== undefined) saveRecords(options, ring);
+    const place = ring === undefined ? undefined : placeFor(ring, segments, end);
+    repair(options, end, place);
+    if (ring !== undefined) saveRecords(options, ring, place);
   }
   let replayed = 0;
   const apply = (lsn: number, record: RecordReader): void => {
@@ -93,8 +110,8 @@ export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   if (ring !== undefined) replayRecords(ring, apply);
   const result: RecoveryResult = { previousEnd: last.end, lastLsn, replayed, fromRing: ring?.count ?? 0 };
   if (end.last !== undefined && end.last.cutBytes > 0) {
-    const { segment, offset, cutBytes } = end.last;
-    result.truncated = { file: segment.path, offset, bytes: cutBytes };
+    const { path, offset, cutBytes } = end.last;
+    result.truncated = { file: path, offset, bytes: cutBytes };
   }
   return result;
 }
@@ -112,7 +129,7 @@ function classifySegments(options: RecoveryOptions): { segments: Segment[]; usel
         useless.push(segment);
         return;
       }
-      if (header.version !== JOURNAL_FORMAT_VERSION) throw unknownVersion(segment.path, header.version);
+      if (!isKnownVersion(header.version)) throw unknownVersion(segment.path, header.version);
       if (!header.ownUuid) throw corrupt(segment.path, 0, 'the segment belongs to another store');
       if (header.firstLsn !== segment.firstLsn) {
         throw corrupt(segment.path, 0, `the segment begins with LSN ${header.firstLsn}, unlike its name`);
@@ -136,7 +153,8 @@ function dropCovered(segments: Segment[], markLsn: number): Segment[] {
 function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: SegmentName[]): LogEnd {
   let nextLsn = segments[0]?.firstLsn ?? options.markLsn + 1;
   let durableLsn = options.markLsn;
-  let last: LogEnd['last'];
+  let last: SavePlace | undefined;
+  let tail: SavePlace | undefined;
   let previous: FilePlace | undefined;
   for (const [index, segment] of segments.entries()) {
     if (segment.firstLsn > nextLsn) throw missing(previous!.path, previous!.offset, nextLsn);
@@ -146,39 +164,50 @@ function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: Seg
     const isLast = index === segments.length - 1;
     withReader(options, segment, (reader) => {
       const end = reader.walk(nextLsn, () => {});
-      const tail = isLast ? reader.scan(end.offset) : undefined;
-      durableLsn = Math.max(durableLsn, end.durableLsn, tail?.durableLsn ?? 0);
+      const beyond = isLast ? reader.scan(end.offset) : undefined;
+      durableLsn = Math.max(durableLsn, end.durableLsn, beyond?.durableLsn ?? 0);
       previous = { path: segment.path, offset: end.offset };
-      const cutBytes = tail === undefined ? 0 : tail.end - end.offset;
-      if (end.nextLsn > segment.firstLsn) last = { segment, offset: end.offset, size: reader.size, cutBytes };
+      const cutBytes = beyond === undefined ? 0 : beyond.end - end.offset;
+      tail = { path: segment.path, offset: end.offset, size: reader.size, cutBytes };
+      if (end.nextLsn > segment.firstLsn) last = tail;
       else useless = [...useless, segment];
       nextLsn = end.nextLsn;
     });
   }
   if (durableLsn >= nextLsn && previous !== undefined) throw missing(previous.path, previous.offset, nextLsn);
-  return {
-    nextLsn,
-    useless,
-    ...(previous !== undefined && { at: previous }),
-    ...(last !== undefined && { last }),
-  };
+  return { nextLsn, useless, last, tail, ...(previous !== undefined && { at: previous }) };
 }
 
-/** Removes what is beyond the end of the log and makes all before it durable. */
-function repair(options: RecoveryOptions, end: LogEnd): void {
+/**
+ * Where the ring's records belong: behind the last record, if the segment there is of the same opening. It has the space that
+ * they were promised when they were appended. Undefined where it has not.
+ */
+function placeFor(ring: RingRecords, segments: readonly Segment[], { tail }: LogEnd): SavePlace | undefined {
+  if (tail === undefined || segments.at(-1)?.recordSeed !== ring.recordSeed) return undefined;
+  return tail.offset + ringGroupBytes(ring) <= tail.size ? tail : undefined;
+}
+
+/**
+ * Removes what is beyond the end of the log and makes all before it durable. A segment that stays keeps its space: a disk
+ * that is full may not have it again.
+ */
+function repair(options: RecoveryOptions, end: LogEnd, place: SavePlace | undefined): void {
   const { disk, directory } = options;
   let path = directory;
   try {
-    for (const segment of end.useless) {
+    const useless = end.useless.filter((segment) => segment.path !== place?.path);
+    for (const segment of useless) {
       path = segment.path;
       disk.unlink(path);
     }
-    if (end.useless.length > 0) disk.syncDirectory(directory);
-    if (end.last === undefined) return;
-    path = end.last.segment.path;
+    if (useless.length > 0) disk.syncDirectory(directory);
+    const last = place ?? end.last;
+    if (last === undefined) return;
+    path = last.path;
     const fd = disk.open(path, { write: true });
     try {
-      if (end.last.size > end.last.offset) disk.truncate(fd, end.last.offset);
+      if (last.cutBytes > 0)
+        writeZeros(disk, fd, last.offset, Math.min(last.cutBytes, last.size - last.offset));
       disk.fsync(fd);
     } finally {
       disk.close(fd);
@@ -201,10 +230,13 @@ function replay(
   for (const segment of segments) {
     if (segment.firstLsn >= endLsn) break;
     withReader(options, segment, (reader) => {
-      nextLsn = reader.walk(nextLsn, apply).nextLsn;
+      // What is beyond the end was in the ring, and is there now, too.
+      nextLsn = reader.walk(nextLsn, (lsn, record) => {
+        if (lsn < endLsn) apply(lsn, record);
+      }).nextLsn;
     });
   }
-  if (nextLsn !== endLsn) throw corrupt(options.directory, 0, 'it changed while it was read');
+  if (nextLsn < endLsn) throw corrupt(options.directory, 0, 'it changed while it was read');
 }
 
 function withReader<T>(

@@ -12,8 +12,10 @@
  *   other, after a group's write(2) returned and before its space in the ring is free for reuse: at any point at least
  *   one of them is whole, and the ring still has all records from it on. Each is good for a sector that is damaged
  *   under the other.
- * - The file is allocated in full before it is mapped (a store to a hole on a full disk would kill the process) and
- *   never made shorter. It stays when the store is closed, so that a store on a full disk can be opened again.
+ * - The file has its whole size before it is mapped, and what of it is in use has disk space: a store to a hole on a
+ *   full disk would kill the process. A small part is in use at first; it is doubled while the ring is empty and nobody can
+ *   append, and the heads tell how large it is. The file is never made shorter. It stays when the store is closed, so
+ *   that a store on a full disk can be opened again.
  */
 import { crc32 } from 'node:zlib';
 import type { Disk } from '../disk/disk.js';
@@ -35,7 +37,7 @@ import type { JournalSizes } from './sizes.js';
 /** "SPJR": magic u32, version u32, store UUID, first LSN u64, seed u32, ring and area bytes u32, zeros, CRC u32. */
 const RING_MAGIC = 0x524a5053;
 const HEADER_CRC_OFFSET = 60;
-/** The two heads, in sectors of their own: position u32, zero u32, LSN u64, CRC u32 that continues the header's. */
+/** The two heads, in sectors of their own: position u32, bytes in use u32, LSN u64, CRC u32 that continues the header's. */
 const HEAD_OFFSETS = [512, 1024] as const;
 const HEAD_WORDS = 4;
 /** The header's page; records come after it. */
@@ -58,6 +60,8 @@ export interface RingHeader {
 export interface RingHead {
   /** Ring position of the first record that may not be in a segment. */
   position: number;
+  /** Size of the ring in use; 0: all of it. */
+  ringBytes: number;
   lsn: number;
 }
 
@@ -83,15 +87,30 @@ export function ringAreaBytes(sizes: JournalSizes): number {
 }
 
 function ringFileBytes(sizes: JournalSizes): number {
-  return Math.ceil((RING_HEADER_BYTES + ringAreaBytes(sizes)) / PAGE_BYTES) * PAGE_BYTES;
+  return wholePages(RING_HEADER_BYTES + ringAreaBytes(sizes));
+}
+
+/** Bytes of the file that are touched while so many of the ring are in use: no record is larger than those. */
+function usedFileBytes(sizes: JournalSizes, ringBytes: number): number {
+  return ringBytes === sizes.ringBytes ? ringFileBytes(sizes) : wholePages(RING_HEADER_BYTES + 2 * ringBytes);
+}
+
+function wholePages(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
 /**
  * Makes the ring anew, empty and with its name durable, and maps it. What an earlier one held must be in a durable segment.
  * @param firstLsn the LSN that comes next
+ * @param ringBytes size of the ring in use
  * @throws ERR_NO_SPACE, ERR_IO naming the file
  */
-export function makeRing(disk: Disk, options: RingOptions, firstLsn: number): ArrayBuffer {
+export function makeRing(
+  disk: Disk,
+  options: RingOptions,
+  firstLsn: number,
+  ringBytes = options.sizes.ringBytes,
+): ArrayBuffer {
   const { directory, uuid, recordSeed, sizes } = options;
   const spare = sparePath(directory);
   const length = ringFileBytes(sizes);
@@ -105,13 +124,14 @@ export function makeRing(disk: Disk, options: RingOptions, firstLsn: number): Ar
   view.setUint32(36, sizes.ringBytes, true);
   view.setUint32(40, ringAreaBytes(sizes), true);
   view.setUint32(HEADER_CRC_OFFSET, crc32(header.subarray(0, HEADER_CRC_OFFSET)), true);
-  storeHeads(new Int32Array(header.buffer), 0, firstLsn);
+  storeHeads(new Int32Array(header.buffer), 0, firstLsn, ringBytes);
   let fd = -1;
   try {
     retireRing(disk, directory);
     disk.syncDirectory(directory);
     fd = disk.open(spare, { write: true, create: true });
-    allocate(disk, fd, spare, length);
+    allocate(disk, fd, spare, usedFileBytes(sizes, ringBytes));
+    if (disk.size(fd) < length) disk.truncate(fd, length);
     writeFully(disk, fd, [header], 0);
     disk.fsync(fd);
     disk.rename(spare, ringPath(directory));
@@ -130,6 +150,20 @@ function allocate(disk: Disk, fd: number, path: string, length: number): void {
     disk.allocate(fd, 0, length);
   } catch (error) {
     throw spaceError(error, path);
+  }
+}
+
+/** Gives the file the space that it needs for so many bytes of the ring in use. Throws ERR_NO_SPACE, ERR_IO. */
+export function growRing(disk: Disk, { directory, sizes }: RingOptions, ringBytes: number): void {
+  const path = ringPath(directory);
+  let fd = -1;
+  try {
+    fd = disk.open(path, { write: true });
+    allocate(disk, fd, path, usedFileBytes(sizes, ringBytes));
+  } catch (error) {
+    throw diskError(`enlarge the journal's ring: ${path}`, error);
+  } finally {
+    if (fd >= 0) disk.close(fd);
   }
 }
 
@@ -159,11 +193,12 @@ export function retireRing(disk: Disk, directory: string): void {
 }
 
 /** Stores both heads in the words of a file whose header is there. */
-export function storeHeads(words: Int32Array, position: number, lsn: number): void {
+export function storeHeads(words: Int32Array, position: number, lsn: number, ringBytes: number): void {
   const headerCrc = words[HEADER_CRC_OFFSET >> 2]!;
   for (let copy = 0; copy < HEAD_OFFSETS.length; copy++) {
     const at = HEAD_OFFSETS[copy]! >> 2;
     words[at] = position;
+    words[at + 1] = ringBytes;
     words[at + 2] = lsn | 0;
     words[at + 3] = lsnHigh(lsn);
     words[at + HEAD_WORDS] = crc32Words(words, at, at + HEAD_WORDS, headerCrc);
@@ -195,7 +230,9 @@ export function latestHead(words: Int32Array): RingHead | undefined {
     const at = offset >> 2;
     if (crc32Words(words, at, at + HEAD_WORDS, headerCrc) !== words[at + HEAD_WORDS]!) continue;
     const lsn = lsnFromHalves(words[at + 2]!, words[at + 3]!);
-    if (latest === undefined || lsn > latest.lsn) latest = { position: words[at]!, lsn };
+    if (latest === undefined || lsn > latest.lsn) {
+      latest = { position: words[at]!, ringBytes: words[at + 1]!, lsn };
+    }
   }
   return latest;
 }

@@ -16,7 +16,7 @@ import { diskError, hasErrno, readFully } from '../disk/io.js';
 import {
   encodeGroupHeader,
   GROUP_HEADER_BYTES,
-  JOURNAL_FORMAT_VERSION,
+  isKnownVersion,
   RECORD_HEADER_BYTES,
   recordBytes,
   SEGMENT_HEADER_BYTES,
@@ -99,7 +99,7 @@ function readFile(disk: Disk, path: string): Uint8Array<ArrayBuffer> | undefined
 function checkedHeader(file: Uint8Array, path: string, uuid: Uint8Array): RingHeader {
   const header = decodeRingHeader(file, uuid);
   if (header === undefined) throw corrupt(path, 0, "the ring's header is damaged");
-  if (header.version !== JOURNAL_FORMAT_VERSION) throw unknownVersion(path, header.version);
+  if (!isKnownVersion(header.version)) throw unknownVersion(path, header.version);
   if (!header.ownUuid) throw corrupt(path, 0, 'the ring belongs to another store');
   if (file.length < RING_HEADER_BYTES + header.areaBytes)
     throw corrupt(path, file.length, 'the ring is cut off');
@@ -108,7 +108,7 @@ function checkedHeader(file: Uint8Array, path: string, uuid: Uint8Array): RingHe
 
 function walk(
   file: Uint8Array<ArrayBuffer>,
-  { ringBytes, areaBytes, recordSeed }: RingHeader,
+  { ringBytes: wholeBytes, areaBytes, recordSeed }: RingHeader,
   head: RingHead,
   nextLsn: number,
 ): RingContent {
@@ -116,6 +116,7 @@ function walk(
   const words = new Int32Array(file.buffer, RING_HEADER_BYTES, areaBytes >> 2);
   const record = new RecordReader();
   const taken: Uint8Array[] = [];
+  const ringBytes = head.ringBytes === 0 ? wholeBytes : head.ringBytes;
   let start = head.position & (ringBytes - 1);
   for (let lsn = head.lsn; start + RECORD_HEADER_BYTES <= areaBytes; lsn++) {
     const bodyLength = RecordReader.peek(words, start, recordSeed);
@@ -141,18 +142,32 @@ function joined(pieces: Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Makes the records durable in a segment of their own. All before them must be durable. */
-export function saveRecords({ disk, directory, uuid }: Store, records: RingRecords): void {
+/** Where a segment's records end. */
+export interface SavePlace {
+  path: string;
+  offset: number;
+  /** Of the file. */
+  size: number;
+  /** So many bytes behind the records are not zero. */
+  cutBytes: number;
+}
+
+export function ringGroupBytes({ bytes }: RingRecords): number {
+  return GROUP_HEADER_BYTES + bytes.length;
+}
+
+/** Makes the records durable, at `place` or in a segment of their own. All before them must be durable. */
+export function saveRecords({ disk, directory, uuid }: Store, records: RingRecords, place?: SavePlace): void {
   const { firstLsn, recordSeed, bytes } = records;
-  const path = segmentPath(directory, firstLsn);
+  const path = place?.path ?? segmentPath(directory, firstLsn);
   const group = new Uint8Array(GROUP_HEADER_BYTES);
-  const length = GROUP_HEADER_BYTES + bytes.length;
+  const length = ringGroupBytes(records);
   encodeGroupHeader(group, { uuid, length, firstLsn, durableLsn: firstLsn - 1 });
   let fd = -1;
   try {
     fd = disk.open(path, { write: true, create: true });
-    writeSegmentHeader(disk, fd, { directory, uuid, firstLsn, recordSeed });
-    writeFully(disk, fd, [group, bytes], SEGMENT_HEADER_BYTES);
+    if (place === undefined) writeSegmentHeader(disk, fd, { directory, uuid, firstLsn, recordSeed });
+    writeFully(disk, fd, [group, bytes], place?.offset ?? SEGMENT_HEADER_BYTES);
     disk.fsync(fd);
   } catch (error) {
     throw diskError(`save what the journal's ring held: ${path}`, error);

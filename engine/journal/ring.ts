@@ -12,6 +12,7 @@ import { crc32Words } from './crc32.js';
 import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from './format.js';
 import { OPERATION_HEADER_BYTES } from './record.js';
 import { RING_HEADER_BYTES, ringAreaBytes, storeHeads } from './ring-file.js';
+import { RING_BYTES } from './shared.js';
 import type { JournalSizes } from './sizes.js';
 
 /** Below this, copying byte by byte beats a call of `set`. */
@@ -21,17 +22,26 @@ export class Ring {
   #bytes: Uint8Array;
   #words: Int32Array;
   #header: Int32Array;
-  readonly #size: number;
+  /** The words that all threads share; one tells the size in use. */
+  readonly #shared: Int32Array;
   readonly #seed: number;
 
-  /** `file` is a mapping of a ring's file with these sizes and this seed for the CRCs of its records. */
-  constructor(file: ArrayBuffer, sizes: JournalSizes, recordSeed: number) {
+  /**
+   * `file` is a mapping of a ring's file with these sizes and this seed for the CRCs of its records; `shared` are the
+   * journal's words, of which RING_BYTES counts.
+   */
+  constructor(file: ArrayBuffer, sizes: JournalSizes, recordSeed: number, shared: Int32Array) {
     const area = ringAreaBytes(sizes);
     this.#bytes = new Uint8Array(file, RING_HEADER_BYTES, area);
     this.#words = new Int32Array(file, RING_HEADER_BYTES, area >> 2);
     this.#header = new Int32Array(file, 0, RING_HEADER_BYTES >> 2);
-    this.#size = sizes.ringBytes;
+    this.#shared = shared;
     this.#seed = recordSeed;
+  }
+
+  /** Changes only while nobody is in here. */
+  get #size(): number {
+    return this.#shared[RING_BYTES]!;
   }
 
   /** Lets go of the mapping, so that it can be ended. */
@@ -45,7 +55,7 @@ export class Ring {
    * called before the space of those records is given free.
    */
   moveHeads(position: number, lsn: number): void {
-    storeHeads(this.#header, position, lsn);
+    storeHeads(this.#header, position, lsn, this.#size);
   }
 
   /** Encodes a record of one operation at `position`; returns its size. */
@@ -100,7 +110,8 @@ export class Ring {
    */
   pieces(from: number, to: number, firstLsn: number): { pieces: Uint8Array[]; count: number } | undefined {
     const words = this.#words;
-    const begin = from & (this.#size - 1);
+    const ringBytes = this.#size;
+    const begin = from & (ringBytes - 1);
     let start = begin;
     let split = -1;
     let count = 0;
@@ -113,15 +124,15 @@ export class Ring {
       position = (position + size) | 0;
       if (((to - position) | 0) < 0) return undefined;
       start += size;
-      if (start >= this.#size) {
+      if (start >= ringBytes) {
         split = start;
-        start -= this.#size;
+        start -= ringBytes;
       }
     }
     const bytes = this.#bytes;
     if (split < 0) return { pieces: [bytes.subarray(begin, start)], count };
     const pieces = [bytes.subarray(begin, split)];
-    if (start > split - this.#size) pieces.push(bytes.subarray(split - this.#size, start));
+    if (start > split - ringBytes) pieces.push(bytes.subarray(split - ringBytes, start));
     return { pieces, count };
   }
 }

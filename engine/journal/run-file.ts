@@ -21,7 +21,7 @@ import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { BOOT_ID_BYTES, type DirectoryIdentity } from '../disk/identity.js';
 import { diskError, hasErrno, readFully } from '../disk/io.js';
-import { hasUuid, JOURNAL_FORMAT_VERSION, viewOf } from './format.js';
+import { hasUuid, isKnownVersion, JOURNAL_FORMAT_VERSION, viewOf } from './format.js';
 import { unknownVersion, writeFully } from './segment-file.js';
 
 /** "SPRR" */
@@ -128,7 +128,7 @@ function decodeSlot(
   if (view.getUint32(OFFSET.magic, true) !== RUN_MAGIC) return undefined;
   if (view.getUint32(OFFSET.crc, true) !== crc32(slot.subarray(0, OFFSET.crc))) return undefined;
   const version = view.getUint32(OFFSET.version, true);
-  if (version !== JOURNAL_FORMAT_VERSION) throw unknownVersion(path, version);
+  if (!isKnownVersion(version)) throw unknownVersion(path, version);
   if (!hasUuid(slot, uuid)) return 'foreign';
   const openedLsn = view.getFloat64(OFFSET.openedLsn, true);
   const number = (index: number) => view.getFloat64(HEADER_BYTES + 8 * index, true);

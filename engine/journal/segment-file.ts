@@ -70,6 +70,16 @@ export function writeFully(disk: Disk, fd: number, buffers: Uint8Array[], positi
   }
 }
 
+const ZEROS_BYTES = 256 * 1024;
+
+/** Clears a part of a file, which keeps its space. */
+export function writeZeros(disk: Disk, fd: number, offset: number, length: number): void {
+  const zeros = new Uint8Array(Math.min(length, ZEROS_BYTES));
+  for (let done = 0; done < length; done += zeros.length) {
+    writeFully(disk, fd, [zeros.subarray(0, length - done)], offset + done);
+  }
+}
+
 /** Turns what went wrong with getting file space into a SpinneyError that names the file. */
 export function spaceError(error: unknown, path: string): SpinneyError {
   if (error instanceof SpinneyError) return error;

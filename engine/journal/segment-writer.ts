@@ -5,6 +5,7 @@
  * Invariant: a segment with a valid header proves that every record before its first LSN is durable.
  */
 import type { Disk } from '../disk/disk.js';
+import { isNoSpace } from '../disk/io.js';
 import type { SpinneyError } from '../errors.js';
 import { encodeGroupHeader, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.js';
 import type { Ring } from './ring.js';
@@ -26,11 +27,14 @@ import {
   FILE_OFFSET,
   type JournalShared,
   PUBLISHED,
+  RING_BYTES,
   SPACE,
+  SPARE,
   SYNC_COUNT,
   WRITTEN,
 } from './shared.js';
-import type { JournalSizes } from './sizes.js';
+import { type JournalSizes, reserveStep } from './sizes.js';
+import { keepAsSpare, nameSpare, openSpare, reserveSpare } from './spare-segment.js';
 
 /** Space is asked for in multiples of this on a disk that is too full for a whole step. */
 const SMALL_STEP_BYTES = 4096;
@@ -115,7 +119,7 @@ export class SegmentWriter {
 
   /** Under FLUSH_LOCK: reserves more space at the segment's end, at least `needed` bytes. */
   extend(needed: number): void {
-    const step = Math.max(this.#sizes.reserveBytes, needed);
+    const step = Math.max(this.#step(), needed);
     const small = Math.ceil(needed / SMALL_STEP_BYTES) * SMALL_STEP_BYTES;
     try {
       const got = allocateLargest(
@@ -133,35 +137,97 @@ export class SegmentWriter {
   /**
    * Under both locks, with everything written durable: begins a new segment, and only then gives up the old one, so
    * that reserved records keep their space if there is none for a new one (ERR_NO_SPACE). A new segment begins with
-   * room for the charge of a full ring, so that they find theirs in it too.
+   * room for the charge of a full ring, so that they find theirs in it too. `mayUseSpare`: where the disk is too full.
    */
-  changeSegment(): void {
+  changeSegment(mayUseSpare: boolean): void {
     const shared = this.#shared;
     const words = shared.words;
     const firstLsn = shared.writtenLsn + 1;
     const path = segmentPath(this.#directory, firstLsn);
+    const segment = { directory: this.#directory, uuid: this.#uuid, firstLsn, recordSeed: this.#recordSeed };
     Atomics.store(words, CHANGING_SEGMENT, 1);
-    const { fd, size } = this.#allocateSegment(path);
+    const { fd, size, isSpare } = this.#allocateSegment(path, segment, mayUseSpare);
     try {
-      writeSegmentHeader(this.#disk, fd, {
-        directory: this.#directory,
-        uuid: this.#uuid,
-        firstLsn,
-        recordSeed: this.#recordSeed,
-      });
+      if (isSpare) nameSpare(this.#disk, this.#directory, path);
+      else writeSegmentHeader(this.#disk, fd, segment);
     } catch (error) {
       this.#disk.close(fd);
       throw this.#failure(`${path}: ${errorText(error)}`);
     }
     const oldFile = this.#file();
     const oldOffset = words[FILE_OFFSET]!;
+    // It is the next spare, as soon as a checkpoint covers it.
+    const kept = isSpare ? Math.min(this.#end(), Math.max(oldOffset, this.least())) : oldOffset;
+    if (isSpare) Atomics.store(words, SPARE, 0);
     shared.numbers[FILE_LSN] = firstLsn;
     this.#run.segment(firstLsn);
     Atomics.store(words, FILE_OFFSET, SEGMENT_HEADER_BYTES);
     Atomics.store(words, SPACE, size - SEGMENT_HEADER_BYTES - KEPT_BYTES);
     Atomics.store(words, FILE, fd);
     Atomics.store(words, CHANGING_SEGMENT, 0);
-    if (oldFile >= 0) this.#shed(oldFile, oldOffset);
+    if (oldFile >= 0) this.#shed(oldFile, kept);
+  }
+
+  /** Under SYNC_LOCK: sees that there is a spare segment, as far as the disk has space; whether there is one. */
+  keepSpare(ringBytes = this.#shared.words[RING_BYTES]!): boolean {
+    const { words } = this.#shared;
+    const least = this.least(ringBytes);
+    if (Atomics.load(words, SPARE) >= least) return true;
+    try {
+      Atomics.store(words, SPARE, reserveSpare(this.#disk, this.#directory, least));
+    } catch (error) {
+      if (!isNoSpace(error)) throw spaceError(error, this.#directory);
+    }
+    return Atomics.load(words, SPARE) >= least;
+  }
+
+  /** Under both locks: whether the current segment has, or now gets, the least size for a ring of so many bytes. */
+  isAsLargeAs(ringBytes: number): boolean {
+    const missing = this.#file() < 0 ? 0 : this.least(ringBytes) - this.#end();
+    if (missing <= 0) return true;
+    try {
+      allocateLargest(this.#disk, this.#file(), this.#end(), [missing]);
+      Atomics.add(this.#shared.words, SPACE, missing);
+      return true;
+    } catch (error) {
+      if (isNoSpace(error)) return false;
+      throw spaceError(error, this.#path());
+    }
+  }
+
+  /** Under SYNC_LOCK: removes a segment that a checkpoint covers, or makes it the spare where there is none. Throws errno errors. */
+  discard(path: string): void {
+    const { words } = this.#shared;
+    if (Atomics.load(words, SPARE) >= this.least()) {
+      this.#disk.unlink(path);
+      this.#disk.syncDirectory(this.#directory);
+      return;
+    }
+    Atomics.store(words, SPARE, keepAsSpare(this.#disk, this.#directory, path, this.least()));
+    this.keepSpare();
+  }
+
+  /**
+   * Under both locks, with everything written durable and covered by a checkpoint up to `lsn`: where there is no spare, makes
+   * the current segment the spare and begins a new one, which may be it.
+   */
+  restart(lsn: number): void {
+    const { words, writtenLsn } = this.#shared;
+    const fd = this.#file();
+    const isMostlyFree = !this.hasGroups() || words[FILE_OFFSET]! < this.#end() / 2;
+    if (fd < 0 || isMostlyFree || writtenLsn > lsn || Atomics.load(words, SPARE) >= this.least()) return;
+    try {
+      Atomics.store(words, SPARE, keepAsSpare(this.#disk, this.#directory, this.#path(), this.least()));
+      this.closeFile();
+      this.changeSegment(true);
+    } catch (error) {
+      throw this.#failure(`${this.#path()}: ${errorText(error)}`);
+    }
+  }
+
+  /** Under both locks: whether more than `bytes` of the current segment are used by groups. */
+  hasGroupsBeyond(bytes: number): boolean {
+    return this.hasGroups() && this.#shared.words[FILE_OFFSET]! > bytes;
   }
 
   /** Under both locks: whether a group has been written to the current segment. */
@@ -179,14 +245,14 @@ export class SegmentWriter {
     if (fd < 0) return;
     const path = this.#path();
     const isUsed = this.hasGroups();
+    const hasSpare = Atomics.load(shared.words, SPARE) >= this.least();
     if (isUsed) this.#writeGroup(shared.writtenLsn + 1, 0, []);
     try {
       if (isUsed) {
-        this.#disk.truncate(fd, shared.words[FILE_OFFSET]! + GROUP_HEADER_BYTES);
+        if (hasSpare) this.#disk.truncate(fd, shared.words[FILE_OFFSET]! + GROUP_HEADER_BYTES);
         this.#disk.fdatasync(fd);
       } else {
-        this.#disk.unlink(path);
-        this.#disk.syncDirectory(this.#directory);
+        this.discard(path);
       }
     } catch (error) {
       throw this.#failure(`${path}: ${errorText(error)}`);
@@ -220,27 +286,56 @@ export class SegmentWriter {
   }
 
   /** Opens a segment's file, empty but for its reserved space; on failure nothing has changed. */
-  #allocateSegment(path: string): { fd: number; size: number } {
-    const least = SEGMENT_HEADER_BYTES + this.#sizes.ringBytes + KEPT_BYTES;
+  #allocateSegment(
+    path: string,
+    segment: Parameters<typeof openSpare>[2],
+    mayUseSpare: boolean,
+  ): { fd: number; size: number; isSpare: boolean } {
+    const least = this.least();
     let fd = -1;
     try {
       fd = this.#disk.open(path, { write: true, create: true });
       // A file that an earlier attempt could not remove again.
       this.#disk.truncate(fd, 0);
-      const sizes = [Math.max(this.#sizes.reserveBytes, least), least];
-      return { fd, size: allocateLargest(this.#disk, fd, 0, sizes) };
+      const sizes = [Math.max(this.#step(), least), least];
+      return { fd, size: allocateLargest(this.#disk, fd, 0, sizes), isSpare: false };
     } catch (error) {
-      if (fd >= 0) this.#discard(fd, path);
+      if (fd >= 0) this.#remove(fd, path);
+      const spare = Atomics.load(this.#shared.words, SPARE);
+      if (isNoSpace(error) && mayUseSpare && spare >= least) return this.#openSpare(path, segment, spare);
       Atomics.store(this.#shared.words, CHANGING_SEGMENT, 0);
       throw spaceError(error, path);
     }
+  }
+
+  #openSpare(
+    path: string,
+    segment: Parameters<typeof openSpare>[2],
+    size: number,
+  ): { fd: number; size: number; isSpare: boolean } {
+    try {
+      return { fd: openSpare(this.#disk, size, segment), size, isSpare: true };
+    } catch (error) {
+      Atomics.store(this.#shared.words, CHANGING_SEGMENT, 0);
+      throw spaceError(error, path);
+    }
+  }
+
+  /** The smallest segment: any records that the ring has, or may get, find room in it. */
+  least(ringBytes = this.#shared.words[RING_BYTES]!): number {
+    return SEGMENT_HEADER_BYTES + ringBytes + KEPT_BYTES;
+  }
+
+  /** What is reserved at a time. */
+  #step(): number {
+    return reserveStep(this.#sizes, this.#shared.numbers[BYTE_COUNT]!);
   }
 
   /**
    * Removes a file that has no header yet. If it stayed, its name would misstate where the segment before it ends.
    * (Recovery passes over such a file, should the process die here.)
    */
-  #discard(fd: number, path: string): void {
+  #remove(fd: number, path: string): void {
     this.#disk.close(fd);
     try {
       this.#disk.unlink(path);

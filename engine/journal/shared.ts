@@ -5,14 +5,15 @@
  * Who writes what (nothing else may):
  * - PUBLISHED, CHARGED and the published LSN: the appender, under the tree's writer mutex.
  * - FILE_*, SPACE, WRITTEN, DISCHARGED, the written LSN: the holder of FLUSH_LOCK.
- * - SYNCED, the durable LSN: the holder of SYNC_LOCK, which is taken before FLUSH_LOCK, never after.
+ * - SYNCED, SPARE, the durable LSN: the holder of SYNC_LOCK, which is taken before FLUSH_LOCK, never after.
+ * - RING_BYTES changes under FLUSH_LOCK while nobody can append; it is what of the ring's size has disk space.
  * - FILE and its offset change to another segment only under both locks.
  *
  * Invariants:
  * - durable LSN <= written LSN <= published LSN; the ring holds the records between the last two.
  * - Ring positions are byte counts modulo 2^32, compared by their signed difference.
  * - The charge of a record is its size and a group header. CHARGED - DISCHARGED, the charge of what is in the ring,
- *   never exceeds the ring's size nor SPACE: flushing therefore never needs space that the file lacks.
+ *   never exceeds RING_BYTES nor SPACE: flushing therefore never needs space that the file lacks.
  * - LSNs are 64-bit floats; a load or store of one is a single instruction on the 64-bit machines that Node supports.
  * - DISCHARGED moves after the heads in the ring's file did: what recovery would begin with is not written over.
  * - A flush moves several words: it writes them to NEXT_* first and raises COMMITTING, so that a successor of a
@@ -49,6 +50,10 @@ const CLOSED = 38;
 const FAILED = 39;
 const FAILURE_CLAIMED = 40;
 const FAILURE_LENGTH = 41;
+/** Bytes of the ring that are in use, a power of two; changes while the ring is empty and nobody can append. */
+export const RING_BYTES = 42;
+/** Bytes of the spare segment; 0 while there is none that is large enough. */
+export const SPARE = 43;
 const WORDS = 48;
 
 const PUBLISHED_LSN = 0;
@@ -86,9 +91,10 @@ export class JournalShared {
     this.#text = new Uint8Array(control, TEXT_OFFSET, TEXT_BYTES);
   }
 
-  /** Sets up a journal that has everything before `nextLsn` and no segment. */
-  initialise(nextLsn: number): void {
+  /** Sets up a journal that has everything before `nextLsn`, no segment, and so many bytes of its ring in use. */
+  initialise(nextLsn: number, ringBytes: number): void {
     Atomics.store(this.words, FILE, -1);
+    Atomics.store(this.words, RING_BYTES, ringBytes);
     for (const index of [PUBLISHED_LSN, WRITTEN_LSN, DURABLE_LSN, OPENED_LSN])
       this.numbers[index] = nextLsn - 1;
   }

@@ -5,6 +5,7 @@
  * append lock inside it; counters marked (S) are approximate sums that
  * only stats read; all others through Atomics. Numbers beyond 32 bits stand in the f64 area, under the same rules.
  */
+import { JOURNAL_SEGMENT_BYTES } from '../limits.js';
 import { GATE_ROW } from './gate.js';
 import { MUTEX_WORDS } from './mutex.js';
 import { UNREADABLE_BYTES, UnreadableBlobs } from './unreadable-blobs.js';
@@ -62,7 +63,34 @@ export const C_ROUND_RUNNING = C_MAY_BE_DIRTY + 1;
 export const C_ROUND_COUNT = C_ROUND_RUNNING + 1;
 /** 1 once so many frames are dirty that a round should begin, until one has. */
 export const C_ROUND_WANTED = C_ROUND_COUNT + 1;
-export const CONTROL_WORDS = 64;
+/**
+ * Slots of the store's data file that have disk space and are not meant for a frame that is dirty: what may become dirty
+ * still and be sure of its checkpoint. Taken from under the tree lock; the store's writer adds what it made ready.
+ */
+export const C_FREE_SLOTS = C_ROUND_WANTED + 1;
+/** Space asked for, and how many of those requests have been seen to; waiters sleep on the second. */
+export const C_SPACE_ASKED = C_FREE_SLOTS + 1;
+export const C_SPACE_ENDED = C_SPACE_ASKED + 1;
+/** How many free slots are asked for at most, and of which kinds the requests are: bits. */
+export const C_SLOTS_WANTED = C_SPACE_ENDED + 1;
+export const C_SPACE_KINDS = C_SLOTS_WANTED + 1;
+/** Why the last request for space was of no use; SPACE_ values. */
+export const C_SPACE_OUTCOME = C_SPACE_KINDS + 1;
+/** 1 since a write was refused for want of space, until there is some again. */
+export const C_OUT_OF_SPACE = C_SPACE_OUTCOME + 1;
+export const CONTROL_WORDS = 128;
+
+// Bits of C_SPACE_KINDS.
+export const SPACE_FOR_JOURNAL = 1;
+export const SPACE_FOR_REMOVAL = 2;
+
+// Values of C_SPACE_OUTCOME.
+export const SPACE_FOUND = 0;
+export const SPACE_LACKING = 1;
+/** The round that was to find it failed, and left its error. */
+export const SPACE_ROUND_FAILED = 2;
+/** C_FREE_SLOTS of a store that has no slots of a disk. */
+export const UNLIMITED_SLOTS = 1 << 30;
 
 /** Value of C_MAY_BE_DIRTY, beyond what a cache has frames. */
 export const NO_PACE = 0x7fffffff;
@@ -90,6 +118,12 @@ export const F_MERGES = 7;
 export const F_COMPACTIONS = 8;
 /** Bytes the journal had taken at the last capture. */
 export const F_JOURNAL_AT_CAPTURE = 9;
+/** So many bytes of journal since the last round make the next one due: less where the disk is nearly full. */
+export const F_JOURNAL_BOUND = 10;
+/** Bytes that the disk had left when it was last looked at. */
+export const F_FREE_BYTES = 11;
+/** The LSN at the last round that was made because whoever adds lacked space. */
+export const F_FORCED_LSN = 12;
 export const CONTROL_FLOATS = 16;
 
 /** Counters (S), a row for each thread: a cache line. */
@@ -131,6 +165,10 @@ export class Control {
     this.#message = new Uint8Array(this.buffer, messagesAt, MESSAGE_BYTES);
     this.unreadable = new UnreadableBlobs(this.buffer, unreadableAt);
     this.pending = new Int32Array(this.buffer, pendingAt, PENDING_CAPACITY);
+    if (buffer !== undefined) return;
+    this.words[C_FREE_SLOTS] = UNLIMITED_SLOTS;
+    this.floats[F_JOURNAL_BOUND] = JOURNAL_SEGMENT_BYTES;
+    this.floats[F_FORCED_LSN] = Number.NEGATIVE_INFINITY;
   }
 
   /** Leaves the error of the last round for other threads. Atomics on the word that announces it order it. */

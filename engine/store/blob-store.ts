@@ -45,6 +45,16 @@ export interface BlobStore {
   needsFlush(): boolean;
   /** Counts of a blob as last written, without reading it, where the store keeps them. */
   blobRow?(id: BlobId): BlobRow | undefined;
+  // What a store has whose writes need a disk's space: slots for images that were given theirs beforehand.
+
+  /** Images that can be written whatever the disk has left. For the thread that writes. */
+  readySlots?(): number;
+  /** Makes up to `count` more slots ready, as far as the disk has space; returns how many. Throws ERR_IO. */
+  reserveSlots?(count: number): number;
+  /** Gives the space of ready slots beyond `keep` back. */
+  trimSlots?(keep: number): void;
+  /** Bytes that the store's disk has left. */
+  freeBytes?(): number;
   /** A hint that these blobs will be read soon, in this order; returns at once. Blobs that the store does not hold are passed over. */
   readAhead?(ids: readonly BlobId[]): void;
   close?(): void;

@@ -1,18 +1,22 @@
 /** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
+import { dirname } from 'node:path';
 import type { Durability, PreviousEnd, Recovery, TreeOptions } from '../api.js';
 import { defaultCacheBytes } from '../cache/available-memory.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
 import { AnchoredDisk, closeAnchor, openAnchor } from '../disk/anchored-disk.js';
+import type { Disk } from '../disk/disk.js';
 import { adviseHugePages } from '../disk/libc.js';
 import { NodeDisk } from '../disk/node-disk.js';
 import { SpinneyError } from '../errors.js';
 import { Journal } from '../journal/journal.js';
 import { RECORD_DELETE, RECORD_GRAFT, RECORD_PUT, type RecordReader } from '../journal/record.js';
 import { recoverJournal } from '../journal/recovery.js';
+import type { JournalSizes } from '../journal/sizes.js';
 import { BLOB_SIZE, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../limits.js';
 import {
   C_BLOB_COUNT,
+  C_FREE_SLOTS,
   C_NEXT_BLOB,
   C_PENDING,
   Control,
@@ -22,10 +26,12 @@ import {
 } from '../shared/control.js';
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
+import { DATA_FILE } from '../store/file/names.js';
 import { MemoryBlobStore } from '../store/memory-blob-store.js';
+import { keptFree } from './state/free-slots.js';
 import { ROOT_BLOB, TreeState } from './state/state.js';
 import { threadNumber } from './state/thread-number.js';
-import { type Maintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
+import { inlineMaintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
 import { Round } from './upkeep/round.js';
 import type { Change } from './write/changes.js';
 import { Writer } from './write/writer.js';
@@ -109,11 +115,20 @@ export interface Opened {
   recovery: Recovery | undefined;
 }
 
+/** What a directory is opened on; tests have a disk of their own, and a small journal. */
+interface Underlying {
+  disk?: Disk;
+  journalSizes?: JournalSizes;
+}
+
 /** Opens what the settings name, and recovers it. Leaves nothing open when it throws. */
-export function openState(settings: Settings): Opened {
+export function openState(settings: Settings, underlying: Underlying = {}): Opened {
   const { kind, dir, readOnly } = settings;
-  const anchor = kind === 'dir' ? openAnchor(dir, { create: !readOnly }) : undefined;
-  const disk = anchor === undefined ? new NodeDisk() : new AnchoredDisk(dir, anchor);
+  const { journalSizes } = underlying;
+  if (kind === 'dir' && !readOnly) assertRoomForStore(underlying.disk ?? new NodeDisk(), dir);
+  const isAnchored = kind === 'dir' && underlying.disk === undefined;
+  const anchor = isAnchored ? openAnchor(dir, { create: !readOnly }) : undefined;
+  const disk = underlying.disk ?? (anchor === undefined ? new NodeDisk() : new AnchoredDisk(dir, anchor));
   let store: BlobStore | undefined;
   try {
     store =
@@ -132,6 +147,7 @@ export function openState(settings: Settings): Opened {
     };
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
+    if (!readOnly) countSlots(control, store);
     if (!(store instanceof FileBlobStore)) {
       const state = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
       return { state, recovery: undefined };
@@ -147,6 +163,7 @@ export function openState(settings: Settings): Opened {
       nextLsn: bare.lsn() + 1,
       durability: settings.durability,
       previousEnd,
+      ...(journalSizes === undefined ? {} : { sizes: journalSizes }),
     });
     try {
       store.noteRun();
@@ -162,6 +179,29 @@ export function openState(settings: Settings): Opened {
     if (anchor !== undefined) closeAnchor(anchor);
     throw error;
   }
+}
+
+/** A store needs so many bytes before it has anything in it, and as much again for the first that it is given. */
+const LEAST_STORE_BYTES = 4 * 1024 * 1024;
+
+/** @throws ERR_NO_SPACE before anything is made, where there is no store yet */
+function assertRoomForStore(disk: Disk, dir: string): void {
+  const place = disk.exists(dir) ? dir : dirname(dir);
+  if (disk.exists(`${dir}/${DATA_FILE}`) || !disk.exists(place)) return;
+  const free = disk.freeBytes(place);
+  if (free >= LEAST_STORE_BYTES) return;
+  throw new SpinneyError(
+    'ERR_NO_SPACE',
+    `Cannot make the store ${dir}: the disk is full (needs ${LEAST_STORE_BYTES} bytes, has ${free})`,
+  );
+}
+
+/** Counts the slots that have disk space, and sees that as many do as are kept for removals. */
+function countSlots(control: Control, store: BlobStore): void {
+  if (store.readySlots === undefined) return;
+  const blobs = control.words[C_BLOB_COUNT] as number;
+  if (blobs > 0) store.reserveSlots?.(keptFree(blobs) - store.readySlots());
+  control.words[C_FREE_SLOTS] = store.readySlots();
 }
 
 /** Takes over what the last checkpoint tells. Deletes that it announced and that did not come to pass are pending. */
@@ -183,13 +223,13 @@ function adoptMark(control: Control, store: BlobStore): void {
 /** Plays the journal on the checkpoint's tree. Dirties frames as live writes do, and checkpoints when the cache is full. */
 function recover(
   state: TreeState,
-  disk: NodeDisk,
+  disk: Disk,
   store: FileBlobStore,
   settings: Settings,
 ): Recovery & { previousEnd: PreviousEnd } {
   const round = new Round(state);
-  const inline: Maintenance = { checkpoint: () => round.run() };
-  const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
+  const inline = inlineMaintenance(state, round);
+  const writer = new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
   const { lastLsn, ...recovery } = recoverJournal({
     disk,
     directory: settings.dir,
@@ -230,7 +270,11 @@ export function closeState(state: TreeState): void {
   try {
     state.journal?.close(state.control.floats[F_CHECKPOINT_LSN]);
   } finally {
-    if (state.store instanceof FileBlobStore) state.store.close();
+    if (state.store instanceof FileBlobStore) {
+      // No checkpoint is to come: what is kept for removals does.
+      state.store.trimSlots(keptFree(state.blobCount) + state.cache.dirty);
+      state.store.close();
+    }
     if (state.options.anchor !== undefined) closeAnchor(state.options.anchor);
   }
 }

@@ -5,6 +5,7 @@ import { BLOB_SIZE } from '../limits.js';
 import {
   C_HELD,
   C_MAINTENANCE_STATE,
+  C_OUT_OF_SPACE,
   C_PENDING,
   C_ROUND_FAILED,
   F_CHECKPOINT_LSN,
@@ -97,6 +98,11 @@ export function treeStats(state: TreeState): TreeStats {
     compactions: float(F_COMPACTIONS),
     lastLsn,
     failure: failureOf(state),
+    space: {
+      exhausted: Atomics.load(words, C_OUT_OF_SPACE) !== 0,
+      freeBytes: state.store.freeBytes?.() ?? 0,
+      freeSlots: state.freeSlots,
+    },
     journal: state.journal?.counters() ?? { appends: 0, syncs: 0, bytes: 0 },
     checkpoint: checkpointStats(state),
   };

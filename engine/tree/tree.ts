@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type {
+  AtomicOptions,
   Batch,
   Key,
   KeyRecord,
@@ -33,6 +34,7 @@ import { Scanner } from './read/scanner.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
 import type { Bound } from './state/bound.js';
+import { keptFree } from './state/free-slots.js';
 import { attachState, type TreeHandle } from './state/shared-tree.js';
 import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
@@ -98,8 +100,8 @@ export class Tree implements TreeOperations {
     this.recovery = recovery;
     this.previousEnd = state.options.previousEnd;
     this.#settings = settings;
-    this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES, 0));
-    this.#writer = new Writer(state, (need, bytes) => satisfy(state, this.#maintenance, need, bytes));
+    this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES));
+    this.#writer = new Writer(state, (need, wanted) => satisfy(state, this.#maintenance, need, wanted));
     this.#scanner = new Scanner(state, this.#reader);
     this.#projection = {
       version: (key) => this.#writer.version(key),
@@ -268,7 +270,7 @@ export class Tree implements TreeOperations {
 
   /** Deletes all keys that begin with the prefix, in one batch. @throws ERR_BATCH_TOO_LARGE */
   deletePrefix(prefix: Key): void {
-    this.#play((batch) => batch.deletePrefix(prefix));
+    this.#play((batch) => batch.deletePrefix(prefix), true);
   }
 
   /**
@@ -276,16 +278,17 @@ export class Tree implements TreeOperations {
    * records; an exception from it records nothing. The batch is one journal record.
    * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
-  atomic(record: (batch: Batch) => void): boolean {
-    return this.#play(record) === undefined;
+  atomic(record: (batch: Batch) => void, { mayUseReserve = false }: AtomicOptions = {}): boolean {
+    return this.#play(record, mayUseReserve) === undefined;
   }
 
-  #play(record: (batch: Batch) => void): GuardFailure | undefined {
+  #play(record: (batch: Batch) => void, mayUseReserve = false): GuardFailure | undefined {
     const batch = new BatchRecorder(this.#slab);
     record(batch);
     const done = this.#writer.batch(
       () => batch.play(this.#projection),
       (changes) => this.#encode(changes),
+      mayUseReserve,
     );
     this.#wrote(done);
     return done ? undefined : batch.failure;
@@ -397,6 +400,7 @@ export class Tree implements TreeOperations {
     const state = this.#state;
     const { store } = state;
     if (!(store instanceof FileBlobStore)) return;
+    this.#findFirstSlots();
     // What a failed round left staged only another round can publish or take back.
     if (store.needsFlush()) this.#round?.run();
     store.handOver();
@@ -425,6 +429,16 @@ export class Tree implements TreeOperations {
       this.threadDied(threadId);
     });
     worker.unref();
+  }
+
+  /** The first write need not wait until the worker has come to life. */
+  #findFirstSlots(): void {
+    if (this.#state.blobCount > 0) return;
+    try {
+      this.#maintenance.findSpace({ freeSlots: keptFree(1) + 1, forJournal: false, forRemoval: true });
+    } catch {
+      // It will be refused, then.
+    }
   }
 
   /** From a worker that is alive, or is about to be, to another state. */

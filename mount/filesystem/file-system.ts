@@ -7,6 +7,7 @@
 import { statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { BLOB_SIZE } from '../../engine/limits.js';
 import type { MountLog } from '../types.js';
 import { newAttributes, newChange } from './arguments.js';
 import { ContentFiles } from './contents/content.js';
@@ -463,14 +464,17 @@ export class FileSystem {
     );
   }
 
-  /** Space and inode counts are those of the filesystem that holds the contents. */
+  /**
+   * Space and inode counts are those of the filesystem that holds the contents. Less than one blob is not available: with
+   * that, names cannot be added any more. What is kept for removals is allocated, so it is not in there.
+   */
   statfs(out: StatFs): number {
     return this.#answer(() => {
       const status = statfsSync(this.#inodes.content.directory);
       out.blockSize = status.bsize;
       out.blocks = status.blocks;
       out.blocksFree = status.bfree;
-      out.blocksAvailable = status.bavail;
+      out.blocksAvailable = status.bavail * status.bsize < BLOB_SIZE ? 0 : status.bavail;
       out.files = status.files;
       out.filesFree = status.ffree;
       out.nameMax = NAME_MAX;

@@ -85,6 +85,16 @@ it('is degraded while lines of the log are lost', () => {
   expect(status.health().reasons).toEqual(['the log is full']);
 });
 
+it('is degraded while writes are refused for want of space', () => {
+  const { status, mounted, tree } = parts();
+  status.setMount(mounted);
+  tree.space = { exhausted: true, freeBytes: 4096, freeSlots: 19 };
+  expect(status.health()).toEqual({
+    status: 'degraded',
+    reasons: ['writes get ENOSPC: the disk of /s is full, 4096 bytes free; what is there can be removed'],
+  });
+});
+
 it('is degraded while the mount is stuck', () => {
   const { status, mounted, problems } = parts();
   status.setMount(mounted);

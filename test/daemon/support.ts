@@ -77,6 +77,7 @@ export function statsReport(): StatsReport {
       bmDirtyCount: 1,
       bmPendingDeleteCount: 0,
       unreadableBlobs: [],
+      space: { exhausted: false, freeBytes: 123_456_789, freeSlots: 19 },
       cacheBytes: 268_435_456,
       cacheHits: 100,
       cacheMisses: 7,

@@ -279,6 +279,23 @@ export class FileBlobStore implements BlobStore {
     return row;
   }
 
+  readySlots(): number {
+    return this.#asWriter().slots.ready;
+  }
+
+  reserveSlots(count: number): number {
+    const { slots, manifest } = this.#asWriter();
+    return slots.reserve(count, manifest.reserve(slots.end + count));
+  }
+
+  trimSlots(keep: number): void {
+    this.#writer?.slots.trim(keep);
+  }
+
+  freeBytes(): number {
+    return this.#disk.freeBytes(this.directory);
+  }
+
   /** Bytes of the data file, holes included. */
   diskBytes(): number {
     this.#assertOpen();
@@ -291,7 +308,6 @@ export class FileBlobStore implements BlobStore {
     this.#closed = true;
     try {
       if (this.#writer !== undefined) {
-        this.#writer.slots.close();
         this.#map.releaseWriter();
         this.#writer.manifest.close();
       }
@@ -365,7 +381,8 @@ export class FileBlobStore implements BlobStore {
     if (isNew || state.sequence > state.base) {
       manifest.writeSnapshot({ rows: [...state.rows.values()], mark: state.mark });
     }
-    slots.published();
+    // An empty file is what an interrupted creation leaves. A hole takes no space.
+    if (slots.end === 0) this.#disk.truncate(this.#fd, BLOB_SIZE);
   }
 
   #createFiles(): ManifestState {

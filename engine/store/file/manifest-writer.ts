@@ -6,7 +6,10 @@
  *   certain. While it is set, only a snapshot may be written: the state of the log is unknown.
  * - The log is written to only while the snapshot that it follows is durable under the name `manifest`.
  * - Space for the next snapshot (`manifest.spare`) and for deltas (the log's tail) is reserved ahead, so that
- *   publishing works on a full disk.
+ *   publishing works on a full disk. A snapshot that is replaced becomes the spare with all its space, and before the data
+ *   file gets more slots both files get room for the rows of as many blobs (`reserve`): so there is always a spare
+ *   that is large enough. (Where a filesystem has no hard links the old snapshot's space goes back to the disk, and
+ *   the next spare is to be had from it again.)
  */
 import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace, writeFully } from '../../disk/io.js';
@@ -18,15 +21,17 @@ import {
   LOG_RECORDS_AT,
   type ManifestState,
 } from './manifest-reader.js';
-import { LOG_FILE, MANIFEST_FILE, SPARE_FILE } from './names.js';
+import { LOG_FILE, MANIFEST_FILE, RETIRED_FILE, SPARE_FILE } from './names.js';
 import { encodeRecord, recordBytes } from './record.js';
 import type { StoredRow } from './slot-map.js';
 
-/** The log is reserved in steps of this size, and may always grow to the first. */
-const LOG_STEP_BYTES = 256 * 1024;
-/** Beyond its first step, the log is compacted when it is this many times as large as a snapshot would be. */
+/** The log is reserved in steps of this size. */
+const LOG_STEP_BYTES = 32 * 1024;
+/** It may always grow to this size, if the disk has the space. */
+const LOG_LEAST_LIMIT = 256 * 1024;
+/** Beyond that, the log is compacted when it is this many times as large as a snapshot would be. */
 const LOG_TO_SNAPSHOT = 2;
-const SPARE_STEP_BYTES = 64 * 1024;
+const SPARE_STEP_BYTES = 8 * 1024;
 
 export interface Delta {
   rows: readonly StoredRow[];
@@ -65,7 +70,9 @@ export class ManifestWriter {
   #sequence: number;
   #logEnd: number;
   #logSize: number;
+  /** Bytes that the spare has space for, and those that the manifest has, which will be the next spare. */
   #spareSize = 0;
+  #manifestSize = 0;
   #inDoubt = false;
   #hasRun: boolean;
 
@@ -79,6 +86,9 @@ export class ManifestWriter {
     this.#logEnd = state.logEnd;
     this.#logSize = state.logSize;
     this.#hasRun = state.hasRun;
+    this.#findRetired();
+    this.#spareSize = this.#sizeOf(SPARE_FILE);
+    this.#manifestSize = this.#sizeOf(MANIFEST_FILE);
     const path = `${directory}/${LOG_FILE}`;
     try {
       this.#logFd = disk.open(path, { write: true });
@@ -113,7 +123,7 @@ export class ManifestWriter {
       delta.mark !== undefined,
     );
     const snapshotBytes = recordBytes(blobCount, 0, pending, true);
-    const logLimit = LOG_RECORDS_AT + Math.max(LOG_STEP_BYTES, LOG_TO_SNAPSHOT * snapshotBytes);
+    const logLimit = LOG_RECORDS_AT + Math.max(LOG_LEAST_LIMIT, LOG_TO_SNAPSHOT * snapshotBytes);
     const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
     if (appends) this.#append(delta);
     else this.writeSnapshot(whole());
@@ -135,21 +145,58 @@ export class ManifestWriter {
     });
     const spare = `${this.#directory}/${SPARE_FILE}`;
     const manifest = `${this.#directory}/${MANIFEST_FILE}`;
+    const retired = `${this.#directory}/${RETIRED_FILE}`;
+    let isKept = false;
     try {
       this.#writeSpare(spare, bytes);
       // Only now: a number that was not tried would be a gap in the log.
       this.#sequence = sequence;
       this.#inDoubt = true;
+      const written = Math.max(this.#spareSize, bytes.length);
       this.#spareSize = 0;
+      isKept = this.#manifestSize > 0 && this.#disk.link(manifest, retired);
       this.#disk.rename(spare, manifest);
       this.#disk.syncDirectory(this.#directory);
+      if (isKept) this.#spareSize = this.#manifestSize;
+      this.#manifestSize = written;
     } catch (error) {
       throw diskError(`replace ${manifest}`, error);
     }
     this.#inDoubt = false;
     this.#base = sequence;
     this.#logEnd = LOG_RECORDS_AT;
+    if (isKept) this.#makeSpare(retired, spare);
     this.#reserveSpare(bytes.length);
+  }
+
+  /** A snapshot that was replaced just before its process ended is the spare, too. */
+  #findRetired(): void {
+    const [retired, spare] = [`${this.#directory}/${RETIRED_FILE}`, `${this.#directory}/${SPARE_FILE}`];
+    try {
+      if (!this.#disk.exists(retired)) return;
+      const fd = this.#disk.open(retired, { write: false });
+      const isInUse = this.#disk.isSameFile(fd, `${this.#directory}/${MANIFEST_FILE}`);
+      this.#disk.close(fd);
+      if (isInUse || this.#disk.exists(spare)) this.#disk.unlink(retired);
+      else this.#disk.rename(retired, spare);
+    } catch {
+      // Nothing depends on it: the next snapshot takes the name.
+    }
+  }
+
+  /** The snapshot before lends its space to the next. */
+  #makeSpare(retired: string, spare: string): void {
+    try {
+      this.#disk.rename(retired, spare);
+    } catch {
+      this.#spareSize = 0;
+    }
+  }
+
+  /** Makes sure that a snapshot of so many blobs, and the one after it, will find their space; false where the disk is too full. */
+  reserve(blobCount: number): boolean {
+    const bytes = recordBytes(blobCount, 0, blobCount, true);
+    return this.#reserveSpare(bytes) && this.#reserveManifest();
   }
 
   #append(delta: Delta): void {
@@ -210,20 +257,49 @@ export class ManifestWriter {
     }
   }
 
-  /** Reserves room for a snapshot of `bytes` and half as much again, if the disk has it. */
-  #reserveSpare(bytes: number): void {
-    if (bytes <= this.#spareSize) return;
+  /** Reserves room for a snapshot of `bytes` and half as much again; false where the disk does not have it. */
+  #reserveSpare(bytes: number): boolean {
+    if (bytes <= this.#spareSize) return true;
     const size = Math.ceil((bytes * 1.5) / SPARE_STEP_BYTES) * SPARE_STEP_BYTES;
+    if (!this.#allocate(SPARE_FILE, size)) return false;
+    this.#spareSize = size;
+    return true;
+  }
+
+  /** Gives the manifest as much space as the spare. What lies behind its record does not count. */
+  #reserveManifest(): boolean {
+    if (this.#manifestSize === 0 || this.#manifestSize >= this.#spareSize) return true;
+    if (!this.#allocate(MANIFEST_FILE, this.#spareSize)) return false;
+    this.#manifestSize = this.#spareSize;
+    return true;
+  }
+
+  #allocate(name: string, size: number): boolean {
     try {
-      const fd = this.#disk.open(`${this.#directory}/${SPARE_FILE}`, { write: true, create: true });
+      const fd = this.#disk.open(`${this.#directory}/${name}`, { write: true, create: true });
       try {
         this.#disk.allocate(fd, 0, size);
       } finally {
         this.#disk.close(fd);
       }
-      this.#spareSize = size;
+      return true;
     } catch {
-      // A full disk: the next snapshot finds out whether there is room.
+      // A full disk, or one that fails: the next snapshot finds out.
+      return false;
+    }
+  }
+
+  /** Bytes of the file; 0 where there is none. */
+  #sizeOf(name: string): number {
+    try {
+      const fd = this.#disk.open(`${this.#directory}/${name}`, { write: false });
+      try {
+        return this.#disk.size(fd);
+      } finally {
+        this.#disk.close(fd);
+      }
+    } catch {
+      return 0;
     }
   }
 }

@@ -4,6 +4,8 @@ export const MANIFEST_FILE = 'manifest';
 export const LOG_FILE = 'manifest.log';
 /** The next snapshot is written here, in space reserved beforehand, and renamed over the manifest. */
 export const SPARE_FILE = 'manifest.spare';
+/** The name that the manifest before has for a moment, on its way to become the spare. */
+export const RETIRED_FILE = 'manifest.old';
 /** Process id of the writer, as text; the lock itself is a flock on the data file. */
 export const LOCK_FILE = 'lock';
 /** A daemon's log, which it may begin before there is a store. */

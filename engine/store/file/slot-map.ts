@@ -49,13 +49,16 @@ const BUCKETS = MAX_SLOTS;
 const BUCKETS_AT = HEADER_WORDS;
 const SLOTS_AT = BUCKETS_AT + BUCKETS;
 const DELETES_AT = SLOTS_AT + MAX_SLOTS * SLOT_WORDS;
-const TOTAL_WORDS = DELETES_AT + MAX_SLOTS;
+const STATES_AT = DELETES_AT + MAX_SLOTS;
+const TOTAL_WORDS = STATES_AT + MAX_SLOTS / 4;
 
 const bucketOf = (id: BlobId): number => BUCKETS_AT + ((Math.imul(id, 0x9e3779b1) >>> 12) & (BUCKETS - 1));
 const slotWord = (slot: number, word: number): number => SLOTS_AT + slot * SLOT_WORDS + word;
 
 export class SlotMap {
   readonly buffer: SharedArrayBuffer;
+  /** What the writer knows of each slot (slots.ts), here so that the next writer knows it too. */
+  readonly states: Uint8Array;
   readonly #words: Int32Array;
   readonly #doubles: Float64Array;
 
@@ -64,6 +67,7 @@ export class SlotMap {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
     this.#doubles = new Float64Array(buffer);
+    this.states = new Uint8Array(buffer, STATES_AT * 4, MAX_SLOTS);
   }
 
   get blobCount(): number {

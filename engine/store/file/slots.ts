@@ -1,24 +1,20 @@
 /**
- * The writer's side of blobs.dat: which slots are free, and how large the file is.
+ * The writer's side of blobs.dat: which slots are free, which of those have disk space, and how large the file is.
  *
  * Invariants
  * - A slot is handed out only if no durable manifest refers to it and no reader is in it.
- * - What blobs.dat has beyond the slots in use is a reserve of RESERVE_SLOTS slots that have disk space, so that a
- *   checkpoint of that many blobs succeeds on a full disk; it then gets the superseded slots back. The reserve has as many
- *   as the last checkpoints took, since the next will take about as many: to give their space back and ask for it again
- *   took ten times as long as to write the blobs. Free slots beyond the reserve give their space back: a hole inside, a
- *   shorter file at the tail.
+ * - A ready slot has disk space: an image is written there whatever the disk has left. Who wants to be sure of a
+ *   checkpoint has slots made ready before blobs become dirty (`reserve`), and none is taken away but by `trim`.
+ * - Free slots that are not ready may have given their space back: a hole inside, a shorter file at the tail.
+ *
+ * This holds where a write into allocated space needs no new space. A filesystem that copies on write (btrfs, ZFS, a file
+ * shared by reflink) gives that for the first write into a fresh allocation only; there what it keeps back itself is the bound.
  */
 import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import { MAX_SLOTS, type SlotMap } from './slot-map.js';
-
-/** Free slots that are kept with disk space. */
-export const RESERVE_SLOTS = 8;
-/** The file grows by this many slots at a time. */
-const GROW_SLOTS = 8;
 
 // States of a slot. BARE is 0, so that a new table says it of every slot beyond the end.
 const BARE = 0; // free, may have no disk space
@@ -31,21 +27,19 @@ export class Slots {
   readonly #fd: number;
   readonly #path: string;
   readonly #map: SlotMap;
-  readonly #states = new Uint8Array(MAX_SLOTS);
+  readonly #states: Uint8Array;
   /** Slots in the file. */
   #end: number;
   #ready = 0;
   #retired: number[] = [];
-  /** Slots taken since the last publish, and how many stay ready for the next. */
-  #taken = 0;
-  #reserve = RESERVE_SLOTS;
 
-  /** Takes every slot that `map` has no blob in as free. */
+  /** Takes every slot that `map` has no blob in as free; which are ready an earlier writer of this process has told. */
   constructor(disk: Disk, fd: number, path: string, map: SlotMap) {
     this.#disk = disk;
     this.#fd = fd;
     this.#path = path;
     this.#map = map;
+    this.#states = map.states;
     this.#end = Math.min(Math.floor(disk.size(fd) / BLOB_SIZE), MAX_SLOTS);
     for (let slot = 0, left = map.blobCount; slot < MAX_SLOTS && (slot < this.#end || left > 0); slot++) {
       if (map.idAt(slot) !== 0) {
@@ -53,7 +47,19 @@ export class Slots {
         left--;
         this.#end = Math.max(this.#end, slot + 1);
       } else if (map.hasReaders(slot)) this.#addRetired(slot);
+      else if (this.#states[slot] === READY) this.#ready++;
+      else this.#states[slot] = BARE;
     }
+  }
+
+  /** Slots that can be taken without asking the disk for space. */
+  get ready(): number {
+    return this.#ready;
+  }
+
+  /** Slots of the file: as many blobs as there can be without making it longer. */
+  get end(): number {
+    return this.#end;
   }
 
   /**
@@ -61,15 +67,10 @@ export class Slots {
    * @throws ERR_NO_SPACE if the disk or the slot table is full.
    */
   take(): number {
-    let slot = this.#ready > 0 ? this.#states.indexOf(READY) : -1;
-    if (slot === -1) slot = this.#fillBare();
-    if (slot === -1) {
-      this.#grow(GROW_SLOTS);
-      slot = this.#states.indexOf(READY);
-    }
+    if (this.#ready === 0 && this.reserve(1) === 0) throw this.#full();
+    const slot = this.#states.indexOf(READY);
     this.#states[slot] = USED;
     this.#ready--;
-    this.#taken++;
     return slot;
   }
 
@@ -89,75 +90,80 @@ export class Slots {
     const retired = this.#retired;
     this.#retired = [];
     for (const slot of retired) this.release(slot);
-    // Few taken once may be many again the next time, but never more than there are blobs.
-    const expected = Math.min(Math.max(this.#taken, this.#reserve >> 1), this.#map.blobCount);
-    this.#reserve = Math.max(RESERVE_SLOTS, expected);
-    this.#taken = 0;
-    this.#tidy();
   }
 
-  /** No checkpoint is to come: the smallest reserve does. */
-  close(): void {
-    this.#reserve = RESERVE_SLOTS;
-    this.#tidy();
+  /**
+   * Makes up to `count` more slots ready, as far as the disk has space; returns how many. `mayGrow`: the file may become
+   * longer for it.
+   * @throws ERR_IO
+   */
+  reserve(count: number, mayGrow = true): number {
+    let added = 0;
+    for (let slot = this.#states.indexOf(BARE); added < count && slot !== -1 && slot < this.#end; ) {
+      if (this.#allocate(slot, 1)) {
+        this.#setReady(slot);
+        added++;
+      }
+      slot = this.#states.indexOf(BARE, slot + 1);
+    }
+    for (let step = mayGrow ? count - added : 0; added < count && step > 0; ) {
+      const wanted = Math.min(step, count - added, MAX_SLOTS - this.#end);
+      if (wanted > 0 && this.#grow(wanted)) added += wanted;
+      else step >>= 1;
+    }
+    return added;
   }
 
-  /** Cuts the tail, gives space back and fills the reserve, as far as the disk lets it: nothing depends on it. */
-  #tidy(): void {
+  /** Leaves no more than `keep` slots ready: gives the space of others back, and cuts the tail of the file, as far as that goes. */
+  trim(keep: number): void {
     try {
-      this.#cutTail();
-      while (this.#ready > this.#reserve) {
+      this.#cutTail(keep);
+      while (this.#ready > keep) {
         const slot = this.#states.lastIndexOf(READY, this.#end - 1);
         this.#states[slot] = BARE;
         this.#ready--;
         this.#disk.punchHole(this.#fd, slot * BLOB_SIZE, BLOB_SIZE);
       }
-      while (this.#ready < RESERVE_SLOTS) {
-        if (this.#fillBare() === -1) this.#grow(RESERVE_SLOTS - this.#ready);
-      }
     } catch {
-      // A full disk, or one that fails: then the next write that needs the space will say so.
+      // A disk that fails: nothing depends on it.
     }
   }
 
-  #cutTail(): void {
+  #cutTail(keep: number): void {
     let end = this.#end;
-    while (end > 0 && this.#states[end - 1]! <= READY) end--;
-    let free = 0;
-    for (let slot = 0; slot < end && free < this.#reserve; slot++) if (this.#states[slot]! <= READY) free++;
-    end += this.#reserve - free;
+    let ready = this.#ready;
+    // Never to nothing: that is what an interrupted creation leaves.
+    for (; end > 1 && this.#states[end - 1]! <= READY; end--) {
+      if (this.#states[end - 1] === BARE) continue;
+      if (ready === keep) break;
+      ready--;
+    }
     if (end >= this.#end) return;
     this.#disk.truncate(this.#fd, end * BLOB_SIZE);
-    for (let slot = end; slot < this.#end; slot++) {
-      if (this.#states[slot] === READY) this.#ready--;
-      this.#states[slot] = BARE;
-    }
+    this.#states.fill(BARE, end, this.#end);
+    this.#ready = ready;
     this.#end = end;
   }
 
-  /** Gives the first bare slot inside the file disk space; -1 if there is none or no space for one. */
-  #fillBare(): number {
-    for (let slot = this.#states.indexOf(BARE); slot !== -1 && slot < this.#end; ) {
-      if (this.#allocate(slot, 1)) {
-        this.#setReady(slot);
-        return slot;
-      }
-      slot = this.#states.indexOf(BARE, slot + 1);
+  /** Adds ready slots at the end of the file; false where there is no space for as many. */
+  #grow(count: number): boolean {
+    if (!this.#allocate(this.#end, count)) {
+      this.#dropTail();
+      return false;
     }
-    return -1;
+    for (let slot = this.#end; slot < this.#end + count; slot++) this.#setReady(slot);
+    this.#end += count;
+    return true;
   }
 
-  /** Adds `count` slots at the end of the file, or one if there is no space for as many. */
-  #grow(count: number): void {
-    const wanted = Math.min(count, MAX_SLOTS - this.#end);
-    const full = `Cannot grow ${this.#path} beyond ${this.#end} slots of ${BLOB_SIZE} bytes`;
-    if (wanted === 0) throw new SpinneyError('ERR_NO_SPACE', `${full}: the limit is ${MAX_SLOTS}`);
-    const added = this.#allocate(this.#end, wanted) ? wanted : 1;
-    if (added < wanted && !this.#allocate(this.#end, 1)) {
-      throw new SpinneyError('ERR_NO_SPACE', `${full}: no space left on the disk`);
+  /** An allocation that found too little space may have kept what it found. */
+  #dropTail(): void {
+    try {
+      if (this.#disk.size(this.#fd) > this.#end * BLOB_SIZE)
+        this.#disk.truncate(this.#fd, this.#end * BLOB_SIZE);
+    } catch {
+      // Then the space is there for the next attempt.
     }
-    for (let slot = this.#end; slot < this.#end + added; slot++) this.#setReady(slot);
-    this.#end += added;
   }
 
   /** Whether the disk had the space. */
@@ -179,5 +185,11 @@ export class Slots {
   #addRetired(slot: number): void {
     this.#states[slot] = RETIRED;
     this.#retired.push(slot);
+  }
+
+  #full(): SpinneyError {
+    const why = this.#end < MAX_SLOTS ? 'no space left on the disk' : `the limit is ${MAX_SLOTS}`;
+    const what = `Cannot grow ${this.#path} beyond ${this.#end} slots of ${BLOB_SIZE} bytes: ${why}`;
+    return new SpinneyError('ERR_NO_SPACE', what);
   }
 }

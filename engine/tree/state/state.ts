@@ -19,6 +19,7 @@ import {
   C_BLOB_COUNT,
   C_CLOSED,
   C_COMPACT_LOCK,
+  C_FREE_SLOTS,
   C_PENDING,
   C_ROUND_BELL,
   C_ROUND_COUNT,
@@ -37,8 +38,8 @@ import type { BlobStore } from '../../store/blob-store.js';
 
 export { ROOT_BLOB } from '../../art/layout.js';
 
-/** Frames that may leave the cache, a round that keeps step, a slot for a pre-image, room in the journal. */
-type Lacking = 'frames' | 'pace' | 'pre-image' | 'journal';
+/** Frames that may leave the cache, a round that keeps step, a slot for a pre-image, room in the journal, slots for images. */
+type Lacking = 'frames' | 'pace' | 'pre-image' | 'journal' | 'slots';
 
 /** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
 export class Need extends Error {
@@ -52,6 +53,17 @@ export const NEED_FRAMES = new Need('frames');
 export const NEED_PACE = new Need('pace');
 export const NEED_PRE_IMAGE = new Need('pre-image');
 export const NEED_JOURNAL = new Need('journal');
+export const NEED_SLOTS = new Need('slots');
+
+/** How much of what a Need names. */
+export interface Wanted {
+  /** Body bytes of the record, for 'journal'. */
+  journalBytes: number;
+  /** So many slots must be free, for 'slots'. */
+  freeSlots: number;
+  /** It takes away, or only changes, what is there: it may use what is kept back for that on a full disk. */
+  mayUseReserve: boolean;
+}
 
 export class TreeState {
   readonly appendLock: Mutex;
@@ -106,6 +118,11 @@ export class TreeState {
 
   lsn(): number {
     return this.control.floats[F_LSN] as number;
+  }
+
+  /** Slots with disk space that no dirty frame is going to need. */
+  get freeSlots(): number {
+    return Atomics.load(this.control.words, C_FREE_SLOTS);
   }
 
   get blobCount(): number {

@@ -4,14 +4,26 @@ import {
   C_ASKED_FAILED,
   C_MAINTENANCE_STATE,
   C_ROUND_BELL,
+  C_ROUND_FAILED,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
+  C_SLOTS_WANTED,
+  C_SPACE_ASKED,
+  C_SPACE_ENDED,
+  C_SPACE_KINDS,
+  C_SPACE_OUTCOME,
   Control,
   MAINTENANCE_DIED,
   MAINTENANCE_ENDED,
   MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
+  SPACE_FOR_JOURNAL,
+  SPACE_FOR_REMOVAL,
+  SPACE_FOUND,
+  SPACE_LACKING,
+  SPACE_ROUND_FAILED,
 } from '../../shared/control.js';
+import { keptFree } from '../state/free-slots.js';
 import { attachState, type TreeHandle } from '../state/shared-tree.js';
 import type { TreeState } from '../state/state.js';
 import { Chores, type Schedule } from './maintenance.js';
@@ -36,6 +48,7 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
   for (;;) {
     const seen = Atomics.load(array, index);
     serveRequests(state, chores);
+    serveSpace(state, chores);
     if (Atomics.load(words, C_MAINTENANCE_STATE) !== MAINTENANCE_WORKER) break;
     const lsn = journal.publishedLsn();
     const pause = chores.run(performance.now());
@@ -53,6 +66,8 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
     journal.setSleeping(false);
   }
   journal.detach();
+  // No checkpoint is to come: what is kept for removals does.
+  state.store.trimSlots?.(keptFree(state.blobCount) + state.cache.dirty);
   state.store.close?.();
 }
 
@@ -79,6 +94,28 @@ function serveRequests(state: TreeState, chores: Chores): void {
   }
   Atomics.store(words, C_ASKED_FAILED, failed);
   Atomics.store(words, C_ROUNDS_ENDED, asked);
+  state.ringRoundBell();
+}
+
+/** Finds the most that was asked for. */
+function serveSpace(state: TreeState, chores: Chores): void {
+  const { words } = state.control;
+  const asked = Atomics.load(words, C_SPACE_ASKED);
+  if (asked === Atomics.load(words, C_SPACE_ENDED)) return;
+  const freeSlots = Atomics.exchange(words, C_SLOTS_WANTED, 0);
+  const kinds = Atomics.exchange(words, C_SPACE_KINDS, 0);
+  let outcome = SPACE_FOUND;
+  try {
+    chores.findSpace({
+      freeSlots,
+      forJournal: (kinds & SPACE_FOR_JOURNAL) !== 0,
+      forRemoval: (kinds & SPACE_FOR_REMOVAL) !== 0,
+    });
+  } catch {
+    outcome = Atomics.load(words, C_ROUND_FAILED) === 0 ? SPACE_LACKING : SPACE_ROUND_FAILED;
+  }
+  Atomics.store(words, C_SPACE_OUTCOME, outcome);
+  Atomics.store(words, C_SPACE_ENDED, asked);
   state.ringRoundBell();
 }
 

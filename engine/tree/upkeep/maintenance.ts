@@ -11,6 +11,7 @@ import {
   C_ASKED_FAILED,
   C_DIRTY,
   C_MAINTENANCE_STATE,
+  C_OUT_OF_SPACE,
   C_PENDING,
   C_REMOVED,
   C_ROUND_BELL,
@@ -18,14 +19,25 @@ import {
   C_ROUND_WANTED,
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
+  C_SLOTS_WANTED,
+  C_SPACE_ASKED,
+  C_SPACE_ENDED,
+  C_SPACE_KINDS,
+  C_SPACE_OUTCOME,
   F_JOURNAL_AT_CAPTURE,
+  F_JOURNAL_BOUND,
   MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
+  SPACE_FOR_JOURNAL,
+  SPACE_FOR_REMOVAL,
+  SPACE_LACKING,
+  SPACE_ROUND_FAILED,
 } from '../../shared/control.js';
-import { Need, needsRecovery, type TreeState } from '../state/state.js';
+import { Need, needsRecovery, type TreeState, type Wanted } from '../state/state.js';
 import { Writer } from '../write/writer.js';
 import { Compaction } from './compaction.js';
-import type { Round } from './round.js';
+import type { Round, Shortage } from './round.js';
+import { outOfSpace, Space, type SpaceRequest } from './space.js';
 
 /** The options with their defaults; without a threshold of its own a round begins when it pays. */
 export interface Schedule extends Required<Omit<CheckpointOptions, 'dirtyBlobThreshold'>> {
@@ -60,15 +72,77 @@ export interface Maintenance {
    * `isEnough`.
    */
   checkpoint(isEnough?: () => boolean): void;
+  /** See `Space.find`. */
+  findSpace(request: SpaceRequest): void;
 }
 
+/** Of the thread that writes the store itself. */
+export function inlineMaintenance(state: TreeState, round: Round): Maintenance {
+  const space = new Space(state, (shortage) => round.run(undefined, shortage));
+  return {
+    checkpoint: () => round.run(),
+    findSpace: (request) => space.find(request),
+  };
+}
+
+/** What a Need names no measure for. */
+const NOTHING: Wanted = { journalBytes: 0, freeSlots: 0, mayUseReserve: true };
+
 /** Sees to what a mutation or a load lacked; holds no lock. */
-export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, journalBytes: number): void {
-  if (need.what === 'journal') state.journal?.makeRoom(journalBytes);
-  else if (need.what === 'frames') waitForFrames(state, maintenance);
+export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, wanted = NOTHING): void {
+  if (need.what === 'frames') waitForFrames(state, maintenance);
   else if (need.what === 'pace') waitForPace(state, maintenance);
   // Only a round in another thread leaves pre-images, and it frees their slots even when it fails.
-  else waitForRound(state, () => state.preImages.free > 0);
+  else if (need.what === 'pre-image') waitForRound(state, () => state.preImages.free > 0);
+  else findSpace(state, maintenance, need, wanted);
+}
+
+function findSpace(state: TreeState, maintenance: Maintenance, need: Need, wanted: Wanted): void {
+  const { words } = state.control;
+  try {
+    if (need.what === 'slots') {
+      const { freeSlots, mayUseReserve } = wanted;
+      maintenance.findSpace({ freeSlots, forJournal: false, forRemoval: mayUseReserve });
+    } else makeJournalRoom(state, maintenance, wanted);
+    if (!wanted.mayUseReserve && Atomics.load(words, C_OUT_OF_SPACE) !== 0)
+      Atomics.store(words, C_OUT_OF_SPACE, 0);
+  } catch (error) {
+    if (isNoSpace(error) && !wanted.mayUseReserve) Atomics.store(words, C_OUT_OF_SPACE, 1);
+    throw error;
+  }
+}
+
+function makeJournalRoom(state: TreeState, maintenance: Maintenance, wanted: Wanted): void {
+  const { journal } = state;
+  if (journal === undefined) return;
+  const { journalBytes, mayUseReserve } = wanted;
+  try {
+    enlargeRing(state, journalBytes);
+    journal.makeRoom(journalBytes, mayUseReserve);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    // After a checkpoint the segments before are not needed any more.
+    maintenance.findSpace({ freeSlots: 0, forJournal: true, forRemoval: mayUseReserve });
+    enlargeRing(state, journalBytes);
+    journal.makeRoom(journalBytes, mayUseReserve);
+  }
+}
+
+function enlargeRing(state: TreeState, journalBytes: number): void {
+  const growth = state.journal?.ringGrowth;
+  if (growth === undefined || !growth.isDue(journalBytes)) return;
+  const ringBytes = growth.prepare(journalBytes);
+  if (ringBytes === 0) return;
+  state.lockTree();
+  try {
+    growth.enlarge(ringBytes);
+  } finally {
+    state.treeLock.unlock();
+  }
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof SpinneyError && error.code === 'ERR_NO_SPACE';
 }
 
 /** The end of a round frees frames: of the one that goes on, or else of one that is made for it. */
@@ -125,15 +199,43 @@ export class RemoteMaintenance implements Maintenance {
 
   checkpoint(isEnough?: () => boolean): void {
     if (this.#state.options.readOnly) throw needsRecovery(this.#state.place);
+    if (!this.#ask(C_ROUNDS_ASKED, C_ROUNDS_ENDED, isEnough)) return;
+    if (Atomics.load(this.#state.control.words, C_ASKED_FAILED) !== 0) throw this.#lastError();
+  }
+
+  findSpace({ freeSlots, forJournal, forRemoval }: SpaceRequest): void {
     const { words } = this.#state.control;
-    const ticket = Atomics.add(words, C_ROUNDS_ASKED, 1) + 1;
+    Atomics.or(
+      words,
+      C_SPACE_KINDS,
+      (forJournal ? SPACE_FOR_JOURNAL : 0) | (forRemoval ? SPACE_FOR_REMOVAL : 0),
+    );
+    let most = Atomics.load(words, C_SLOTS_WANTED);
+    while (most < freeSlots) {
+      const seen = Atomics.compareExchange(words, C_SLOTS_WANTED, most, freeSlots);
+      if (seen === most) break;
+      most = seen;
+    }
+    this.#ask(C_SPACE_ASKED, C_SPACE_ENDED);
+    const outcome = Atomics.load(words, C_SPACE_OUTCOME);
+    if (outcome === SPACE_ROUND_FAILED) throw this.#lastError();
+    // Another may have asked for more than this one needs.
+    if (outcome === SPACE_LACKING && this.#state.freeSlots < freeSlots) throw outOfSpace(this.#state);
+  }
+
+  /** Waits until the worker has seen to all that was asked by now, or until `isEnough`; whether it has. */
+  #ask(asked: number, answered: number, isEnough?: () => boolean): boolean {
+    const { words } = this.#state.control;
+    const ticket = Atomics.add(words, asked, 1) + 1;
     this.#state.wakeWorker();
-    const hasEnded = (): boolean => ((Atomics.load(words, C_ROUNDS_ENDED) - ticket) | 0) >= 0;
+    const hasEnded = (): boolean => ((Atomics.load(words, answered) - ticket) | 0) >= 0;
     waitForRound(this.#state, () => hasEnded() || isEnough?.() === true);
-    if (!hasEnded()) return;
-    if (Atomics.load(words, C_ASKED_FAILED) === 0) return;
+    return hasEnded();
+  }
+
+  #lastError(): SpinneyError {
     const { code, message } = this.#state.control.lastError();
-    throw new SpinneyError(code as SpinneyError['code'], message);
+    return new SpinneyError(code as SpinneyError['code'], message);
   }
 }
 
@@ -148,6 +250,7 @@ export class Chores {
     const now = performance.now();
     if (now - this.#lastTended >= FLUSH_INTERVAL_MS) this.#tendJournal(now);
   };
+  readonly #space: Space;
   #lastSync = 0;
   #lastTended = 0;
   #lastLook = 0;
@@ -160,14 +263,23 @@ export class Chores {
     this.#round = round;
     this.#schedule = schedule;
     this.#durability = state.options.durability;
-    const inline: Maintenance = { checkpoint: () => this.runRound() };
-    const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
+    this.#space = new Space(state, (shortage) => this.runRound(shortage));
+    const inline: Maintenance = {
+      checkpoint: () => this.runRound(),
+      findSpace: (request) => this.findSpace(request),
+    };
+    const writer = new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
     this.#compaction = new Compaction(state, writer);
   }
 
   /** A round, however long, beside which the journal is tended. Throws the error that made it fail. */
-  runRound(): void {
-    this.#round.run(this.#tendDuringRound);
+  runRound(shortage?: Shortage): void {
+    this.#round.run(this.#tendDuringRound, shortage);
+  }
+
+  /** See `Space.find`. */
+  findSpace(request: SpaceRequest): void {
+    this.#space.find(request);
   }
 
   /** Does what is due at `now` (ms); returns in how many ms to look again, or Infinity: when something happens. */
@@ -205,7 +317,9 @@ export class Chores {
     const isWanted = Atomics.load(this.#state.control.words, C_ROUND_WANTED) !== 0 && now >= this.#notBefore;
     if (!isWanted && now - this.#lastLook < idleIntervalMs) return this.#lastLook + idleIntervalMs - now;
     this.#lastLook = now;
+    let isWell = true;
     try {
+      isWell = this.#space.tend();
       if (this.#isDue() && now >= this.#notBefore) {
         this.runRound();
         this.#failures = 0;
@@ -217,7 +331,7 @@ export class Chores {
       this.#notBefore = now + Math.min(FIRST_BACK_OFF_MS * 2 ** this.#failures, LONGEST_BACK_OFF_MS);
       this.#failures++;
     }
-    return this.#hasWork() ? idleIntervalMs : Number.POSITIVE_INFINITY;
+    return this.#hasWork() || !isWell ? idleIntervalMs : Number.POSITIVE_INFINITY;
   }
 
   #isDue(): boolean {
@@ -227,7 +341,8 @@ export class Chores {
     const { dirtyBlobThreshold } = this.#schedule;
     if (dirty >= (dirtyBlobThreshold ?? roundDueAt(heldLimit, blobCount))) return true;
     if (journal === undefined) return dirty >= MOST_UNJOURNALLED;
-    return journal.counters().bytes - (control.floats[F_JOURNAL_AT_CAPTURE] as number) >= journalBound(dirty);
+    const bound = Math.min(journalBound(dirty), control.floats[F_JOURNAL_BOUND] as number);
+    return journal.counters().bytes - (control.floats[F_JOURNAL_AT_CAPTURE] as number) >= bound;
   }
 
   #hasWork(): boolean {
@@ -256,12 +371,12 @@ function journalBound(dirty: number): number {
 
 /** Maintenance on the opener's own thread. */
 export class InlineMaintenance implements Maintenance {
-  readonly #round: Round;
+  readonly #inline: Maintenance;
   readonly #chores: Chores;
   readonly #timer: NodeJS.Timeout;
 
   constructor(state: TreeState, round: Round, schedule: Schedule) {
-    this.#round = round;
+    this.#inline = inlineMaintenance(state, round);
     this.#chores = new Chores(state, round, schedule);
     // Several looks per sync: one that comes a moment too early does not put it off by a whole interval.
     const interval = Math.min(schedule.idleIntervalMs, SYNC_INTERVAL_MS / 4);
@@ -270,7 +385,11 @@ export class InlineMaintenance implements Maintenance {
   }
 
   checkpoint(): void {
-    this.#round.run();
+    this.#inline.checkpoint();
+  }
+
+  findSpace(request: SpaceRequest): void {
+    this.#inline.findSpace(request);
   }
 
   stop(): void {

@@ -11,6 +11,8 @@ import { mayBeDirtyBetween, mayBeDirtyInRound, roundDueAt } from '../../cache/he
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import {
+  C_DIRTY,
+  C_FREE_SLOTS,
   C_NEXT_BLOB,
   C_PENDING,
   C_ROUND_COUNT,
@@ -21,12 +23,19 @@ import {
   F_FAILURES,
   F_GENERATION,
   F_JOURNAL_AT_CAPTURE,
+  F_JOURNAL_BOUND,
   F_LAST_ROUND_MS,
   F_ROUNDS,
   NO_PACE,
 } from '../../shared/control.js';
 import { sealImage } from '../../store/image.js';
+import { keptFree } from '../state/free-slots.js';
 import { needsRecovery, poisoned, type TreeState } from '../state/state.js';
+
+/** What there is no space for. */
+export type Shortage = 'journal' | 'slots';
+/** No bound. */
+const MOST_SLOTS = Number.POSITIVE_INFINITY;
 
 interface Capture {
   lsn: number;
@@ -40,6 +49,11 @@ interface Capture {
 export class Round {
   readonly #state: TreeState;
   readonly #image = new Uint8Array(BLOB_SIZE);
+  /**
+   * Blobs that the next round is expected to write. Their slots stay ready: to give the space back and ask for it again took
+   * ten times as long as to write the blobs.
+   */
+  #expected = 0;
 
   constructor(state: TreeState) {
     this.#state = state;
@@ -47,21 +61,26 @@ export class Round {
 
   /**
    * Runs a round; returns at once when there is nothing to write. A worker gives `tend`, which is called after each blob, for
-   * what must not wait until a long round has ended; and writers keep step with its rounds. Throws the error that made it fail.
+   * what must not wait until a long round has ended; and writers keep step with its rounds. `forSpace`: there is none for
+   * the journal, or no slots for frames: the journal is to give back what it can, and the store keeps the slots that it
+   * gets back. Throws the error that made it fail.
    */
-  run(tend?: () => void): void {
+  run(tend?: () => void, forSpace?: Shortage): void {
     const { roundLock, place, control, cache } = this.#state;
     if (!roundLock.lock()) throw poisoned(place);
     Atomics.store(control.words, C_ROUND_RUNNING, 1);
     const started = performance.now();
     let capture: Capture | undefined;
     try {
+      this.#rotate(forSpace);
       capture = this.#capture();
       if (capture === undefined) {
+        if (forSpace !== undefined)
+          this.#state.journal?.removeBefore(control.floats[F_CHECKPOINT_LSN] as number);
         Atomics.store(control.words, C_ROUND_FAILED, 0);
         return;
       }
-      this.#publish(capture, tend);
+      this.#publish(capture, forSpace !== undefined, tend);
       this.#succeeded(performance.now() - started);
     } catch (error) {
       if (capture !== undefined) this.#giveBack(capture);
@@ -79,6 +98,21 @@ export class Round {
   get #due(): number {
     const { cache, blobCount } = this.#state;
     return roundDueAt(cache.heldLimit, blobCount);
+  }
+
+  /** Begins a new segment of the journal where the one so far is large, for the end of the round to remove. */
+  #rotate(forSpace: Shortage | undefined): void {
+    const { control, journal } = this.#state;
+    if (journal === undefined) return;
+    let beyond = (control.floats[F_JOURNAL_BOUND] as number) / 2;
+    if (forSpace === 'journal') beyond = 0;
+    if (forSpace === 'slots') beyond = journal.leastSegmentBytes;
+    try {
+      journal.rotate(beyond, forSpace !== undefined);
+    } catch (error) {
+      // It goes on in the segment that there is.
+      if (!(error instanceof SpinneyError) || error.code !== 'ERR_NO_SPACE') throw error;
+    }
   }
 
   /** Notes, in one step, what the checkpoint is made of; undefined when the store is up to date. */
@@ -99,6 +133,8 @@ export class Round {
       for (let i = 0; i < frames.length; i += 2)
         cache.setFlags(frames[i] as number, CAPTURED, DIRTY | COPIED);
       cache.pace = mayBeDirtyInRound(this.#due, frames.length / 2, 0);
+      // Their slots are the round's now.
+      if (this.#hasSlots) Atomics.sub(words, C_FREE_SLOTS, frames.length / 2);
       // Taken even if the round fails: what a failed publish left in doubt must not carry a later round's number.
       const generation = (floats[F_GENERATION] as number) + 1;
       floats[F_GENERATION] = generation;
@@ -115,7 +151,7 @@ export class Round {
     }
   }
 
-  #publish(capture: Capture, tend?: () => void): void {
+  #publish(capture: Capture, forSpace: boolean, tend?: () => void): void {
     const state = this.#state;
     const { store, journal } = state;
     const { lsn, generation, nextBlobId, deletes } = capture;
@@ -127,7 +163,8 @@ export class Round {
       for (const blobId of deletes) store.deleteBlob(blobId);
       store.flush();
     }
-    this.#release(capture);
+    const kept = this.#release(capture, forSpace);
+    store.trimSlots?.(kept);
     journal?.removeBefore(lsn);
   }
 
@@ -170,8 +207,11 @@ export class Round {
     state.ringRoundBell();
   }
 
-  /** The round succeeded: captured frames may leave the cache, applied deletes are forgotten. */
-  #release(capture: Capture): void {
+  /**
+   * The round succeeded: captured frames may leave the cache, applied deletes are forgotten. Returns how many slots are to
+   * stay ready.
+   */
+  #release(capture: Capture, forSpace: boolean): number {
     const state = this.#state;
     const { cache, control } = state;
     state.lockTree();
@@ -185,6 +225,9 @@ export class Round {
       control.pending.copyWithin(0, done, pending);
       Atomics.store(control.words, C_PENDING, pending - done);
       state.preImages.clear();
+      // Few captured once may be many again the next time, but never more than there are blobs.
+      this.#expected = Math.min(Math.max(capture.frames.length / 2, this.#expected >> 1), state.blobCount);
+      return this.#countSlots(forSpace ? MOST_SLOTS : keptFree(state.blobCount) + this.#expected);
     } finally {
       state.treeLock.unlock();
     }
@@ -201,9 +244,27 @@ export class Round {
         if (cache.blobIn(index) === capture.frames[i + 1]) cache.setFlags(index, DIRTY, CAPTURED | COPIED);
       }
       state.preImages.clear();
+      this.#countSlots(MOST_SLOTS);
     } finally {
       state.treeLock.unlock();
     }
+  }
+
+  get #hasSlots(): boolean {
+    return this.#state.store.readySlots !== undefined;
+  }
+
+  /**
+   * REQUIRES the tree lock, and that nothing is captured: counts the free slots anew, of which at most `most` are to stay
+   * ready; returns how many slots those are with the ones for dirty frames.
+   */
+  #countSlots(most: number): number {
+    const { store, control } = this.#state;
+    if (store.readySlots === undefined) return 0;
+    const dirty = Atomics.load(control.words, C_DIRTY);
+    const free = Math.min(store.readySlots() - dirty, most);
+    Atomics.store(control.words, C_FREE_SLOTS, free);
+    return Math.max(0, free + dirty);
   }
 
   #succeeded(milliseconds: number): void {

@@ -29,6 +29,8 @@ interface Target {
   depth: number;
   bytes: number;
   puts: number;
+  /** Keys that it loses, if the batch has no grafts. */
+  removals: number;
 }
 
 export class BatchPlan {
@@ -53,7 +55,9 @@ export class BatchPlan {
     const { cache } = this.#state;
     const mutation = this.#mutation;
     for (;;) {
-      const cramped = this.#findCramped(this.#pinTargets(changes), maySplit);
+      const framesForGrafts = this.#pinTargets(changes);
+      this.#prepareTargets();
+      const cramped = this.#findCramped(framesForGrafts, maySplit);
       if (cramped === undefined) return;
       // Changes no contents.
       cache.unpinAll();
@@ -98,7 +102,9 @@ export class BatchPlan {
         brought.push({ key: destination, bytes: needs.moved });
         frames += needs.frames;
         take(target, needs.bytes);
-      } else if (change.value !== undefined) {
+      } else if (change.value === undefined) {
+        if (!hasGrafts && mutation.at.end === END_FOUND) target.removals++;
+      } else {
         if (!hasGrafts) {
           this.#takePut(target, change.key, change.value);
           continue;
@@ -133,10 +139,28 @@ export class BatchPlan {
     const known = this.#targets.get(index);
     if (known !== undefined) return known;
     if (this.#targets.size >= this.#state.cache.heldLimit - SPARE_TARGETS) throw batchTooWide(this.#state);
-    this.#mutation.prepare(index);
-    const target = { key, depth, bytes: 0, puts: 0 };
+    const target = { key, depth, bytes: 0, puts: 0, removals: 0 };
     this.#targets.set(index, target);
     return target;
+  }
+
+  /** Makes the targets ones that may be changed. What becomes empty leaves the tree, which changes what is above it. */
+  #prepareTargets(): void {
+    const { cache } = this.#state;
+    const mutation = this.#mutation;
+    let slots = 0;
+    let above = 0;
+    for (const [index, target] of this.#targets) {
+      if (this.#becomesEmpty(index, target)) above = cache.pinned - this.#targets.size;
+      else if (!mutation.isDirty(index)) slots++;
+    }
+    if (slots + above > 0) mutation.needSlots(slots + above, 0);
+    for (const index of this.#targets.keys()) mutation.prepareGiven(index);
+  }
+
+  #becomesEmpty(index: number, { puts, removals }: Target): boolean {
+    const frame = this.#state.cache.frame(index);
+    return removals > 0 && puts === 0 && removals === frame.leaves && frame.crossings === 0;
   }
 
   /**
@@ -160,6 +184,7 @@ export class BatchPlan {
     const wanted = frames + cache.pinned - this.#targets.size + 2;
     if (cache.pinned + wanted > cache.count) throw batchTooWide(this.#state);
     if (cache.available(wanted) < wanted) throw NEED_FRAMES;
+    this.#mutation.needSlots(wanted + cache.pinned - this.#targets.size, wanted);
     return undefined;
   }
 }

@@ -20,10 +20,12 @@ import {
   F_SPILLOVERS,
   PENDING_CAPACITY,
 } from '../../shared/control.js';
+import { keptFree, LEAST_FREE } from '../state/free-slots.js';
 import {
   NEED_FRAMES,
   NEED_PACE,
   NEED_PRE_IMAGE,
+  NEED_SLOTS,
   Need,
   ROOT_BLOB,
   type TreeState,
@@ -66,6 +68,10 @@ export class Mutation {
   committed = false;
   /** The operation has not waited yet for a round that is behind; it does so once, however many frames it makes dirty. */
   keepsPace = true;
+  /** The operation adds nothing to the tree, or is replayed: it may use the slots that are kept for such. */
+  mayUseReserve = false;
+  /** How many free slots the last NEED_SLOTS wanted. */
+  wantedSlots = 0;
 
   constructor(state: TreeState) {
     this.#state = state;
@@ -130,6 +136,12 @@ export class Mutation {
 
   /** Makes the frame one that may be changed. */
   prepare(index: number): void {
+    if (!this.committed && !this.isDirty(index)) this.needSlots(1, 0);
+    this.prepareGiven(index);
+  }
+
+  /** As `prepare`, where a slot for the frame was made sure of. */
+  prepareGiven(index: number): void {
     const { cache } = this.#state;
     this.handOver(index);
     const flags = cache.flags(index);
@@ -146,6 +158,19 @@ export class Mutation {
     const { cache, blobCount } = this.#state;
     cache.setFlags(index, DIRTY, 0);
     if (cache.dirty >= roundDueAt(cache.heldLimit, blobCount)) this.#state.wantRound();
+  }
+
+  isDirty(index: number): boolean {
+    return (this.#state.cache.flags(index) & DIRTY) !== 0;
+  }
+
+  /** Makes sure of slots for so many frames that are to become dirty, `added` of them with new blobs. */
+  needSlots(count: number, added: number): void {
+    const { freeSlots, blobCount } = this.#state;
+    const wanted = count + (this.mayUseReserve ? LEAST_FREE : keptFree(blobCount + added));
+    if (freeSlots >= wanted) return;
+    this.wantedSlots = wanted;
+    throw NEED_SLOTS;
   }
 
   /** Latches a prepared frame until `endChanges`. */
@@ -203,7 +228,10 @@ export class Mutation {
   /** A frame for a new blob, not yet formatted. */
   newBlobFrame(): number {
     const { cache } = this.#state;
-    if (!this.committed && cache.held >= cache.heldLimit) throw NEED_FRAMES;
+    if (!this.committed) {
+      if (cache.held >= cache.heldLimit) throw NEED_FRAMES;
+      this.needSlots(1, 1);
+    }
     const index = cache.obtain();
     if (index < 0) throw NEED_FRAMES;
     return index;

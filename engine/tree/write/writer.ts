@@ -16,7 +16,15 @@ import { operationBodyBytes } from '../../journal/record.js';
 import { BLOB_SIZE } from '../../limits.js';
 import { C_REMOVED, F_LSN } from '../../shared/control.js';
 import { Slab } from '../state/slab.js';
-import { impossible, NEED_JOURNAL, Need, ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
+import {
+  impossible,
+  NEED_JOURNAL,
+  Need,
+  ROOT_BLOB,
+  type TreeState,
+  tooDeep,
+  type Wanted,
+} from '../state/state.js';
 import { BatchPlan, batchTooWide } from './batch-plan.js';
 import type { Change, NetChange } from './changes.js';
 import { Grafting } from './grafting.js';
@@ -42,8 +50,8 @@ export class Writer {
   readonly #leadsOn = new LeadsOn();
   /** Where `#find` ended. */
   #leaf = 0;
-  /** Body bytes that the last attempt wanted of the journal. */
-  #wanted = 0;
+  /** What the last attempt wanted. */
+  readonly #wanted: Wanted = { journalBytes: 0, freeSlots: 0, mayUseReserve: false };
   /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
   #appended = 0;
   /** While the journal is replayed: the LSN of the record, nothing is appended; else 0. */
@@ -52,7 +60,7 @@ export class Writer {
   /** `satisfy` does, without locks, what a Need asks for, or throws why it cannot be done. */
   constructor(
     state: TreeState,
-    readonly satisfy: (need: Need, journalBytes: number) => void,
+    readonly satisfy: (need: Need, wanted: Wanted) => void,
   ) {
     this.#state = state;
     this.mutation = new Mutation(state);
@@ -102,7 +110,7 @@ export class Writer {
       } finally {
         this.#leave();
       }
-      this.#satisfy(need, this.#wanted);
+      this.#satisfy(need);
     }
     this.#acknowledge();
     return true;
@@ -114,12 +122,15 @@ export class Writer {
     const { mutation } = this;
     const { at } = mutation;
     for (;;) {
+      mutation.mayUseReserve = this.#replaying !== 0;
       if (state.blobCount === 0) {
         if (value === undefined || expected >= 0) return false;
         mutation.makeRootBlob();
       }
       mutation.descend(key);
       const exists = at.end === END_FOUND;
+      // A value that is replaced by one no longer adds nothing.
+      if (exists && (value?.length ?? 0) <= at.frame.leafValueLength(at.node)) mutation.mayUseReserve = true;
       if (exists ? expected === ABSENT : value === undefined || expected >= 0) return false;
       if (expected >= 0 && at.frame.leafVersion(at.node) !== expected) return false;
       const index = mutation.target;
@@ -159,15 +170,18 @@ export class Writer {
 
   /**
    * Plays a batch: `evaluate` reads the tree through `version` and `value` and gives the net changes, or undefined when a
-   * guard failed; they are then made as one mutation with one journal record, whose body `encode` writes.
+   * guard failed; they are then made as one mutation with one journal record, whose body `encode` writes. `mayUseReserve`:
+   * see AtomicOptions.
    */
   batch(
     evaluate: () => Change[] | undefined,
     encode: (changes: Change[]) => { body: Uint8Array; length: number },
+    mayUseReserve = false,
   ): boolean {
     const state = this.#state;
     const { roundCount } = state;
     this.mutation.keepsPace = true;
+    this.mutation.mayUseReserve = mayUseReserve || this.#replaying !== 0;
     for (;;) {
       const rounds = state.roundsSince(roundCount);
       let need: Need;
@@ -188,7 +202,7 @@ export class Writer {
       } finally {
         this.#leave();
       }
-      this.#satisfy(need, this.#wanted);
+      this.#satisfy(need);
     }
     this.#acknowledge();
     return true;
@@ -232,10 +246,11 @@ export class Writer {
     if (value === undefined) mutation.dropEmpty();
   }
 
-  /** Runs `read` under the tree lock, for what must see one state of the tree and may load blobs. */
+  /** Runs `read` under the tree lock, for what must see one state of the tree, may load blobs, and adds nothing to it. */
   locked<T>(read: () => T): T {
     const state = this.#state;
     this.mutation.keepsPace = true;
+    this.mutation.mayUseReserve = true;
     for (;;) {
       let need: Need;
       state.lockTree();
@@ -246,7 +261,7 @@ export class Writer {
       } finally {
         this.#leave();
       }
-      this.#satisfy(need, 0);
+      this.#satisfy(need);
     }
   }
 
@@ -298,6 +313,7 @@ export class Writer {
         this.batch(
           () => changes,
           () => ({ body: EMPTY, length: 0 }),
+          true,
         );
       } else {
         for (const { key, value } of changes as NetChange[]) {
@@ -319,7 +335,7 @@ export class Writer {
 
   #reserve(bodyBytes: number): void {
     const journal = this.#state.journal;
-    this.#wanted = bodyBytes;
+    this.#wanted.journalBytes = bodyBytes;
     if (journal !== undefined && this.#replaying === 0 && !journal.reserve(bodyBytes)) throw NEED_JOURNAL;
   }
 
@@ -336,9 +352,11 @@ export class Writer {
     throw error;
   }
 
-  #satisfy(need: Need, journalBytes: number): void {
+  #satisfy(need: Need): void {
     if (need.what === 'pace') this.mutation.keepsPace = false;
-    this.satisfy(need, journalBytes);
+    this.#wanted.freeSlots = this.mutation.wantedSlots;
+    this.#wanted.mayUseReserve = this.mutation.mayUseReserve;
+    this.satisfy(need, this.#wanted);
   }
 
   #acknowledge(): void {

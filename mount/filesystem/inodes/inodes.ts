@@ -15,7 +15,7 @@
  * - Records that the tree returns are private copies, and are changed in place.
  */
 
-import type { TreeOperations } from '../../../engine/api.js';
+import type { AtomicOptions, TreeOperations } from '../../../engine/api.js';
 import { SpinneyError } from '../../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { newAttributes } from '../arguments.js';
@@ -38,6 +38,8 @@ export const NAME_MAX = 255;
 const TICK_NANOS = 10_000_000;
 /** Returned by an attempt whose guards failed. */
 export const RETRY = 1;
+/** For batches that remove, or change what is there: they are made on a full disk too. */
+export const REMOVAL: AtomicOptions = { mayUseReserve: true };
 const MAX_ATTEMPTS = 16;
 
 /** A record, and where it was found. `version` 0: only in `orphans`. */
@@ -140,6 +142,15 @@ export class Inodes {
     return true;
   }
 
+  /** Answers must not need space: what cannot be put back now is settled again by the next one that asks. */
+  #replaceIfPossible(found: Found): void {
+    try {
+      this.replace(found);
+    } catch (error) {
+      if (!(error instanceof SpinneyError) || error.code !== 'ERR_NO_SPACE') throw error;
+    }
+  }
+
   /** Gives an orphan that was only in memory its `o` record, because there is now something to reclaim. */
   keepOrphan(found: Found): void {
     this.tree.put(found.key, found.record);
@@ -210,8 +221,8 @@ export class Inodes {
       const found = this.find(place);
       if (found === undefined) return -ENOENT;
       this.settle(found.record);
-      this.replace(found);
       record.readAttributes(found.record, out);
+      this.#replaceIfPossible(found);
       return 0;
     }
     this.attributes(inode, out);

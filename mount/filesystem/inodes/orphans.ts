@@ -1,7 +1,8 @@
 /** The end of orphans: inodes that lost their last name while somebody used them. */
+import { SpinneyError } from '../../../engine/errors.js';
 import { inodeXattrPrefix, orphanKey } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { Inodes } from './inodes.js';
+import { type Inodes, REMOVAL } from './inodes.js';
 
 /** Orphans whose records one batch deletes. */
 const RECLAIMED_PER_BATCH = 1_000;
@@ -22,11 +23,21 @@ export function reclaimOrphan(inodes: Inodes, ino: number): void {
 export function deleteOrphanRecords(inodes: Inodes, inos: readonly number[]): void {
   for (let from = 0; from < inos.length; from += RECLAIMED_PER_BATCH) {
     const some = inos.slice(from, from + RECLAIMED_PER_BATCH);
-    inodes.tree.atomic((batch) => {
-      for (const ino of some) {
-        batch.delete(orphanKey(ino));
-        batch.deletePrefix(inodeXattrPrefix(ino));
-      }
-    });
+    try {
+      deleteAtOnce(inodes, some);
+    } catch (error) {
+      if (!(error instanceof SpinneyError) || error.code !== 'ERR_NO_SPACE') throw error;
+      // One by one they change fewer blobs at a time than a full disk has space for.
+      for (const ino of some) deleteAtOnce(inodes, [ino]);
+    }
   }
+}
+
+function deleteAtOnce(inodes: Inodes, inos: readonly number[]): void {
+  inodes.tree.atomic((batch) => {
+    for (const ino of inos) {
+      batch.delete(orphanKey(ino));
+      batch.deletePrefix(inodeXattrPrefix(ino));
+    }
+  }, REMOVAL);
 }

@@ -8,7 +8,7 @@
  */
 
 import { EACCES, EINVAL, ENOENT, EOPNOTSUPP } from '../errno.js';
-import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
+import { type Found, type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { xattrKey } from '../inodes/xattr-keys.js';
 import { inheritedAcl, isMinimalAcl, isValidAcl, permissionsOf, withPermissions } from '../records/acl.js';
 import { concat, entryXattrPrefix, equalBytes } from '../records/keys.js';
@@ -85,11 +85,14 @@ function put(
     if (list === undefined) return inodes.replace(found) ? 0 : RETRY;
     inodes.keepOrphan(found);
   }
-  const done = inodes.tree.atomic((batch) => {
-    if (list === undefined) batch.delete(key);
-    else batch.put(key, list);
-    batch.compareAndPut(found.key, found.version, found.record);
-  });
+  const done = inodes.tree.atomic(
+    (batch) => {
+      if (list === undefined) batch.delete(key);
+      else batch.put(key, list);
+      batch.compareAndPut(found.key, found.version, found.record);
+    },
+    list === undefined ? REMOVAL : {},
+  );
   return done ? 0 : RETRY;
 }
 

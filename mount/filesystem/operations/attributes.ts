@@ -1,7 +1,7 @@
 /** setattr: mode, owner, times, size; and the loss of privileges by a change of content. */
 
 import { EFBIG, EINVAL, ENOENT } from '../errno.js';
-import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
+import { type Found, type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { xattrKey } from '../inodes/xattr-keys.js';
 import type { OpenFiles } from '../open-files/open-files.js';
 import * as record from '../records/record.js';
@@ -112,5 +112,5 @@ function replaceWith(
     if (list !== undefined) batch.put(list.key, list.value);
     if (capability !== undefined) batch.delete(capability);
     batch.compareAndPut(found.key, found.version, found.record);
-  });
+  }, REMOVAL);
 }

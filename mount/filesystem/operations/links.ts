@@ -1,6 +1,6 @@
 /** Names given to and taken from existing inodes: link, unlink, rmdir. */
 import { EEXIST, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../errno.js';
-import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from '../inodes/inodes.js';
+import { checkNewName, type Found, type Inodes, NAME_MAX, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { Removal } from '../inodes/removal.js';
 import { moveXattrs } from '../inodes/xattr-keys.js';
 import {
@@ -143,7 +143,7 @@ export function removeEntry(
       if (isDirectory) batch.assertPrefixEmpty(childrenPrefix(path));
       removal.record(batch);
       batch.compareAndPut(parentKey, above.version, above.value);
-    });
+    }, REMOVAL);
     if (!done) return RETRY;
     removal.settle();
     result.removedIno = removal.ino;

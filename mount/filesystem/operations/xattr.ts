@@ -4,7 +4,7 @@
  */
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, ERANGE } from '../errno.js';
-import { type Inodes, RETRY, retry } from '../inodes/inodes.js';
+import { type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { xattrKey, xattrPrefix } from '../inodes/xattr-keys.js';
 import { equalBytes, startsWith } from '../records/keys.js';
 import * as record from '../records/record.js';
@@ -109,7 +109,7 @@ export function removeXattr(inodes: Inodes, place: Place, name: Uint8Array): num
     const done = inodes.tree.atomic((batch) => {
       batch.deleteIfVersion(key, version);
       batch.compareAndPut(found.key, found.version, found.record);
-    });
+    }, REMOVAL);
     return done ? 0 : RETRY;
   });
 }

@@ -8,14 +8,24 @@ import { RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../../../engine/journ
 import { RECORD_PUT, RecordReader } from '../../../engine/journal/record.js';
 import { Ring } from '../../../engine/journal/ring.js';
 import { MAX_BATCH_OPERATIONS, MAX_RECORD_BODY_BYTES } from '../../../engine/limits.js';
-import { append, bytes, newDisk, openJournal, put, SMALL, segmentPaths, thrownCode } from './harness.js';
+import {
+  append,
+  bytes,
+  newDisk,
+  openJournal,
+  put,
+  ringWords,
+  SMALL,
+  segmentPaths,
+  thrownCode,
+} from './harness.js';
 
 describe('Journal format', () => {
   it('is what the format document shows', () => {
     const document = readFileSync(new URL('../../../engine/FORMAT.md', import.meta.url), 'utf8');
     const example = /```hex\n([^`]+)```/.exec(document)![1]!.replaceAll(/\s/g, '');
     const seed = Number(/seed is (0x[0-9a-f]+)/.exec(document)![1]);
-    const ring = new Ring(new ArrayBuffer(8192), SMALL, seed);
+    const ring = new Ring(new ArrayBuffer(8192), SMALL, seed, ringWords(SMALL));
     const size = ring.putOperation(0, 7, RECORD_PUT, bytes('a/b'), bytes('hello'));
     const [record] = ring.pieces(0, size, 7)!.pieces;
     expect(Buffer.from(record!).toString('hex')).toBe(example);

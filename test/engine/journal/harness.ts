@@ -11,6 +11,7 @@ import {
   type RecordReader,
 } from '../../../engine/journal/record.js';
 import { type RecoveryResult, recoverJournal } from '../../../engine/journal/recovery.js';
+import { RING_BYTES } from '../../../engine/journal/shared.js';
 import type { JournalSizes } from '../../../engine/journal/sizes.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
 
@@ -22,6 +23,11 @@ export const SMALL: JournalSizes = {
   segmentBytes: 20480,
   reserveBytes: 2048,
 };
+
+/** A journal's shared words, as far as a ring of these sizes looks at them. */
+export function ringWords(sizes: JournalSizes): Int32Array {
+  return new Int32Array(RING_BYTES + 1).fill(sizes.ringBytes);
+}
 
 export interface Operation {
   kind: 'put' | 'delete' | 'graft' | 'deletePrefix';

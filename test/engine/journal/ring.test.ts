@@ -18,6 +18,7 @@ import {
   openJournal,
   put,
   recover,
+  ringWords,
   SMALL,
   sample,
   segmentPaths,
@@ -265,7 +266,7 @@ describe('Recovery takes nothing else from the ring', () => {
       const disk = newDisk();
       const journal = openJournal(disk);
       const seed = knowsSeed ? journal.share().recordSeed : 0;
-      const forger = new Ring(new ArrayBuffer(16_384), SMALL, seed);
+      const forger = new Ring(new ArrayBuffer(16_384), SMALL, seed, ringWords(SMALL));
       const size = forger.putOperation(0, 5, RECORD_PUT, bytes('forged'), bytes('record'));
       const forged = forger.pieces(0, size, 5)!.pieces[0]!;
       // Key and headers of record 1 take 40 bytes, as much as all of record 4, which is at the same place a lap later.

@@ -5,7 +5,6 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { BLOB_SIZE } from '../../../engine/limits.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
-import { RESERVE_SLOTS } from '../../../engine/store/file/slots.js';
 import { IMAGE_OFFSET, sealImage } from '../../../engine/store/image.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
@@ -199,11 +198,17 @@ describe('FileBlobStore', () => {
     expect(store.diskBytes()).toBeGreaterThanOrEqual(60 * BLOB_SIZE);
     for (let id = 2; id <= 59; id++) store.deleteBlob(id);
     store.flush();
-    // Blob 60 holds the tail in place, the slots before it are holes but for the reserve.
-    expect(disk.usedBytes).toBeLessThan((2 + RESERVE_SLOTS + 2) * BLOB_SIZE);
+    expect(store.readySlots()).toBe(58);
+    store.trimSlots(8);
+    // Blob 60 holds the tail in place, the slots before it are holes but for those that are to stay ready.
+    expect(disk.usedBytes).toBeLessThan((2 + 8 + 2) * BLOB_SIZE);
     store.deleteBlob(60);
     store.flush();
-    expect(store.diskBytes()).toBe((1 + RESERVE_SLOTS) * BLOB_SIZE);
+    store.trimSlots(8);
+    expect(store.readySlots()).toBe(8);
+    expect(disk.usedBytes).toBeLessThan((1 + 8 + 2) * BLOB_SIZE);
+    store.trimSlots(0);
+    expect(store.diskBytes()).toBe(BLOB_SIZE);
     expect(contentsOf(store).blobs).toEqual({ 1: 1 });
   });
 
@@ -213,7 +218,7 @@ describe('FileBlobStore', () => {
       for (let id = 1; id <= 4; id++) store.writeBlob(id, makeImage(id, round));
       if (round % 3 !== 0) store.flush();
     }
-    expect(store.diskBytes()).toBeLessThanOrEqual((4 + RESERVE_SLOTS) * BLOB_SIZE);
+    expect(store.diskBytes()).toBeLessThanOrEqual((4 + 8) * BLOB_SIZE);
   });
 
   it('refuses an image that is not sealed for the blob', () => {

@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { BLOB_SIZE } from '../../../engine/limits.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
-import { RESERVE_SLOTS } from '../../../engine/store/file/slots.js';
+
+const RESERVE_SLOTS = 8;
+
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { contentsOf, makeImage, makeMark } from './images.js';
@@ -14,6 +16,7 @@ function filled(): { disk: MemoryDisk; store: FileBlobStore } {
   const store = FileBlobStore.open({ dir: '/store', disk, create: true });
   for (let id = 1; id <= 12; id++) store.writeBlob(id, makeImage(id, id));
   store.flush(makeMark(1));
+  store.reserveSlots(RESERVE_SLOTS);
   disk.capacityBytes = disk.usedBytes;
   return { disk, store };
 }
@@ -56,6 +59,7 @@ describe('FileBlobStore on a full disk', () => {
     for (let id = 2; id <= 12; id++) {
       store.deleteBlob(id);
       store.flush(makeMark(id));
+      store.trimSlots(RESERVE_SLOTS);
     }
     expect(disk.usedBytes).toBeLessThan(used - 10 * BLOB_SIZE);
     store.close();

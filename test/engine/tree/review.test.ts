@@ -19,7 +19,7 @@ import { openState, settingsOf } from '../../../engine/tree/open.js';
 import type { TreeState } from '../../../engine/tree/state/state.js';
 import { treeStats } from '../../../engine/tree/stats.js';
 import { Compaction } from '../../../engine/tree/upkeep/compaction.js';
-import { satisfy } from '../../../engine/tree/upkeep/maintenance.js';
+import { inlineMaintenance, satisfy } from '../../../engine/tree/upkeep/maintenance.js';
 import { Round } from '../../../engine/tree/upkeep/round.js';
 import type { NetChange } from '../../../engine/tree/write/changes.js';
 import { ANY_VERSION } from '../../../engine/tree/write/mutation.js';
@@ -61,8 +61,8 @@ interface OpenTree {
 function openTree(cacheBytes: number): OpenTree {
   const { state } = openState(settingsOf({ dir, cacheBytes, durability: 'buffered' }));
   const round = new Round(state);
-  const inline = { checkpoint: () => round.run() };
-  const writer = new Writer(state, (need, bytes) => satisfy(state, inline, need, bytes));
+  const inline = inlineMaintenance(state, round);
+  const writer = new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
   return { state, round, writer };
 }
 
@@ -208,9 +208,8 @@ test('a small batch is not refused because others are quicker to take the frames
   const tree = openTree(MIN_CACHE_BYTES);
   const { state, round } = tree;
   let busy = 0;
-  const other = new Writer(state, (need, bytes) =>
-    satisfy(state, { checkpoint: () => round.run() }, need, bytes),
-  );
+  const inline = inlineMaintenance(state, round);
+  const other = new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
   const key = (i: number) => Buffer.from(`k${String(i).padStart(4, '0')}`);
   for (let i = 0; i < 400; i++) other.write(key(i), Buffer.alloc(40_000, 1), ANY_VERSION);
   /** Dirties all the frames that may be dirty, but not the batch's. */
@@ -222,8 +221,9 @@ test('a small batch is not refused because others are quicker to take the frames
     busy++;
   };
   fill();
-  const writer = new Writer(state, () => {
-    if (busy < 8) fill();
+  const writer = new Writer(state, (need, wanted) => {
+    if (need.what !== 'frames') satisfy(state, inline, need, wanted);
+    else if (busy < 8) fill();
     else round.run();
   });
   const encoder = new BatchEncoder();

@@ -18,7 +18,7 @@ import { Scanner } from '../../../engine/tree/read/scanner.js';
 import { Views } from '../../../engine/tree/read/view.js';
 import { NEED_FRAMES, TreeState } from '../../../engine/tree/state/state.js';
 import { Compaction } from '../../../engine/tree/upkeep/compaction.js';
-import { satisfy } from '../../../engine/tree/upkeep/maintenance.js';
+import { inlineMaintenance, satisfy } from '../../../engine/tree/upkeep/maintenance.js';
 import { Round } from '../../../engine/tree/upkeep/round.js';
 import type { Change } from '../../../engine/tree/write/changes.js';
 import { Writer } from '../../../engine/tree/write/writer.js';
@@ -67,12 +67,12 @@ export class Side {
   constructor(state: TreeState) {
     this.state = state;
     this.round = new Round(state);
-    const inline = { checkpoint: () => this.round.run() };
-    const makeRoom = (): void => satisfy(state, inline, NEED_FRAMES, 0);
-    this.writer = new Writer(state, (need, bytes) => {
+    const inline = inlineMaintenance(state, this.round);
+    const makeRoom = (): void => satisfy(state, inline, NEED_FRAMES);
+    this.writer = new Writer(state, (need, wanted) => {
       const isRoundRunning = state.control.words[C_ROUND_RUNNING] !== 0;
       if (need.what === 'pre-image' || need.what === 'pace' || isRoundRunning) throw new WouldWait();
-      satisfy(state, inline, need, bytes);
+      satisfy(state, inline, need, wanted);
     });
     this.compaction = new Compaction(state, this.writer);
     const reader = new Reader(state, makeRoom);

@@ -149,6 +149,14 @@ export class FaultDisk<Inner extends Disk = MemoryDisk> implements Disk {
     this.#call('rename', to, () => this.inner.rename(from, to));
   }
 
+  link(from: string, to: string): boolean {
+    return this.#call('link', to, () => this.inner.link(from, to));
+  }
+
+  freeBytes(path: string): number {
+    return this.#call('freeBytes', path, () => this.inner.freeBytes(path));
+  }
+
   unlink(path: string): void {
     this.#call('unlink', path, () => this.inner.unlink(path));
   }

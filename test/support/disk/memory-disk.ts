@@ -345,6 +345,11 @@ export class MemoryDisk implements Disk {
     return this.#file(fd, 'fstat').file.seen.size;
   }
 
+  freeBytes(): number {
+    this.#takeStores();
+    return Math.max(0, this.#freePages() * PAGE_SIZE);
+  }
+
   rename(from: string, to: string): void {
     const source = this.#parent(from, 'rename');
     const target = this.#parent(to, 'rename');
@@ -355,6 +360,16 @@ export class MemoryDisk implements Disk {
     const replaced = target.directory.seen.get(target.name);
     this.#change(source.directory, { kind: 'rename', from: source.name, to: target.name, node });
     if (replaced !== undefined) this.#unlinked(replaced);
+  }
+
+  link(from: string, to: string): boolean {
+    const source = this.#fileAt(from, 'link');
+    const { directory, name } = this.#parent(to, 'link');
+    const replaced = directory.seen.get(name);
+    source.links++;
+    this.#change(directory, { kind: 'add', name, node: source });
+    if (replaced !== undefined) this.#unlinked(replaced);
+    return true;
   }
 
   unlink(path: string): void {
@@ -424,6 +439,8 @@ export class MemoryDisk implements Disk {
       for (let at = 0; at < bytes.length; at += SECTOR_SIZE) {
         const data = bytes.slice(at, at + SECTOR_SIZE);
         if (known.compare(data, 0, data.length, at, at + data.length) === 0) continue;
+        // A real process may be killed by this: the disk may be full.
+        if (!file.seen.has(Math.floor(at / PAGE_SIZE))) throw new Error(`A store to a hole, at ${at}`);
         this.#apply(file, { kind: 'write', position: at, data });
       }
     }
