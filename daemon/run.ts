@@ -1,19 +1,19 @@
 /** The command line: reads it, runs the verb, and tells failures in one line. */
-import yargs from 'yargs';
+import yargs, { type Argv } from 'yargs';
+import { badArgument } from './commands/arguments.js';
 import { check } from './commands/check.js';
-import { checkpoint } from './commands/checkpoint.js';
 import type { Command } from './commands/command.js';
-import { compact } from './commands/compact.js';
-import { health } from './commands/health.js';
+import { controlVerbs } from './commands/control-verbs.js';
 import { mount } from './commands/mount.js';
+import { nearest } from './commands/nearest.js';
 import type { Output } from './commands/output.js';
-import { stats } from './commands/stats.js';
 import { umount } from './commands/umount.js';
 import { failureOf } from './process/failure.js';
 import { writeError, writeOut } from './process/standard-output.js';
 import { version } from './process/version.js';
 
-const COMMANDS: readonly Command[] = [mount, umount, stats, health, checkpoint, compact, check];
+const COMMANDS: readonly Command[] = [mount, umount, ...controlVerbs, check];
+const VERBS: readonly string[] = COMMANDS.map(({ name }) => name);
 
 /** Exit code of a command line that cannot be read. Failures of a verb give 1. */
 export const USAGE_EXIT_CODE = 2;
@@ -22,21 +22,56 @@ export const STANDARD_OUTPUT: Output = { out: writeOut, err: writeError };
 
 /**
  * Runs one command line (without the program's name) and returns its exit code: 0, 1 when the verb failed, 2 when
- * the arguments are wrong. Failures are one line on stderr; with `--log-level debug` a stack follows.
+ * the arguments are wrong. Failures are one line on stderr; with `--log-level debug` the stack of one that is not the arguments'
+ * follows.
  */
 export async function run(args: readonly string[], output: Output = STANDARD_OUTPUT): Promise<number> {
-  let exitCode = 0;
-  const fail = (error: unknown): void => {
+  try {
+    if (args.length === 0) {
+      output.err(`${(await read(['--help'])).text}\n`);
+      return USAGE_EXIT_CODE;
+    }
+    const { text, command, options } = await read(spelledOut(args));
+    if (text !== '') output.out(`${text}\n`);
+    return command === undefined ? 0 : await command.run(options, output);
+  } catch (error) {
     const { code, message } = failureOf(error);
+    const isUsage = code === 'ERR_INVALID_ARGUMENT';
     output.err(`spinney: ${message}\n`);
-    if (wantsStack(args) && error instanceof Error) output.err(`${error.stack}\n`);
-    exitCode = code === 'ERR_INVALID_ARGUMENT' ? USAGE_EXIT_CODE : 1;
-  };
+    if (!isUsage && wantsStack(args) && error instanceof Error) output.err(`${error.stack}\n`);
+    return isUsage ? USAGE_EXIT_CODE : 1;
+  }
+}
 
+/** `help mount` is another way to say `mount --help`. */
+function spelledOut(args: readonly string[]): string[] {
+  const [first, verb, ...more] = args;
+  if (first !== 'help') return [...args];
+  if (verb === undefined || verb.startsWith('-')) return ['--help'];
+  refuseUnknownVerb([verb]);
+  return [verb, ...more, '--help'];
+}
+
+interface CommandLine {
+  /** What is to be printed: the help or the version. */
+  text: string;
+  /** The verb to run, and with what. */
+  command: Command | undefined;
+  options: Record<string, unknown>;
+}
+
+/** Throws ERR_INVALID_ARGUMENT. */
+async function read(args: readonly string[]): Promise<CommandLine> {
+  refuseUnknownVerb(args);
+  const read: CommandLine = { text: '', command: undefined, options: {} };
   const parser = yargs([...args])
+    .locale('en')
     .scriptName('spinney')
     .usage('Usage: $0 <verb> [options]')
+    .epilogue('spinney <verb> --help tells the options of a verb.')
+    .alias('help', 'h')
     .version(version)
+    .alias('version', 'V')
     .parserConfiguration({
       'boolean-negation': false,
       'camel-case-expansion': false,
@@ -45,41 +80,98 @@ export async function run(args: readonly string[], output: Output = STANDARD_OUT
       'parse-positional-numbers': false,
     })
     .strict()
-    .demandCommand(1, 'no verb was given')
+    .demandCommand(1)
     .exitProcess(false)
     .fail((message, error) => {
-      throw new UsageError(message ?? failureOf(error).message);
+      // What a verb throws comes here too; the parser's own errors are of a kind of theirs.
+      if (error !== undefined && error !== null && error.name !== 'YError') throw error;
+      throw badArgument(whatIsWrong(message ?? error.message, args));
     });
-
-  let chosen: (() => Promise<number>) | undefined;
   for (const command of COMMANDS) {
-    parser.command(command.usage, command.summary, command.options, (options) => {
-      chosen = () => command.run(options, output);
-    });
+    const { name, argument } = command;
+    const place = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
+    parser.command(
+      `${name} ${place}`,
+      command.summary,
+      (verb) => withOptions(verb, command),
+      (options) => {
+        read.command = command;
+        read.options = options;
+      },
+    );
   }
-
-  try {
-    const text = await new Promise<string>((resolve, reject) => {
-      Promise.resolve(parser.parse([...args], {}, (_error, _argv, printed) => resolve(printed))).catch(
-        reject,
-      );
-    });
-    if (text !== '') output.out(`${text}\n`);
-    if (chosen !== undefined) exitCode = await chosen();
-  } catch (error) {
-    if (error instanceof UsageError) {
-      output.err(`spinney: Cannot read the arguments: ${lowerFirst(error.message)}; see spinney --help\n`);
-      return USAGE_EXIT_CODE;
-    }
-    fail(error);
+  const line = await new Promise<CommandLine>((resolve, reject) => {
+    Promise.resolve(
+      parser.parse([...args], {}, (_error, _options, text) => resolve({ ...read, text })),
+    ).catch(reject);
+  });
+  const { text, command, options } = line;
+  if (text === '' && command === undefined) throw badArgument(whatIsWrong('', []));
+  if (command !== undefined && options[command.argument.name] === '') {
+    throw badArgument(`the ${command.argument.name} of ${command.name} is empty`);
   }
-  return exitCode;
+  return line;
 }
 
-class UsageError extends Error {}
+function withOptions(yargs: Argv, { name, argument, options }: Command): Argv {
+  yargs
+    .usage(
+      `Usage: spinney ${name} ${argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`} [options]`,
+    )
+    .epilogue('')
+    .positional(argument.name, { type: 'string', describe: argument.describe });
+  for (const [option, { describe, takesValue, default: usual }] of Object.entries(options)) {
+    yargs.option(option, {
+      describe,
+      ...(takesValue ? { type: 'string', requiresArg: true } : { type: 'boolean' }),
+      ...(usual !== undefined && { defaultDescription: usual }),
+    });
+  }
+  return yargs;
+}
 
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1).replace(/\s*\n\s*/g, ' ');
+/** The verb comes first; options before it are read all the same. */
+function refuseUnknownVerb(args: readonly string[]): void {
+  const [first] = args;
+  const word = first?.startsWith('-') === false ? first : args.find((arg) => !arg.startsWith('-'));
+  if (word === undefined || VERBS.includes(word)) return;
+  if (word !== first && args.some((arg) => VERBS.includes(arg))) return;
+  const meant = nearest(word, VERBS);
+  const hint = meant === undefined ? `the verbs are ${VERBS.join(', ')}` : `did you mean "${meant}"?`;
+  throw badArgument(`unknown verb "${word}"; ${hint}`);
+}
+
+/** What the parser says, in words that name what is missing or too much, and the verb. */
+function whatIsWrong(message: string, args: readonly string[]): string {
+  const command = COMMANDS.find(({ name }) => args.includes(name));
+  const see = command === undefined ? 'see spinney --help' : `see spinney ${command.name} --help`;
+  const unknown = /^Unknown arguments?: (.*)$/s.exec(message)?.[1]?.split(', ');
+  const valueless = /^Not enough arguments following: (.*)$/s.exec(message)?.[1];
+  if (valueless !== undefined) return `${dashed(valueless)} needs a value; ${see}`;
+  if (command === undefined) {
+    const given = args[0] === undefined ? '' : `, only ${args[0]}`;
+    return `no verb was given${given}; ${see}`;
+  }
+  if (unknown !== undefined) return `${describeUnknown(unknown, command, args)}; ${see}`;
+  if (message.startsWith('Not enough non-option arguments')) {
+    return `${command.name} needs <${command.argument.name}>; ${see}`;
+  }
+  return `${message.replace(/\s*\n\s*/g, ' ')}; ${see}`;
+}
+
+function describeUnknown(words: readonly string[], command: Command, args: readonly string[]): string {
+  // The parser tells options without their dashes.
+  const option = words.find((word) => !args.includes(word));
+  if (option === undefined) {
+    return `${command.name} takes one argument, and "${words.join('", "')}" is one too many`;
+  }
+  const meant = nearest(option, Object.keys(command.options));
+  const hint = meant === undefined ? '' : ` (did you mean ${dashed(meant)}?)`;
+  return `${command.name} has no option ${dashed(option)}${hint}`;
+}
+
+function dashed(option: string): string {
+  return option.length === 1 ? `-${option}` : `--${option}`;
 }
 
 function wantsStack(args: readonly string[]): boolean {

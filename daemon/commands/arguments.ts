@@ -1,7 +1,7 @@
-/** Reads option values as yargs gives them, with messages that name the option and what it takes. */
+/** Reads option values as the parser gives them, with messages that name the option and what it takes. */
 import { SpinneyError } from '../../engine/errors.js';
 
-/** What yargs gives for an option: an array where it was given several times. */
+/** What the parser gives for an option: an array where it was given several times. */
 export type RawOptions = Readonly<Record<string, unknown>>;
 
 /** The option's text; undefined where it was not given. */

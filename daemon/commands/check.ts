@@ -1,42 +1,26 @@
 import { join } from 'node:path';
-import { defaultCacheBytes } from '../../engine/cache/available-memory.js';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
-import { MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import type { CheckedNamespace } from '../../mount/check/namespace.js';
 import { storeOf } from '../mounting/served-store.js';
 import { failureOf } from '../process/failure.js';
-import { numberOption, requiredText } from './arguments.js';
+import { requiredText } from './arguments.js';
+import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
 import type { Command } from './command.js';
 import { formatTable } from './output.js';
 
-const MIB = 1024 * 1024;
 const DAMAGED = 1;
 const CANNOT_OPEN = 2;
 /** A wrecked store may give a finding for each of its files; nobody reads more than this. */
 const MOST_FINDINGS = 10_000;
 
 export const check: Command = {
-  usage: 'check <store>',
+  name: 'check',
   summary: 'Verify a store that is not mounted: exit code 0 clean, 1 damaged, 2 cannot open it',
-  options: (yargs) =>
-    yargs
-      .positional('store', { type: 'string', demandOption: true, describe: 'Directory of the store' })
-      .option('cache-size', {
-        type: 'string',
-        requiresArg: true,
-        describe: `Cache in MiB [a quarter of the memory, here ${defaultCacheBytes() / MIB}]`,
-      })
-      .option('json', { type: 'boolean', describe: 'Print JSON' }),
+  argument: { name: 'store', isRequired: true, describe: 'Directory of the store' },
+  options: { 'cache-size': cacheSizeOption, json: { describe: 'Print JSON' } },
   async run(raw, output) {
     const store = storeOf(requiredText(raw, 'store'));
-    const cacheBytes =
-      MIB *
-      numberOption(raw, 'cache-size', {
-        default: defaultCacheBytes() / MIB,
-        min: MIN_CACHE_BYTES / MIB,
-        max: MAX_CACHE_BYTES / MIB,
-        integer: true,
-      });
+    const cacheBytes = cacheBytesOf(raw);
     const findings: Finding[] = [];
     const count = { damage: 0, note: 0 };
     const report = (finding: Finding): void => {

@@ -1,7 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { defaultCacheBytes } from '../../engine/cache/available-memory.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { controlSocketPath, refuseOccupied } from '../control/socket-path.js';
 import type { DaemonOptions } from '../mounting/daemon.js';
 import { startDetached } from '../mounting/detached.js';
@@ -20,10 +18,10 @@ import {
   requiredText,
   textOption,
 } from './arguments.js';
-import type { Command } from './command.js';
+import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
+import type { Command, CommandOption } from './command.js';
 import { requireDevice } from './mount-checks.js';
 
-const MIB = 1024 * 1024;
 const MOST_SECONDS = 366 * 24 * 3600;
 /** Nothing changes behind the mount's back, so the kernel may keep what it was told. */
 const DEFAULT_TIMEOUT_SECONDS = 3600;
@@ -35,66 +33,45 @@ const LOG_NAME = 'spinney.log';
 
 const PER_MOUNT_OPTIONS = ['suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec'];
 
+const DRIVERS = ['auto', 'kernel', 'fuse-native'] as const;
+const DURABILITIES = ['buffered', 'written', 'synced'] as const;
+
+function timeoutOption(what: string): CommandOption {
+  return {
+    takesValue: true,
+    describe: `Seconds for which the kernel remembers ${what}`,
+    default: String(DEFAULT_TIMEOUT_SECONDS),
+  };
+}
+
 export const mount: Command = {
-  usage: 'mount <mountpoint>',
+  name: 'mount',
   summary: 'Mount a store; returns when the mount answers',
-  options: (yargs) =>
-    yargs
-      .positional('mountpoint', {
-        type: 'string',
-        demandOption: true,
-        describe: 'An existing, empty directory',
-      })
-      .option('store', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Directory of the store; made if missing',
-      })
-      .option('driver', { type: 'string', requiresArg: true, describe: 'auto, kernel or fuse-native [auto]' })
-      .option('foreground', { type: 'boolean', describe: 'Stay, and log to stderr' })
-      .option('durability', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'buffered, written or synced [written]',
-      })
-      .option('cache-size', {
-        type: 'string',
-        requiresArg: true,
-        describe: `Cache in MiB [a quarter of the memory, here ${defaultCacheBytes() / MIB}]`,
-      })
-      .option('allow-other', { type: 'boolean', describe: 'Let other users in' })
-      .option('read-only', { type: 'boolean', describe: 'Mount read-only; the store must exist' })
-      .option('entry-timeout', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Seconds that the kernel keeps names',
-      })
-      .option('attr-timeout', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Seconds that it keeps attributes',
-      })
-      .option('negative-timeout', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Seconds that it keeps absences',
-      })
-      .option('control', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Control socket [<store>/control.sock]',
-      })
-      .option('o', {
-        type: 'string',
-        requiresArg: true,
-        describe: `Mount options: ${PER_MOUNT_OPTIONS.join(', ')}`,
-      })
-      .option('log-level', { type: 'string', requiresArg: true, describe: `${LOG_LEVELS.join(', ')} [info]` })
-      .option('log-file', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'JSON lines [<store>/spinney.log]',
-      }),
+  argument: { name: 'mountpoint', isRequired: true, describe: 'An existing, empty directory' },
+  options: {
+    store: { takesValue: true, describe: 'Directory of the store, made if it is missing; must be given' },
+    driver: { takesValue: true, describe: DRIVERS.join(', '), default: 'auto' },
+    foreground: { describe: 'Stay, and log to stderr' },
+    durability: {
+      takesValue: true,
+      describe: `What a change that returned survives: ${DURABILITIES.join(', ')}`,
+      default: 'written',
+    },
+    'cache-size': cacheSizeOption,
+    'allow-other': { describe: 'Let other users in' },
+    'read-only': { describe: 'Mount read-only; the store must exist' },
+    'entry-timeout': timeoutOption('names'),
+    'attr-timeout': timeoutOption('attributes'),
+    'negative-timeout': timeoutOption('that a name is absent'),
+    control: { takesValue: true, describe: 'Path of the control socket', default: `<store>/${CONTROL_NAME}` },
+    o: {
+      takesValue: true,
+      describe: `Words with commas: ${PER_MOUNT_OPTIONS.join(', ')}; suid and dev are for root`,
+      default: 'nosuid,nodev,exec',
+    },
+    'log-level': { takesValue: true, describe: LOG_LEVELS.join(', '), default: 'info' },
+    'log-file': { takesValue: true, describe: 'File of JSON lines', default: `<store>/${LOG_NAME}` },
+  },
   async run(raw, output) {
     const level = choiceOption(raw, 'log-level', LOG_LEVELS, 'info');
     const logOption = textOption(raw, 'log-file');
@@ -153,16 +130,9 @@ function chosenOptions(raw: RawOptions): ChosenOptions {
     mountpoint,
     store,
     control: textOption(raw, 'control'),
-    driver: choiceOption(raw, 'driver', ['auto', 'kernel', 'fuse-native'] as const, 'auto'),
-    durability: choiceOption(raw, 'durability', ['buffered', 'written', 'synced'] as const, 'written'),
-    cacheBytes:
-      MIB *
-      numberOption(raw, 'cache-size', {
-        default: defaultCacheBytes() / MIB,
-        min: MIN_CACHE_BYTES / MIB,
-        max: MAX_CACHE_BYTES / MIB,
-        integer: true,
-      }),
+    driver: choiceOption(raw, 'driver', DRIVERS, 'auto'),
+    durability: choiceOption(raw, 'durability', DURABILITIES, 'written'),
+    cacheBytes: cacheBytesOf(raw),
     readOnly: raw['read-only'] === true,
     allowOther: raw['allow-other'] === true,
     entryTimeout: numberOption(raw, 'entry-timeout', seconds),

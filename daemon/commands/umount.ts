@@ -17,19 +17,12 @@ import type { Command } from './command.js';
 const CALL_DEADLINE_MS = 30_000;
 
 export const umount: Command = {
-  usage: 'umount <mountpoint>',
+  name: 'umount',
   summary: 'Unmount; returns when the store is free again',
-  options: (yargs) =>
-    yargs
-      .positional('mountpoint', {
-        type: 'string',
-        demandOption: true,
-        describe: 'Or the store that is mounted',
-      })
-      .option('force', {
-        type: 'boolean',
-        describe: 'Detach even while busy; users of the mount get errors',
-      }),
+  argument: { name: 'mountpoint', isRequired: true, describe: 'Or the store that is mounted' },
+  options: {
+    force: { describe: 'Detach even while busy; users of the mount get errors after some seconds' },
+  },
   async run(raw) {
     const mountpoint = mountpointOf(requiredText(raw, 'mountpoint'));
     const force = raw.force === true;

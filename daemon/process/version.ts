@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /** Version of the package, looked for upwards from this file: it lies at another depth in `dist`. */
 function readVersion(): string {
-  for (const up of ['../package.json', '../../package.json']) {
+  for (const up of ['../../package.json', '../../../package.json']) {
     try {
       const manifest = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')) as {
         name?: string;

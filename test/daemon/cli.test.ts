@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ControlTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
@@ -47,9 +48,46 @@ describe('help', () => {
     }
   });
 
+  it('is what the program prints that is given nothing, as an error', async () => {
+    const { out: help } = await spinney('--help');
+    expect(await spinney()).toEqual({ code: 2, out: '', err: help });
+  });
+
+  it.each([
+    [['-h'], ['--help']],
+    [['help'], ['--help']],
+    [
+      ['help', 'mount'],
+      ['mount', '--help'],
+    ],
+    [
+      ['mount', '-h'],
+      ['mount', '--help'],
+    ],
+    [['-V'], ['--version']],
+  ])('%j is %j', async (short, long) => {
+    const told = await spinney(...long);
+    expect(told).toMatchObject({ code: 0, err: '' });
+    expect(await spinney(...short)).toEqual(told);
+  });
+
   it('tells the version of the package', async () => {
     expect(await spinney('--version')).toEqual({ code: 0, out: `${version}\n`, err: '' });
     expect(version).toMatch(/^\d+\.\d+\.\d+/);
+    // The built files lie deeper.
+    const cli = join(import.meta.dirname, '../../dist/daemon/cli.js');
+    const built = await promisify(execFile)(process.execPath, [cli, '--version']);
+    expect(built.stdout).toBe(`${version}\n`);
+  });
+
+  it('tells defaults and units', async () => {
+    const { out } = await spinney('mount', '--help');
+    const text = out.replace(/\s+/g, ' ');
+    expect(text).toMatch(/--cache-size MiB of memory .* \[default: a quarter of the memory, here \d+\]/);
+    expect(text).toMatch(/--entry-timeout Seconds [^[]*\[string\] \[default: 3600\]/);
+    expect(text).toContain('[default: written]');
+    expect(text).toContain('[default: nosuid,nodev,exec]');
+    expect((await spinney('umount', '--help')).out).toContain('mountpoint  Or the store that is mounted');
   });
 
   it('tells the options of a verb', async () => {
@@ -64,12 +102,22 @@ describe('arguments', () => {
   const mount = ['mount', '/nowhere/mnt', '--store', '/nowhere/store'];
 
   it.each([
-    [[], 'no verb was given'],
-    [['frobnicate'], 'unknown argument: frobnicate'],
-    [['stats', '--store', '/x', '--frob'], 'unknown argument: frob'],
-    [['mount'], 'not enough non-option arguments'],
-    [['mount', '/a', '/b', '--store', '/c'], 'unknown argument: /b'],
-    [['stats', '--store'], 'not enough arguments following: store'],
+    [['--'], 'no verb was given'],
+    [['--frob'], 'no verb was given, only --frob; see spinney --help'],
+    [['frobnicate'], 'unknown verb "frobnicate"; the verbs are mount, umount, stats,'],
+    [['help', 'frobnicate'], 'unknown verb "frobnicate"'],
+    [['unmount', '/x'], 'unknown verb "unmount"; did you mean "umount"?'],
+    [['chek'], 'did you mean "check"?'],
+    [['stats', '--store', '/x', '--frob'], 'stats has no option --frob; see spinney stats --help'],
+    [['stats', '--stor', '/x'], 'stats has no option --stor (did you mean --store?)'],
+    [['stats', '/x', '--log-level', 'debug'], 'stats has no option --log-level'],
+    [['umount', '/x', '-f'], 'umount has no option -f'],
+    [['mount'], 'mount needs <mountpoint>; see spinney mount --help'],
+    [['check'], 'check needs <store>'],
+    [['umount', ''], 'the mountpoint of umount is empty'],
+    [['mount', '/a', '/b', '--store', '/c'], 'mount takes one argument, and "/b" is one too many'],
+    [['stats', '--store'], '--store needs a value; see spinney stats --help'],
+    [['mount', '/a', '--cache-size', 'x', '--log-level', 'debug', '--store', '/b'], '--cache-size is "x"'],
     [['stats'], 'say which daemon: give a mountpoint, a store, or --control'],
     [['stats', '/a', '--store', '/b'], 'both /a and --store /b were given; give one'],
   ])('%j: %s', async (args, expected) => {
