@@ -3,12 +3,19 @@
  *
  *   mount.fuse.spinney <store> <mountpoint> [-sfnv] [-N <namespace>] [-t <type>] [-o <options>]
  *
- * It translates that to `spinney mount`. Exit codes are mount(8)'s.
+ * It translates that to `spinney mount`, or, with the option `remount`, changes the flags of the mount in place. Exit codes are
+ * mount(8)'s.
+ *
+ * mount(8) takes `suid`, `dev` and `exec` for itself and passes on only what takes them away. So for root they hold unless
+ * that is given, as on every filesystem; for others mount(8) gives nosuid and nodev itself.
  */
 import { SpinneyError } from '../engine/errors.js';
 import { badArgument } from './commands/arguments.js';
+import { nearest } from './commands/nearest.js';
 import type { Output } from './commands/output.js';
+import { remountAt } from './mounting/remounting.js';
 import { failureOf } from './process/failure.js';
+import { version } from './process/version.js';
 import { run, STANDARD_OUTPUT, USAGE_EXIT_CODE } from './run.js';
 
 /** Exit codes of mount(8). */
@@ -41,35 +48,99 @@ const MOUNT_WORDS = new Set(['suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec']
 /** Options that are for mount(8) or for whoever reads /etc/fstab, or that hold anyway. */
 const IGNORED =
   /^(defaults|auto|noauto|nofail|_netdev|user|nouser|users|owner|group|async|(no)?(a|dira|rela|lazy)time|strictatime|user=.*|comment=.*|x-.*|X-.*)$/;
+/** What mount(8) reads from the table of mounts and gives back when it remounts. */
+const OF_MOUNTED =
+  /^(user_id=\d+|group_id=\d+|default_permissions|max_read=\d+|blksize=\d+|fd=\d+|rootmode=\d+)$/;
+
+const HELP = `Usage: mount.fuse.spinney <store> <mountpoint> [-o options]
+
+What mount(8) runs for the type fuse.spinney. Options, with commas between them:
+  ro, rw                    read-only; the store must exist [rw]
+  allow_other               let other users in
+  suid, nosuid, dev, nodev, exec, noexec
+                            [suid,dev,exec for root, nosuid,nodev,exec for others]
+  remount                   change ro, rw and the words above of a mount in place; all else stays as it is
+${[...VALUES].map((name) => `  ${name}=VALUE`).join('\n')}
+                            as of spinney mount; see spinney mount --help
+Options that mount(8) and /etc/fstab have for themselves are passed over.
+
+  -f  read the arguments and do nothing      -s  pass over options that are unknown
+  -n, -v, -t TYPE                            change nothing
+  -h, --help  this text                      -V, --version  the version
+Exit codes: 0 done, 1 wrong arguments, 32 the mount failed.
+`;
 
 /** Runs one command line as mount(8) gives it; returns the exit code. */
 export async function runMountHelper(
   args: readonly string[],
   output: Output = STANDARD_OUTPUT,
 ): Promise<number> {
-  let translated: string[] | undefined;
+  if (args.some((arg) => arg === '-h' || arg === '--help')) {
+    output.out(HELP);
+    return 0;
+  }
+  if (args.some((arg) => arg === '-V' || arg === '--version')) {
+    output.out(`${version}\n`);
+    return 0;
+  }
+  let work: HelperWork;
   try {
-    translated = mountArguments(args);
+    work = readWork(args);
   } catch (error) {
-    output.err(`mount.fuse.spinney: ${failureOf(error).message}\n`);
+    output.err(`mount.fuse.spinney: ${failureOf(error).message}; see mount.fuse.spinney --help\n`);
     return BAD_USAGE;
   }
-  if (translated === undefined) return 0;
+  if (work === undefined) return 0;
+  if ('remount' in work) {
+    try {
+      remountAt(work.mountpoint, work.store, work.remount);
+      return 0;
+    } catch (error) {
+      output.err(`mount.fuse.spinney: ${failureOf(error).message}\n`);
+      return MOUNT_FAILED;
+    }
+  }
   // mount(8) says nothing when all is well.
-  const exitCode = await run(translated, { out: () => {}, err: output.err });
+  const exitCode = await run(work.run, { out: () => {}, err: output.err });
   if (exitCode === 0) return 0;
   return exitCode === USAGE_EXIT_CODE ? BAD_USAGE : MOUNT_FAILED;
 }
 
-/** Arguments of `spinney` that do what mount(8) asks for; undefined where it asks for nothing but a rehearsal. */
-export function mountArguments(args: readonly string[]): string[] | undefined {
+/** What mount(8) asks for: a command line of `spinney`, other flags for a mount that is there, or, as a rehearsal, nothing. */
+export type HelperWork =
+  | { run: string[] }
+  | { remount: string[]; store: string; mountpoint: string }
+  | undefined;
+
+/** Throws ERR_INVALID_ARGUMENT, ERR_MOUNT. */
+export function readWork(args: readonly string[], isRoot = process.geteuid?.() === 0): HelperWork {
   const { places, options, fake, sloppy } = readArguments(args);
   const [store, mountpoint, ...more] = places;
   if (store === undefined || mountpoint === undefined || more.length > 0) {
-    throw badArgument('the usage is mount.fuse.spinney <store> <mountpoint> [-o options]');
+    throw badArgument(`a store and a mountpoint are needed, and ${places.length} were given`);
   }
-  const translated = translate(options, sloppy);
-  return fake ? undefined : ['mount', mountpoint, '--store', store, ...translated];
+  const isRemount = options.includes('remount');
+  const { words, mountOptions } = translate(
+    options.filter((option) => option !== 'remount' && !(isRemount && OF_MOUNTED.test(option))),
+    sloppy,
+  );
+  if (fake) return undefined;
+  if (isRemount) return { remount: [...options.filter(isReadOnlyWord), ...words], store, mountpoint };
+  const mountWords = isRoot ? ['suid', 'dev', ...words] : words;
+  return {
+    run: [
+      'mount',
+      mountpoint,
+      '--store',
+      store,
+      ...mountOptions,
+      ...(mountWords.length > 0 ? ['-o', mountWords.join(',')] : []),
+    ],
+  };
+}
+
+function isReadOnlyWord(option: string): boolean {
+  return option === 'ro' || option === 'rw';
 }
 
 interface HelperArguments {
@@ -88,20 +159,24 @@ function readArguments(args: readonly string[]): HelperArguments {
     } else if (arg === '-o' || arg === '-t' || arg === '-N') {
       const value = args[++i];
       if (value === undefined) throw badArgument(`${arg} needs a value`);
-      if (arg === '-N') throw new SpinneyError('ERR_MOUNT', 'Cannot mount in another namespace (-N)');
+      if (arg === '-N')
+        throw new SpinneyError(
+          'ERR_MOUNT',
+          'Cannot mount in another namespace (-N): enter it with nsenter(1), and mount there',
+        );
       if (arg === '-o') read.options.push(...value.split(',').filter(Boolean));
     } else if (/^-[sfnv]+$/.test(arg)) {
       read.fake ||= arg.includes('f');
       read.sloppy ||= arg.includes('s');
     } else {
-      throw badArgument(`${arg} is unknown`);
+      throw badArgument(`unknown option ${arg}`);
     }
   }
   return read;
 }
 
 /** Of options that contradict each other the later one wins. */
-function translate(options: readonly string[], sloppy: boolean): string[] {
+function translate(options: readonly string[], sloppy: boolean): { words: string[]; mountOptions: string[] } {
   const values = new Map<string, string>();
   const switches = new Set<string>();
   const words: string[] = [];
@@ -113,11 +188,17 @@ function translate(options: readonly string[], sloppy: boolean): string[] {
     else if (found?.[1] === true) switches.add(found[0]);
     else if (found !== undefined) switches.delete(found[0]);
     else if (MOUNT_WORDS.has(option)) words.push(option);
-    else if (!IGNORED.test(option) && !sloppy) throw badArgument(`-o has "${option}", which is unknown`);
+    else if (!IGNORED.test(option) && !sloppy) throw badArgument(whatIsUnknown(option, name));
   }
-  return [
+  const mountOptions = [
     ...[...values].map(([name, value]) => `--${name}=${value}`),
     ...[...switches].map((name) => `--${name}`),
-    ...(words.length > 0 ? ['-o', words.join(',')] : []),
   ];
+  return { words, mountOptions };
+}
+
+function whatIsUnknown(option: string, name: string): string {
+  if (VALUES.has(option)) return `the option ${option} needs a value (${option}=...)`;
+  const meant = nearest(name, [...VALUES, ...MOUNT_WORDS, ...Object.keys(SWITCHES), 'remount']);
+  return `unknown option "${option}" in -o${meant === undefined ? '' : ` (did you mean ${meant}?)`}`;
 }

@@ -1,10 +1,11 @@
 /** Mounts a tree with the driver asked for. */
 import { SpinneyError } from '../engine/errors.js';
 import type { Tree } from '../engine/index.js';
-import { NoHelperError } from './kernel/device/fusermount.js';
-import { type DeviceMount, mountDevice } from './kernel/device/mounting.js';
+import { NoHelperError } from './fusermount.js';
+import { mountDevice } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
+import type { DeviceMount } from './unmounting.js';
 
 export { ContentSync } from './content-sync.js';
 export type { DriverName, MountEnd, Mounted, MountLog, MountOptions, MountStats } from './types.js';

@@ -11,6 +11,8 @@ export interface MountEntry {
   mountpoint: string;
   /** Options of this mount, as `rw,nosuid,nodev`. */
   options: string;
+  /** The filesystem is read-only, whatever the options of this mount say. */
+  isReadOnlyFilesystem: boolean;
   /** Filesystem type with its subtype, as `fuse.spinney`. */
   type: string;
   source: string;
@@ -41,7 +43,7 @@ export function parseMountinfo(text: string): MountEntry[] {
     const [ownPart, filesystemPart] = line.split(' - ', 2);
     if (ownPart === undefined || filesystemPart === undefined) continue;
     const [mountId, parentId, device, , mountpoint, options] = ownPart.split(' ');
-    const [type, source] = filesystemPart.split(' ');
+    const [type, source, superOptions] = filesystemPart.split(' ');
     if (device === undefined || mountpoint === undefined || options === undefined || type === undefined)
       continue;
     const [major, minor] = device.split(':');
@@ -52,6 +54,7 @@ export function parseMountinfo(text: string): MountEntry[] {
       minor: Number(minor),
       mountpoint: unescapeField(mountpoint),
       options,
+      isReadOnlyFilesystem: superOptions?.split(',').includes('ro') === true,
       type: unescapeField(type),
       source: unescapeField(source ?? ''),
     });

@@ -1,6 +1,6 @@
 /**
- * The folder tree shows the architecture; this keeps it so. Reads the imports of all sources: no circle of files, and
- * in every layer arrows that go down only, from a room to those before it.
+ * The folder tree shows the architecture; this keeps it so. Reads the imports of all sources: no circle of files, in every
+ * layer arrows that go down only, from a room to those before it, and no way into a layer but by its doors.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
@@ -11,7 +11,20 @@ const ROOT = join(import.meta.dirname, '..');
 /** The layers, and in each its rooms (folders, and files beside them) from the lowest up. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '': ['engine', 'mount', 'daemon'],
-  engine: ['errors', 'limits', 'shared', 'art', 'disk', 'store', 'api', 'cache', 'journal', 'tree', 'index'],
+  engine: [
+    'errors',
+    'limits',
+    'shared',
+    'art',
+    'disk',
+    'store',
+    'api',
+    'cache',
+    'journal',
+    'tree',
+    'before-open',
+    'index',
+  ],
   'engine/tree': ['state', 'read', 'write', 'upkeep', 'open', 'stats', 'tree', 'verify'],
   mount: [
     'types',
@@ -20,6 +33,11 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'mount-users',
     'request-failures',
     'libc',
+    'process-calls',
+    'mount-flags',
+    'fusermount',
+    'unmounting',
+    'remounting',
     'filesystem',
     'content-sync',
     'check',
@@ -51,6 +69,16 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'mount-helper-cli',
     'index',
   ],
+};
+
+/** The files by which each of these is used from outside of it. */
+const DOORS: Readonly<Record<string, RegExp>> = {
+  engine: /^engine\/(index|api|errors|limits|before-open)\.ts$/,
+  mount: /^mount\/([^/]+|check\/index)\.ts$/,
+  'mount/filesystem': /^mount\/filesystem\/([^/]+|(records|contents)\/[^/]+)\.ts$/,
+  'mount/check': /^mount\/check\/index\.ts$/,
+  'mount/kernel': /^mount\/kernel\/(kernel-mount|device\/mounting)\.ts$/,
+  'mount/fuse-native': /^mount\/fuse-native\/driver\.ts$/,
 };
 
 const IMPORT = /(?:import|export)\s[^;]*?from\s+'(\.[^']+)'|import\('(\.[^']+)'\)/g;
@@ -105,6 +133,16 @@ describe('rooms', () => {
     }
     expect([...unknown]).toEqual([]);
     expect(up).toEqual([]);
+  });
+
+  it.each(Object.keys(DOORS))("a layer's outside is used only through its doors: %s", (layer) => {
+    const isInside = (file: string): boolean => file.startsWith(`${layer}/`);
+    const used = [...IMPORTS]
+      .filter(([file]) => !isInside(file))
+      .flatMap(([file, targets]) => targets.filter(isInside).map((target) => ({ file, target })));
+    expect(used.length).toBeGreaterThan(0);
+    const besides = used.filter(({ target }) => !DOORS[layer]!.test(target));
+    expect(besides.map(({ file, target }) => `${file} -> ${target}`)).toEqual([]);
   });
 
   it('has no circle of files', () => {

@@ -1,5 +1,5 @@
 /** The option `--cache-size`, which several verbs have. */
-import { defaultCacheBytes } from '../../engine/cache/available-memory.js';
+import { defaultCacheBytes } from '../../engine/before-open.js';
 import { MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { numberOption, type RawOptions } from './arguments.js';
 import type { CommandOption } from './command.js';

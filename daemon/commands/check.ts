@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
-import type { CheckedNamespace } from '../../mount/check/namespace.js';
+import type { CheckedNamespace } from '../../mount/check/index.js';
 import { storeOf } from '../mounting/served-store.js';
 import { failureOf } from '../process/failure.js';
 import { requiredText } from './arguments.js';
@@ -32,7 +32,7 @@ export const check: Command = {
 
     // Loaded here only, so that the other verbs start fast.
     const { verifyTree } = await import('../../engine/index.js');
-    const { checkNamespace } = await import('../../mount/check/namespace.js');
+    const { checkNamespace } = await import('../../mount/check/index.js');
     let namespace: CheckedNamespace | undefined;
     let tree: VerifiedTree;
     try {

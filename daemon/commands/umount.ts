@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { SpinneyError } from '../../engine/errors.js';
-import { unmountPath } from '../../mount/kernel/device/mounting.js';
-import { exitNow } from '../../mount/libc/libc.js';
 import { foreignMounts, isMountedElsewhere } from '../../mount/mount-users.js';
 import { findMount } from '../../mount/mountinfo.js';
+import { exitNow } from '../../mount/process-calls.js';
+import { unmountPath } from '../../mount/unmounting.js';
 import { findDaemon, type RunningDaemon } from '../mounting/daemon-record.js';
 import { awaitEnd, leavingDaemons, refuseUsed } from '../mounting/leaving.js';
 import { detachMount, FILESYSTEM_TYPE, isSpinney, withStoreIdle } from '../mounting/mountpoint.js';

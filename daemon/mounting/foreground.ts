@@ -1,6 +1,6 @@
 /** Runs a daemon in this process until its mount ends: logs, signals, and word to a waiting parent. */
 import { isatty } from 'node:tty';
-import { exitNow } from '../../mount/libc/libc.js';
+import { exitNow } from '../../mount/process-calls.js';
 import { closeDebugger } from '../process/debugger-signal.js';
 import { failureOf } from '../process/failure.js';
 import type { OpenLog } from '../process/log.js';

@@ -7,10 +7,10 @@
 import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NodeDisk } from '../../engine/disk/node-disk.js';
+import { NodeDisk } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { unmountPath } from '../../mount/kernel/device/mounting.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
+import { unmountPath } from '../../mount/unmounting.js';
 import { hasCode } from '../process/failure.js';
 import { findDaemon } from './daemon-record.js';
 import { awaitEnd } from './leaving.js';

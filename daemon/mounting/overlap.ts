@@ -4,8 +4,8 @@
  */
 import { statSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
+import { isOwnName } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { isOwnName } from '../../engine/store/file/names.js';
 import { findMount } from '../../mount/mountinfo.js';
 
 export interface MountParts {

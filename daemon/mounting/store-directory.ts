@@ -17,15 +17,16 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { NodeDisk } from '../../engine/disk/node-disk.js';
-import { SpinneyError } from '../../engine/errors.js';
 import {
+  countedNames,
   type ExaminedDirectory,
   examineDirectory,
   isMarked,
+  isOwnName,
+  NodeDisk,
   refuseForeign,
-} from '../../engine/store/file/directory.js';
-import { countedNames, isOwnName } from '../../engine/store/file/names.js';
+} from '../../engine/before-open.js';
+import { SpinneyError } from '../../engine/errors.js';
 import { hasCode, reasonOf } from '../process/failure.js';
 
 /** Bits that let others than the owner in. */

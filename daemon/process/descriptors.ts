@@ -1,6 +1,6 @@
 /** The process's limit of file descriptors, at the start. Later their use is told by the mount's stats and health. */
 import { SpinneyError } from '../../engine/errors.js';
-import { raiseDescriptorLimit } from '../../mount/libc/descriptor-limit.js';
+import { raiseDescriptorLimit } from '../../mount/process-calls.js';
 import type { Logger } from './log.js';
 
 /** The threads load their programs at the same time, which takes more than 100. */

@@ -3,7 +3,7 @@
  * that cannot be written (a full disk, a closed pipe, a pipe that nobody empties) is dropped and counted.
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
-import { dup2 } from '../../mount/libc/libc.js';
+import { dup2 } from '../../mount/process-calls.js';
 import { failureOf, hasCode } from './failure.js';
 import { isStream, openLogFile } from './log-file.js';
 

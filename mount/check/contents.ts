@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { SpinneyError, type TreeOperations, type TreeReads } from '../../engine/index.js';
 import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
 import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
+import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
+import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
 import { SystemClock } from '../filesystem/contents/system.js';
-import { faultOf, NO_FILE } from '../filesystem/inodes/faults.js';
-import { cutOf, PowerCut } from '../filesystem/inodes/power-cut.js';
 import * as record from '../filesystem/records/record.js';
 import { InodeSet } from './inode-set.js';
 

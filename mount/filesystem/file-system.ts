@@ -13,22 +13,23 @@ import { newAttributes, newChange } from './arguments.js';
 import { ContentFiles } from './contents/content.js';
 import { prepareContentDirectory } from './contents/content-directory.js';
 import { Descriptors } from './contents/descriptors.js';
+import { PowerCut } from './contents/power-cut.js';
 import { SpareFiles } from './contents/spare-files.js';
-import { type Clock, type FileIdentity, SystemClock } from './contents/system.js';
+import { type Clock, SystemClock } from './contents/system.js';
 import { type TroubleListener, Troubles } from './contents/troubles.js';
 import { OpenDirectories } from './directories/open-directories.js';
 import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { Inodes, NAME_MAX } from './inodes/inodes.js';
 import { deleteOrphanRecords, reclaimOrphan } from './inodes/orphans.js';
-import { PowerCut } from './inodes/power-cut.js';
 import { startContents } from './inodes/start-contents.js';
-import { type FsyncPlan, O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
-import { isAccessListName, removeAccessList, setAccessList } from './operations/access-lists.js';
+import { O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
+import { removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
 import { makeEntry, makeNameless } from './operations/entries.js';
 import { link, removeEntry } from './operations/links.js';
 import { type MoveListener, rename } from './operations/rename.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.js';
+import { isAccessListName } from './records/acl.js';
 import { InodeNumbers, ROOT_INO } from './records/inode-numbers.js';
 import { childKey, concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './records/keys.js';
 import * as record from './records/record.js';
@@ -38,6 +39,8 @@ import {
   type Caller,
   CHANGE_SIZE,
   type DirectorySink,
+  type FileIdentity,
+  type FsyncPlan,
   type Place,
   type Reclaimer,
   type RemovalResult,

@@ -122,3 +122,36 @@ export interface Reclaimer {
    */
   schedule(ino: number, lsn: number): void;
 }
+
+/** Flags of renameat2(2). */
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+/** Leaves a whiteout (a character device 0:0, as overlay filesystems know it) at the old name. */
+export const RENAME_WHITEOUT = 4;
+
+/**
+ * Returned by a read that had nothing left to give, of a directory that changed while a handle of it was open: offsets
+ * that clients have may not be in the listing that ends here.
+ */
+export const LISTED_CHANGED = 1;
+
+/** What tells a file from every other that was or will be at its name: its number, and when it was made. */
+export interface FileIdentity {
+  file: number;
+  /** Nanoseconds, as near as a number comes; 0 where the filesystem does not know. */
+  birth: number;
+}
+
+/**
+ * What an fsync has to wait for; then the tree's own `sync()`. It names the backing file, and has no descriptor: another
+ * thread may carry it out, and the file may be released before that one comes to it.
+ */
+export interface FsyncPlan {
+  ino: number;
+  /** Which file the backing file is; undefined: there is none. */
+  identity: FileIdentity | undefined;
+  /** The number of the spare that the backing file is yet, or NO_SPARE. */
+  spare: number;
+  /** Whether the name of the backing file, which it gets before that if it is a spare, is to be made durable too. */
+  names: boolean;
+}

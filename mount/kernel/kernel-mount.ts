@@ -15,14 +15,14 @@ import { openingProblem } from '../libc/descriptor-limit.js';
 import * as libc from '../libc/libc.js';
 import { describeRefused } from '../request-failures.js';
 import type { MountEnd, Mounted, MountLog, MountOptions, MountStats } from '../types.js';
-import { MountState } from './device/mount-state.js';
 import {
   abortConnection,
   type DeviceMount,
   isMounted,
   unmountDevice,
   waitingRequests,
-} from './device/mounting.js';
+} from '../unmounting.js';
+import { MountState } from './device/mount-state.js';
 import { SharedQueue } from './device/shared-queue.js';
 import { Interrupts } from './workers/interrupts.js';
 import { Watchdog, type WatchedState } from './workers/watchdog.js';

@@ -111,7 +111,13 @@ export const mount = libc.func('mount', 'int', [
   'const char *',
   'ulong',
   'const char *',
-]) as (source: string, target: string, type: string, flags: number, data: string | null) => number;
+]) as (
+  source: string | null,
+  target: string,
+  type: string | null,
+  flags: number,
+  data: string | null,
+) => number;
 const umount2Function = libc.func('umount2', 'int', ['const char *', 'int']);
 export const umount2 = umount2Function as (target: string, flags: number) => number;
 /** Gives the processor to whoever waits for it. */
@@ -164,6 +170,8 @@ export const MS_RDONLY = 0x1;
 export const MS_NOSUID = 0x2;
 export const MS_NODEV = 0x4;
 export const MS_NOEXEC = 0x8;
+export const MS_REMOUNT = 0x20;
+export const MS_BIND = 0x1000;
 
 export const MNT_FORCE = 0x1;
 export const MNT_DETACH = 0x2;

@@ -185,19 +185,47 @@ describe('mount(8)', () => {
       mount -t fuse.spinney $STORE $MNT -o allow_other,cache-size=32
       grep " $MNT " /proc/self/mountinfo | grep -q allow_other
       touch $MNT/f
+      options() { grep " $MNT " /proc/self/mountinfo | cut -d' ' -f6; }
+      options
+      exec 5>>$MNT/f
+      mount -o remount,ro $MNT || echo "ended with $?"
+      exec 5>&-
+      mount -o remount,ro,nosuid $MNT
+      options
+      touch $MNT/f 2> $DIR/refused && false
+      grep -q 'Read-only file system' $DIR/refused
+      ls $MNT
+      mount -o remount,rw $MNT
+      options
+      touch $MNT/g; rm $MNT/g
       umount $MNT
       while ls $STORE/daemon-*.json > $DIR/waiting 2>&1; do sleep 0.02; done
       mount -T $DIR/fstab $MNT
       grep " $MNT " /proc/self/mountinfo | grep -q ' ro,'
       ls $MNT
+      mount -T $DIR/fstab -o remount,rw $MNT || echo "ended with $?"
       ${SPINNEY} umount $MNT
       mount -t fuse.spinney $STORE $MNT -o frobnicate || echo "ended with $?"
       mount -t fuse.spinney $DIR/absent $MNT -o ro || echo "ended with $?"`,
     );
     const { out, err } = await site.attempt('unshare -m bash $DIR/script');
     expect([out, err]).toEqual([
-      'f\nended with 1\nended with 32\n',
-      'mount.fuse.spinney: Cannot read the arguments: -o has "frobnicate", which is unknown\n' +
+      [
+        'rw,relatime',
+        'ended with 32',
+        'ro,nosuid,relatime',
+        'f',
+        'rw,nosuid,relatime',
+        'f',
+        'ended with 32',
+        'ended with 1',
+        'ended with 32',
+        '',
+      ].join('\n'),
+      `mount.fuse.spinney: Cannot remount ${site.mountpoint} read-only: a process has a file there open for writing\n` +
+        `mount.fuse.spinney: Cannot remount ${site.mountpoint} for writing: its daemon opened the store read-only; unmount it, ` +
+        'and mount it without ro\n' +
+        'mount.fuse.spinney: Cannot read the arguments: unknown option "frobnicate" in -o; see mount.fuse.spinney --help\n' +
         `spinney: Cannot mount the store ${site.directory}/absent read-only: no such store\n`,
     ]);
   });

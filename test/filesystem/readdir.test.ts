@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LISTED_CHANGED } from '../../mount/filesystem/directories/open-directories.js';
+import { LISTED_CHANGED } from '../../mount/filesystem/types.js';
 import { bytes, Fixture } from './fixture.js';
 
 const NAMES = Array.from({ length: 30 }, (_, i) => `n${String(i).padStart(2, '0')}`);

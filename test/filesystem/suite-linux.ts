@@ -1,9 +1,10 @@
 /** What Linux has beyond POSIX, and access control lists, for any tree: the model's and the engine's. */
+
 import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TreeOperations } from '../../engine/api.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
-import { ACCESS_LIST, DEFAULT_LIST } from '../../mount/filesystem/operations/access-lists.js';
+import { ACCESS_LIST, DEFAULT_LIST } from '../../mount/filesystem/records/acl.js';
 import { CHANGE_CTIME_NOW, CHANGE_MODE, CHANGE_MTIME } from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, newResult, O_RDWR, O_WRONLY, StepClock, split } from './fixture.js';
 

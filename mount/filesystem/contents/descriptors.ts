@@ -12,19 +12,14 @@
  * - What is opened again is the same file: another one at its name is refused (EIO).
  * - Of what the process may have, RESERVED is left to all others: journal, checkpoints, syncs, control socket.
  */
+
 import { descriptorLimit } from '../../libc/descriptor-limit.js';
 import { BackingError, EIO, ENFILE, isOutOfDescriptors } from '../errno.js';
+import type { FileIdentity } from '../types.js';
 import type { ContentFiles } from './content.js';
 import type { OpenInode } from './open-inode.js';
 import { hasBeenWritten, type SpareFiles } from './spare-files.js';
-import {
-  closeBacking,
-  type FileIdentity,
-  type FileStatus,
-  identityOfLast,
-  lastWas,
-  statDescriptor,
-} from './system.js';
+import { closeBacking, type FileStatus, identityOfLast, lastWas, statDescriptor } from './system.js';
 
 /**
  * A daemon without open files has about 50; then 64 spares, 64 control connections, and what checkpoints, syncs and new

@@ -16,11 +16,12 @@
  *
  * The CRC finds the one bit of an entry that was flipped: of 32 bytes no two that are valid differ in fewer than five.
  */
+
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { SpinneyError } from '../../../engine/errors.js';
+import type { FileIdentity } from '../types.js';
 import { bootId } from './boot-id.js';
-import type { FileIdentity } from './system.js';
 
 export const OWNER_BYTES = 32;
 export const NOBODY = 0;

@@ -15,14 +15,15 @@
  *   all spares are garbage: what an fsync has promised has its name.
  * - Numbers are not reused while the files of an earlier run are there: those get their names, or are removed, first.
  */
+
 import { closeSync, constants, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { SpinneyError } from '../../../engine/errors.js';
+import type { FileIdentity } from '../types.js';
 import { bootId } from './boot-id.js';
 import type { ContentFiles } from './content.js';
 import { NOBODY, OWNER_BYTES, OwnerEncoder } from './owner-table.js';
 import {
   closeBacking,
-  type FileIdentity,
   type FileStatus,
   identityOfLast,
   isWrittenElsewhere,

@@ -5,13 +5,15 @@
  * own is never guessed to be somebody's, and never removed while there is something in it: it goes to `unclaimed`, and whose
  * record misses it is refused.
  */
+
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FileIdentity } from '../types.js';
 import { bootId } from './boot-id.js';
 import type { ContentFiles } from './content.js';
 import { NOBODY, type OwnerTable, readOwners } from './owner-table.js';
 import { hasBeenWritten, ownersPath, sparesDirectory } from './spare-files.js';
-import { type FileIdentity, identityOfLast, newFileStatus, statPath } from './system.js';
+import { identityOfLast, newFileStatus, statPath } from './system.js';
 
 /** Contents whose owners nobody can tell: at `<content>/unclaimed/<inode number>-<time of birth>`, of the filesystem below. */
 export const UNCLAIMED_DIRECTORY = 'unclaimed';

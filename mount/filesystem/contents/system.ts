@@ -2,6 +2,7 @@
  * System calls on backing files, with nanoseconds and without allocation. Results that are structs land in one
  * buffer per thread, read out by `fileStatus`'s fields.
  */
+
 import { constants } from 'node:fs';
 import koffi from 'koffi';
 import { SpinneyError } from '../../../engine/errors.js';
@@ -21,6 +22,7 @@ import {
   openAnchored,
 } from '../../libc/libc.js';
 import { BackingError, ELOOP, ENOENT, ENXIO } from '../errno.js';
+import type { FileIdentity } from '../types.js';
 
 const libc = koffi.load(null);
 const statx = libc.func('statx', 'int', ['int', 'const char *', 'int', 'uint', 'void *']) as (
@@ -88,13 +90,6 @@ export interface FileStatus {
   blocks: number;
   mtimeSeconds: number;
   mtimeNanos: number;
-}
-
-/** What tells a file from every other that was or will be at its name: its number, and when it was made. */
-export interface FileIdentity {
-  file: number;
-  /** Nanoseconds, as near as a number comes; 0 where the filesystem does not know. */
-  birth: number;
 }
 
 export function newFileStatus(): FileStatus {

@@ -9,15 +9,9 @@ import type { Inodes } from '../inodes/inodes.js';
 import { Handles } from '../open-files/handles.js';
 import { concat, SLASH, startsWith } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { Attributes, DirectorySink, Place } from '../types.js';
+import { type Attributes, type DirectorySink, LISTED_CHANGED, type Place } from '../types.js';
 import { DirectoryHandle, ENDED } from './directory.js';
 import { GoneNames } from './gone-names.js';
-
-/**
- * Returned by a read that had nothing left to give, of a directory that changed while a handle of it was open: offsets
- * that clients have may not be in the listing that ends here.
- */
-export const LISTED_CHANGED = 1;
 
 /** A directory with open handles. */
 interface OpenDirectory {

@@ -22,6 +22,7 @@ import { newAttributes } from '../arguments.js';
 import type { ContentFiles } from '../contents/content.js';
 import type { Descriptors } from '../contents/descriptors.js';
 import type { Aligned, OpenInode } from '../contents/open-inode.js';
+import type { PowerCut } from '../contents/power-cut.js';
 import { hasBeenWritten, type SpareFiles } from '../contents/spare-files.js';
 import { type Clock, type FileStatus, newFileStatus, setModificationTime } from '../contents/system.js';
 import type { Troubles } from '../contents/troubles.js';
@@ -31,7 +32,6 @@ import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import type { Attributes, Place, Reclaimer } from '../types.js';
-import type { PowerCut } from './power-cut.js';
 
 export const NAME_MAX = 255;
 /** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */

@@ -2,6 +2,8 @@
 import type { MountLog } from '../../types.js';
 import { bootId } from '../contents/boot-id.js';
 import { isAfterCut, NO_BOOT, readMark, writeMark } from '../contents/content-mark.js';
+import { faultOf } from '../contents/faults.js';
+import { cutOf, markOf } from '../contents/power-cut.js';
 import {
   type LeftSpares,
   leftSpares,
@@ -10,9 +12,7 @@ import {
 } from '../contents/spare-recovery.js';
 import { ENTRIES_PREFIX, INODES_PREFIX, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
-import { faultOf } from './faults.js';
 import type { Inodes } from './inodes.js';
-import { cutOf, markOf } from './power-cut.js';
 
 /** Files that the log names. */
 const MOST_NAMED = 100;

@@ -3,13 +3,13 @@
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
 import { fsyncSync, readSync, writeSync } from 'node:fs';
+import { faultOf, NO_FILE } from '../contents/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { NO_SPARE } from '../contents/spare-files.js';
 import {
   allocateDescriptor,
   closeBacking,
   copyDescriptors,
-  type FileIdentity,
   type FileStatus,
   newFileStatus,
   seekDescriptor,
@@ -18,12 +18,11 @@ import {
   truncateDescriptor,
 } from '../contents/system.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
-import { faultOf, NO_FILE } from '../inodes/faults.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
 import { showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { Place } from '../types.js';
+import type { FileIdentity, FsyncPlan, Place } from '../types.js';
 import { Handles } from './handles.js';
 import { OpenContents } from './open-contents.js';
 
@@ -38,20 +37,6 @@ interface FileHandle {
   readonly writes: boolean;
   /** May write through a mapping, which needs both. */
   readonly readsAndWrites: boolean;
-}
-
-/**
- * What an fsync has to wait for; then the tree's own `sync()`. It names the backing file, and has no descriptor: another
- * thread may carry it out, and the file may be released before that one comes to it.
- */
-export interface FsyncPlan {
-  ino: number;
-  /** Which file the backing file is; undefined: there is none. */
-  identity: FileIdentity | undefined;
-  /** The number of the spare that the backing file is yet, or NO_SPARE. */
-  spare: number;
-  /** Whether the name of the backing file, which it gets before that if it is a spare, is to be made durable too. */
-  names: boolean;
 }
 
 export class OpenFiles {

@@ -10,22 +10,24 @@
 import { EACCES, EINVAL, ENOENT, EOPNOTSUPP } from '../errno.js';
 import { type Found, type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { xattrKey } from '../inodes/xattr-keys.js';
-import { inheritedAcl, isMinimalAcl, isValidAcl, permissionsOf, withPermissions } from '../records/acl.js';
+import {
+  ACCESS_LIST,
+  DEFAULT_LIST,
+  inheritedAcl,
+  isMinimalAcl,
+  isValidAcl,
+  permissionsOf,
+  withPermissions,
+} from '../records/acl.js';
 import { concat, entryXattrPrefix, equalBytes } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Place } from '../types.js';
 
-export const ACCESS_LIST: Uint8Array = Buffer.from('system.posix_acl_access');
-export const DEFAULT_LIST: Uint8Array = Buffer.from('system.posix_acl_default');
 const PERMISSIONS = 0o777;
 
 /** Whether the record has the list that is kept under this name. */
 export function hasAccessList(inode: Uint8Array, name: Uint8Array): boolean {
   return record.hasFlag(inode, equalBytes(name, DEFAULT_LIST) ? record.DEFAULT_ACL : record.ACL);
-}
-
-export function isAccessListName(name: Uint8Array): boolean {
-  return equalBytes(name, ACCESS_LIST) || equalBytes(name, DEFAULT_LIST);
 }
 
 /** Sets a list, by its attribute's name. `killsSetgid`: the caller has no right to keep the file's setgid bit. */

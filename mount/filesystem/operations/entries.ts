@@ -4,6 +4,7 @@ import type { Batch } from '../../../engine/api.js';
 import { MAX_VALUE_BYTES } from '../../../engine/limits.js';
 import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR } from '../errno.js';
 import { checkNewName, type Inodes, RETRY, retry } from '../inodes/inodes.js';
+import { ACCESS_LIST, DEFAULT_LIST } from '../records/acl.js';
 import {
   childKey,
   concat,
@@ -15,7 +16,7 @@ import {
 } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Attributes, Caller, Place } from '../types.js';
-import { ACCESS_LIST, DEFAULT_LIST, type Inheritance, inherit } from './access-lists.js';
+import { type Inheritance, inherit } from './access-lists.js';
 
 /** Longest target of a symbolic link: one less than PATH_MAX, as in Linux. */
 const MAX_TARGET_BYTES = 4_095;

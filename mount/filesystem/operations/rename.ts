@@ -22,13 +22,15 @@ import {
   startsWith,
 } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { Caller, Place, RemovalResult } from '../types.js';
+import {
+  type Caller,
+  type Place,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  type RemovalResult,
+} from '../types.js';
 import type { LossListener } from './links.js';
-
-export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
-/** Leaves a whiteout (a character device 0:0, as overlay filesystems know it) at the old name. */
-export const RENAME_WHITEOUT = 4;
 
 export interface MoveListener {
   /** A directory, and with it all paths below, has moved. */

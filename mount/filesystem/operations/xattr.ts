@@ -2,14 +2,16 @@
  * Extended attributes: `x` keys beside an entry, `y` keys of an inode that is kept by its number. Access control lists
  * are read and listed here, and changed in access-lists.ts.
  */
+
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, ERANGE } from '../errno.js';
 import { type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { xattrKey, xattrPrefix } from '../inodes/xattr-keys.js';
+import { isAccessListName } from '../records/acl.js';
 import { equalBytes, startsWith } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Caller, Place } from '../types.js';
-import { hasAccessList, isAccessListName } from './access-lists.js';
+import { hasAccessList } from './access-lists.js';
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;

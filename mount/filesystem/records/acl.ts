@@ -2,6 +2,12 @@
  * POSIX access control lists in the form that they have in an extended attribute: a version (4 bytes), then entries
  * of tag (2), permissions (2), uid or gid (4), little-endian, sorted by tag.
  */
+import { equalBytes } from './keys.js';
+
+/** Names of the attributes: the list of an inode, and the one that what is made in a directory inherits. */
+export const ACCESS_LIST: Uint8Array = Buffer.from('system.posix_acl_access');
+export const DEFAULT_LIST: Uint8Array = Buffer.from('system.posix_acl_default');
+
 const VERSION = 2;
 const HEADER_BYTES = 4;
 const ENTRY_BYTES = 8;
@@ -13,6 +19,10 @@ const GROUP = 0x08;
 const MASK = 0x10;
 const OTHER = 0x20;
 const ALL = 0o7;
+
+export function isAccessListName(name: Uint8Array): boolean {
+  return equalBytes(name, ACCESS_LIST) || equalBytes(name, DEFAULT_LIST);
+}
 
 /** Whether the list is one that Linux takes: all that must be there, once, in order, named ones only with a mask. */
 export function isValidAcl(acl: Uint8Array): boolean {

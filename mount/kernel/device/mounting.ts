@@ -1,55 +1,26 @@
-/** Opens the FUSE device, mounts, unmounts and aborts, all without touching the mounted filesystem. */
-import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+/** Opens the FUSE device and mounts it, all without touching the mounted filesystem. */
+import { realpathSync } from 'node:fs';
 import { constants } from 'node:os';
 import { SpinneyError } from '../../../engine/errors.js';
+import { mountByHelper, optionValue } from '../../fusermount.js';
 import * as libc from '../../libc/libc.js';
-import { findMount, readMountinfo } from '../../mountinfo.js';
+import { changedFlags, isMountFlag } from '../../mount-flags.js';
+import { findMount } from '../../mountinfo.js';
 import type { MountOptions } from '../../types.js';
+import type { DeviceMount } from '../../unmounting.js';
 import { MAX_TRANSFER } from '../protocol/protocol.js';
-import { mountByHelper, optionValue, unmountByHelper } from './fusermount.js';
 
 const { EACCES, EPERM } = constants.errno;
 
 const DEVICE = '/dev/fuse';
-const CONNECTIONS = '/sys/fs/fuse/connections';
 const FILESYSTEM_TYPE = 'fuse.spinney';
 
-/** A mount made by `mountDevice`. */
-export interface DeviceMount {
-  /** Descriptor of /dev/fuse that the mount's requests come through; non-blocking. */
-  fd: number;
-  /** Without symbolic links. */
-  mountpoint: string;
-  /** Number of the connection under /sys/fs/fuse/connections. */
-  connection: number;
-}
-
-interface MountFlag {
-  bit: number;
-  /** What the option does to the bit. */
-  set: boolean;
-}
-
-const MOUNT_FLAGS: Readonly<Record<string, MountFlag>> = {
-  suid: { bit: libc.MS_NOSUID, set: false },
-  nosuid: { bit: libc.MS_NOSUID, set: true },
-  dev: { bit: libc.MS_NODEV, set: false },
-  nodev: { bit: libc.MS_NODEV, set: true },
-  exec: { bit: libc.MS_NOEXEC, set: false },
-  noexec: { bit: libc.MS_NOEXEC, set: true },
-};
-
-/** Flag bits of mount(2); of options that contradict each other the later one wins. Unknown ones are an error. */
-function mountFlags(options: MountOptions): number {
-  let flags = libc.MS_NOSUID | libc.MS_NODEV;
-  if (options.readOnly) flags |= libc.MS_RDONLY;
-  for (const option of options.options) {
-    const flag = Object.hasOwn(MOUNT_FLAGS, option) ? MOUNT_FLAGS[option] : undefined;
-    if (flag === undefined) throw cannotMount(`unknown option "${option}"`);
-    if (flag.set) flags |= flag.bit;
-    else flags &= ~flag.bit;
-  }
-  return flags;
+/** Flag bits of mount(2). Unknown words are an error. */
+function mountFlags({ readOnly, options }: MountOptions): number {
+  const unknown = options.find((word) => !isMountFlag(word));
+  if (unknown !== undefined) throw cannotMount(`unknown option "${unknown}"`);
+  const flags = changedFlags(libc.MS_NOSUID | libc.MS_NODEV, options);
+  return readOnly ? flags | libc.MS_RDONLY : flags;
 }
 
 /**
@@ -118,63 +89,4 @@ function commonOptions(options: MountOptions): string[] {
 
 function cannotMount(reason: string, cause?: unknown): SpinneyError {
   return new SpinneyError('ERR_MOUNT', `Cannot mount: ${reason}`, { cause });
-}
-
-/** Whether this very mount, not another at the same place, still has its name. */
-export function isMounted(mount: DeviceMount): boolean {
-  return readMountinfo().some(
-    (entry) => entry.mountpoint === mount.mountpoint && entry.major === 0 && entry.minor === mount.connection,
-  );
-}
-
-/** Takes the mount off its name. False: it is busy, or something else is mounted over it. */
-export async function unmountDevice(mount: DeviceMount, how: 'plain' | 'detach'): Promise<boolean> {
-  if (!isMounted(mount)) return true;
-  // Something was mounted over it, and umount(2) would take that.
-  if (findMount(mount.mountpoint)?.minor !== mount.connection) return false;
-  return (await unmountPath(mount.mountpoint, how)) === undefined || !isMounted(mount);
-}
-
-/**
- * Unmounts the topmost mount at `mountpoint`, without following a symbolic link, by umount(2) or for an ordinary user
- * through fusermount3. Resolves to undefined, or to the reason for which that did not work.
- */
-export async function unmountPath(mountpoint: string, how: 'plain' | 'detach'): Promise<string | undefined> {
-  const flags = libc.UMOUNT_NOFOLLOW | (how === 'detach' ? libc.MNT_DETACH : 0);
-  const errno = await libc.umount2Async(mountpoint, flags);
-  if (errno === 0) return undefined;
-  return process.geteuid?.() === 0 ? libc.errnoName(errno) : unmountByHelper(mountpoint, how);
-}
-
-/** Breaks the connection: every request, waiting or to come, fails, and the descriptor says ENODEV. */
-export function abortConnection(mount: DeviceMount): void {
-  const file = `${CONNECTIONS}/${mount.connection}/abort`;
-  if (tryWrite(file)) return;
-  // The control filesystem may just not be mounted.
-  if (
-    libc.mount('fusectl', CONNECTIONS, 'fusectl', libc.MS_NOSUID | libc.MS_NODEV, null) === 0 &&
-    tryWrite(file)
-  ) {
-    return;
-  }
-  // A forced unmount aborts too, where the mount still has a name.
-  if (isMounted(mount)) libc.umount2(mount.mountpoint, libc.MNT_FORCE);
-}
-
-/** Requests that wait for an answer; undefined where the kernel does not tell. */
-export function waitingRequests(mount: DeviceMount): number | undefined {
-  try {
-    return Number(readFileSync(`${CONNECTIONS}/${mount.connection}/waiting`, 'latin1'));
-  } catch {
-    return undefined;
-  }
-}
-
-function tryWrite(file: string): boolean {
-  try {
-    writeFileSync(file, '1');
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,10 +1,10 @@
-import type { FileIdentity } from '../../filesystem/contents/system.js';
-import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
 import type {
   AttributeChange,
   Attributes,
   Caller,
   DirectorySink,
+  FileIdentity,
+  FsyncPlan,
   Place,
   RemovalResult,
   StatFs,

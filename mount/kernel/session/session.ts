@@ -5,8 +5,7 @@
 import { constants } from 'node:os';
 import { FailureLog } from '../../failure-log.js';
 import { newAttributes, newChange } from '../../filesystem/arguments.js';
-import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
-import type { Attributes, Caller, Place, RemovalResult, StatFs } from '../../filesystem/types.js';
+import type { Attributes, Caller, FsyncPlan, Place, RemovalResult, StatFs } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
 import type { BackingFiles } from '../device/device-calls.js';
 import type { MountState } from '../device/mount-state.js';

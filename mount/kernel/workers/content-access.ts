@@ -3,7 +3,6 @@ import { ContentFiles, contentPath } from '../../filesystem/contents/content.js'
 import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spare-files.js';
 import {
   closeBacking,
-  type FileIdentity,
   lastWas,
   newFileStatus,
   openBacking,
@@ -12,6 +11,7 @@ import {
   syncFilesystem,
 } from '../../filesystem/contents/system.js';
 import { BackingError, EIO, isOutOfDescriptors } from '../../filesystem/errno.js';
+import type { FileIdentity } from '../../filesystem/types.js';
 import type { ContentAccess } from './io-service.js';
 
 /** What stat counts in. */

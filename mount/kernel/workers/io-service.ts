@@ -14,9 +14,9 @@
  * it. What is used by several threads (the FUSE descriptor, the wake-up pipe) is main's, which closes it when the
  * workers have ended, and not before.
  */
+
 import { constants } from 'node:os';
-import type { FileIdentity } from '../../filesystem/contents/system.js';
-import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
+import type { FileIdentity, FsyncPlan } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';

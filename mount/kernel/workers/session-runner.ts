@@ -3,8 +3,7 @@
  * Blocking throughout; messages to main are posted, none are received.
  */
 import type { TreeOperations } from '../../../engine/api.js';
-import type { FsyncPlan } from '../../filesystem/open-files/open-files.js';
-import type { Reclaimer } from '../../filesystem/types.js';
+import type { FsyncPlan, Reclaimer } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
 import { type RequestHandler, serveRequests } from '../device/connection.js';
 import { attributeInvalidation, backingFiles } from '../device/device-calls.js';

@@ -1,12 +1,12 @@
 /** A small filesystem in memory, for tests of the driver alone: by path, contents in buffers, no permissions. */
 import { constants } from 'node:os';
 import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
-import type { FsyncPlan } from '../../../mount/filesystem/open-files/open-files.js';
 import type {
   AttributeChange,
   Attributes,
   Caller,
   DirectorySink,
+  FsyncPlan,
   Place,
   RemovalResult,
   StatFs,

@@ -1,7 +1,8 @@
 /** The dispatcher on buffers, without a kernel. */
+
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { LISTED_CHANGED } from '../../../mount/filesystem/directories/open-directories.js';
+import { LISTED_CHANGED } from '../../../mount/filesystem/types.js';
 import { MountState } from '../../../mount/kernel/device/mount-state.js';
 import { EntryOut, Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { handle } from '../../../mount/kernel/session/dispatch.js';

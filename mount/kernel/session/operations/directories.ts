@@ -1,6 +1,7 @@
 /** Operations on open directories. */
+
 import { constants } from 'node:os';
-import { LISTED_CHANGED } from '../../../filesystem/directories/open-directories.js';
+import { LISTED_CHANGED } from '../../../filesystem/types.js';
 import { FsyncIn, OpenFlag, OpenOut, ReadIn, ReleaseIn } from '../../protocol/protocol.js';
 import { NO_REPLY } from '../../protocol/reply.js';
 import type { Session } from '../session.js';

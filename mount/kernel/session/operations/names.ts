@@ -1,6 +1,7 @@
 /** Operations on directory entries: looking up, making, linking, moving, removing; and forgetting. */
+
 import { constants } from 'node:os';
-import { RENAME_EXCHANGE } from '../../../filesystem/operations/rename.js';
+import { RENAME_EXCHANGE } from '../../../filesystem/types.js';
 import {
   BatchForgetIn,
   EntryOut,

@@ -1,6 +1,7 @@
 /** Operations on extended attributes. A size of 0 asks how long the answer would be. */
+
 import { constants } from 'node:os';
-import { isAccessListName } from '../../../filesystem/operations/access-lists.js';
+import { isAccessListName } from '../../../filesystem/records/acl.js';
 import { GetxattrIn, GetxattrOut, SETXATTR_ACL_KILL_SGID, SetxattrIn } from '../../protocol/protocol.js';
 import { Reply } from '../../protocol/reply.js';
 import type { Session } from '../session.js';

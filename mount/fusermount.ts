@@ -3,13 +3,14 @@
  * of /dev/fuse over a unix socket, whose number it finds in its environment.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { SpinneyError } from '../../../engine/errors.js';
-import { receiveDescriptor } from '../../libc/descriptor-passing.js';
-import * as libc from '../../libc/libc.js';
+import { SpinneyError } from '../engine/errors.js';
+import { receiveDescriptor } from './libc/descriptor-passing.js';
+import * as libc from './libc/libc.js';
 
 const PROGRAM = 'fusermount3';
 /** Name of the same program of FUSE 2; it may be what a machine has. */
 const OLD_PROGRAM = 'fusermount';
+const NOT_INSTALLED = `${PROGRAM} is not installed (package fuse3), and only root may unmount without it`;
 /** Neither mounting nor detaching waits for whoever serves the mount. */
 const DEADLINE_MS = 30_000;
 /** Where the child finds its end of the socket. */
@@ -44,7 +45,7 @@ export function mountByHelper(mountpoint: string, options: readonly string[]): n
       return `${PROGRAM}: ${error.message}`;
     }
     const fd = status === 0 ? receiveDescriptor(own) : -1;
-    if (fd < 0) return stderr.trim().replace(/\s*\n\s*/g, '; ') || `${PROGRAM} ended with ${status}`;
+    if (fd < 0) return inOwnWords(stderr) ?? `${PROGRAM} ended with ${status}`;
     libc.fcntl(fd, libc.F_SETFL, libc.fcntl(fd, libc.F_GETFL, 0) | libc.O_NONBLOCK);
     return fd;
   } finally {
@@ -67,15 +68,25 @@ export async function unmountByHelper(
   how: 'plain' | 'detach',
 ): Promise<string | undefined> {
   const args = [how === 'plain' ? '-u' : '-uz', '--', mountpoint];
-  const reason = await runHelper(PROGRAM, args);
-  return reason === 'ENOENT' ? runHelper(OLD_PROGRAM, args) : reason;
+  let reason = await runHelper(PROGRAM, args);
+  if (reason === NOT_INSTALLED) reason = await runHelper(OLD_PROGRAM, args);
+  return reason;
 }
 
 function runHelper(program: string, args: readonly string[]): Promise<string | undefined> {
   return new Promise((resolve) => {
     execFile(program, args, { env: { ...process.env, LC_ALL: 'C' } }, (error, _out, err) => {
       if (error === null) resolve(undefined);
-      else resolve(error.code === 'ENOENT' ? 'ENOENT' : err.trim() || error.message);
+      else if (error.code === 'ENOENT') resolve(NOT_INSTALLED);
+      else resolve(inOwnWords(err) ?? error.message);
     });
   });
+}
+
+/** What the helper says, without its own name before it; undefined where it says nothing. */
+function inOwnWords(text: string): string | undefined {
+  // It looks for a mount of the caller's in a table, and names the table.
+  if (/ not found in /.test(text)) return 'only root and the user who mounted it may';
+  const lines = text.split('\n').map((line) => line.replace(/^fusermount3?: /, '').trim());
+  return lines.filter(Boolean).join('; ') || undefined;
 }

@@ -13,13 +13,13 @@
  */
 import type { TreeOperations } from '../../../engine/api.js';
 import type { MountLog } from '../../types.js';
-import type { ContentFiles } from '../contents/content.js';
-import type { ContentMark } from '../contents/content-mark.js';
-import { type Clock, type FileStatus, newFileStatus, statChangeSeconds } from '../contents/system.js';
 import { ENTRIES_PREFIX, INODES_PREFIX, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Attributes } from '../types.js';
+import type { ContentFiles } from './content.js';
+import type { ContentMark } from './content-mark.js';
 import { faultOf, NO_FILE } from './faults.js';
+import { type Clock, type FileStatus, newFileStatus, statChangeSeconds } from './system.js';
 
 /** A filesystem's clock may be this far behind ours. */
 const SLACK_SECONDS = 1;
