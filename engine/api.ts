@@ -189,7 +189,7 @@ export interface TreeStats {
   space: {
     /** A write that adds was refused with ERR_NO_SPACE, and there is no space for one yet. Removals go on. */
     exhausted: boolean;
-    /** Bytes that the store's disk has left; 0 for a tree that is on none. */
+    /** Bytes that the store's disk had left when it was last looked at, within a second or so; 0 for a tree that is on none. */
     freeBytes: number;
     /** Slots that are kept ready in the data file, beyond those that dirty blobs are going to need. */
     freeSlots: number;

@@ -21,6 +21,7 @@ import {
   C_PENDING,
   Control,
   F_CHECKPOINT_LSN,
+  F_FREE_BYTES,
   F_GENERATION,
   F_LSN,
 } from '../shared/control.js';
@@ -202,6 +203,7 @@ function countSlots(control: Control, store: BlobStore): void {
   const blobs = control.words[C_BLOB_COUNT] as number;
   if (blobs > 0) store.reserveSlots?.(keptFree(blobs) - store.readySlots());
   control.words[C_FREE_SLOTS] = store.readySlots();
+  control.floats[F_FREE_BYTES] = store.freeBytes?.() ?? 0;
 }
 
 /** Takes over what the last checkpoint tells. Deletes that it announced and that did not come to pass are pending. */
