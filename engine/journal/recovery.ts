@@ -168,7 +168,8 @@ function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: Seg
       durableLsn = Math.max(durableLsn, end.durableLsn, beyond?.durableLsn ?? 0);
       previous = { path: segment.path, offset: end.offset };
       const cutBytes = beyond === undefined ? 0 : beyond.end - end.offset;
-      tail = { path: segment.path, offset: end.offset, size: reader.size, cutBytes };
+      const { torn } = end;
+      tail = { path: segment.path, offset: end.offset, size: reader.size, cutBytes, ...(torn && { torn }) };
       if (end.nextLsn > segment.firstLsn) last = tail;
       else useless = [...useless, segment];
       nextLsn = end.nextLsn;

@@ -31,6 +31,7 @@ import {
   ringPath,
 } from './ring-file.js';
 import { corrupt, segmentPath, unknownVersion, writeFully, writeSegmentHeader } from './segment-file.js';
+import type { TornGroup } from './segment-reader.js';
 
 export interface Store {
   disk: Disk;
@@ -150,13 +151,19 @@ export interface SavePlace {
   size: number;
   /** So many bytes behind the records are not zero. */
   cutBytes: number;
+  /** The group that the records end in, where that is to be longer. */
+  torn?: TornGroup;
 }
 
 export function ringGroupBytes({ bytes }: RingRecords): number {
   return GROUP_HEADER_BYTES + bytes.length;
 }
 
-/** Makes the records durable, at `place` or in a segment of their own. All before them must be durable. */
+/**
+ * Makes the records durable, at `place` or in a segment of their own. All before them must be durable. A group that was
+ * not written to its end becomes one that ends with its last record, or the records behind it would pass for its own. Who dies
+ * on the way has them in the ring, from that group's first record on: the ring's head moves after a group is written.
+ */
 export function saveRecords({ disk, directory, uuid }: Store, records: RingRecords, place?: SavePlace): void {
   const { firstLsn, recordSeed, bytes } = records;
   const path = place?.path ?? segmentPath(directory, firstLsn);
@@ -166,6 +173,12 @@ export function saveRecords({ disk, directory, uuid }: Store, records: RingRecor
   let fd = -1;
   try {
     fd = disk.open(path, { write: true, create: true });
+    if (place?.torn !== undefined) {
+      const { offset, ...torn } = place.torn;
+      const ended = new Uint8Array(GROUP_HEADER_BYTES);
+      encodeGroupHeader(ended, { uuid, length: place.offset - offset, ...torn });
+      writeFully(disk, fd, [ended], offset);
+    }
     if (place === undefined) writeSegmentHeader(disk, fd, { directory, uuid, firstLsn, recordSeed });
     writeFully(disk, fd, [group, bytes], place?.offset ?? SEGMENT_HEADER_BYTES);
     disk.fsync(fd);

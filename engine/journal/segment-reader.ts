@@ -25,6 +25,16 @@ export interface SegmentEnd {
   nextLsn: number;
   /** Highest LSN that a group in the valid part says was durable. */
   durableLsn: number;
+  /** The last group, where only a part of it is valid. */
+  torn?: TornGroup;
+}
+
+/** A group of which only the first records are there: the process died while it was written. */
+export interface TornGroup {
+  /** File offset of its header. */
+  offset: number;
+  firstLsn: number;
+  durableLsn: number;
 }
 
 export class SegmentReader {
@@ -74,6 +84,7 @@ export class SegmentReader {
     let durableLsn = 0;
     let offset = SEGMENT_HEADER_BYTES;
     const seed = this.header()?.recordSeed ?? 0;
+    let torn: TornGroup | undefined;
     for (;;) {
       const at = this.#at(offset, GROUP_HEADER_BYTES);
       const group = at < 0 ? undefined : decodeGroupHeader(this.#bytes, at, this.#uuid);
@@ -92,12 +103,15 @@ export class SegmentReader {
       }
       if (recordOffset < groupEnd) {
         // A group without a single record is left out whole.
-        if (nextLsn > group.firstLsn) offset = recordOffset;
+        if (nextLsn > group.firstLsn) {
+          torn = { offset, firstLsn: group.firstLsn, durableLsn: group.durableLsn };
+          offset = recordOffset;
+        }
         break;
       }
       offset = groupEnd;
     }
-    return { offset, nextLsn, durableLsn };
+    return { offset, nextLsn, durableLsn, ...(torn !== undefined && { torn }) };
   }
 
   /**

@@ -104,7 +104,7 @@ describe('thousands of open files with 1,024 descriptors', () => {
 it.runIf(isRoot)('200,000 open files under a soft limit of 1,024', async () => {
   const site = new Site();
   // In memory, since the disk would take most of the time.
-  await site.sh('mkdir $STORE; mount -t tmpfs -o size=75% tmpfs $STORE');
+  await site.sh('mkdir $STORE; mount -t tmpfs -o size=75%,mode=700 tmpfs $STORE');
   const hard = figure('/proc/self/limits', /^Max open files\s+\d+\s+(\d+)/m);
   const memory = 1024 * figure('/proc/meminfo', /^MemAvailable:\s+(\d+)/m);
   const table = figure('/proc/sys/fs/file-max', /(\d+)/) - figure('/proc/sys/fs/file-nr', /(\d+)/);

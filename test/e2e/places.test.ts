@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Site } from './site.js';
 
-const SPINNEY = `node ${join(import.meta.dirname, '../../dist/daemon/cli.js')}`;
+const SPINNEY = 'node $PROGRAM/dist/daemon/cli.js';
 
 /** A site with a store that has a file, on a filesystem that is read-only from now on. */
 async function readOnlySite(): Promise<Site> {
@@ -56,6 +56,7 @@ describe('a store on a read-only filesystem', () => {
 
   it('is found by an ordinary user, too', async () => {
     const site = new Site();
+    await site.letUsersIn();
     writeFileSync(
       join(site.directory, 'script'),
       `set -euo pipefail

@@ -92,6 +92,31 @@ describe('After a kill', () => {
     expect(states).toBeGreaterThan(1000);
   });
 
+  it('in the middle of writing a group, at any of its bytes, every record is there, then and after a clean end', () => {
+    const disk = newDisk();
+    const journal = openJournal(disk);
+    appendSamples(journal, 1, 5);
+    journal.flush();
+    appendSamples(journal, 6, 12);
+    const before = disk.afterKill();
+    const [path] = segmentPaths(before) as [string];
+    const old = before.readFile(path);
+    journal.flush();
+    const written = disk.readFile(path);
+    const from = old.findIndex((byte, at) => byte !== written[at]);
+    const to = written.findLastIndex((byte) => byte !== 0) + 1;
+    expect(to - from).toBeGreaterThan(300);
+    for (let at = from; at <= to; at++) {
+      const torn = old.slice();
+      torn.set(written.subarray(from, at), from);
+      const killed = before.afterKill();
+      killed.writeFile(path, torn);
+      expectSamples(killed, 12);
+      openJournal(killed, { nextLsn: 13, previousEnd: 'killed' }).close();
+      expectSamples(killed, 12);
+    }
+  });
+
   it('the ring has every record in any of its laps, and when it is full', () => {
     for (let length = 0; length <= 1000; length += 40) {
       const disk = newDisk();
