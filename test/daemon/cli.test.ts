@@ -174,7 +174,9 @@ describe('mount refuses', () => {
       join(directory, 'store'),
     );
     expect(code).toBe(1);
-    expect(line).toBe(`spinney: Cannot mount at ${join(directory, 'mnt')}: it does not exist`);
+    expect(line).toBe(
+      `spinney: Cannot mount at ${join(directory, 'mnt')}: it does not exist; make the directory first`,
+    );
   });
 
   it('a mountpoint whose parent does not exist', async () => {
@@ -452,6 +454,47 @@ describe('mount refuses', () => {
     );
     expect(code).toBe(1);
     expect(line).toContain('it is not a directory');
+  });
+});
+
+describe('a path that leads nowhere is told in words', () => {
+  const LONG = 'n'.repeat(300);
+
+  it.each([
+    [['mount', 'file/m', '--store', 's'], 'Cannot find DIR/file/m: a part of its path is not a directory'],
+    [['mount', LONG, '--store', 's'], ': its name is too long'],
+    [['mount', 'm', '--store', LONG], ': its name is too long'],
+    [
+      ['mount', 'm', '--store', '/proc/s'],
+      'Cannot make the store /proc/s: no directories can be made in /proc',
+    ],
+    [
+      ['mount', 'm', '--store', 's', '--log-file', '/proc/l'],
+      'no file can be made in /proc; give another --log-file',
+    ],
+    [['umount', 'loop'], 'Cannot find DIR/loop: too many symbolic links lead to it'],
+    [['stats', 'file'], 'Cannot find the daemon of DIR/file: it is neither a store nor a mountpoint'],
+    [['stats', 'file/x'], 'a part of its path is not a directory'],
+    [['stats', '--control', 'file'], 'Cannot reach the daemon at DIR/file: it is not a socket'],
+    [
+      ['stats', '--control', 'file/x'],
+      'Cannot reach the daemon at DIR/file/x: a part of its path is not a directory',
+    ],
+    [['check', 'loop'], 'Cannot look for a store in DIR/loop: too many symbolic links lead to it'],
+    [['check', LONG], ': its name is too long'],
+  ])('%j', async (args, expected) => {
+    const directory = temporaryDirectory();
+    mkdirSync(join(directory, 'm'));
+    writeFileSync(join(directory, 'file'), '');
+    symlinkSync('loop', join(directory, 'loop'));
+    const places = args.map((arg, at) =>
+      at === 0 || arg.startsWith('-') || arg.startsWith('/') ? arg : join(directory, arg),
+    );
+    const { code, err } = await spinney(...places);
+    expect(code).toBe(args[0] === 'check' ? 2 : 1);
+    expect(err).toMatch(/^spinney: Cannot [^\n]*\n$/);
+    expect(err).toContain(expected.replace('DIR', directory));
+    expect(err).not.toMatch(/\bE[A-Z]{4,}\b/);
   });
 });
 

@@ -33,7 +33,10 @@ export function mountDevice(options: MountOptions): DeviceMount {
   try {
     mountpoint = realpathSync(options.mountpoint);
   } catch (cause) {
-    throw cannotMount(`mountpoint ${options.mountpoint}: ${(cause as NodeJS.ErrnoException).code}`, cause);
+    throw cannotMount(
+      `${options.mountpoint} cannot be found (${(cause as NodeJS.ErrnoException).code})`,
+      cause,
+    );
   }
   const fd = mountByCall(options, mountpoint, flags) ?? mountAsUser(options, mountpoint, flags);
   const entry = findMount(mountpoint);
