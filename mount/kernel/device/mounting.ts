@@ -63,7 +63,8 @@ function mountByCall(options: MountOptions, mountpoint: string, flags: number): 
 /** For lack of rights an ordinary user goes on through the helper; everything else is the answer. */
 function refused(what: string, errno: number): undefined {
   if (process.geteuid?.() !== 0 && (errno === EPERM || errno === EACCES)) return undefined;
-  throw cannotMount(`${what}: ${libc.errnoName(errno)}`);
+  const hint = errno === EPERM ? ', for want of the right to mount (in a container: CAP_SYS_ADMIN)' : '';
+  throw cannotMount(`${what} failed with ${libc.errnoName(errno)}${hint}`);
 }
 
 function mountAsUser(options: MountOptions, mountpoint: string, flags: number): number {
