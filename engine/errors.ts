@@ -71,3 +71,26 @@ export class UnreadableBlobError extends SpinneyError {
     return isKnown ? new UnreadableBlobError(blobId, cause) : cause;
   }
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'its filesystem is read-only',
+  ENOENT: 'it does not exist',
+  ENOTDIR: 'a part of its path is not a directory',
+  EISDIR: 'it is a directory',
+  ELOOP: 'too many symbolic links lead to it',
+  ENAMETOOLONG: 'its name is too long',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota is used up',
+  ENOTCONN: 'it is the mount of a daemon that is gone',
+  EMFILE: 'this process has too many files open',
+  ENFILE: 'the machine has too many files open',
+};
+
+/** Why a system call failed, in words and one line; the error's own message where there are none. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return (REASONS[code] ?? error.message).replace(/\s*\n\s*/g, ' ');
+}

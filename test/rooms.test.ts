@@ -52,6 +52,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'records',
     'contents',
     'inodes',
+    'start',
     'open-files',
     'directories',
     'operations',

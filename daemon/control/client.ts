@@ -1,9 +1,9 @@
 /** The command line's side of the control socket. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { dirname } from 'node:path';
-import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
-import { failureOf, hasCode } from '../process/failure.js';
+import { type ErrorCode, reasonOf, SpinneyError } from '../../engine/errors.js';
+import { hasCode } from '../process/failure.js';
 import type { ErrorReport } from './reports.js';
 
 /** Far above what a daemon's answers take; guards against something else that listens there. */
@@ -78,12 +78,19 @@ function whyUnreachable(socketPath: string, error: unknown): string {
       ? 'no daemon has made this socket; is the store mounted?'
       : `${dirname(socketPath)} does not exist`;
   }
+  if (hasCode(error, 'ENOTSOCK') || (hasCode(error, 'ECONNREFUSED') && !isSocket(socketPath))) {
+    return 'it is not a socket';
+  }
   if (hasCode(error, 'ECONNREFUSED')) return 'nobody listens; the daemon has ended without removing it';
   if (hasCode(error, 'EACCES')) return "permission denied; only root and the daemon's user may";
   if (isCutOff(error)) {
     return "the connection was closed; only root and the daemon's user are answered, 64 clients at a time";
   }
-  return failureOf(error).message;
+  return reasonOf(error);
+}
+
+function isSocket(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }
 
 function isCutOff(error: unknown): boolean {

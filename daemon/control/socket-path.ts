@@ -2,8 +2,8 @@
 import { accessSync, constants, lstatSync, type Stats, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
-import { SpinneyError } from '../../engine/errors.js';
-import { hasCode, reasonOf } from '../process/failure.js';
+import { reasonOf, SpinneyError } from '../../engine/errors.js';
+import { hasCode } from '../process/failure.js';
 
 /** sun_path of a unix socket address without its final zero; Node cuts a longer path silently. */
 export const MAX_SOCKET_PATH_BYTES = 107;

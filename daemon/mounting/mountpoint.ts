@@ -8,7 +8,7 @@ import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from '
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeDisk } from '../../engine/before-open.js';
-import { SpinneyError } from '../../engine/errors.js';
+import { reasonOf, SpinneyError } from '../../engine/errors.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
 import { unmountPath } from '../../mount/unmounting.js';
 import { hasCode } from '../process/failure.js';
@@ -33,15 +33,20 @@ export function resolveMountpoint(path: string): string {
     try {
       current = join(realpathSync(dirname(current)), basename(current));
     } catch (error) {
-      const why = hasCode(error, 'ENOENT') ? 'does not exist' : `cannot be reached (${codeOf(error)})`;
-      throw new SpinneyError('ERR_MOUNT', `Cannot find the mountpoint ${path}: ${dirname(current)} ${why}`);
+      const why = hasCode(error, 'ENOENT') ? 'does not exist' : `cannot be reached: ${reasonOf(error)}`;
+      throw cannotFind(path, `${dirname(current)} ${why}`);
     }
     if (findMount(current) !== undefined) return current;
-    const found = lstatSync(current, { throwIfNoEntry: false });
-    if (found?.isSymbolicLink() !== true) return current;
-    current = resolve(dirname(current), readlinkSync(current));
+    let link: string;
+    try {
+      if (lstatSync(current, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return current;
+      link = readlinkSync(current);
+    } catch (error) {
+      throw cannotFind(path, reasonOf(error));
+    }
+    current = resolve(dirname(current), link);
   }
-  throw new SpinneyError('ERR_MOUNT', `Cannot find the mountpoint ${path}: too many symbolic links`);
+  throw cannotFind(path, 'too many symbolic links lead to it');
 }
 
 /**
@@ -52,6 +57,7 @@ export function resolveStore(path: string, mountpoint: string): string {
   refuseOverlap({ mountpoint, store: resolve(path) });
   refuseMount(resolve(path));
   let existing = resolve(path);
+  // What a link leads to, or cannot, is told by whoever looks at it.
   while (!existsSync(existing)) existing = dirname(existing);
   const store = join(realpathSync(existing), resolve(path).slice(existing.length));
   refuseOverlap({ mountpoint, store });
@@ -78,10 +84,18 @@ export async function prepareMountpoint(mountpoint: string, store: string): Prom
   const found = findMount(mountpoint);
   const replaced = found !== undefined && (await replaceIfStale(found, store));
   const status = lstatSync(mountpoint, { throwIfNoEntry: false });
-  if (status === undefined) throw cannotMount(mountpoint, 'it does not exist');
+  if (status === undefined) throw cannotMount(mountpoint, 'it does not exist; make the directory first');
   if (!status.isDirectory()) throw cannotMount(mountpoint, 'it is not a directory');
-  if (readdirSync(mountpoint).length > 0) throw cannotMount(mountpoint, 'it is not empty');
-  return replaced;
+  if (isEmpty(mountpoint)) return replaced;
+  throw cannotMount(mountpoint, 'it is not empty; move away what is in it, or give another directory');
+}
+
+function isEmpty(mountpoint: string): boolean {
+  try {
+    return readdirSync(mountpoint).length === 0;
+  } catch (error) {
+    throw cannotMount(mountpoint, reasonOf(error));
+  }
 }
 
 /** False: its daemon was on its way out, and has taken it away. */
@@ -154,6 +168,6 @@ function cannotMount(mountpoint: string, reason: string): SpinneyError {
   return new SpinneyError('ERR_MOUNT', `Cannot mount at ${mountpoint}: ${reason}`);
 }
 
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
+function cannotFind(place: string, reason: string): SpinneyError {
+  return new SpinneyError('ERR_MOUNT', `Cannot find ${place}: ${reason}`);
 }

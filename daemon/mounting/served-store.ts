@@ -1,5 +1,5 @@
 /** What a command's argument means that may be a mountpoint or a store. Never touches a mount, which may be dead. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
 import { findMount, readMountinfo } from '../../mount/mountinfo.js';
@@ -20,6 +20,12 @@ export function controlSocketOf(place: string): string {
     throw new SpinneyError('ERR_NO_STORE', `Cannot find the daemon of ${path}: no such store or mountpoint`);
   }
   const store = isMount ? mount.source : path;
+  if (!isMount && !statSync(path).isDirectory()) {
+    throw new SpinneyError(
+      'ERR_NO_STORE',
+      `Cannot find the daemon of ${path}: it is neither a store nor a mountpoint`,
+    );
+  }
   const daemons = daemonsOf(store).filter(({ mountpoint }) => !isMount || mountpoint === path);
   const sockets = new Set(daemons.map(({ control }) => control));
   if (sockets.size > 1) {

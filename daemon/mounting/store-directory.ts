@@ -9,6 +9,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   lstatSync,
@@ -26,8 +27,8 @@ import {
   NodeDisk,
   refuseForeign,
 } from '../../engine/before-open.js';
-import { SpinneyError } from '../../engine/errors.js';
-import { hasCode, reasonOf } from '../process/failure.js';
+import { reasonOf, SpinneyError } from '../../engine/errors.js';
+import { hasCode } from '../process/failure.js';
 
 /** Bits that let others than the owner in. */
 const OTHERS = 0o077;
@@ -75,7 +76,7 @@ export function examineStore(store: string, options: { readOnly: boolean }): boo
  */
 export function makePrivate(store: string): void {
   try {
-    mkdirSync(store, { recursive: true, mode: 0o700 });
+    makeDirectories(store);
     const fd = openSync(store, constants.O_DIRECTORY | constants.O_NOFOLLOW);
     try {
       const status = fstatSync(fd);
@@ -92,6 +93,22 @@ export function makePrivate(store: string): void {
     throw new SpinneyError('ERR_IO', `Cannot use the store ${store}: ${reasonOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+/** As `mkdir -p`. Node's own goes round for ever where a filesystem makes no directories, as /proc, and says ENOENT. */
+function makeDirectories(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectories(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return;
+    if (!hasCode(error, 'ENOENT')) throw error;
+    throw new SpinneyError(
+      'ERR_IO',
+      `Cannot make the store ${path}: no directories can be made in ${dirname(path)}`,
+    );
   }
 }
 

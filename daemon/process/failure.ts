@@ -1,5 +1,5 @@
 /** Turns whatever was thrown into what people and programs are told: a stable code and one line. */
-import { SpinneyError } from '../../engine/errors.js';
+import { reasonOf, SpinneyError } from '../../engine/errors.js';
 
 export interface Failure {
   code: string;
@@ -10,8 +10,18 @@ export interface Failure {
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { code: 'ERR_INTERNAL', message: oneLine(String(error)) };
   if (error instanceof SpinneyError) return { code: error.code, message: oneLine(error.message) };
-  const code = (error as NodeJS.ErrnoException).code;
-  return { code: typeof code === 'string' ? code : 'ERR_INTERNAL', message: oneLine(error.message) };
+  const { code } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string') return { code: 'ERR_INTERNAL', message: oneLine(error.message) };
+  return { code, message: oneLine(describeCall(error) ?? error.message) };
+}
+
+/** A failed system call as people are told it; undefined where the error is none. */
+function describeCall(error: NodeJS.ErrnoException): string | undefined {
+  const { syscall, path, code } = error;
+  if (syscall === undefined || code === undefined) return undefined;
+  if (syscall === 'uv_cwd') return 'Cannot find the working directory: it was removed; change to another one';
+  if (path === undefined) return undefined;
+  return `Cannot ${CALLS[syscall] ?? syscall} ${path}: ${reasonOf(error)}`;
 }
 
 function oneLine(text: string): string {
@@ -23,17 +33,15 @@ export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EPERM: 'permission denied',
-  EROFS: 'its filesystem is read-only',
-  ENOTDIR: 'a part of its path is not a directory',
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'the quota is used up',
+/** What a system call does, in words. */
+const CALLS: Readonly<Record<string, string>> = {
+  access: 'reach',
+  lstat: 'look at',
+  stat: 'look at',
+  open: 'open',
+  mkdir: 'make',
+  readlink: 'read the link',
+  realpath: 'find',
+  scandir: 'list',
+  unlink: 'remove',
 };
-
-/** What a system call's failure means, in words; the error's own message where there are none. */
-export function reasonOf(error: unknown): string {
-  const { code, message } = failureOf(error);
-  return REASONS[code] ?? message;
-}

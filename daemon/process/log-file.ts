@@ -6,6 +6,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   lstatSync,
   openSync,
@@ -13,8 +14,8 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { SpinneyError } from '../../engine/errors.js';
-import { hasCode, reasonOf } from './failure.js';
+import { reasonOf, SpinneyError } from '../../engine/errors.js';
+import { hasCode } from './failure.js';
 
 /** The process's own streams, which may be anything. */
 const STREAMS: ReadonlyMap<string, number> = new Map([
@@ -111,6 +112,9 @@ function refuse(file: string, problem: string | undefined): void {
 function whyNot(file: string, error: unknown): string {
   const directory = dirname(file);
   if (hasCode(error, 'ENOENT')) {
+    if (existsSync(directory) && lstatSync(file, { throwIfNoEntry: false }) === undefined) {
+      return `no file can be made in ${directory}; give another --log-file`;
+    }
     return lstatSync(file, { throwIfNoEntry: false }) === undefined
       ? `its directory ${directory} does not exist; make it first, or give another --log-file`
       : 'it is a symbolic link that leads nowhere';

@@ -1,7 +1,7 @@
 /** What the command line prints, written at once: when a command returns, all of it is written or has failed. */
 import { writeSync } from 'node:fs';
-import { SpinneyError } from '../../engine/errors.js';
-import { failureOf, hasCode } from './failure.js';
+import { reasonOf, SpinneyError } from '../../engine/errors.js';
+import { hasCode } from './failure.js';
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -19,7 +19,7 @@ export function writeOut(text: string): void {
   } catch (error) {
     if (hasCode(error, 'EPIPE')) hasReader = false;
     else
-      throw new SpinneyError('ERR_IO', `Cannot write to the standard output: ${failureOf(error).message}`, {
+      throw new SpinneyError('ERR_IO', `Cannot write to the standard output: ${reasonOf(error)}`, {
         cause: error,
       });
   }

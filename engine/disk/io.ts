@@ -1,5 +1,5 @@
 /** What callers of a Disk share: whole reads and writes, and errors that name the file. */
-import { SpinneyError } from '../errors.js';
+import { reasonOf, SpinneyError } from '../errors.js';
 import type { Disk } from './disk.js';
 
 /** Reads until `length` bytes are in `into` at `offset`, or the file ends; returns how many there are. */
@@ -45,8 +45,11 @@ export function isNoSpace(error: unknown): boolean {
  */
 export function diskError(action: string, cause: unknown): SpinneyError {
   if (cause instanceof SpinneyError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new SpinneyError(isNoSpace(cause) ? 'ERR_NO_SPACE' : 'ERR_IO', `Cannot ${action}: ${why}`, {
-    cause,
-  });
+  return new SpinneyError(
+    isNoSpace(cause) ? 'ERR_NO_SPACE' : 'ERR_IO',
+    `Cannot ${action}: ${reasonOf(cause)}`,
+    {
+      cause,
+    },
+  );
 }

@@ -4,35 +4,25 @@
  * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
  */
 
-import { statfsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
-import { SpinneyError } from '../../engine/errors.js';
-import { BLOB_SIZE } from '../../engine/limits.js';
 import type { MountLog } from '../types.js';
 import { newAttributes, newChange } from './arguments.js';
-import { ContentFiles } from './contents/content.js';
-import { prepareContentDirectory } from './contents/content-directory.js';
-import { Descriptors } from './contents/descriptors.js';
-import { PowerCut } from './contents/power-cut.js';
-import { SpareFiles } from './contents/spare-files.js';
-import { type Clock, SystemClock } from './contents/system.js';
-import { type TroubleListener, Troubles } from './contents/troubles.js';
 import { OpenDirectories } from './directories/open-directories.js';
 import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
-import { Inodes, NAME_MAX } from './inodes/inodes.js';
+import { type Inodes, NAME_MAX } from './inodes/inodes.js';
 import { deleteOrphanRecords, reclaimOrphan } from './inodes/orphans.js';
-import { startContents } from './inodes/start-contents.js';
 import { O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
 import { removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
 import { makeEntry, makeNameless } from './operations/entries.js';
 import { link, removeEntry } from './operations/links.js';
 import { type MoveListener, rename } from './operations/rename.js';
+import { readSpace } from './operations/space.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.js';
 import { isAccessListName } from './records/acl.js';
-import { InodeNumbers, ROOT_INO } from './records/inode-numbers.js';
-import { childKey, concat, entryKey, inoOfKey, ORPHANS_PREFIX, SLASH } from './records/keys.js';
+import { childKey, concat, SLASH } from './records/keys.js';
 import * as record from './records/record.js';
+import { type FileSystemOptions, makeRoot, newInodes, startStore } from './start.js';
 import {
   type AttributeChange,
   type Attributes,
@@ -42,32 +32,9 @@ import {
   type FileIdentity,
   type FsyncPlan,
   type Place,
-  type Reclaimer,
   type RemovalResult,
   type StatFs,
 } from './types.js';
-
-export interface FileSystemOptions {
-  /** Made where it is missing. */
-  contentDirectory: string;
-  readOnly: boolean;
-  /**
-   * Whether the driver tells by `forget` when an unlinked inode is used no more; else it is with the release of
-   * its last handle.
-   */
-  keepsNodes: boolean;
-  /** Whether the driver calls `rest`; then contents may get their names late. */
-  rests: boolean;
-  reclaimer: Reclaimer;
-  /** Default: nobody hears of it. */
-  log?: MountLog;
-  /** Told of contents that are damaged, and that they are no more. */
-  troubled?: TroubleListener;
-  /** Default: the system's. */
-  clock?: Clock;
-  /** How many backing files to keep open, at least two; default: by the process's limit of descriptors. */
-  mostContents?: () => number;
-}
 
 export interface FileSystemStats {
   openFiles: number;
@@ -81,8 +48,6 @@ export interface FileSystemStats {
   openContents: number;
 }
 
-const ROOT_KEY = entryKey(new Uint8Array(0));
-
 export class FileSystem {
   readonly #inodes: Inodes;
   readonly #files: OpenFiles;
@@ -93,23 +58,8 @@ export class FileSystem {
   readonly #lost = (ino: number, name: Uint8Array): void => this.#directories.nameLost(ino, name);
 
   constructor(tree: TreeOperations, options: FileSystemOptions) {
-    const content = new ContentFiles(options.contentDirectory, options.readOnly);
-    const spares = options.rests && !options.readOnly ? new SpareFiles(content) : undefined;
-    const clock = options.clock ?? new SystemClock();
     this.#log = options.log ?? (() => {});
-    this.#inodes = new Inodes({
-      tree,
-      content,
-      spares,
-      descriptors: new Descriptors(content, spares, options.mostContents),
-      numbers: new InodeNumbers(tree),
-      clock,
-      reclaimer: options.reclaimer,
-      troubles: new Troubles(this.#log, options.troubled ?? (() => {})),
-      cut: new PowerCut(content, clock, this.#log),
-      readOnly: options.readOnly,
-      keepsNodes: options.keepsNodes,
-    });
+    this.#inodes = newInodes(tree, options, this.#log);
     this.#files = new OpenFiles(this.#inodes);
     this.#directories = new OpenDirectories(this.#inodes);
   }
@@ -119,31 +69,12 @@ export class FileSystem {
    * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
    */
   start(): void {
-    const { tree, content, readOnly, reclaimer } = this.#inodes;
-    const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
-    prepareContentDirectory(content.directory, readOnly);
-    startContents(this.#inodes, hasRoot, this.#log);
-    if (readOnly) {
-      if (hasRoot) return;
-      throw new SpinneyError('ERR_NO_STORE', 'Cannot mount read-only: the store has no root directory yet');
-    }
-    if (!hasRoot) this.makeRoot();
-    const orphans: number[] = [];
-    for (const entry of tree.range({ prefix: ORPHANS_PREFIX, keysOnly: true })) {
-      if (entry.type === 'key') orphans.push(inoOfKey(entry.key));
-    }
-    for (const ino of orphans) reclaimer.schedule(ino, tree.lastLsn());
+    startStore(this.#inodes, this.#log);
   }
 
   /** Makes the root directory, owned by the process, of a tree that is empty. */
   makeRoot(): void {
-    const { tree, clock } = this.#inodes;
-    const root = record.newRecord(ROOT_INO, record.DIRECTORY | 0o755);
-    record.setLinks(root, 2);
-    record.setOwner(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
-    clock.read();
-    this.#inodes.stamp(root, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
-    tree.put(ROOT_KEY, root);
+    makeRoot(this.#inodes);
   }
 
   /** Puts what open files changed into their records and closes their contents. Handles are void after it. */
@@ -467,22 +398,8 @@ export class FileSystem {
     );
   }
 
-  /**
-   * Space and inode counts are those of the filesystem that holds the contents. Less than one blob is not available: with
-   * that, names cannot be added any more. What is kept for removals is allocated, so it is not in there.
-   */
   statfs(out: StatFs): number {
-    return this.#answer(() => {
-      const status = statfsSync(this.#inodes.content.directory);
-      out.blockSize = status.bsize;
-      out.blocks = status.blocks;
-      out.blocksFree = status.bfree;
-      out.blocksAvailable = status.bavail * status.bsize < BLOB_SIZE ? 0 : status.bavail;
-      out.files = status.files;
-      out.filesFree = status.ffree;
-      out.nameMax = NAME_MAX;
-      return 0;
-    });
+    return this.#answer(() => readSpace(this.#inodes, out));
   }
 
   /** The driver knows the inode no more; an orphan is reclaimed. */

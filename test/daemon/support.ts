@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { ControlTarget, StatsReport } from '../../daemon/control/reports.js';
 import { run } from '../../daemon/run.js';
 
@@ -129,4 +129,13 @@ export function stubTarget(replaced: Partial<ControlTarget> = {}): ControlTarget
     }),
     ...replaced,
   };
+}
+
+/** The one line that a failed command prints. */
+export async function failure(...args: string[]): Promise<{ code: number; line: string }> {
+  const { code, out, err } = await spinney(...args);
+  expect(out).toBe('');
+  expect(err.split('\n')).toHaveLength(2);
+  expect(err).toMatch(/^spinney: Cannot [^\n]*: [^\n]*\n$/);
+  return { code, line: err.trimEnd() };
 }

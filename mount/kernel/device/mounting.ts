@@ -33,7 +33,10 @@ export function mountDevice(options: MountOptions): DeviceMount {
   try {
     mountpoint = realpathSync(options.mountpoint);
   } catch (cause) {
-    throw cannotMount(`mountpoint ${options.mountpoint}: ${(cause as NodeJS.ErrnoException).code}`, cause);
+    throw cannotMount(
+      `${options.mountpoint} cannot be found (${(cause as NodeJS.ErrnoException).code})`,
+      cause,
+    );
   }
   const fd = mountByCall(options, mountpoint, flags) ?? mountAsUser(options, mountpoint, flags);
   const entry = findMount(mountpoint);
@@ -60,7 +63,8 @@ function mountByCall(options: MountOptions, mountpoint: string, flags: number): 
 /** For lack of rights an ordinary user goes on through the helper; everything else is the answer. */
 function refused(what: string, errno: number): undefined {
   if (process.geteuid?.() !== 0 && (errno === EPERM || errno === EACCES)) return undefined;
-  throw cannotMount(`${what}: ${libc.errnoName(errno)}`);
+  const hint = errno === EPERM ? ', for want of the right to mount (in a container: CAP_SYS_ADMIN)' : '';
+  throw cannotMount(`${what} failed with ${libc.errnoName(errno)}${hint}`);
 }
 
 function mountAsUser(options: MountOptions, mountpoint: string, flags: number): number {

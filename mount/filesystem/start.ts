@@ -1,0 +1,95 @@
+/** How the layer comes up: what it is made of, the root of a new store, and what earlier runs left. */
+import type { TreeOperations } from '../../engine/api.js';
+import { SpinneyError } from '../../engine/errors.js';
+import type { MountLog } from '../types.js';
+import { ContentFiles } from './contents/content.js';
+import { prepareContentDirectory } from './contents/content-directory.js';
+import { Descriptors } from './contents/descriptors.js';
+import { PowerCut } from './contents/power-cut.js';
+import { SpareFiles } from './contents/spare-files.js';
+import { type Clock, SystemClock } from './contents/system.js';
+import { type TroubleListener, Troubles } from './contents/troubles.js';
+import { Inodes } from './inodes/inodes.js';
+import { startContents } from './inodes/start-contents.js';
+import { InodeNumbers, ROOT_INO } from './records/inode-numbers.js';
+import { entryKey, inoOfKey, ORPHANS_PREFIX } from './records/keys.js';
+import * as record from './records/record.js';
+import type { Reclaimer } from './types.js';
+
+export interface FileSystemOptions {
+  /** Made where it is missing. */
+  contentDirectory: string;
+  readOnly: boolean;
+  /**
+   * Whether the driver tells by `forget` when an unlinked inode is used no more; else it is with the release of
+   * its last handle.
+   */
+  keepsNodes: boolean;
+  /** Whether the driver calls `rest`; then contents may get their names late. */
+  rests: boolean;
+  reclaimer: Reclaimer;
+  /** Default: nobody hears of it. */
+  log?: MountLog;
+  /** Told of contents that are damaged, and that they are no more. */
+  troubled?: TroubleListener;
+  /** Default: the system's. */
+  clock?: Clock;
+  /** How many backing files to keep open, at least two; default: by the process's limit of descriptors. */
+  mostContents?: () => number;
+}
+
+const ROOT_KEY = entryKey(new Uint8Array(0));
+
+export function newInodes(tree: TreeOperations, options: FileSystemOptions, log: MountLog): Inodes {
+  const content = new ContentFiles(options.contentDirectory, options.readOnly);
+  const spares = options.rests && !options.readOnly ? new SpareFiles(content) : undefined;
+  const clock = options.clock ?? new SystemClock();
+  return new Inodes({
+    tree,
+    content,
+    spares,
+    descriptors: new Descriptors(content, spares, options.mostContents),
+    numbers: new InodeNumbers(tree),
+    clock,
+    reclaimer: options.reclaimer,
+    troubles: new Troubles(log, options.troubled ?? (() => {})),
+    cut: new PowerCut(content, clock, log),
+    readOnly: options.readOnly,
+    keepsNodes: options.keepsNodes,
+  });
+}
+
+/**
+ * Makes the root directory of a new store, and hands the orphans of earlier runs to the
+ * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
+ */
+export function startStore(inodes: Inodes, log: MountLog): void {
+  const { tree, content, readOnly, reclaimer } = inodes;
+  const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
+  prepareContentDirectory(content.directory, readOnly);
+  startContents(inodes, hasRoot, log);
+  if (readOnly) {
+    if (hasRoot) return;
+    throw new SpinneyError(
+      'ERR_NO_STORE',
+      'Cannot mount read-only: the store has no root directory yet; mount it for writing once',
+    );
+  }
+  if (!hasRoot) makeRoot(inodes);
+  const orphans: number[] = [];
+  for (const entry of tree.range({ prefix: ORPHANS_PREFIX, keysOnly: true })) {
+    if (entry.type === 'key') orphans.push(inoOfKey(entry.key));
+  }
+  for (const ino of orphans) reclaimer.schedule(ino, tree.lastLsn());
+}
+
+/** Makes the root directory, owned by the process, of a tree that is empty. */
+export function makeRoot(inodes: Inodes): void {
+  const { tree, clock } = inodes;
+  const root = record.newRecord(ROOT_INO, record.DIRECTORY | 0o755);
+  record.setLinks(root, 2);
+  record.setOwner(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+  clock.read();
+  inodes.stamp(root, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
+  tree.put(ROOT_KEY, root);
+}
