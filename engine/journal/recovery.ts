@@ -15,9 +15,10 @@
  */
 import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
+import { readFully } from '../disk/io.js';
 import { SpinneyError } from '../errors.js';
-import { isKnownVersion } from './format.js';
-import { assertReaches, type FilePlace, findLastRun } from './last-run.js';
+import { GROUP_HEADER_BYTES, isKnownVersion } from './format.js';
+import { assertReaches, type FilePlace, findLastRun, type LastRun } from './last-run.js';
 import type { RecordReader } from './record.js';
 import {
   type RingRecords,
@@ -33,6 +34,7 @@ import {
   listSegments,
   type SegmentName,
   unknownVersion,
+  writeFully,
   writeZeros,
 } from './segment-file.js';
 import { SegmentReader } from './segment-reader.js';
@@ -90,7 +92,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveryResult {
   const last = findLastRun(options, markLsn, options.hasRun);
   const { segments, useless } = classifySegments(options);
   const needed = dropCovered(segments, markLsn);
-  const end = findEnd(options, needed, useless);
+  const end = findEnd(options, needed, useless, durableLsnOf(last, markLsn));
   const content = readRing(options, segments, end.nextLsn);
   const ring = content?.records;
   const lastLsn = end.nextLsn - 1 + (ring?.count ?? 0);
@@ -150,7 +152,18 @@ function dropCovered(segments: Segment[], markLsn: number): Segment[] {
   return segments.slice(segments.findLastIndex((segment) => segment.firstLsn <= markLsn + 1));
 }
 
-function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: SegmentName[]): LogEnd {
+/** What the last run knew to be durable. */
+function durableLsnOf({ record }: LastRun, markLsn: number): number {
+  if (record === undefined) return markLsn;
+  return Math.max(markLsn, record.state === 'closed' ? record.appendedLsn : record.durableLsn);
+}
+
+function findEnd(
+  options: RecoveryOptions,
+  segments: SegmentName[],
+  useless: SegmentName[],
+  knownLsn: number,
+): LogEnd {
   let nextLsn = segments[0]?.firstLsn ?? options.markLsn + 1;
   let durableLsn = options.markLsn;
   let last: SavePlace | undefined;
@@ -163,13 +176,18 @@ function findEnd(options: RecoveryOptions, segments: SegmentName[], useless: Seg
     }
     const isLast = index === segments.length - 1;
     withReader(options, segment, (reader) => {
-      const end = reader.walk(nextLsn, () => {});
+      let durableTo = segment.firstLsn > knownLsn ? 0 : -1;
+      const end = reader.walk(nextLsn, (lsn, _record, offset) => {
+        if (lsn > knownLsn && durableTo < 0) durableTo = offset - GROUP_HEADER_BYTES;
+      });
+      if (durableTo < 0) durableTo = end.offset;
       const beyond = isLast ? reader.scan(end.offset) : undefined;
       durableLsn = Math.max(durableLsn, end.durableLsn, beyond?.durableLsn ?? 0);
       previous = { path: segment.path, offset: end.offset };
       const cutBytes = beyond === undefined ? 0 : beyond.end - end.offset;
       const { torn } = end;
-      tail = { path: segment.path, offset: end.offset, size: reader.size, cutBytes, ...(torn && { torn }) };
+      const place = { path: segment.path, offset: end.offset, size: reader.size, cutBytes, durableTo };
+      tail = { ...place, ...(torn && { torn }) };
       if (end.nextLsn > segment.firstLsn) last = tail;
       else useless = [...useless, segment];
       nextLsn = end.nextLsn;
@@ -189,7 +207,8 @@ function placeFor(ring: RingRecords, segments: readonly Segment[], { tail }: Log
 }
 
 /**
- * Removes what is beyond the end of the log and makes all before it durable. A segment that stays keeps its space: a disk
+ * Removes what is beyond the end of the log and makes all before it durable: what may not be is written again, since the
+ * run may have ended because its sync failed, and then no later sync covers what was written before. A segment that stays keeps its space: a disk
  * that is full may not have it again.
  */
 function repair(options: RecoveryOptions, end: LogEnd, place: SavePlace | undefined): void {
@@ -209,6 +228,7 @@ function repair(options: RecoveryOptions, end: LogEnd, place: SavePlace | undefi
     try {
       if (last.cutBytes > 0)
         writeZeros(disk, fd, last.offset, Math.min(last.cutBytes, last.size - last.offset));
+      rewrite(disk, fd, last.durableTo, last.offset);
       disk.fsync(fd);
     } finally {
       disk.close(fd);
@@ -218,6 +238,19 @@ function repair(options: RecoveryOptions, end: LogEnd, place: SavePlace | undefi
     throw new SpinneyError('ERR_IO', `Cannot repair the journal: ${path}: ${errorText(error)}`, {
       cause: error,
     });
+  }
+}
+
+const REWRITTEN_AT_ONCE = 1024 * 1024;
+
+/** Writes the bytes of a file from `start` to `end` as they are. */
+function rewrite(disk: Disk, fd: number, start: number, end: number): void {
+  const bytes = new Uint8Array(Math.max(0, Math.min(REWRITTEN_AT_ONCE, end - start)));
+  for (let at = start; at < end; ) {
+    const count = readFully(disk, fd, bytes, 0, Math.min(bytes.length, end - at), at);
+    if (count === 0) throw new Error(`the file ends at ${at}`);
+    writeFully(disk, fd, [bytes.subarray(0, count)], at);
+    at += count;
   }
 }
 

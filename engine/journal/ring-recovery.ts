@@ -153,6 +153,8 @@ export interface SavePlace {
   cutBytes: number;
   /** The group that the records end in, where that is to be longer. */
   torn?: TornGroup;
+  /** What is before this offset is known to be durable. */
+  durableTo: number;
 }
 
 export function ringGroupBytes({ bytes }: RingRecords): number {

@@ -110,14 +110,22 @@ export function allocateLargest(disk: Disk, fd: number, offset: number, sizes: r
   throw failure;
 }
 
-/** Makes the header of a segment, and the segment's name, durable. */
-export function writeSegmentHeader(
-  disk: Disk,
-  fd: number,
-  segment: { directory: string; uuid: Uint8Array; firstLsn: number; recordSeed: number },
-): void {
+export interface SegmentIdentity {
+  directory: string;
+  uuid: Uint8Array;
+  firstLsn: number;
+  recordSeed: number;
+}
+
+/** Writes the header of a segment, not durably. */
+export function putSegmentHeader(disk: Disk, fd: number, segment: SegmentIdentity): void {
   const { uuid, firstLsn, recordSeed } = segment;
   writeFully(disk, fd, [encodeSegmentHeader(uuid, firstLsn, recordSeed)], 0);
+}
+
+/** Makes the header of a segment, and the segment's name, durable. */
+export function writeSegmentHeader(disk: Disk, fd: number, segment: SegmentIdentity): void {
+  putSegmentHeader(disk, fd, segment);
   disk.fsync(fd);
   disk.syncDirectory(segment.directory);
 }

@@ -76,9 +76,9 @@ export class SegmentReader {
 
   /**
    * Steps through the records, which are to be numbered from `firstLsn` on, up to the first that is not valid.
-   * What `visit` gets holds during the call only.
+   * What `visit` gets holds during the call only; `offset` is the record's in the file.
    */
-  walk(firstLsn: number, visit: (lsn: number, record: RecordReader) => void): SegmentEnd {
+  walk(firstLsn: number, visit: (lsn: number, record: RecordReader, offset: number) => void): SegmentEnd {
     const record = new RecordReader();
     let nextLsn = firstLsn;
     let durableLsn = 0;
@@ -97,7 +97,7 @@ export class SegmentReader {
         this.#load(record, recordOffset, groupEnd, seed) &&
         record.lsn === nextLsn
       ) {
-        visit(nextLsn, record);
+        visit(nextLsn, record, recordOffset);
         nextLsn++;
         recordOffset += record.size;
       }

@@ -1,6 +1,7 @@
 /**
  * Moves records from the ring to the current segment, and makes segments. Every method says which lock it is called
- * under. Reserving space is the only thing that may fail and leave the journal usable; any other error latches it.
+ * under. Want of space may fail a call and leave the journal usable: where space is reserved, and also where what was reserved
+ * is written, on filesystems that never overwrite in place. Any other error latches it.
  *
  * Invariant: a segment with a valid header proves that every record before its first LSN is durable.
  */
@@ -13,10 +14,11 @@ import type { RunMap } from './run-file.js';
 import {
   allocateLargest,
   errorText,
+  putSegmentHeader,
+  type SegmentIdentity,
   segmentPath,
   spaceError,
   writeFully,
-  writeSegmentHeader,
 } from './segment-file.js';
 import {
   BYTE_COUNT,
@@ -149,7 +151,10 @@ export class SegmentWriter {
     const { fd, size, isSpare } = this.#allocateSegment(path, segment, mayUseSpare);
     try {
       if (isSpare) nameSpare(this.#disk, this.#directory, path);
-      else writeSegmentHeader(this.#disk, fd, segment);
+      else {
+        this.#disk.fsync(fd);
+        this.#disk.syncDirectory(this.#directory);
+      }
     } catch (error) {
       this.#disk.close(fd);
       throw this.#failure(`${path}: ${errorText(error)}`);
@@ -280,15 +285,17 @@ export class SegmentWriter {
     try {
       writeFully(this.#disk, this.#file(), [this.#groupHeader, ...pieces], offset);
     } catch (error) {
+      // Nothing is lost: the ring has the records still, and they will be written here in whole.
+      if (isNoSpace(error)) throw spaceError(error, this.#path());
       throw this.#failure(`${this.#path()}: ${errorText(error)}`);
     }
     shared.numbers[BYTE_COUNT]! += length;
   }
 
-  /** Opens a segment's file, empty but for its reserved space; on failure nothing has changed. */
+  /** Opens a segment's file, empty but for its reserved space and a header that is not durable; on failure nothing has changed. */
   #allocateSegment(
     path: string,
-    segment: Parameters<typeof openSpare>[2],
+    segment: SegmentIdentity,
     mayUseSpare: boolean,
   ): { fd: number; size: number; isSpare: boolean } {
     const least = this.least();
@@ -297,8 +304,9 @@ export class SegmentWriter {
       fd = this.#disk.open(path, { write: true, create: true });
       // A file that an earlier attempt could not remove again.
       this.#disk.truncate(fd, 0);
-      const sizes = [Math.max(this.#step(), least), least];
-      return { fd, size: allocateLargest(this.#disk, fd, 0, sizes), isSpare: false };
+      const size = allocateLargest(this.#disk, fd, 0, [Math.max(this.#step(), least), least]);
+      this.#putHeader(fd, path, segment);
+      return { fd, size, isSpare: false };
     } catch (error) {
       if (fd >= 0) this.#remove(fd, path);
       const spare = Atomics.load(this.#shared.words, SPARE);
@@ -308,9 +316,17 @@ export class SegmentWriter {
     }
   }
 
+  #putHeader(fd: number, path: string, segment: SegmentIdentity): void {
+    try {
+      putSegmentHeader(this.#disk, fd, segment);
+    } catch (error) {
+      throw isNoSpace(error) ? error : this.#failure(`${path}: ${errorText(error)}`);
+    }
+  }
+
   #openSpare(
     path: string,
-    segment: Parameters<typeof openSpare>[2],
+    segment: SegmentIdentity,
     size: number,
   ): { fd: number; size: number; isSpare: boolean } {
     try {

@@ -117,7 +117,7 @@ export interface Opened {
 }
 
 /** What a directory is opened on; tests have a disk of their own, and a small journal. */
-interface Underlying {
+export interface Underlying {
   disk?: Disk;
   journalSizes?: JournalSizes;
 }
@@ -127,8 +127,8 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
   const { kind, dir, readOnly } = settings;
   const { journalSizes } = underlying;
   if (kind === 'dir' && !readOnly) assertRoomForStore(underlying.disk ?? new NodeDisk(), dir);
-  const isAnchored = kind === 'dir' && underlying.disk === undefined;
-  const anchor = isAnchored ? openAnchor(dir, { create: !readOnly }) : undefined;
+  const isOnMachine = kind === 'dir' && underlying.disk === undefined;
+  const anchor = isOnMachine ? openAnchor(dir, { create: !readOnly }) : undefined;
   const disk = underlying.disk ?? (anchor === undefined ? new NodeDisk() : new AnchoredDisk(dir, anchor));
   let store: BlobStore | undefined;
   try {
@@ -138,7 +138,7 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
         : (settings.store ?? new MemoryBlobStore());
     const control = new Control();
     const cache = new FrameCache(control, { bytes: settings.cacheBytes });
-    if (kind === 'dir') adviseHugePages(cache.handle.frames);
+    if (isOnMachine) adviseHugePages(cache.handle.frames);
     const options: TreeState['options'] = {
       place: kind === 'dir' ? dir : kind,
       readOnly,

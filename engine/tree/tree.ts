@@ -27,7 +27,7 @@ import {
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { closeState, openState, type Settings, settingsOf } from './open.js';
+import { closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
 import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
@@ -70,8 +70,10 @@ type Mirror = 'never' | 'each write' | 'when looked at';
  *
  * Errors that any call can throw: ERR_CLOSED, ERR_POISONED, ERR_IO, ERR_BLOB_CORRUPT, ERR_BLOB_MISSING; any
  * mutation: ERR_READ_ONLY, ERR_NO_SPACE, ERR_JOURNAL_FAILED, ERR_KEY_TOO_LARGE, ERR_VALUE_TOO_LARGE. A mutation
- * that throws has changed nothing, save ERR_JOURNAL_FAILED, after which only reopening tells, and the failure of a
- * caller's own store with `flushOnWrite`: then the change is made and only its mirroring failed.
+ * that throws has changed nothing, save ERR_JOURNAL_FAILED, after which only reopening tells; the failure of a
+ * caller's own store with `flushOnWrite`: then the change is made and only its mirroring failed; and at `synced`
+ * ERR_NO_SPACE of a disk that never overwrites, which had none for what was reserved: the change is made, and durable once a
+ * later call has synced it.
  */
 export class Tree implements TreeOperations {
   /** What `open` found in a directory's journal; undefined for other trees and in threads that attached. */
@@ -127,10 +129,11 @@ export class Tree implements TreeOperations {
    * for this process until `close`, and what its journal holds beyond the last checkpoint is recovered first.
    * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_NEEDS_RECOVERY, ERR_FORMAT_VERSION, ERR_MANIFEST_CORRUPT,
    *   ERR_JOURNAL_CORRUPT, ERR_INVALID_ARGUMENT
+   * @param underlying for tests: what a directory is on instead of the machine's disk
    */
-  static open(options: TreeOptions): Tree {
+  static open(options: TreeOptions, underlying?: Underlying): Tree {
     const settings = settingsOf(options);
-    const { state, recovery } = openState(settings);
+    const { state, recovery } = openState(settings, underlying);
     try {
       return new Tree(state, settings, recovery);
     } catch (error) {

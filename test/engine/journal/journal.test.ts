@@ -25,6 +25,7 @@ import {
   put,
   recover,
   SMALL,
+  sample,
   segmentPaths,
   thrownCode,
 } from './harness.js';
@@ -303,6 +304,37 @@ describe('Journal failures', () => {
       append(journal, lsn + 1, put('key', 'value'));
       journal.close();
       expect(recover(disk).lastLsn).toBe(lsn + 1);
+    }
+  });
+
+  it('goes on after a write for which a disk that never overwrites had no space', () => {
+    for (const error of ['ENOSPC', 'EDQUOT']) {
+      for (let nth = 1; nth <= 6; nth++) {
+        const disk = new FaultDisk(newDisk());
+        const journal = openJournal(disk);
+        disk.failNth('write', nth, { error }, /journal-/);
+        let refused = 0;
+        let synced = 0;
+        const insist = (lsn: number, run: () => void): void => {
+          const code = thrownCode(run);
+          if (code === undefined) return;
+          expect(code).toBe('ERR_NO_SPACE');
+          refused++;
+          expect(recover(disk.inner.afterKill()).lastLsn).toBe(lsn);
+          expect(recover(disk.inner.afterPowerCut('drop')).lastLsn).toBeGreaterThanOrEqual(synced);
+          run();
+        };
+        for (let lsn = 1; lsn <= 40; lsn++) {
+          insist(lsn - 1, () => append(journal, lsn, sample(lsn)));
+          if (lsn % 2 !== 0) continue;
+          insist(lsn, () => (lsn % 8 === 0 ? journal.rotate() : journal.sync()));
+          expect(journal.durableLsn()).toBe(lsn);
+          synced = lsn;
+        }
+        expect(refused).toBe(1);
+        journal.close();
+        assertSamples(recover(disk.inner.afterPowerCut('drop')));
+      }
     }
   });
 

@@ -297,6 +297,25 @@ describe('Recovery after a power cut', () => {
     expect(crashes).toBeGreaterThan(300);
   });
 
+  it('makes durable what a sync that failed has left in memory only, though later syncs succeed', () => {
+    for (const durable of [0, 3]) {
+      const disk = new FaultDisk(newDisk());
+      const journal = openJournal(disk);
+      if (durable > 0) appendSamples(journal, 1, durable);
+      if (durable > 0) journal.sync();
+      appendSamples(journal, durable + 1, durable + 4);
+      disk.failNth('fdatasync', 1, { error: 'EIO', lose: true });
+      expect(thrownCode(() => journal.sync())).toBe('ERR_JOURNAL_FAILED');
+      const left = disk.inner.afterKill();
+      expect(recover(left).lastLsn).toBe(durable + 4);
+      const { lastLsn, previousEnd } = recover(left);
+      openJournal(left, { nextLsn: lastLsn + 1, previousEnd });
+      const recovered = recover(left.afterPowerCut('drop'));
+      expect(recovered.lastLsn).toBe(durable + 4);
+      assertSamples(recovered);
+    }
+  });
+
   it('reports a disk that cannot be read or repaired', () => {
     const { disk } = killedJournal();
     for (const name of ['read', 'fsync', 'open', 'size'] as const) {

@@ -48,11 +48,11 @@ function recordStep(batch: Batch, step: Step, versionOf: (name: string, right: b
   else batch[step.op](key);
 }
 
-/** Kinds of trees that runs are made on. */
-export type Place = 'memory' | 'store' | 'dir';
+/** Kinds of trees that runs are made on; or how one is opened somewhere else, where it has closed or not. */
+export type Place = 'memory' | 'store' | 'dir' | (() => Tree);
 
 export class Run {
-  readonly model = new Model();
+  model = new Model();
   tree: Tree;
   readonly #place: Place;
   readonly #options: TreeOptions;
@@ -68,12 +68,13 @@ export class Run {
     this.#place = place;
     this.#mayBeDeep = mayBeDeep;
     this.#options = options;
-    this.#home = fs.mkdtempSync(path.join(os.tmpdir(), 'spinney-tree-'));
+    this.#home = place === 'dir' ? fs.mkdtempSync(path.join(os.tmpdir(), 'spinney-tree-')) : '';
     this.#dir = path.join(this.#home, 'store');
     this.tree = this.#open();
   }
 
   #open(): Tree {
+    if (typeof this.#place === 'function') return this.#place();
     if (this.#place === 'dir') return Tree.open({ dir: this.#dir, ...this.#options });
     if (this.#place === 'store')
       return Tree.open({ store: this.#store, flushOnWrite: false, ...this.#options });
@@ -85,7 +86,7 @@ export class Run {
     try {
       this.tree.close();
     } finally {
-      fs.rmSync(this.#home, { recursive: true, force: true });
+      if (this.#home !== '') fs.rmSync(this.#home, { recursive: true, force: true });
     }
   }
 
@@ -147,6 +148,12 @@ export class Run {
       if (error instanceof Refusal) return { required: error.code, allowed };
       throw error;
     }
+  }
+
+  /** The tree has made the operation though it threw: so does the model. */
+  assume(operation: Operation): void {
+    const steps = operation.op === 'atomic' ? operation.steps : [operation as Step];
+    this.#adopt(this.model.play(steps) ?? new Map());
   }
 
   #apply(operation: Operation): void {

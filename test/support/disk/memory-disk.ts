@@ -10,7 +10,8 @@
  *   ...                                   // run what is under test with it
  *   const killed = disk.afterKill();      // the next process: all is seen, what was unsynced stays unsynced
  *   const cut = disk.afterPowerCut('drop')        // unsynced changes are gone
- *   const cut = disk.afterPowerCut(random)        // a random subset of them is there, the last one torn
+ *   const cut = disk.afterPowerCut(random)        // a random subset of them is there, the last one torn at 4 KiB
+ *   const cut = disk.afterPowerCut(random, 512)   // ... at 512 bytes
  *
  * Memory that is mapped from a file is looked at whenever something is done to the disk: what was stored since is a
  * change of each 512-byte sector concerned, so a power cut leaves sectors of any mixture of ages.
@@ -93,8 +94,8 @@ function applyToDirectory(entries: Map<string, Node>, change: DirectoryChange): 
   }
 }
 
-/** Keeps of a write the file size, perhaps, and each of the 4 KiB pieces that it touches, perhaps. */
-function applyTorn(pages: Pages, change: FileChange, random: () => number): void {
+/** Keeps of a write the file size, perhaps, and each of the pieces of `pieceBytes` that it touches, perhaps. */
+function applyTorn(pages: Pages, change: FileChange, random: () => number, pieceBytes: number): void {
   if (change.kind !== 'write') {
     applyToFile(pages, change);
     return;
@@ -102,7 +103,7 @@ function applyTorn(pages: Pages, change: FileChange, random: () => number): void
   const end = change.position + change.data.length;
   if (random() < 0.5) pages.size = Math.max(pages.size, end);
   for (let at = change.position; at < end; ) {
-    const pieceEnd = Math.min(end, (Math.floor(at / PAGE_SIZE) + 1) * PAGE_SIZE);
+    const pieceEnd = Math.min(end, (Math.floor(at / pieceBytes) + 1) * pieceBytes);
     if (random() < 0.5) {
       pages.write(change.data.subarray(at - change.position, pieceEnd - change.position), at);
     }
@@ -151,8 +152,11 @@ export class MemoryDisk implements Disk {
     );
   }
 
-  /** The disk as the machine finds it after a power cut now. Everything that is left is durable. */
-  afterPowerCut(survivors: Survivors): MemoryDisk {
+  /**
+   * The disk as the machine finds it after a power cut now. Everything that is left is durable.
+   * @param tearBytes the pieces of which the last of a file's surviving writes may be left incomplete
+   */
+  afterPowerCut(survivors: Survivors, tearBytes = PAGE_SIZE): MemoryDisk {
     this.#takeStores();
     const random = typeof survivors === 'function' ? survivors : undefined;
     const chance =
@@ -170,7 +174,7 @@ export class MemoryDisk implements Disk {
         for (const change of kept) applyToFile(pages, change);
         if (last !== undefined && random !== undefined) {
           if (random() < 0.5) applyToFile(pages, last);
-          else applyTorn(pages, last, random);
+          else applyTorn(pages, last, random, tearBytes);
         }
         return { ...newFile(), seen: new Pages(pages), durable: pages };
       },
@@ -433,12 +437,18 @@ export class MemoryDisk implements Disk {
     for (const file of this.#mapped) {
       if (file.map === undefined) continue;
       const { bytes } = file.map;
-      const known = Buffer.alloc(bytes.length);
-      file.seen.read(known, 0);
-      if (known.equals(bytes)) continue;
       for (let at = 0; at < bytes.length; at += SECTOR_SIZE) {
+        const page = file.seen.page(Math.floor(at / PAGE_SIZE));
+        const inPage = at % PAGE_SIZE;
+        if (inPage === 0) {
+          const length = Math.min(PAGE_SIZE, bytes.length - at);
+          if (Buffer.compare(page.subarray(0, length), bytes.subarray(at, at + length)) === 0) {
+            at += PAGE_SIZE - SECTOR_SIZE;
+            continue;
+          }
+        }
         const data = bytes.slice(at, at + SECTOR_SIZE);
-        if (known.compare(data, 0, data.length, at, at + data.length) === 0) continue;
+        if (Buffer.compare(page.subarray(inPage, inPage + data.length), data) === 0) continue;
         // A real process may be killed by this: the disk may be full.
         if (!file.seen.has(Math.floor(at / PAGE_SIZE))) throw new Error(`A store to a hole, at ${at}`);
         this.#apply(file, { kind: 'write', position: at, data });

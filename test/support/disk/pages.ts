@@ -25,6 +25,11 @@ export class Pages {
     return this.#pages.has(page);
   }
 
+  /** What is in the page; not to be changed. */
+  page(page: number): Uint8Array {
+    return this.#pages.get(page) ?? ZERO_PAGE;
+  }
+
   /** Copies out what the file holds at `position`; returns the number of bytes before the end of the file. */
   read(into: Uint8Array, position: number): number {
     const length = Math.max(0, Math.min(into.length, this.size - position));
@@ -40,14 +45,18 @@ export class Pages {
     return length;
   }
 
+  /** `data` must not change any more: whole pages of it are kept as they are. */
   write(data: Uint8Array, position: number): void {
     for (let done = 0; done < data.length; ) {
       const at = position + done;
       const inPage = at % PAGE_SIZE;
       const part = Math.min(PAGE_SIZE - inPage, data.length - done);
       const index = Math.floor(at / PAGE_SIZE);
-      const page = new Uint8Array(this.#pages.get(index) ?? ZERO_PAGE);
-      page.set(data.subarray(done, done + part), inPage);
+      let page = data.subarray(done, done + part);
+      if (part < PAGE_SIZE) {
+        page = new Uint8Array(this.page(index));
+        page.set(data.subarray(done, done + part), inPage);
+      }
       this.#pages.set(index, page);
       done += part;
     }
