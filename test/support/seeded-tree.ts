@@ -70,7 +70,7 @@ export const isLook = (name: DiskCallName): boolean => LOOKS.has(name);
  */
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
-const OPENINGS_PER_COLLECTION = 20;
+const OPENINGS_PER_COLLECTION = 50;
 let openings = 0;
 
 /** A tree on the disk, as small as can be; what is due is done when it is asked for. */
