@@ -20,6 +20,7 @@
  * take `disk.afterKill()` at every call (see FaultDisk.onCall) and derive many power cuts from each.
  * Capacity, locks (flock semantics, per open) and `isSameFile` work. One thread only.
  */
+import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
 import type { Disk } from '../../../engine/disk/disk.js';
 import type { DirectoryIdentity } from '../../../engine/disk/identity.js';
@@ -203,6 +204,22 @@ export class MemoryDisk implements Disk {
     const bytes = new Uint8Array(seen.size);
     seen.read(bytes, 0);
     return bytes;
+  }
+
+  /** Disks with the same fingerprint look the same to a process that starts. */
+  fingerprint(): string {
+    this.#takeStores();
+    const hash = createHash('sha1').update(`${this.boot} ${this.device} ${this.mount} ${this.inode}`);
+    const add = (directory: DirectoryNode): void => {
+      for (const [name, node] of [...directory.seen].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        hash.update(`/${name}\n`);
+        if (isFile(node)) hash.update(Float64Array.from(node.seen.sums()));
+        else add(node);
+      }
+      hash.update('..');
+    };
+    add(this.#root);
+    return hash.digest('base64');
   }
 
   /** Sets the whole content of a file, which is made if missing, durably: damage as a test wants it. */

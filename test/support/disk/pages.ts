@@ -3,9 +3,14 @@
  * only replaced, so a clone shares them and costs one map. A page that is absent is a hole; a page that is
  * present takes up space, even when it was only reserved and reads as zeros.
  */
+import { crc32 } from 'node:zlib';
+
 export const PAGE_SIZE = 4096;
 
 const ZERO_PAGE = new Uint8Array(PAGE_SIZE);
+
+/** Pages are never changed: a sum is of one for good. */
+const SUMS = new WeakMap<Uint8Array, number>();
 
 export class Pages {
   size = 0;
@@ -19,6 +24,17 @@ export class Pages {
   /** Pages that take up space. */
   get count(): number {
     return this.#pages.size;
+  }
+
+  /** Numbers that two contents share if and only if they are the same, as far as sums of their pages tell. */
+  *sums(): Generator<number> {
+    yield this.size;
+    for (const [index, page] of [...this.#pages].sort(([a], [b]) => a - b)) {
+      const sum = SUMS.get(page) ?? crc32(page);
+      SUMS.set(page, sum);
+      yield index;
+      yield sum;
+    }
   }
 
   has(page: number): boolean {
