@@ -4,7 +4,7 @@
  */
 import type { DiskCallName } from '../support/disk/fault-disk.js';
 import { seededRandom } from '../support/disk/random.js';
-import { SeededTree } from '../support/seeded-tree.js';
+import { countCalls, SeededTree } from '../support/seeded-tree.js';
 import { soak } from './soak.js';
 
 const OPERATIONS = 25;
@@ -22,11 +22,13 @@ soak({ line: 6, title: 'ENOSPC and EDQUOT at every Nth write', seeds: 4 }, (seed
   const figures = { cases: 0, refused: 0, operations: 0 };
   for (let count = 0; count < CASES; count++) {
     const random = seededRandom(seed * CASES + count);
-    const site = new SeededTree(seed * CASES + count, { scale: random() < 0.8 ? 'small' : 'large' });
+    const load = seed * CASES + count;
+    const total = countCalls(load, OPERATIONS, ({ name }) => TAKES_SPACE.has(name));
+    const site = new SeededTree(load);
     let struck = '';
     try {
       const error = random() < 0.5 ? 'ENOSPC' : 'EDQUOT';
-      const from = Math.floor(random() ** 2 * 60);
+      const from = Math.floor(random() * total);
       const lasting = random() < 0.4 ? 1 : 1 + Math.floor(random() * 40);
       let taken = 0;
       site.disk.onCall = ({ name, path }) => {

@@ -2,7 +2,7 @@
 import { SpinneyError } from '../../engine/index.js';
 import { type Fault, FaultDisk } from '../support/disk/fault-disk.js';
 import { seededRandom } from '../support/disk/random.js';
-import { abandon, SeededTree } from '../support/seeded-tree.js';
+import { abandon, countCalls, SeededTree } from '../support/seeded-tree.js';
 import { soak } from './soak.js';
 
 const OPERATIONS = 20;
@@ -12,10 +12,12 @@ soak({ line: 8, title: 'short reads and writes, EINTR, EIO on reads', seeds: 4 }
   const figures = { cases: 0, faults: 0, refused: 0, openings: 0 };
   for (let count = 0; count < CASES; count++) {
     const random = seededRandom(seed * CASES + count);
-    const site = new SeededTree(seed * CASES + count);
+    const load = seed * CASES + count;
+    const total = countCalls(load, OPERATIONS, ({ name }) => name === 'read' || name === 'write');
+    const site = new SeededTree(load);
     try {
       // One call, or any.
-      const nth = random() < 0.5 ? Math.floor(random() * 80) : -1;
+      const nth = random() < 0.7 ? Math.floor(random() * total) : -1;
       const kind = Math.floor(random() * 3);
       let calls = 0;
       let struck = '';

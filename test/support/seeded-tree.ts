@@ -14,7 +14,7 @@ import { MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { Run } from '../engine/tree/harness.js';
 import { below, KEY_SPACES, pick, type Random, stepOf } from '../engine/tree/keys.js';
 import { Model, type Operation } from '../engine/tree/model.js';
-import { type DiskCallName, FaultDisk } from './disk/fault-disk.js';
+import { type DiskCall, type DiskCallName, FaultDisk } from './disk/fault-disk.js';
 import { MemoryDisk } from './disk/memory-disk.js';
 import { seededRandom } from './disk/random.js';
 
@@ -276,4 +276,21 @@ export class SeededTree {
     this.#isOpen = false;
     abandon(this.tree);
   }
+}
+
+/** How many of the calls that a load on an undisturbed disk makes are of a kind. */
+export function countCalls(seed: number, operations: number, isOfKind: (call: DiskCall) => boolean): number {
+  const site = new SeededTree(seed);
+  let count = 0;
+  site.disk.onCall = (call) => {
+    if (isOfKind(call)) count++;
+    return undefined;
+  };
+  try {
+    for (let done = 0; done < operations; done++) site.apply(site.operation(false));
+  } finally {
+    site.disk.heal();
+    site.end();
+  }
+  return count;
 }
