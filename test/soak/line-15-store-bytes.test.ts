@@ -87,7 +87,7 @@ function killedJournal(): MemoryDisk {
   for (let lsn = 1; lsn <= LAST; lsn++) {
     append(journal, lsn, lsn === 30 ? [put('a', 'b'), put('c', 'd')] : sample(lsn));
     journal.acknowledge(lsn);
-    if (lsn === 20 || lsn === 45) journal.sync(lsn);
+    if (lsn === 20 || lsn === 45) journal.sync();
   }
   return disk.afterKill();
 }
