@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { mountArguments } from '../../daemon/mount-helper.js';
+import { readWork } from '../../daemon/mount-helper.js';
 import { SpinneyError, Tree } from '../../engine/index.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
@@ -113,7 +113,8 @@ function tryHelper(mutator: Mutator): boolean {
   args[at] = mutator.mutateText(args[at]!);
   if (mutator.random() < 0.3) args.splice(mutator.below(args.length), 1);
   return isRefused(() => {
-    for (const word of mountArguments(args)?.slice(4) ?? []) {
+    const work = readWork(args, false);
+    for (const word of work !== undefined && 'run' in work ? work.run.slice(4) : []) {
       if (!/^(--[a-z-]+(=.*)?|-o|[a-z,]+)$/s.test(word))
         throw new Error(`"${word}" is an argument of its own`);
     }
