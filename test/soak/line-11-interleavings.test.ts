@@ -90,7 +90,7 @@ function secondOf(random: Random): Action {
 
 let isPrepared = false;
 
-soak({ line: 11, title: 'deterministic interleavings', seeds: 40 }, (seed) => {
+soak({ line: 11, title: 'deterministic interleavings', seeds: 15 }, (seed) => {
   if (!isPrepared) prepareTrees();
   isPrepared = true;
   const random = seededRandom(seed);

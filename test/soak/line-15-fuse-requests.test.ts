@@ -19,7 +19,7 @@ import { soak } from './soak.js';
 
 const REQUESTS = 3000;
 
-soak({ line: 15, title: 'mutated FUSE requests', seeds: 20 }, (seed) => {
+soak({ line: 15, title: 'mutated FUSE requests', seeds: 6 }, (seed) => {
   const random = seededRandom(seed);
   const fixture = new Fixture(Tree.open({ memory: true }), { rests: random() < 0.5 });
   const failures: string[] = [];

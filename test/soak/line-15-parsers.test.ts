@@ -142,7 +142,7 @@ function tryMountinfo(mutator: Mutator): boolean {
   return parseMountinfo(mutator.mutateText(text)).length < 2;
 }
 
-soak({ line: 15, title: 'mutated lists, tables and options', seeds: 10 }, (seed) => {
+soak({ line: 15, title: 'mutated lists, tables and options', seeds: 3 }, (seed) => {
   const mutator = new Mutator(seededRandom(seed));
   const kinds = [tryAccessList, tryOwners, tryHelper, tryOptionString, tryMountinfo];
   let refused = 0;
@@ -157,7 +157,7 @@ soak({ line: 15, title: 'mutated lists, tables and options', seeds: 10 }, (seed)
   return { cases: CASES, refused };
 });
 
-soak({ line: 15, title: 'mutated records', seeds: 20 }, (seed) => {
+soak({ line: 15, title: 'mutated records', seeds: 5 }, (seed) => {
   const mutator = new Mutator(seededRandom(seed));
   const fixture = new Fixture(Tree.open({ memory: true }));
   let refused = 0;
