@@ -31,15 +31,21 @@ const FORGOTTEN_AFTER_MS = 5 * 60_000;
 export class RequestFailures {
   readonly #numbers: Float64Array;
   readonly #now: () => number;
+  readonly #wall: () => number;
 
   /** Numbers that an area for operations 0 to `operations - 1` takes. */
   static size(operations: number): number {
     return OPERATIONS + operations * FIELDS;
   }
 
-  constructor(numbers: Float64Array, now: () => number = Date.now) {
+  /**
+   * `now`: milliseconds of a clock that nobody sets and that is the same for all threads. `wall`: milliseconds of the one
+   * that people go by.
+   */
+  constructor(numbers: Float64Array, now: () => number = monotonic, wall: () => number = Date.now) {
     this.#numbers = numbers;
     this.#now = now;
+    this.#wall = wall;
   }
 
   /** A request of the operation was answered with `errno`, above 0. */
@@ -84,6 +90,8 @@ export class RequestFailures {
   refused(nameOf: (operation: number) => string): RefusedChanges[] {
     const found: RefusedChanges[] = [];
     if (!this.areAny) return found;
+    const now = this.#now();
+    const timeOf = (at: number): string => new Date(this.#wall() - (now - at)).toISOString();
     for (let at = OPERATIONS; at < this.#numbers.length; at += FIELDS) {
       const [count, errno, first, last] = this.#numbers.subarray(at, at + FIELDS) as unknown as [
         number,
@@ -91,17 +99,22 @@ export class RequestFailures {
         number,
         number,
       ];
-      if (count === 0 || this.#now() - last > FORGOTTEN_AFTER_MS) continue;
+      if (count === 0 || now - last > FORGOTTEN_AFTER_MS) continue;
       found.push({
         operation: nameOf((at - OPERATIONS) / FIELDS),
         error: NAMES.get(errno) ?? String(errno),
         count,
-        since: new Date(first).toISOString(),
-        last: new Date(last).toISOString(),
+        since: timeOf(first),
+        last: timeOf(last),
       });
     }
     return found;
   }
+}
+
+function monotonic(): number {
+  const [seconds, nanos] = process.hrtime();
+  return seconds * 1000 + nanos / 1e6;
 }
 
 /** A line of health for each. */

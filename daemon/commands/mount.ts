@@ -6,7 +6,7 @@ import { startDetached } from '../mounting/detached.js';
 import { prepareMountpoint, resolveMountpoint, resolveStore } from '../mounting/mountpoint.js';
 import { refuseMisplaced } from '../mounting/overlap.js';
 import { ownDaemonDirectory } from '../mounting/run-directory.js';
-import { examineStore, makePrivate } from '../mounting/store-directory.js';
+import { examineStore, makePrivate, openToOthers } from '../mounting/store-directory.js';
 import { resolveFile } from '../process/file-path.js';
 import { LOG_LEVELS, openLog } from '../process/log.js';
 import { examineLogFile, isStream } from '../process/log-file.js';
@@ -88,14 +88,17 @@ export const mount: Command = {
     }
     if (dirname(options.control) !== options.store) await refuseOccupied(options.control);
 
-    if (!options.readOnly) makePrivate(options.store);
+    const exposed = options.readOnly ? openToOthers(options.store) : makePrivate(options.store);
     if (raw.foreground === true) {
       // Loaded here only, so that the other verbs start fast.
       const { runForeground } = await import('../mounting/foreground.js');
       const log = openLog({ level, ...(logOption !== undefined && { file: logFile }) });
+      // Of a store that it leaves so the daemon tells by itself.
+      if (exposed !== undefined && !options.readOnly) log.logger.warn(exposed);
       return await runForeground(options, log);
     }
     const notice = (text: string) => output.err(`spinney: ${text}\n`);
+    if (exposed !== undefined) notice(exposed);
     await startDetached(detachedArguments(raw, options, logFile), logFile, notice);
     output.out(`mounted ${options.store} at ${options.mountpoint}\n`);
     if (directory !== options.store) output.out(`its log and control socket are in ${directory}\n`);

@@ -3,10 +3,10 @@
  *
  * What must hold: no moment in which others could connect (the mode is set by the umask under which the socket
  * is made); every peer is checked by the kernel's word before a byte of its is read; nothing that a client does
- * or leaves undone takes more than MAX_CONNECTIONS sockets, each for a bounded time and with a bounded body.
+ * or leaves undone takes more than MAX_CONNECTIONS sockets, each for a bounded time, with a bounded body and one answer.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { SpinneyError } from '../../engine/errors.js';
@@ -103,7 +103,7 @@ function buildApp(options: ControlOptions): { app: FastifyInstance; server: Serv
           connectionsCheckingInterval: REQUEST_TIMEOUT_MS,
           keepAliveTimeout: REQUEST_TIMEOUT_MS,
         },
-        handler,
+        oneAtATime(handler),
       );
       return server;
     },
@@ -135,6 +135,24 @@ function buildApp(options: ControlOptions): { app: FastifyInstance; server: Serv
   });
   addRoutes(app, target, log);
   return { app, server };
+}
+
+/**
+ * Takes a connection's next request only when the last has been answered in full, and ends a connection that sends it before: what
+ * one has to wait for is in memory, and a few bytes ask for a large answer.
+ */
+function oneAtATime(handler: RequestListener): RequestListener {
+  const busy = new WeakSet<Socket>();
+  return (request, response) => {
+    const { socket } = request;
+    if (busy.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    busy.add(socket);
+    response.once('close', () => busy.delete(socket));
+    handler(request, response);
+  };
 }
 
 function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): void {

@@ -25,7 +25,7 @@ import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
 import { ownDaemonDirectory } from './run-directory.js';
 import { Status } from './status.js';
-import { examineStore, makePrivate } from './store-directory.js';
+import { examineStore, makePrivate, openToOthers } from './store-directory.js';
 import { StoreLocation } from './store-location.js';
 import { breakMount, endMount, unmountWithin } from './unmounting.js';
 
@@ -102,7 +102,8 @@ export class Daemon {
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
-    if (!options.readOnly) makePrivate(options.store);
+    const exposed = options.readOnly ? openToOthers(options.store) : makePrivate(options.store);
+    if (exposed !== undefined) log.warn(exposed);
     const tellAll = (text: string) => {
       log.info(text);
       notice(text);

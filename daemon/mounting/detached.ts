@@ -4,12 +4,13 @@ import { fileURLToPath } from 'node:url';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
 import { NO_DEBUGGER_SIGNAL } from '../process/debugger-signal.js';
 import { closeLogFile, openLogFile } from '../process/log-file.js';
+import { limitChildren } from '../process/privileges.js';
 import type { StartMessage } from './foreground.js';
 
 /**
  * Runs `spinney <args>` in a session of its own, its stderr in `logFile` (a crash of the runtime then leaves a
  * trace). Resolves when the daemon says that the mount answers. Throws its reason when it does not come up.
- * `notice` gets what else it says until then.
+ * `notice` gets what else it says until then. What this process starts from here on has no more privileges than a daemon needs.
  */
 export async function startDetached(
   args: readonly string[],
@@ -18,6 +19,7 @@ export async function startDetached(
 ): Promise<void> {
   const stderr = openLogFile(logFile);
   const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+  limitChildren();
   const child = spawn(process.execPath, [...NO_DEBUGGER_SIGNAL, ...process.execArgv, cli, ...args], {
     detached: true,
     cwd: '/',

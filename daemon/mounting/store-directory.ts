@@ -72,22 +72,24 @@ export function examineStore(store: string, options: { readOnly: boolean }): boo
 
 /**
  * Makes the directory of the store where it is missing, and private where it is not: contents of all users' files lie in
- * it, and have no permissions of their own. REQUIRES examineStore.
+ * it, and have no permissions of their own. Returns what is to be told of one that others could read. REQUIRES examineStore.
  */
-export function makePrivate(store: string): void {
+export function makePrivate(store: string): string | undefined {
   try {
+    const warning = openToOthers(store);
     makeDirectories(store);
     const fd = openSync(store, constants.O_DIRECTORY | constants.O_NOFOLLOW);
     try {
       const status = fstatSync(fd);
       refuseOwner(store, status);
-      if ((status.mode & OTHERS) === 0) return;
+      if ((status.mode & OTHERS) === 0) return undefined;
       fchmodSync(fd, 0o700);
     } finally {
       closeSync(fd);
     }
     // Up to now others may have put something into it.
-    examineStore(store, { readOnly: false });
+    const isStore = examineStore(store, { readOnly: false });
+    return isStore && warning !== undefined ? `${warning}; it is private from now on` : undefined;
   } catch (error) {
     if (error instanceof SpinneyError) throw error;
     throw new SpinneyError('ERR_IO', `Cannot use the store ${store}: ${reasonOf(error)}`, {
@@ -110,6 +112,14 @@ function makeDirectories(path: string): void {
       `Cannot make the store ${path}: no directories can be made in ${dirname(path)}`,
     );
   }
+}
+
+/** What is to be told of a store that others can read. */
+export function openToOthers(store: string): string | undefined {
+  const mode = statusOf(store)?.mode ?? 0;
+  if ((mode & OTHERS) === 0) return undefined;
+  const bits = (mode & 0o777).toString(8);
+  return `Others can get at the contents of all files in the store ${store}, whose mode is ${bits}`;
 }
 
 export function isOnReadOnlyFilesystem(directory: string): boolean {

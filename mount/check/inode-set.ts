@@ -1,22 +1,30 @@
-/** A set of inode numbers: they are given out in turn, so a bit for each is far less than a Set takes. */
+/** Inodes that a piece of the set is about. */
+const PIECE = 4096;
+
+/**
+ * A set of inode numbers: they are given out in turn, so a bit for each is far less than a Set takes. In pieces, because a
+ * damaged record may tell any number.
+ */
 export class InodeSet {
-  #bits = new Uint8Array(1024);
+  readonly #pieces = new Map<number, Uint8Array>();
 
   /** Returns false where the number was in the set already. */
   add(ino: number): boolean {
-    const byte = Math.floor(ino / 8);
-    if (byte >= this.#bits.length) {
-      const larger = new Uint8Array(Math.max(byte + 1, this.#bits.length * 2));
-      larger.set(this.#bits);
-      this.#bits = larger;
+    const which = Math.floor(ino / PIECE);
+    let bits = this.#pieces.get(which);
+    if (bits === undefined) {
+      bits = new Uint8Array(PIECE / 8);
+      this.#pieces.set(which, bits);
     }
+    const byte = (ino % PIECE) >> 3;
     const bit = 1 << (ino % 8);
-    if ((this.#bits[byte]! & bit) !== 0) return false;
-    this.#bits[byte]! |= bit;
+    if ((bits[byte]! & bit) !== 0) return false;
+    bits[byte]! |= bit;
     return true;
   }
 
   has(ino: number): boolean {
-    return ((this.#bits[Math.floor(ino / 8)] ?? 0) & (1 << (ino % 8))) !== 0;
+    const bits = this.#pieces.get(Math.floor(ino / PIECE));
+    return bits !== undefined && (bits[(ino % PIECE) >> 3]! & (1 << (ino % 8))) !== 0;
   }
 }

@@ -318,6 +318,11 @@ export class FileSystem {
     return this.#answer(() => this.#files.release(handle));
   }
 
+  /** The inode number of the file that is open by the handle; 0: no such handle. */
+  fileOf(handle: number): number {
+    return this.#files.inoOf(handle);
+  }
+
   /**
    * What an fsync has to make durable before `tree.sync()`, for another thread to do; `fsynced` is told after it.
    * Undefined: no such handle.
@@ -344,6 +349,11 @@ export class FileSystem {
   /** Opens a directory for listing. Returns a handle above 0, or a negative errno. */
   opendir(place: Place): number {
     return this.#answer(() => this.#directories.open(place));
+  }
+
+  /** The inode number of the directory that is open by the handle; 0: no such handle. */
+  directoryOf(handle: number): number {
+    return this.#directories.inoOf(handle);
   }
 
   /**

@@ -120,6 +120,14 @@ export const mount = libc.func('mount', 'int', [
 ) => number;
 const umount2Function = libc.func('umount2', 'int', ['const char *', 'int']);
 export const umount2 = umount2Function as (target: string, flags: number) => number;
+/** Concerns the calling thread and what it starts. */
+export const prctl = libc.func('prctl', 'int', ['int', 'ulong', 'ulong', 'ulong', 'ulong']) as (
+  option: number,
+  second: number,
+  third: number,
+  fourth: number,
+  fifth: number,
+) => number;
 /** Gives the processor to whoever waits for it. */
 export const schedYield = libc.func('sched_yield', 'int', []) as () => number;
 

@@ -181,6 +181,26 @@ describe('clients that misbehave', () => {
     expect(text).toContain('ERR_BODY_TOO_LARGE');
   });
 
+  it('requests before the last was answered: one answer is made at most', async () => {
+    let answers = 0;
+    const target = stubTarget();
+    const path = await start({
+      target: stubTarget({
+        stats(options) {
+          answers++;
+          return target.stats(options);
+        },
+      }),
+    });
+    await exchange(path, 'GET /v1/stats HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1000));
+    expect(answers).toBeLessThan(2);
+    const socket = await connected(path);
+    for (let i = 0; i < 3; i++) {
+      socket.write('GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n');
+      expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
+    }
+  });
+
   it('takes so many connections and no more', async () => {
     const path = await start();
     const sockets = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, () => connected(path)));

@@ -5,8 +5,13 @@ import { describeRefused, RequestFailures } from '../../mount/request-failures.j
 const { EIO, ENOENT, ENOSPC } = constants.errno;
 
 test('a refusal that nobody repeats is forgotten after a while', () => {
-  let now = Date.UTC(2026, 0, 1);
-  const failures = new RequestFailures(new Float64Array(RequestFailures.size(3)), () => now);
+  let now = 0;
+  const began = Date.UTC(2026, 0, 1);
+  const failures = new RequestFailures(
+    new Float64Array(RequestFailures.size(3)),
+    () => now,
+    () => began + now,
+  );
   failures.failed(2, ENOSPC, true);
   now += 60_000;
   failures.failed(2, EIO, true);
@@ -21,4 +26,22 @@ test('a refusal that nobody repeats is forgotten after a while', () => {
   const counts = { EIO: 1 };
   failures.addCounts(counts);
   expect(counts).toEqual({ EIO: 3, ENOENT: 1, ENOSPC: 1 });
+});
+
+test('a clock that is set hides no refusal and keeps none', () => {
+  const YEAR = 365 * 24 * 3600 * 1000;
+  let now = 0;
+  let wall = Date.UTC(2026, 0, 1);
+  const failures = new RequestFailures(
+    new Float64Array(RequestFailures.size(3)),
+    () => now,
+    () => wall,
+  );
+  failures.failed(1, ENOSPC, true);
+  for (const jump of [100 * YEAR, -101 * YEAR]) {
+    wall += jump;
+    expect(failures.refused(String)).toHaveLength(1);
+  }
+  now += 6 * 60_000;
+  expect(failures.refused(String)).toEqual([]);
 });

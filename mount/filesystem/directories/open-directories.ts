@@ -49,6 +49,11 @@ export class OpenDirectories {
     return this.#handles.add(new DirectoryHandle(path, ino, this.#versionOf(path)));
   }
 
+  /** The inode number of the handle's directory; 0: no such handle. */
+  inoOf(handle: number): number {
+    return this.#handles.get(handle)?.ino ?? 0;
+  }
+
   /** Returns 0, LISTED_CHANGED, or a negative errno. @throws UnreadableBlobError at the end of what can be listed */
   read(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number {
     const directory = this.#handles.get(handle);

@@ -92,6 +92,11 @@ export class OpenFiles {
     return this.#handles.add({ inode, writes, readsAndWrites });
   }
 
+  /** The inode number of the handle's file; 0: no such handle. */
+  inoOf(handle: number): number {
+    return this.#handles.get(handle)?.inode.ino ?? 0;
+  }
+
   /** Whether the handle may write. */
   isWriter(handle: number): boolean {
     return this.#handles.get(handle)?.writes === true;

@@ -3,10 +3,13 @@
  * run did not use of its last range is lost.
  */
 import type { TreeOperations } from '../../../engine/api.js';
+import { SpinneyError } from '../../../engine/errors.js';
 import { NEXT_INODE_KEY } from './keys.js';
 
 export const ROOT_INO = 1;
 const RANGE = 4_096;
+/** A record has six bytes for it. */
+const MAX_INO = 2 ** 48;
 
 export class InodeNumbers {
   readonly #tree: TreeOperations;
@@ -24,11 +27,21 @@ export class InodeNumbers {
 
   #reserve(): void {
     const stored = this.#tree.get(NEXT_INODE_KEY);
-    const next = stored === undefined ? ROOT_INO + 1 : Number(Buffer.from(stored).readBigUInt64LE());
+    const next = stored === undefined ? ROOT_INO + 1 : countOf(stored);
     const value = Buffer.alloc(8);
     value.writeBigUInt64LE(BigInt(next + RANGE));
     this.#tree.put(NEXT_INODE_KEY, value);
     this.#next = next;
     this.#end = next + RANGE;
   }
+}
+
+/** What a record could not hold would come back as another file's number. */
+function countOf(stored: Uint8Array): number {
+  const count = stored.length === 8 ? Number(Buffer.from(stored).readBigUInt64LE()) : 0;
+  if (count > ROOT_INO && count < MAX_INO - RANGE) return count;
+  throw new SpinneyError(
+    'ERR_FORMAT_VERSION',
+    `Cannot make an inode: the count of inode numbers is damaged (${Buffer.from(stored).toString('hex')})`,
+  );
 }

@@ -50,6 +50,7 @@ export interface ServedFileSystem {
   backing(handle: number): number;
   flush(handle: number): number;
   release(handle: number): number;
+  fileOf(handle: number): number;
   fsyncPlan(handle: number): FsyncPlan | undefined;
   fsynced(ino: number, identity: FileIdentity): void;
   fsync(handle: number): number;
@@ -57,6 +58,7 @@ export interface ServedFileSystem {
   fallocate(handle: number, mode: number, offset: number, length: number): number;
   copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number;
   opendir(place: Place): number;
+  directoryOf(handle: number): number;
   readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number;
   fsyncdir(handle: number): number;
   releasedir(handle: number): number;

@@ -18,7 +18,7 @@ import { NodeTable } from './node-table.js';
 import { Passthrough } from './passthrough.js';
 import type { ServedFileSystem } from './served-filesystem.js';
 
-const { EBADF, EIO } = constants.errno;
+const { EIO } = constants.errno;
 
 /** Releases that may be put off at a time. */
 const MOST_RELEASES = 16;
@@ -91,7 +91,7 @@ export class Session {
   extendsSetxattr = false;
   #cannotRest = false;
   #requests = 0;
-  /** Nodes and handles in turn. */
+  /** Handles. */
   readonly #releases: number[] = [];
   readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
 
@@ -151,12 +151,15 @@ export class Session {
   }
 
   /**
-   * A handle of the node is not used any more. Nobody waits for its end, and that of a file that was written takes as long
+   * A handle of a file is not used any more. Nobody waits for its end, and that of a file that was written takes as long
    * as other requests do, so it is put off until nobody waits for anything.
+   * False: there is no such handle, or its end is put off already; by the time of another the number may be another file's.
    */
-  putOffRelease(node: number, handle: number): void {
-    this.#releases.push(node, handle);
-    if (this.#releases.length > 2 * MOST_RELEASES) this.work();
+  putOffRelease(handle: number): boolean {
+    if (this.fileSystem.fileOf(handle) === 0 || this.#releases.includes(handle)) return false;
+    this.#releases.push(handle);
+    if (this.#releases.length > MOST_RELEASES) this.work();
+    return true;
   }
 
   /**
@@ -177,12 +180,12 @@ export class Session {
 
   /** Does one thing that was put off; false: there is nothing. */
   work(): boolean {
-    const [node, handle] = this.#releases.splice(0, 2);
-    if (node === undefined || handle === undefined) return false;
-    this.passthrough.released(node);
+    const handle = this.#releases.shift();
+    if (handle === undefined) return false;
+    this.passthrough.released(this.fileSystem.fileOf(handle));
     const error = this.fileSystem.release(handle);
-    // With another error the handle is gone too.
-    if (error !== -EBADF) this.state.countOpenFile(-1);
+    // With an error the handle is gone too.
+    this.state.countOpenFile(-1);
     if (error === -EIO) this.state.failures.failed(Opcode.RELEASE, EIO, false);
     return true;
   }

@@ -18,6 +18,8 @@ const RESTLESS: CheckpointOptions = {
   host: 'worker',
 };
 
+const ROLES = path.join(import.meta.dirname, 'crew-roles.mjs');
+
 export interface Member<T> {
   id: number;
   worker: Worker;
@@ -54,9 +56,10 @@ export class Crew {
     });
   }
 
-  start<T = unknown>(role: string, data: Record<string, unknown> = {}): Member<T> {
+  /** `file`: of the worker, if its roles are not those of crew-roles.mjs. */
+  start<T = unknown>(role: string, data: Record<string, unknown> = {}, file = ROLES): Member<T> {
     const workerData = { ...data, role, engine: BUILT_ENGINE, handle: this.tree.share(), words: this.words };
-    const worker = new Worker(path.join(import.meta.dirname, 'crew-roles.mjs'), { workerData });
+    const worker = new Worker(file, { workerData });
     this.#workers.push(worker);
     const { threadId } = worker;
     const started = new Promise((resolve) => worker.once('message', resolve));

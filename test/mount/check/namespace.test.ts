@@ -10,6 +10,7 @@ import {
   entryXattrPrefix,
   inodeKey,
   inodeXattrPrefix,
+  NEXT_INODE_KEY,
   orphanKey,
 } from '../../../mount/filesystem/records/keys.js';
 import * as record from '../../../mount/filesystem/records/record.js';
@@ -120,6 +121,14 @@ describe('damage', () => {
       `inode ${ino}: its record tells 4 links, there are 3`,
       `inode ${directory}: the directory's record tells 1 links fewer than there are`,
     ]);
+  });
+
+  test('a damaged count of inodes, and a number as large as it allows', () => {
+    fixture.tree.put(NEXT_INODE_KEY, Buffer.alloc(8, 0x7f));
+    change(entry('/a/f'), (value) => value.fill(0xff, 4, 10));
+    expect(check().damage.join()).toContain('/a/f');
+    fixture.open();
+    expect(() => fixture.create('/new')).toThrow(/the count of inode numbers is damaged/);
   });
 
   test('links to nothing, and inodes without names', () => {

@@ -321,6 +321,15 @@ export class MemoryFileSystem implements ServedFileSystem {
     return 0;
   }
 
+  fileOf(handle: number): number {
+    return this.#file(handle)?.ino ?? 0;
+  }
+
+  directoryOf(handle: number): number {
+    const path = this.#handles.get(handle);
+    return typeof path === 'string' ? (this.items.get(path)?.ino ?? 0) : 0;
+  }
+
   releasedir(handle: number): number {
     return this.#handles.delete(handle) ? 0 : -EBADF;
   }

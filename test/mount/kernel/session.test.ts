@@ -9,7 +9,8 @@ import { handle } from '../../../mount/kernel/session/dispatch.js';
 import { Session } from '../../../mount/kernel/session/session.js';
 import { MemoryFileSystem } from './memory-filesystem.js';
 
-const { EFBIG, EINVAL, EIO, ENODATA, ENOENT, ENOSPC, ENOSYS, EPROTO, ERANGE, ESTALE } = constants.errno;
+const { EBADF, EFBIG, EINVAL, EIO, ENODATA, ENOENT, ENOSPC, ENOSYS, EPROTO, ERANGE, ESTALE } =
+  constants.errno;
 
 let fileSystem: MemoryFileSystem;
 let session: Session;
@@ -183,6 +184,14 @@ describe('names', () => {
     expect(list(160, 3).subarray(152, 158).toString()).toBe('second');
     expect(list(159, 3).length).toBe(0);
   });
+
+  test('READDIRPLUS of another directory than the handle’s gives no node a name that it does not have', () => {
+    const directory = make(Opcode.MKDIR, 1, 'd');
+    const handle = call(Opcode.OPENDIR, 1, words(0, 0)).body.readUInt32LE(0);
+    const list = call(Opcode.READDIRPLUS, directory, words(handle, 0, 0, 0, 4096, 0, 0, 0, 0, 0));
+    expect(list.error).toBe(-EBADF);
+    expect(pathOf(directory)).toBe('/d');
+  });
 });
 
 test('a listing that the kernel must not keep ends with less than an entry', () => {
@@ -191,6 +200,8 @@ test('a listing that the kernel must not keep ends with less than an entry', () 
   expect(list()).toMatchObject({ error: 0, body: { length: 0 } });
   fileSystem.readdir = () => LISTED_CHANGED;
   expect(list()).toEqual({ error: 0, body: Buffer.alloc(8) });
+  const short = call(Opcode.READDIR, 1, words(handle, 0, 2, 0, 4, 0, 0, 0, 0, 0));
+  expect(short.body.length).toBe(4);
 });
 
 describe('contents and attributes', () => {
@@ -315,10 +326,23 @@ describe('what may wait', () => {
   });
 
   test('no more than a few releases wait', () => {
-    for (let i = 0; i < 40; i++) session.putOffRelease(2, 1000 + i);
+    const made = call(Opcode.LOOKUP, 1, 'f').body.readUInt32LE(0) || make(Opcode.MKNOD, 1, 'f');
+    const handles = Array.from({ length: 40 }, () =>
+      call(Opcode.OPEN, made, words(0, 0)).body.readUInt32LE(0),
+    );
+    for (const handle of handles) session.putOffRelease(handle);
     expect(released.length).toBe(24);
     while (session.work());
-    expect(released).toEqual(Array.from({ length: 40 }, (_, i) => 1000 + i));
+    expect(released).toEqual(handles);
+  });
+
+  test('a handle is released once, also where it waits for its end when it is named again', () => {
+    const handle = open();
+    expect(call(Opcode.RELEASE, 2, words(handle, 0, 0, 0, 0, 0)).error).toBe(0);
+    expect(call(Opcode.RELEASE, 2, words(handle, 0, 0, 0, 0, 0)).error).toBe(-EBADF);
+    expect(call(Opcode.RELEASE, 2, words(handle + 9, 0, 0, 0, 0, 0)).error).toBe(-EBADF);
+    while (session.work());
+    expect(released).toEqual([handle]);
   });
 
   test('the filesystem layer gets time also when requests never end, and what it cannot do is told once', () => {

@@ -6,7 +6,7 @@ import { FsyncIn, OpenFlag, OpenOut, ReadIn, ReleaseIn } from '../../protocol/pr
 import { NO_REPLY } from '../../protocol/reply.js';
 import type { Session } from '../session.js';
 
-const { ESTALE } = constants.errno;
+const { EBADF, ESTALE } = constants.errno;
 /** Less than an entry takes: the kernel finds none in it, which ends the listing. */
 const LESS_THAN_ENTRY = 8;
 
@@ -28,8 +28,11 @@ export function readdir(session: Session): number {
 }
 
 export function readdirplus(session: Session): number {
-  // What is listed is entered in the node table under this directory.
-  return session.nodes.has(session.request.node) ? list(session, true) : -ESTALE;
+  const { request, nodes, fileSystem } = session;
+  // What is listed is entered in the node table under this directory: it must be the handle's, or nodes would get names that
+  // they do not have, down to a directory within itself.
+  if (!nodes.has(request.node)) return -ESTALE;
+  return fileSystem.directoryOf(request.u64(ReadIn.HANDLE)) === request.node ? list(session, true) : -EBADF;
 }
 
 function list(session: Session, withAttributes: boolean): number {
@@ -48,7 +51,7 @@ function list(session: Session, withAttributes: boolean): number {
   // this, may not be in it; and where it fills its last page exactly the kernel takes such an offset for the end, instead
   // of asking us. So we end it in another way, and it is not kept.
   session.reply.clear(LESS_THAN_ENTRY);
-  return LESS_THAN_ENTRY;
+  return Math.min(LESS_THAN_ENTRY, request.u32(ReadIn.LENGTH));
 }
 
 export function fsyncdir(session: Session): number {

@@ -209,7 +209,5 @@ export function fsync(session: Session): number {
 }
 
 export function release(session: Session): number {
-  const { request } = session;
-  session.putOffRelease(request.node, request.u64(ReleaseIn.HANDLE));
-  return 0;
+  return session.putOffRelease(session.request.u64(ReleaseIn.HANDLE)) ? 0 : -EBADF;
 }
