@@ -5,7 +5,7 @@ test('parses entries with and without optional fields, and undoes escapes', () =
   const text = [
     '36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:3 - ext3 /dev/root rw,errors=continue',
     '42 27 0:39 / /tmp/a\\040b\\134\\303\\251 rw,nosuid - fuse.spinney spinney rw,user_id=0',
-    '43 27 0:40 / /tmp/- rw - tmpfs none rw',
+    '43 27 0:40 / /tmp/- rw - tmpfs none ro',
     '',
   ].join('\n');
   expect(parseMountinfo(text)).toEqual([
@@ -18,6 +18,7 @@ test('parses entries with and without optional fields, and undoes escapes', () =
       options: 'rw,noatime',
       type: 'ext3',
       source: '/dev/root',
+      isReadOnlyFilesystem: false,
     },
     {
       mountId: 42,
@@ -28,6 +29,7 @@ test('parses entries with and without optional fields, and undoes escapes', () =
       options: 'rw,nosuid',
       type: 'fuse.spinney',
       source: 'spinney',
+      isReadOnlyFilesystem: false,
     },
     {
       mountId: 43,
@@ -38,6 +40,7 @@ test('parses entries with and without optional fields, and undoes escapes', () =
       options: 'rw',
       type: 'tmpfs',
       source: 'none',
+      isReadOnlyFilesystem: true,
     },
   ]);
 });
