@@ -2,7 +2,7 @@
  * What root's daemon may do. The kernel keeps privileges for each thread, and Node has threads of its own before the first line
  * of ours runs: so they are taken from a daemon before it begins, by who starts it (docs/decisions/privileges.md).
  */
-import { prctl } from '../../mount/libc/libc.js';
+import { prctl } from '../../mount/process-calls.js';
 
 const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
