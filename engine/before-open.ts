@@ -4,5 +4,11 @@
  */
 export { defaultCacheBytes } from './cache/available-memory.js';
 export { NodeDisk } from './disk/node-disk.js';
-export { type ExaminedDirectory, examineDirectory, isMarked, refuseForeign } from './store/file/directory.js';
-export { countedNames, isOwnName } from './store/file/names.js';
+export {
+  type ExaminedDirectory,
+  examineDirectory,
+  isMarked,
+  refuseForeign,
+  refuseUnfinished,
+} from './store/file/directory.js';
+export { countedNames, isOwnName, UNFINISHED_FILE } from './store/file/names.js';

@@ -20,6 +20,8 @@ export type {
   UnreadableBlobStats,
 } from './api.js';
 export { type ErrorCode, SpinneyError, UnreadableBlobError } from './errors.js';
+export { type RepairFinding, type Salvaged, salvage } from './repair/salvage.js';
+export { Wreck } from './repair/wreck.js';
 export type { BlobId, BlobRow, BlobStore, CheckpointMark } from './store/blob-store.js';
 export { FileBlobStore } from './store/file/file-blob-store.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';

@@ -14,6 +14,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   engine: [
     'errors',
     'limits',
+    'progress',
     'shared',
     'art',
     'disk',
@@ -22,6 +23,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'cache',
     'journal',
     'tree',
+    'repair',
     'before-open',
     'index',
   ],
@@ -41,6 +43,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'filesystem',
     'content-sync',
     'check',
+    'repair',
     'kernel',
     'fuse-native',
     'index',
@@ -74,10 +77,11 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** The files by which each of these is used from outside of it. */
 const DOORS: Readonly<Record<string, RegExp>> = {
-  engine: /^engine\/(index|api|errors|limits|before-open)\.ts$/,
-  mount: /^mount\/([^/]+|check\/index)\.ts$/,
+  engine: /^engine\/(index|api|errors|limits|progress|before-open)\.ts$/,
+  mount: /^mount\/([^/]+|(check|repair)\/index)\.ts$/,
   'mount/filesystem': /^mount\/filesystem\/([^/]+|(records|contents)\/[^/]+)\.ts$/,
   'mount/check': /^mount\/check\/index\.ts$/,
+  'mount/repair': /^mount\/repair\/index\.ts$/,
   'mount/kernel': /^mount\/kernel\/(kernel-mount|device\/mounting)\.ts$/,
   'mount/fuse-native': /^mount\/fuse-native\/driver\.ts$/,
 };

@@ -26,6 +26,7 @@ import {
   isOwnName,
   NodeDisk,
   refuseForeign,
+  refuseUnfinished,
 } from '../../engine/before-open.js';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
 import { hasCode } from '../process/failure.js';
@@ -51,7 +52,10 @@ export function examineStore(store: string, options: { readOnly: boolean }): boo
   }
   const found = isReadable(store) ? examineDirectory(new NodeDisk(), store) : undefined;
   // What it is comes before whose it is: it tells more.
-  if (found !== undefined) refuseForeign(store, found);
+  if (found !== undefined) {
+    refuseForeign(store, found);
+    refuseUnfinished(store, found);
+  }
   refuseOwner(store, status);
   if (found === undefined) throw cannotUse(store, 'permission denied');
   if (readOnly && found.state !== 'store') throw noStore(store, 'it holds no store');

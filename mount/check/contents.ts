@@ -9,8 +9,8 @@ import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
 import { SystemClock } from '../filesystem/contents/system.js';
+import { InodeSet } from '../filesystem/records/inode-set.js';
 import * as record from '../filesystem/records/record.js';
-import { InodeSet } from './inode-set.js';
 
 /** What is asked of the tree. */
 export type CheckedTree = TreeReads & Pick<TreeOperations, 'lastLsn' | 'previousEnd'>;

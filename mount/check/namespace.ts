@@ -6,12 +6,15 @@
  * a bit for each inode, and an entry for each directory and each inode with several links.
  */
 import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
+import { SILENT, type WorkProgress } from '../../engine/progress.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
+import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
   entryKey,
   equalBytes,
   inodeKey,
   inoOfKey,
+  isName,
   NEXT_INODE_KEY,
   orphanKey,
   pathOfKey,
@@ -21,7 +24,6 @@ import {
 } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
-import { InodeSet } from './inode-set.js';
 
 export interface CheckedNamespace {
   entries: number;
@@ -39,8 +41,6 @@ const INODE = 0x69;
 const INODE_XATTR = 0x79;
 const ORPHAN = 0x6f;
 const FACT = 0x73;
-const DOT = 0x2e;
-const NAME_MAX = 255;
 /** `y`, then the 8 bytes of an inode number, then a zero. */
 const INODE_XATTR_NAME_AT = 10;
 
@@ -50,13 +50,14 @@ interface LinkedInode {
   type: number;
 }
 
-/** `report` is told of each finding; `contentDirectory` is `<store>/content`, and may be missing. */
+/** `report` is told of each finding, `progress` of each record; `contentDirectory` is `<store>/content`, and may be missing. */
 export function checkNamespace(
   tree: CheckedTree,
   contentDirectory: string,
   report: (finding: Finding) => void,
+  progress: WorkProgress = SILENT,
 ): CheckedNamespace {
-  return new NamespaceCheck(tree, contentDirectory, report).run();
+  return new NamespaceCheck(tree, contentDirectory, report).run(progress);
 }
 
 class NamespaceCheck {
@@ -94,13 +95,14 @@ class NamespaceCheck {
     });
   }
 
-  run(): CheckedNamespace {
+  run(progress: WorkProgress): CheckedNamespace {
     const next = this.#tree.get(NEXT_INODE_KEY);
     if (next?.length === 8) this.#nextIno = Number(Buffer.from(next).readBigUInt64LE());
     let keys = 0;
     for (const item of this.#tree.range()) {
       if (item.type !== 'key') continue;
       keys++;
+      progress.step();
       try {
         this.#key(item.key, item.value, item.version);
       } catch (error) {
@@ -305,11 +307,6 @@ class NamespaceCheck {
       );
     }
   }
-}
-
-function isName(name: Uint8Array): boolean {
-  if (name.length === 0 || name.length > NAME_MAX || name.includes(0)) return false;
-  return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)));
 }
 
 function showKey(key: Uint8Array): string {

@@ -36,7 +36,7 @@ export interface Entry {
 export class Fixture {
   readonly tree: TreeOperations & { close?(): void };
   readonly directory = mkdtempSync(join(tmpdir(), 'spinney-fs-'));
-  readonly contentDirectory = join(this.directory, 'content');
+  readonly contentDirectory: string;
   readonly scheduled: number[] = [];
   readonly logged: { level: string; message: string }[] = [];
   readonly troubles = new Map<number, string>();
@@ -50,9 +50,11 @@ export class Fixture {
       readOnly?: boolean;
       clock?: Clock;
       mostContents?: () => number;
+      contentDirectory?: string;
     } = {},
   ) {
     this.tree = tree;
+    this.contentDirectory = options.contentDirectory ?? join(this.directory, 'content');
     this.fs = this.open();
   }
 

@@ -12,7 +12,15 @@ import { diskError, hasErrno, readFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { IMAGE_MAGIC } from '../image.js';
 import { LOG_MAGIC } from './manifest-reader.js';
-import { countedNames, DAEMON_LOG_FILE, DATA_FILE, isOwnName, LOG_FILE, MANIFEST_FILE } from './names.js';
+import {
+  countedNames,
+  DAEMON_LOG_FILE,
+  DATA_FILE,
+  isOwnName,
+  LOG_FILE,
+  MANIFEST_FILE,
+  UNFINISHED_FILE,
+} from './names.js';
 import { RECORD_MAGIC } from './record.js';
 
 /** `begun`: the making of a store was cut short, and is taken up. `store`: whole or damaged. `foreign`: something else. */
@@ -49,9 +57,10 @@ export function examineDirectory(disk: Disk, dir: string): ExaminedDirectory {
 
 function stateOf(disk: Disk, dir: string, names: readonly string[]): DirectoryState {
   if (names.length === 0) return 'empty';
-  if (names.every((name) => name === DAEMON_LOG_FILE)) return 'begun';
   const hasManifest = names.includes(MANIFEST_FILE);
   const hasData = names.includes(DATA_FILE);
+  if (names.every((name) => name === DAEMON_LOG_FILE)) return 'begun';
+  if (names.includes(UNFINISHED_FILE) && !hasData && names.every(isOwnName)) return 'begun';
   const isOwn = (hasData && names.every(isOwnName)) || ((hasData || hasManifest) && isMarked(disk, dir));
   if (!isOwn) return 'foreign';
   return hasManifest || sizeOf(disk, `${dir}/${DATA_FILE}`) > 0 ? 'store' : 'begun';
@@ -110,6 +119,15 @@ function someOf(names: readonly string[]): string {
   const shown = sorted.slice(0, MOST_NAMED).map((name) => JSON.stringify(name).slice(1, -1));
   const rest = sorted.length - shown.length;
   return rest > 0 ? `${shown.join(', ')} and ${rest} more` : shown.join(', ');
+}
+
+/** Refuses a store that a repair has not finished. @throws ERR_NO_STORE */
+export function refuseUnfinished(dir: string, { names }: ExaminedDirectory): void {
+  if (!names.includes(UNFINISHED_FILE)) return;
+  throw new SpinneyError(
+    'ERR_NO_STORE',
+    `Cannot use ${dir} as a store: a repair that was to make it has not come to its end; run spinney repair again`,
+  );
 }
 
 /**

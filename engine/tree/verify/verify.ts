@@ -8,6 +8,7 @@ import { NodeDisk } from '../../disk/node-disk.js';
 import { type ErrorCode, SpinneyError } from '../../errors.js';
 import { recoverJournal } from '../../journal/recovery.js';
 import { BLOB_SIZE } from '../../limits.js';
+import { SILENT, type WorkProgress } from '../../progress.js';
 import type { BlobId, BlobStore } from '../../store/blob-store.js';
 import { FileBlobStore } from '../../store/file/file-blob-store.js';
 import { printable } from '../state/arguments.js';
@@ -41,6 +42,7 @@ export interface VerifyOptions {
   /** As of `Tree.open`: what the journal holds beyond the checkpoint must fit, since nothing is written. */
   cacheBytes?: number;
   report: (finding: Finding) => void;
+  progress?: WorkProgress;
   /** Called with the recovered tree, read-only, where all up to there is undamaged. It is closed afterwards. */
   inspect?: (tree: Tree) => void;
 }
@@ -57,7 +59,7 @@ const DAMAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_NEEDS_RECOVERY, ERR_IO where it cannot be verified
  */
 export function verifyTree(options: VerifyOptions): VerifiedTree {
-  const { dir, report, inspect } = options;
+  const { dir, report, inspect, progress = SILENT } = options;
   const found: VerifiedTree = {
     blobs: 0,
     leaves: 0,
@@ -75,7 +77,8 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
   const store = attempt(damage, () => FileBlobStore.open({ dir, disk, readOnly: true }));
   if (store === undefined) return found;
   try {
-    Object.assign(found, verifyBlobs(store, damage));
+    Object.assign(found, verifyBlobs(store, damage, progress));
+    progress.begin('checking the journal', 0);
     const markLsn = store.readMark()?.lsn ?? 0;
     found.checkpointLsn = markLsn;
     const journal = attempt(damage, () =>
@@ -128,7 +131,11 @@ function attempt<T>(damage: (message: string) => void, action: () => T): T | und
 /**
  * Checks every blob of a store and how they hang together; `damage` is told of each fault. Nothing may be staged.
  */
-export function verifyBlobs(store: BlobStore, damage: (message: string) => void): VerifiedBlobs {
+export function verifyBlobs(
+  store: BlobStore,
+  damage: (message: string) => void,
+  progress: WorkProgress = SILENT,
+): VerifiedBlobs {
   const mark = store.readMark();
   // Left the tree by the checkpoint, and not deleted yet.
   const pending = new Set(mark?.pendingDeletes ?? []);
@@ -139,7 +146,9 @@ export function verifyBlobs(store: BlobStore, damage: (message: string) => void)
   const frame = new Frame(image.buffer, 0);
   const damaged = new Map<BlobId, string>();
   const noteDamage = (id: BlobId) => (message: string) => damaged.set(id, message);
+  progress.begin('checking blobs', ids.length);
   for (const id of ids) {
+    progress.step();
     const fact = attempt(noteDamage(id), () => {
       store.readBlob(id, image);
       return verifyBlob(frame, id);

@@ -14,6 +14,9 @@
  */
 export const SLASH = 0x2f;
 
+/** Bytes of the longest name. */
+const NAME_MAX = 255;
+const DOT = 0x2e;
 const ENTRY = 0x64;
 const ENTRY_XATTR = 0x78;
 const INODE = 0x69;
@@ -50,6 +53,12 @@ export function childKey(parent: Uint8Array, name: Uint8Array): Uint8Array {
 /** The path that an entry's key carries: a view of the key. */
 export function pathOfKey(key: Uint8Array): Uint8Array {
   return key.subarray(1);
+}
+
+/** Whether a directory can have an entry of this name. */
+export function isName(name: Uint8Array): boolean {
+  if (name.length === 0 || name.length > NAME_MAX || name.includes(0)) return false;
+  return !(name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT)));
 }
 
 /** Prefix of the keys of everything below the directory `path`. */

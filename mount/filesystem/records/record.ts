@@ -48,7 +48,7 @@ export const ATIME = 40;
 export const MTIME = 50;
 export const CTIME = 60;
 export const BTIME = 70;
-const INODE_BYTES = 80;
+export const INODE_BYTES = 80;
 const LINK_BYTES = 10;
 
 /** Seconds are kept within what 6 bytes hold. */
@@ -140,6 +140,13 @@ export function secondsOf(record: Uint8Array, which: number): number {
 
 export function nanosOf(record: Uint8Array, which: number): number {
   return unsigned32(record, which + 6);
+}
+
+/** A copy of an inode record for another number. */
+export function withIno(record: Uint8Array, ino: number): Uint8Array {
+  const copy = record.slice();
+  putUnsigned(copy, INO, 6, ino);
+  return copy;
 }
 
 export function setMode(record: Uint8Array, mode: number): void {

@@ -1,0 +1,127 @@
+/** `spinney repair` as a program: on what mounts left, killed on its way, and mounted afterwards. */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { Site } from './site.js';
+
+const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
+
+async function filled(): Promise<Site> {
+  const site = new Site();
+  await site.mount();
+  await site.sh(`cp -r /usr/include/linux $MNT/; cd $MNT; ln linux/fuse.h second; ln -s nowhere link; mkfifo fifo
+    setfattr -n user.k -v v second linux/fs.h`);
+  await site.umount();
+  return site;
+}
+
+it('brings all back after the manifest was lost, and the new store mounts', async () => {
+  const site = await filled();
+  for (const name of ['manifest', 'manifest.log']) rmSync(join(site.store, name));
+  const target = `${site.store}.repaired`;
+  const planned = await site.spinney('repair', site.store);
+  expect(planned).toMatchObject({
+    code: 0,
+    err: `Nothing was changed. With --yes this is made at ${target}.\n`,
+  });
+  expect(existsSync(target)).toBe(false);
+  const done = await site.spinney('repair', site.store, '--yes', '--json');
+  expect(done.code).toBe(0);
+  expect(JSON.parse(done.out)).toMatchObject({ status: 'mended', repaired: target, lost: 0, older: 0 });
+  expect(await site.spinney('check', target)).toMatchObject({ code: 0 });
+  await site.must('mount', site.mountpoint, '--store', target);
+  expect(
+    await site.sh(`diff -r /usr/include/linux $MNT/linux; cmp $MNT/second /usr/include/linux/fuse.h
+      stat -c '%h %F' $MNT/second $MNT/fifo; readlink $MNT/link; getfattr --only-values -n user.k $MNT/second`),
+  ).toBe('2 regular file\n1 fifo\nnowhere\nv');
+  await site.umount();
+});
+
+it('tells what is lost with exit code 1, what it cannot open with 2, and changes nothing of either', async () => {
+  const site = await filled();
+  const content = join(site.store, 'content', '0');
+  const largest = readdirSync(content).sort(
+    (a, b) => statSync(join(content, b)).size - statSync(join(content, a)).size,
+  )[0]!;
+  rmSync(join(content, largest));
+  const done = await site.spinney('repair', site.store, '--yes', '--to', join(site.directory, 'new'));
+  expect(done.code).toBe(1);
+  expect(done.out).toMatch(
+    /^lost: \/linux\/[^ ]+: its \d+ bytes are missing; what is left is \/lost\+found\/#\d+\nstatus +incomplete\n/,
+  );
+  await site.must('mount', site.mountpoint, '--store', join(site.directory, 'new'));
+  expect(
+    await site.sh(
+      `stat -c %s $MNT/lost+found/*; getfattr --only-values -n user.spinney.path $MNT/lost+found/*`,
+    ),
+  ).toMatch(/^0\n\/linux\//);
+  expect((await site.attempt('diff -r /usr/include/linux $MNT/linux')).out).toMatch(
+    /^Only in \/usr\/include\/linux[^\n]*\n$/,
+  );
+  const used = await site.spinney('repair', join(site.directory, 'new'));
+  expect(used).toMatchObject({ code: 2, out: '' });
+  expect(used.err).toContain('it is in use by process');
+  await site.umount();
+  expect(await site.spinney('repair', join(site.directory, 'nothing'))).toMatchObject({ code: 2 });
+  expect(
+    (await site.spinney('repair', site.store, '--yes', '--to', join(site.directory, 'new'))).err,
+  ).toContain('nothing is written over');
+});
+
+it('begins again after it was killed, and nobody mounts what it had not finished', async () => {
+  const site = await filled();
+  for (const name of ['manifest', 'manifest.log']) rmSync(join(site.store, name));
+  const target = `${site.store}.repaired`;
+  const before = readFileSync(join(site.store, 'blobs.dat'));
+  let unfinished = 0;
+  for (let round = 0; round < 8; round++) {
+    const child = spawn(process.execPath, [CLI, 'repair', site.store, '--yes'], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    // From the moment it begins to write on.
+    while (!existsSync(target) && child.exitCode === null) await sleep(1);
+    await sleep(round * 15);
+    child.kill('SIGKILL');
+    await ended;
+    if (!existsSync(join(target, 'repair.unfinished'))) {
+      rmSync(target, { recursive: true, force: true });
+      continue;
+    }
+    unfinished++;
+    if (unfinished > 2) continue;
+    expect(await site.refusal('mount', site.mountpoint, '--store', target)).toContain(
+      'run spinney repair again',
+    );
+    expect(await site.spinney('check', target)).toMatchObject({ code: 2 });
+  }
+  expect(unfinished).toBeGreaterThan(0);
+  await site.must('repair', site.store, '--yes');
+  expect(await site.spinney('check', target)).toMatchObject({ code: 0 });
+  expect(readFileSync(join(site.store, 'blobs.dat')).equals(before)).toBe(true);
+  await site.must('mount', site.mountpoint, '--store', target);
+  expect(await site.sh('diff -r /usr/include/linux $MNT/linux')).toBe('');
+  await site.umount();
+});
+
+it('salvages what a bit that flipped in a blob leaves', async () => {
+  const site = await filled();
+  const file = await open(join(site.store, 'blobs.dat'), 'r+');
+  await file.write('damage', 5000);
+  await file.close();
+  const { code, out } = await site.spinney('repair', site.store, '--yes', '--unproven', '--json');
+  expect(code).toBe(1);
+  const report = JSON.parse(out) as { findings: { kind: string; message: string }[]; damagedBlobs: number };
+  expect(report.damagedBlobs).toBe(1);
+  const target = `${site.store}.repaired`;
+  expect(await site.spinney('check', target)).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^status +clean/) as string,
+  });
+  await site.must('mount', site.mountpoint, '--store', target);
+  // Whatever became of their names: each content is there.
+  const sums = (place: string) => `find ${place} -type f -size +0 -exec sha1sum {} + | cut -c 1-40 | sort -u`;
+  expect(await site.sh(`comm -23 <(${sums('/usr/include/linux')}) <(${sums('$MNT')})`)).toBe('');
+  await site.umount();
+});
