@@ -145,7 +145,7 @@ export class FileRepair {
     ] as const) {
       this.#tree.put(concat(inodeXattrPrefix(ino), Buffer.from(name)), value);
     }
-    fit(this.#context, inode, content);
+    fitRecord(this.#context, inode, content);
     record.setLinks(inode, 1);
     this.#tree.put(inodeKey(ino), inode);
     tellLoss(this.#context, where, fault, place);
@@ -172,7 +172,7 @@ export class FileRepair {
             ? this.#contentOf(value, `inode ${ino}`)
             : { fault: undefined, content: undefined };
         const place = this.#context.lost.keep(ino, record.newLink(ino, record.typeOf(value)), {});
-        if (fault !== undefined) fit(this.#context, value, content);
+        if (fault !== undefined) fitRecord(this.#context, value, content);
         names = 1;
         this.#context.found.lostPlaces++;
         this.#context.report(
@@ -265,7 +265,7 @@ export function loseContent(
     context.tree.putIfAbsent(concat(entryXattrPrefix(place), name), value);
     context.tree.delete(from);
   }
-  fit(context, inode, content);
+  fitRecord(context, inode, content);
   context.tree.put(entryKey(place), inode);
   tellLoss(context, showPath(path), fault, place);
 }
@@ -276,7 +276,7 @@ function tellLoss(context: RepairContext, where: string, fault: string, place: U
 }
 
 /** Makes the record one of what is there. */
-function fit(context: RepairContext, inode: Uint8Array, content: OldContent | undefined): void {
+function fitRecord(context: RepairContext, inode: Uint8Array, content: OldContent | undefined): void {
   if (content === undefined) {
     record.setSize(inode, 0);
     record.setBlocks(inode, 0);
