@@ -125,3 +125,33 @@ it('salvages what a bit that flipped in a blob leaves', async () => {
   expect(await site.sh(`comm -23 <(${sums('/usr/include/linux')}) <(${sums('$MNT')})`)).toBe('');
   await site.umount();
 });
+
+it('takes a killed daemon for what it is: files that were open keep what was written', async () => {
+  const site = new Site();
+  await site.mount();
+  await site.sh('cp -r /usr/include/linux $MNT/');
+  await site.must('checkpoint', '--store', site.store);
+  await site.sh('mkdir $MNT/later; echo text > $MNT/later/file; mv $MNT/linux $MNT/later/moved');
+  const { child } = site.start(
+    'exec 3> $MNT/open 4> $MNT/empty 5> $MNT/gone; rm $MNT/gone; echo x >&5; echo unsaved >&3; echo ready; exec sleep 100',
+    200,
+  );
+  await new Promise((resolve) => child.stdout!.once('data', resolve));
+  await site.kill();
+  for (const name of ['manifest', 'manifest.log']) rmSync(join(site.store, name));
+  const { code, out } = await site.spinney('repair', site.store, '--yes', '--json');
+  const { findings } = JSON.parse(out) as { findings: { kind: string }[] };
+  expect({ code, lost: findings.filter(({ kind }) => kind === 'lost' || kind === 'older') }).toEqual({
+    code: 0,
+    lost: [],
+  });
+  const target = `${site.store}.repaired`;
+  expect(await site.spinney('check', target)).toMatchObject({ code: 0 });
+  await site.must('mount', site.mountpoint, '--store', target);
+  expect(
+    await site.sh(
+      'diff -r /usr/include/linux $MNT/later/moved; cat $MNT/open $MNT/later/file; stat -c %s $MNT/empty; ls $MNT',
+    ),
+  ).toBe('unsaved\ntext\n0\nempty\nlater\nopen');
+  await site.umount();
+});

@@ -1,0 +1,157 @@
+/** Salvage of trees whose manifest is lost: what of the journal is played again, and what is not. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type RepairFinding, salvage, Tree } from '../../../engine/index.js';
+import { SILENT } from '../../../engine/progress.js';
+
+let home: string;
+let dir: string;
+
+beforeEach(() => {
+  home = fs.mkdtempSync(path.join(os.tmpdir(), 'spinney-salvage-'));
+  dir = path.join(home, 'store');
+});
+afterEach(() => fs.rmSync(home, { recursive: true, force: true }));
+
+/** Does `work` on a tree, and gives what it holds in the end. */
+function write(work: (tree: Tree) => void): Record<string, string> {
+  const tree = Tree.open({ dir, checkpoint: { enabled: false } });
+  try {
+    work(tree);
+    return holdings(tree);
+  } finally {
+    tree.close();
+  }
+}
+
+function holdings(tree: Tree): Record<string, string> {
+  const items = [...tree.range()].flatMap((item) => (item.type === 'key' ? [item] : []));
+  return Object.fromEntries(
+    items.map(({ key, value }) => [Buffer.from(key).toString(), Buffer.from(value).toString()]),
+  );
+}
+
+function salvaged(): { held: Record<string, string>; findings: string[] } {
+  const findings: RepairFinding[] = [];
+  const tree = Tree.open({ dir: path.join(home, 'new'), checkpoint: { enabled: false } });
+  try {
+    salvage({
+      dir,
+      tree,
+      unproven: false,
+      progress: SILENT,
+      report: (finding) => findings.push(finding),
+      detached: () => undefined,
+    });
+    const told = findings
+      .filter(({ kind }) => kind !== 'note')
+      .map(({ kind, message }) => `${kind}: ${message}`);
+    return { held: holdings(tree), findings: told };
+  } finally {
+    tree.close();
+  }
+}
+
+const bytes = (text: string) => Buffer.from(text);
+const loseManifest = () => {
+  for (const name of ['manifest', 'manifest.log']) fs.rmSync(path.join(dir, name));
+};
+
+function fill(tree: Tree): void {
+  for (let n = 0; n < 50; n++) tree.put(`a/${n}`, bytes(`value ${n}`));
+}
+
+describe('without a manifest', () => {
+  test('moves that the images have are not made again', () => {
+    const held = write((tree) => {
+      fill(tree);
+      tree.renamePrefix('a/', 'b/');
+      tree.put('a/0', bytes('another'));
+      tree.checkpoint();
+      tree.put('b/1', bytes('later'));
+      tree.delete('b/2');
+    });
+    loseManifest();
+    expect(salvaged()).toEqual({ held, findings: [] });
+  });
+
+  test('moves after a key that the images would have are made', () => {
+    const held = write((tree) => {
+      fill(tree);
+      tree.checkpoint();
+      tree.put('proof', bytes('of a later time'));
+      tree.renamePrefix('a/', 'b/');
+      tree.renamePrefix('b/', 'c/');
+      tree.put('a/0', bytes('new'));
+    });
+    loseManifest();
+    expect(salvaged()).toEqual({ held, findings: [] });
+  });
+
+  test('a move that nothing proves is left out, and told', () => {
+    write((tree) => {
+      fill(tree);
+      tree.checkpoint();
+      tree.renamePrefix('a/', 'b/');
+      tree.put('after', bytes('the move'));
+    });
+    loseManifest();
+    const { held, findings } = salvaged();
+    expect(findings).toEqual([
+      expect.stringMatching(/^lost: The journal has 1 moves of directories, from LSN 51 on/),
+    ]);
+    expect(held['a/7']).toBe('value 7');
+    expect(held['b/7']).toBeUndefined();
+    expect(held.after).toBe('the move');
+  });
+});
+
+test('an unfinished write at the end of the journal is left out, and the store is as it was', () => {
+  const held = write((tree) => {
+    fill(tree);
+    tree.checkpoint();
+    tree.put('later', bytes('value'));
+  });
+  const [segment] = fs
+    .readdirSync(dir)
+    .filter((name) => name.endsWith('.wal'))
+    .sort()
+    .reverse();
+  fs.appendFileSync(path.join(dir, segment!), Buffer.alloc(64, 'torn'));
+  const before = fs.readFileSync(path.join(dir, segment!));
+  const { held: found, findings } = salvaged();
+  expect(found).toEqual(held);
+  expect(findings).toEqual([
+    expect.stringMatching(/^mended: .*\.wal: an unfinished write at offset \d+ is left out$/),
+  ]);
+  expect(fs.readFileSync(path.join(dir, segment!)).equals(before)).toBe(true);
+});
+
+test('a journal that is damaged inside gives what is before the damage', () => {
+  write((tree) => {
+    fill(tree);
+    tree.checkpoint();
+    for (let n = 0; n < 20; n++) {
+      tree.put(`later/${n}`, bytes(`value ${n}`));
+      tree.sync();
+    }
+  });
+  const [segment] = fs
+    .readdirSync(dir)
+    .filter((name) => name.endsWith('.wal'))
+    .sort()
+    .reverse();
+  const file = path.join(dir, segment!);
+  const data = fs.readFileSync(file);
+  data[data.indexOf('later/10') + 1]! ^= 1;
+  fs.writeFileSync(file, data);
+  const { held, findings } = salvaged();
+  expect(findings).toEqual([
+    expect.stringMatching(/^lost: Cannot recover the journal: .*; records before that place are kept/),
+  ]);
+  expect(held['a/49']).toBe('value 49');
+  expect(held['later/9']).toBe('value 9');
+  expect(held['later/10']).toBeUndefined();
+});
