@@ -26,6 +26,7 @@ import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
 import { syncFilesystem } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
+import { copySparse } from './sparse-copy.js';
 
 /** How contents got to the repaired store. */
 export interface MovedContents {
@@ -50,6 +51,8 @@ export interface ContentsMoveOptions {
   wasCut: boolean;
   /** Nothing is made. */
   isDry: boolean;
+  /** Told of bytes, as they are copied. */
+  copied: (bytes: number) => void;
   report: (finding: RepairFinding) => void;
 }
 
@@ -61,6 +64,7 @@ export class ContentsMove {
   readonly #from: string;
   readonly #to: string;
   readonly #isDry: boolean;
+  readonly #copied: (bytes: number) => void;
   readonly #spares: LeftSpares;
   readonly #taken = new InodeSet();
   #way: 'reflink' | 'link' | 'copy' = 'reflink';
@@ -70,6 +74,7 @@ export class ContentsMove {
     this.#from = from;
     this.#to = to;
     this.#isDry = options.isDry;
+    this.#copied = options.copied;
     this.#spares = sparesOf(from, options);
     if (!this.#isDry) mkdirSync(to, { recursive: true, mode: 0o700 });
   }
@@ -132,7 +137,8 @@ export class ContentsMove {
         }
       }
     }
-    copyFileSync(path, part);
+    rmSync(part, { force: true });
+    copySparse(path, part, this.#copied);
     this.#finish(part, target, source);
     this.moved.copied++;
   }

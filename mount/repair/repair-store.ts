@@ -89,6 +89,7 @@ export function repairStore(options: RepairOptions): Repaired {
     const contents = new ContentsMove(join(store, CONTENT_DIRECTORY), join(target, CONTENT_DIRECTORY), {
       wasCut,
       isDry,
+      copied: () => progress.step(0),
       report,
     });
     const { olderLsn, isIncomplete } = salvaged;
