@@ -3,7 +3,7 @@
  * lost its place goes under lost+found with the names that are known.
  */
 import type { Tree } from '../../engine/index.js';
-import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
+import { END_OF_INOS, ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
   childrenPrefix,
@@ -48,7 +48,9 @@ export class PlaceRepair {
   /** Which inodes there are, and up to which number. */
   #survey(): void {
     const stored = this.#tree.get(NEXT_INODE_KEY);
-    if (stored?.length === 8) this.#context.nextIno = Number(Buffer.from(stored).readBigUInt64LE());
+    const count = stored?.length === 8 ? Number(Buffer.from(stored).readBigUInt64LE()) : 0;
+    // A damaged one is found anew, above all numbers that there are.
+    if (count > ROOT_INO && count < END_OF_INOS) this.#context.nextIno = count;
     let above = this.#context.options.contents.numberAbove();
     for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX, ORPHANS_PREFIX]) {
       for (const { key, value, version } of itemsBelow(this.#tree, prefix)) {
@@ -58,6 +60,10 @@ export class PlaceRepair {
           continue;
         }
         const ino = record.inoOf(value);
+        if (ino >= END_OF_INOS) {
+          this.#hasDoubles = true;
+          continue;
+        }
         above = Math.max(above, ino + 1);
         if (record.isLink(value) || version <= this.#context.options.olderLsn) continue;
         if (!this.#firm.add(ino)) this.#hasDoubles = true;
@@ -85,7 +91,7 @@ export class PlaceRepair {
           continue;
         }
         const ino = record.inoOf(value);
-        const isTaken = (isOlder && this.#firm.has(ino)) || !seen.add(ino);
+        const isTaken = ino >= END_OF_INOS || (isOlder && this.#firm.has(ino)) || !seen.add(ino);
         const where = prefix === ENTRIES_PREFIX ? showPath(pathOfKey(key)) : `inode ${ino}`;
         if (!isTaken) {
           if (isOlder) this.#context.report('older', `${where}: as an older image has it`);
@@ -102,11 +108,17 @@ export class PlaceRepair {
       this.#tree.put(key, copy);
       this.#context.report(
         'mended',
-        `${where}: its inode number belongs to another file, too: it has a new one`,
+        `${where}: its inode number belongs to another file, or cannot be: it has a new one`,
       );
       return;
     }
-    loseContent(this.#context, key, copy, 'its inode number belongs to another file, too', undefined);
+    loseContent(
+      this.#context,
+      key,
+      copy,
+      'its inode number belongs to another file, or cannot be',
+      undefined,
+    );
   }
 
   /** From here on no other record can have its number. */

@@ -10,6 +10,8 @@ export const ROOT_INO = 1;
 const RANGE = 4_096;
 /** A record has six bytes for it. */
 const MAX_INO = 2 ** 48;
+/** Numbers are below this; a record that tells another is damaged. */
+export const END_OF_INOS = MAX_INO - RANGE;
 
 export class InodeNumbers {
   readonly #tree: TreeOperations;
@@ -39,7 +41,7 @@ export class InodeNumbers {
 /** What a record could not hold would come back as another file's number. */
 function countOf(stored: Uint8Array): number {
   const count = stored.length === 8 ? Number(Buffer.from(stored).readBigUInt64LE()) : 0;
-  if (count > ROOT_INO && count < MAX_INO - RANGE) return count;
+  if (count > ROOT_INO && count < END_OF_INOS) return count;
   throw new SpinneyError(
     'ERR_FORMAT_VERSION',
     `Cannot make an inode: the count of inode numbers is damaged (${Buffer.from(stored).toString('hex')})`,

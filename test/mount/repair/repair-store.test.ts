@@ -292,6 +292,30 @@ test('links, counts and attributes that do not fit are set right', () => {
   expect(damageOf(site.target)).toEqual([]);
 });
 
+test('numbers that belong to two files, or cannot be, are given once each', () => {
+  site.fill(2, 20);
+  const { tree } = site.fixture;
+  const twin = tree.get(entry('/dir0/file10'))!;
+  tree.put(entry('/dir1/twin'), twin);
+  tree.put(entry('/dir1/huge'), record.newRecord(2 ** 48 - 2, record.FIFO | 0o644));
+  tree.put(entry('/dir1/later'), record.newRecord(1_000_000, record.FIFO | 0o644));
+  tree.put('snext-inode', Buffer.alloc(8, 0xff));
+  site.close();
+  const { findings } = site.repair();
+  expect(findings.map(({ message }) => message)).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(
+        /^\/dir1\/twin: its inode number belongs to another file, or cannot be; what is left is \/lost\+found\/#\d+$/,
+      ),
+      '/dir1/huge: its inode number belongs to another file, or cannot be: it has a new one',
+    ]),
+  );
+  const after = holdings(site.target);
+  expect(after.get(`content of ${record.inoOf(twin)}`)).toBe('content of /dir0/file10');
+  expect(after.has('d/dir1/huge')).toBe(true);
+  expect(damageOf(site.target)).toEqual([]);
+});
+
 describe('the new store', () => {
   test('is not made by a dry run, which tells the same', () => {
     site.fill(2, 20);
