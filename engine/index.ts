@@ -27,4 +27,5 @@ export { FileBlobStore } from './store/file/file-blob-store.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';
 export type { TreeHandle } from './tree/state/shared-tree.js';
 export { Tree } from './tree/tree.js';
+export { type DamagedBlob, prefixesOf, type ScrubbedBlobs, scrubBlobs } from './tree/verify/scrub.js';
 export { type Finding, type VerifiedTree, type VerifyOptions, verifyTree } from './tree/verify/verify.js';

@@ -42,6 +42,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'remounting',
     'filesystem',
     'content-sync',
+    'scrub-record',
     'check',
     'repair',
     'kernel',

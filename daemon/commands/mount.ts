@@ -64,6 +64,11 @@ export const mount: Command = {
     'attr-timeout': timeoutOption('attributes'),
     'negative-timeout': timeoutOption('that a name is absent'),
     control: { takesValue: true, describe: 'Path of the control socket', default: `<store>/${CONTROL_NAME}` },
+    scrub: {
+      takesValue: true,
+      describe: 'Days after which all blobs are verified again; 0: never',
+      default: '0',
+    },
     o: {
       takesValue: true,
       describe: `Words with commas: ${PER_MOUNT_OPTIONS.join(', ')}; suid and dev are for root`,
@@ -141,6 +146,7 @@ function chosenOptions(raw: RawOptions): ChosenOptions {
     entryTimeout: numberOption(raw, 'entry-timeout', seconds),
     attributeTimeout: numberOption(raw, 'attr-timeout', seconds),
     negativeTimeout: numberOption(raw, 'negative-timeout', seconds),
+    scrubDays: numberOption(raw, 'scrub', { default: 0, min: 0, max: 366, integer: false }),
     mountOptions: listOption(raw, 'o', PER_MOUNT_OPTIONS),
   };
 }
@@ -165,6 +171,7 @@ function detachedArguments(raw: RawOptions, options: DaemonOptions, logFile: str
     'entry-timeout',
     'attr-timeout',
     'negative-timeout',
+    'scrub',
   ]) {
     const text = textOption(raw, name);
     if (text !== undefined) args.push(`--${name}`, text);

@@ -8,6 +8,7 @@ export interface StatsReport {
   /** `blobs`, the rows per blob, only when asked for. */
   tree: Omit<TreeStats, 'blobs'> & { blobs?: TreeStats['blobs'] };
   mount: MountStats & { mountpoint: string };
+  scrub?: { isRunning: boolean; last?: ScrubReport };
   process: { pid: number; uptimeSeconds: number; rssBytes: number };
 }
 
@@ -26,12 +27,23 @@ export interface CompactReport {
   after: { blobCount: number; averageFill: number };
 }
 
+/** What came of verifying all blobs. Times as ISO 8601 tells them. */
+export interface ScrubReport {
+  startedAt: string;
+  endedAt: string;
+  blobs: number;
+  /** `prefix`: what the keys in it begin with, where that is known. */
+  damaged: { id: number; message: string; prefix?: string }[];
+}
+
 /** What the control server asks of the daemon. */
 export interface ControlTarget {
   stats(options: { blobs: boolean }): StatsReport;
   health(): HealthReport;
   checkpoint(): Promise<CheckpointReport>;
   compact(): Promise<CompactReport>;
+  /** `rate`: MiB a second at most. */
+  scrub(options: { rate: number | undefined }): Promise<ScrubReport>;
 }
 
 export interface ErrorReport {

@@ -1,5 +1,6 @@
 /** What the control socket answers, one entry for each path. A path that is not here is 404, whatever it looks like. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { SpinneyError } from '../../engine/errors.js';
 import type { Metrics } from './metrics.js';
 import type { ControlTarget } from './reports.js';
 
@@ -35,6 +36,12 @@ export const ROUTES: readonly Route[] = [
   { path: '/v1/checkpoint', method: 'POST', takesLong: true, answer: ({ target }) => target.checkpoint() },
   { path: '/v1/compact', method: 'POST', takesLong: true, answer: ({ target }) => target.compact() },
   {
+    path: '/v1/scrub',
+    method: 'POST',
+    takesLong: true,
+    answer: ({ target }, request) => target.scrub({ rate: rateOf(query(request).rate) }),
+  },
+  {
     path: '/metrics',
     method: 'GET',
     answer({ metrics }, _request, reply) {
@@ -43,6 +50,17 @@ export const ROUTES: readonly Route[] = [
     },
   },
 ];
+
+/** MiB a second; undefined where none is given. */
+function rateOf(text: unknown): number | undefined {
+  if (text === undefined) return undefined;
+  const rate = Number(text);
+  if (typeof text === 'string' && rate > 0 && Number.isFinite(rate)) return rate;
+  throw new SpinneyError(
+    'ERR_INVALID_ARGUMENT',
+    `Cannot scrub at the rate ${String(text)}: it is a number of MiB a second above 0`,
+  );
+}
 
 function query(request: FastifyRequest): Record<string, unknown> {
   return request.query as Record<string, unknown>;

@@ -1,9 +1,20 @@
-/** What takes so long that a thread of its own does it: one entry for each kind of work. */
-import type { Tree } from '../../engine/index.js';
+/** What takes so long that a thread of its own does it: one entry for each kind of work. What is given and returned is posted. */
+import { type BlobId, prefixesOf, type ScrubbedBlobs, scrubBlobs, type Tree } from '../../engine/index.js';
 
 export const ADMIN_WORK = {
   checkpoint: (tree: Tree): void => tree.checkpoint(),
   compact: (tree: Tree): void => tree.compact(),
+  listBlobs: (tree: Tree): BlobId[] => tree.store.listBlobs(),
+  scrub: (tree: Tree, ids: readonly BlobId[]): ScrubbedBlobs => scrubBlobs(tree.store, ids),
+  prefixesOf: (
+    tree: Tree,
+    ids: readonly BlobId[],
+    parents: ReadonlyMap<BlobId, BlobId>,
+  ): (string | undefined)[] => prefixesOf(tree.store, ids, parents),
 } as const;
 
 export type AdminWork = keyof typeof ADMIN_WORK;
+/** What a kind of work is given beside the tree, and what it returns. */
+export type AdminArguments<W extends AdminWork> =
+  Parameters<(typeof ADMIN_WORK)[W]> extends [Tree, ...infer Rest] ? Rest : never;
+export type AdminResult<W extends AdminWork> = ReturnType<(typeof ADMIN_WORK)[W]>;

@@ -7,11 +7,11 @@ import { ADMIN_WORK } from './admin-work.js';
 
 const tree = Tree.attach(workerData);
 
-parentPort?.on('message', ({ id, work }: AdminRequest) => {
+parentPort?.on('message', ({ id, work, given }: AdminRequest) => {
   let reply: AdminReply;
   try {
-    ADMIN_WORK[work](tree);
-    reply = { id };
+    const run = ADMIN_WORK[work] as (tree: Tree, ...given: readonly unknown[]) => unknown;
+    reply = { id, result: run(tree, ...given) };
   } catch (error) {
     reply = { id, failure: failureOf(error) };
   }

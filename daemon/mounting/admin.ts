@@ -3,27 +3,29 @@ import { Worker } from 'node:worker_threads';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
 import { settledWithin } from '../process/deadline.js';
 import { type Failure, failureOf } from '../process/failure.js';
-import type { AdminWork } from './admin-work.js';
+import type { AdminArguments, AdminResult, AdminWork } from './admin-work.js';
 
 export interface AdminRequest {
   id: number;
   work: AdminWork;
+  given: readonly unknown[];
 }
 
 export interface AdminReply {
   id: number;
+  result?: unknown;
   failure?: Failure;
 }
 
 interface Waiter {
-  resolve: () => void;
+  resolve: (result: unknown) => void;
   reject: (error: Error) => void;
 }
 
 export class Admin {
   readonly #treeHandle: () => unknown;
   readonly #waiters = new Map<number, Waiter>();
-  readonly #pending = new Set<Promise<void>>();
+  readonly #pending = new Set<Promise<unknown>>();
   #worker: Worker | undefined;
   #lastId = 0;
   #closed = false;
@@ -34,8 +36,8 @@ export class Admin {
   }
 
   /** Queues the work behind what is under way. Rejects with the engine's error. */
-  run(work: AdminWork): Promise<void> {
-    const done = new Promise<void>((resolve, reject) => {
+  run<W extends AdminWork>(work: W, ...given: AdminArguments<W>): Promise<AdminResult<W>> {
+    const done = new Promise<unknown>((resolve, reject) => {
       if (this.#closed) {
         reject(new SpinneyError('ERR_CLOSED', `Cannot ${work}: the daemon is ending`));
         return;
@@ -43,13 +45,13 @@ export class Admin {
       this.#worker ??= this.#start();
       const id = ++this.#lastId;
       this.#waiters.set(id, { resolve, reject });
-      const request: AdminRequest = { id, work };
+      const request: AdminRequest = { id, work, given };
       this.#worker.postMessage(request);
     });
     this.#pending.add(done);
     const forget = () => this.#pending.delete(done);
     done.then(forget, forget);
-    return done;
+    return done as Promise<AdminResult<W>>;
   }
 
   /**
@@ -67,10 +69,10 @@ export class Admin {
     const worker = new Worker(new URL('./admin-worker.js', import.meta.url), {
       workerData: this.#treeHandle(),
     });
-    worker.on('message', ({ id, failure }: AdminReply) => {
+    worker.on('message', ({ id, result, failure }: AdminReply) => {
       const waiter = this.#waiters.get(id);
       this.#waiters.delete(id);
-      if (failure === undefined) waiter?.resolve();
+      if (failure === undefined) waiter?.resolve(result);
       else waiter?.reject(new SpinneyError(failure.code as ErrorCode, failure.message));
     });
     worker.on('error', (error) => this.#failAll(`Cannot go on with admin work: ${failureOf(error).message}`));

@@ -5,13 +5,16 @@
  * The end goes backwards, and the lock is the last to go: who gets the lock next finds no mount, no socket and
  * no record of ours.
  */
+
 import { dirname, join } from 'node:path';
 import type { Durability } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
 import { ContentSync, mountTree } from '../../mount/index.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
+import { readScrubRecord, writeScrubRecord } from '../../mount/scrub-record.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
+import type { ScrubReport } from '../control/reports.js';
 import { type ControlServer, startControl } from '../control/server.js';
 import { settledWithin } from '../process/deadline.js';
 import { raiseLimit } from '../process/descriptors.js';
@@ -24,6 +27,7 @@ import { awaitEnd, leavingDaemons, type WaitOptions } from './leaving.js';
 import { MountGuard } from './mount-guard.js';
 import { prepareMountpoint } from './mountpoint.js';
 import { ownDaemonDirectory } from './run-directory.js';
+import { Scrubber } from './scrubber.js';
 import { Status } from './status.js';
 import { examineStore, makePrivate, openToOthers } from './store-directory.js';
 import { StoreLocation } from './store-location.js';
@@ -54,6 +58,8 @@ export interface DaemonOptions {
   attributeTimeout: number;
   negativeTimeout: number;
   mountOptions: readonly string[];
+  /** A scrub begins by itself after so many days; 0: never. */
+  scrubDays: number;
 }
 
 /** What a daemon can use of the process around it. */
@@ -72,6 +78,7 @@ export class Daemon {
   readonly #tree: Tree;
   readonly #admin: Admin;
   readonly #status: Status;
+  readonly #scrubber: Scrubber;
   readonly #location: StoreLocation;
   #checkpoints: CheckpointWatch | undefined;
   #control: ControlServer | undefined;
@@ -149,7 +156,28 @@ export class Daemon {
     this.#location = location;
     this.#admin = new Admin(() => tree.share());
     this.#status = new Status(tree, this.#admin, options, () => [location.problem(), logProblem()]);
+    this.#scrubber = this.#makeScrubber();
+    this.#status.setScrubber(this.#scrubber);
     this.#contents = new ContentSync(tree, this.#contentDirectory, location.toldLog(mountLog(log)));
+  }
+
+  /** Where nothing may be written the next daemon does not know of this one's scrubs. */
+  #makeScrubber(): Scrubber {
+    const tree = this.#tree;
+    const keep = (report: ScrubReport): void => {
+      try {
+        if (!this.#options.readOnly) writeScrubRecord(tree, report);
+      } catch (error) {
+        this.#log.warn({ err: error }, 'could not keep what came of a scrub');
+      }
+    };
+    let last: ScrubReport | undefined;
+    try {
+      last = readScrubRecord(tree) as ScrubReport | undefined;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'could not read what came of the last scrub');
+    }
+    return new Scrubber(this.#admin, this.#log, { last, keep });
   }
 
   get #contentDirectory(): string {
@@ -200,6 +228,7 @@ export class Daemon {
     }
     this.#status.setMount(mounted, this.#entry);
     if (!options.readOnly) this.#contents.start();
+    if (options.scrubDays > 0) this.#scrubber.schedule(options.scrubDays);
     this.#log.info(
       {
         mountpoint: options.mountpoint,
@@ -246,6 +275,7 @@ export class Daemon {
     const end = await Promise.race([this.#mount.ended, this.#abandoned]);
     clearInterval(looking);
     const hasEnded = await settledWithin(this.#mount.ended, 0);
+    this.#scrubber.stop();
     const wasTold = this.#stopping;
     this.#stopping = true;
     if (!wasTold) await this.#tellRecord((record) => record.ending());
@@ -327,6 +357,7 @@ export class Daemon {
   /** Undoes what was brought up, newest first. The lock goes with the tree; only then there is no record any more. */
   async #tearDown(): Promise<void> {
     await this.#closeControl();
+    this.#scrubber.stop();
     this.#checkpoints?.stop();
     try {
       if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();

@@ -9,20 +9,27 @@ import type {
   CompactReport,
   ControlTarget,
   HealthReport,
+  ScrubReport,
   StatsReport,
 } from '../control/reports.js';
 import type { Logger } from '../process/log.js';
 import { version } from '../process/version.js';
-import type { Admin } from './admin.js';
+import { DEFAULT_SCRUB_MIB, type Scrubber } from './scrubber.js';
+
+/** What is asked of the admin worker. */
+interface StatusAdmin {
+  run(work: 'checkpoint' | 'compact'): Promise<unknown>;
+}
 
 type MountState = 'starting' | 'up' | 'gone' | 'failed';
 
 export class Status implements ControlTarget {
   readonly #tree: Pick<TreeOperations, 'stats'>;
-  readonly #admin: Pick<Admin, 'run'>;
+  readonly #admin: StatusAdmin;
   readonly #where: { store: string; mountpoint: string };
   /** What is wrong beside tree and mount. */
   readonly #otherProblems: () => readonly (string | undefined)[];
+  #scrubber: Scrubber | undefined;
   #mounted: Mounted | undefined;
   #mountState: MountState = 'starting';
   #entry: MountEntry | undefined;
@@ -30,7 +37,7 @@ export class Status implements ControlTarget {
 
   constructor(
     tree: Pick<TreeOperations, 'stats'>,
-    admin: Pick<Admin, 'run'>,
+    admin: StatusAdmin,
     where: { store: string; mountpoint: string },
     otherProblems: () => readonly (string | undefined)[] = () => [],
   ) {
@@ -38,6 +45,10 @@ export class Status implements ControlTarget {
     this.#tree = tree;
     this.#admin = admin;
     this.#where = where;
+  }
+
+  setScrubber(scrubber: Scrubber): void {
+    this.#scrubber = scrubber;
   }
 
   /** `entry` is the mount in the table of mounts. */
@@ -72,12 +83,19 @@ export class Status implements ControlTarget {
       store: { path: this.#where.store },
       tree: blobs ? { ...tree, blobs: rows } : tree,
       mount: { mountpoint: this.#where.mountpoint, ...this.#mountStats() },
+      ...this.#scrubStats(),
       process: {
         pid: process.pid,
         uptimeSeconds: Math.round(process.uptime()),
         rssBytes: process.memoryUsage.rss(),
       },
     };
+  }
+
+  #scrubStats(): Pick<StatsReport, 'scrub'> {
+    if (this.#scrubber === undefined) return {};
+    const { isRunning, last } = this.#scrubber;
+    return { scrub: { isRunning, ...(last !== undefined && { last }) } };
   }
 
   #mountStats(): MountStats {
@@ -97,6 +115,10 @@ export class Status implements ControlTarget {
     if (this.#mountState === 'up') reasons.push(...(this.#mounted?.problems() ?? []));
     const displaced = this.#displaced();
     if (displaced !== undefined) reasons.push(displaced);
+    for (const { id, message, prefix } of this.#scrubber?.last?.damaged ?? []) {
+      const keys = prefix === undefined ? '' : `; its keys begin with "${prefix}"`;
+      reasons.push(`the last scrub found blob ${id} damaged: ${message}${keys}`);
+    }
     try {
       const { failure, checkpoint, unreadableBlobs, space } = this.#tree.stats();
       if (failure !== undefined) reasons.push(`every change is refused: ${failure}`);
@@ -120,6 +142,12 @@ export class Status implements ControlTarget {
   async checkpoint(): Promise<CheckpointReport> {
     await this.#admin.run('checkpoint');
     return { checkpoint: this.#tree.stats().checkpoint };
+  }
+
+  async scrub({ rate = DEFAULT_SCRUB_MIB }: { rate: number | undefined }): Promise<ScrubReport> {
+    if (this.#scrubber === undefined)
+      throw new SpinneyError('ERR_MOUNT', 'Cannot scrub: the mount is not up yet');
+    return await this.#scrubber.run(rate);
   }
 
   async compact(): Promise<CompactReport> {

@@ -26,6 +26,7 @@ import {
   MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
 } from '../shared/control.js';
+import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
 import { Reader } from './read/reader.js';
@@ -145,6 +146,11 @@ export class Tree implements TreeOperations {
   /** Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. */
   static attach(handle: TreeHandle): Tree {
     return new Tree(attachState(handle, 'reader'));
+  }
+
+  /** Where the tree's checkpoints are: to be read only, and for the time that the tree is open. */
+  get store(): BlobStore {
+    return this.#state.store;
   }
 
   /**

@@ -127,6 +127,12 @@ export function stubTarget(replaced: Partial<ControlTarget> = {}): ControlTarget
       before: { blobCount: 3, averageFill: 0.4 },
       after: { blobCount: 2, averageFill: 0.7 },
     }),
+    scrub: async () => ({
+      startedAt: '2026-01-01T00:00:00.000Z',
+      endedAt: '2026-01-01T00:00:01.000Z',
+      blobs: 3,
+      damaged: [],
+    }),
     ...replaced,
   };
 }

@@ -27,6 +27,7 @@ const ORPHAN = 0x6f;
 export const EXCHANGE_PREFIX: Uint8Array = Uint8Array.of(0x74);
 export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
+export const SCRUB_KEY: Uint8Array = Buffer.from('sscrub');
 export const CONTENT_MARK_KEY: Uint8Array = Buffer.from('scontents');
 /** Prefixes of all entries' keys, of all inodes' that are kept by number, and of all orphans'. */
 export const ENTRIES_PREFIX: Uint8Array = Uint8Array.of(ENTRY);
