@@ -32,7 +32,9 @@ export interface FilePlace {
 export function findLastRun(store: Store, markLsn: number, hasRun: boolean): LastRun {
   const { disk, directory, uuid } = store;
   const path = runPath(directory);
-  const record = readRun(disk, directory, uuid);
+  const found = readRun(disk, directory, uuid);
+  // The manifest tells of the first record once that is durable: before, a power cut may have torn it.
+  const record = typeof found === 'string' && !hasRun ? undefined : found;
   if (typeof record === 'string') throw corrupt(path, 0, record);
   try {
     if (record !== undefined) return judge(store, record);

@@ -380,3 +380,10 @@ it('A copy of a store is held to the same, and what to do is told', () => {
   disk.unlink(segmentPaths(disk)[1]!);
   expect(refusal(disk)).toMatch(/if this directory was copied while the store was in use, copy it again$/);
 });
+
+it('A first record that a power cut has torn is no damage until the manifest tells of it', () => {
+  const disk = newDisk();
+  disk.writeFile(RUN, new Uint8Array(8192).fill(7));
+  expect(recover(disk).lastLsn).toBe(0);
+  expect(refusal(disk)).toContain('neither of its two records is whole');
+});
