@@ -13,7 +13,7 @@ import { SpinneyError } from '../engine/errors.js';
 import { badArgument } from './commands/arguments.js';
 import { nearest } from './commands/nearest.js';
 import type { Output } from './commands/output.js';
-import { remountAt } from './mounting/remounting.js';
+import { remountAt } from './places/remounting.js';
 import { failureOf } from './process/failure.js';
 import { version } from './process/version.js';
 import { run, STANDARD_OUTPUT, USAGE_EXIT_CODE } from './run.js';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { examineDirectory, NodeDisk, refuseUnfinished } from '../../engine/before-open.js';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
 import type { CheckedNamespace } from '../../mount/check/index.js';
-import { storeOf } from '../mounting/served-store.js';
+import { storeOf } from '../places/served-store.js';
 import { failureOf } from '../process/failure.js';
 import { requiredText } from './arguments.js';
 import { cacheBytesOf, cacheSizeOption } from './cache-size.js';

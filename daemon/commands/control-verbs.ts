@@ -2,7 +2,7 @@
 import { askDaemon } from '../control/client.js';
 import type { ScrubReport } from '../control/reports.js';
 import { controlSocketPath } from '../control/socket-path.js';
-import { controlSocketOf } from '../mounting/served-store.js';
+import { controlSocketOf } from '../places/served-store.js';
 import { badArgument, numberOption, type RawOptions, textOption } from './arguments.js';
 import type { Command } from './command.js';
 import { formatTable } from './output.js';

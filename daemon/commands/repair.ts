@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { RepairFinding } from '../../engine/index.js';
 import type { Repaired } from '../../mount/repair/index.js';
-import { storeOf } from '../mounting/served-store.js';
+import { storeOf } from '../places/served-store.js';
 import { failureOf } from '../process/failure.js';
 import { badArgument, requiredText, textOption } from './arguments.js';
 import type { Command } from './command.js';

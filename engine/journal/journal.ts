@@ -26,12 +26,12 @@ import {
   RECORD_PUT,
   type RecordType,
 } from './record.js';
-import { Ring } from './ring.js';
-import { makeRing, mapRing, type RingOptions, retireRing } from './ring-file.js';
+import { Ring } from './ring/ring.js';
+import { makeRing, mapRing, type RingOptions, retireRing } from './ring/ring-file.js';
 import { RingGrowth } from './ring-growth.js';
-import { beginRun, RunMap, readRun } from './run-file.js';
-import { errorCode, errorText, listSegments } from './segment-file.js';
+import { beginRun, RunMap, readRun } from './run/run-file.js';
 import { SegmentWriter } from './segment-writer.js';
+import { errorCode, errorText, listSegments } from './segments/segment-file.js';
 import {
   ACTIVITY,
   BYTE_COUNT,

@@ -18,7 +18,6 @@ import type { Disk } from '../disk/disk.js';
 import { readFully } from '../disk/io.js';
 import { SpinneyError } from '../errors.js';
 import { GROUP_HEADER_BYTES, isKnownVersion } from './format.js';
-import { assertReaches, type FilePlace, findLastRun, type LastRun } from './last-run.js';
 import type { RecordReader } from './record.js';
 import {
   type RingRecords,
@@ -27,7 +26,8 @@ import {
   ringGroupBytes,
   type SavePlace,
   saveRecords,
-} from './ring-recovery.js';
+} from './ring/ring-recovery.js';
+import { assertReaches, type FilePlace, findLastRun, type LastRun } from './run/last-run.js';
 import {
   corrupt,
   errorText,
@@ -36,8 +36,8 @@ import {
   unknownVersion,
   writeFully,
   writeZeros,
-} from './segment-file.js';
-import { SegmentReader } from './segment-reader.js';
+} from './segments/segment-file.js';
+import { SegmentReader } from './segments/segment-reader.js';
 
 export interface RecoveryOptions {
   disk: Disk;

@@ -5,8 +5,8 @@
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
 import type { GroupCommit } from './group-commit.js';
-import type { Ring } from './ring.js';
-import { growRing, type RingOptions } from './ring-file.js';
+import type { Ring } from './ring/ring.js';
+import { growRing, type RingOptions } from './ring/ring-file.js';
 import type { SegmentWriter } from './segment-writer.js';
 import { BYTE_COUNT, type JournalShared, RING_BYTES, WRITTEN } from './shared.js';
 import { recordCharge } from './sizes.js';

@@ -9,8 +9,8 @@ import type { Disk } from '../disk/disk.js';
 import { isNoSpace } from '../disk/io.js';
 import type { SpinneyError } from '../errors.js';
 import { encodeGroupHeader, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.js';
-import type { Ring } from './ring.js';
-import type { RunMap } from './run-file.js';
+import type { Ring } from './ring/ring.js';
+import type { RunMap } from './run/run-file.js';
 import {
   allocateLargest,
   errorText,
@@ -19,7 +19,7 @@ import {
   segmentPath,
   spaceError,
   writeFully,
-} from './segment-file.js';
+} from './segments/segment-file.js';
 import {
   BYTE_COUNT,
   CHANGING_SEGMENT,

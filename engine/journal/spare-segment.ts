@@ -8,7 +8,7 @@
  */
 import type { Disk } from '../disk/disk.js';
 import { encodeSegmentHeader } from './format.js';
-import { writeFully, writeZeros } from './segment-file.js';
+import { writeFully, writeZeros } from './segments/segment-file.js';
 
 function sparePath(directory: string): string {
   return `${directory}/journal.spare`;

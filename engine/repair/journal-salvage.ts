@@ -7,12 +7,12 @@ import type { Disk } from '../disk/disk.js';
 import { readFully } from '../disk/io.js';
 import { SpinneyError } from '../errors.js';
 import { SEGMENT_HEADER_BYTES, UUID_BYTES } from '../journal/format.js';
-import { findLastRun } from '../journal/last-run.js';
 import type { RecordReader } from '../journal/record.js';
 import { recoverJournal } from '../journal/recovery.js';
-import { readRing, replayRecords } from '../journal/ring-recovery.js';
-import { listSegments } from '../journal/segment-file.js';
-import { SegmentReader } from '../journal/segment-reader.js';
+import { readRing, replayRecords } from '../journal/ring/ring-recovery.js';
+import { findLastRun } from '../journal/run/last-run.js';
+import { listSegments } from '../journal/segments/segment-file.js';
+import { SegmentReader } from '../journal/segments/segment-reader.js';
 import type { Wreck } from './wreck.js';
 
 /** Where the UUID is in a segment's header and in the ring's. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ControlTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
-import { DaemonRecord } from '../../daemon/mounting/daemon-record.js';
+import { DaemonRecord } from '../../daemon/places/daemon-record.js';
 import { identifyProcess } from '../../daemon/process/process-identity.js';
 import { failure, silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
 

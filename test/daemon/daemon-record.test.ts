@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chownSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { DaemonRecord, daemonsOf, findDaemon } from '../../daemon/mounting/daemon-record.js';
+import { DaemonRecord, daemonsOf, findDaemon } from '../../daemon/places/daemon-record.js';
 import { identifyProcess, isRunning } from '../../daemon/process/process-identity.js';
 import { temporaryDirectory } from './support.js';
 

@@ -6,7 +6,7 @@ import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
 import { crc32Words } from '../../../engine/journal/crc32.js';
 import { RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../../../engine/journal/format.js';
 import { RECORD_PUT, RecordReader } from '../../../engine/journal/record.js';
-import { Ring } from '../../../engine/journal/ring.js';
+import { Ring } from '../../../engine/journal/ring/ring.js';
 import { MAX_BATCH_OPERATIONS, MAX_RECORD_BODY_BYTES } from '../../../engine/limits.js';
 import {
   append,

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { recoverJournal } from '../../../engine/journal/recovery.js';
-import { runPath } from '../../../engine/journal/run-file.js';
+import { runPath } from '../../../engine/journal/run/run-file.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import type { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';

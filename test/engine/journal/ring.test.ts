@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { Journal } from '../../../engine/journal/journal.js';
 import { operationBodyBytes, RECORD_PUT } from '../../../engine/journal/record.js';
-import { Ring } from '../../../engine/journal/ring.js';
-import { RING_HEADER_BYTES, ringPath } from '../../../engine/journal/ring-file.js';
-import { runPath } from '../../../engine/journal/run-file.js';
+import { Ring } from '../../../engine/journal/ring/ring.js';
+import { RING_HEADER_BYTES, ringPath } from '../../../engine/journal/ring/ring-file.js';
+import { runPath } from '../../../engine/journal/run/run-file.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import type { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';

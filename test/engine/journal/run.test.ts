@@ -1,7 +1,7 @@
 /** What the record of the last run tells of how it ended, whatever it was that ended it. */
 import { describe, expect, it } from 'vitest';
-import { ringPath } from '../../../engine/journal/ring-file.js';
-import { runPath } from '../../../engine/journal/run-file.js';
+import { ringPath } from '../../../engine/journal/ring/ring-file.js';
+import { runPath } from '../../../engine/journal/run/run-file.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import type { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';

@@ -11,8 +11,8 @@
  * Records are saved to a durable segment before the ring is made anew. After a crash on the way the same records are
  * found in the segments, in the ring, or some in each.
  */
-import type { Disk } from '../disk/disk.js';
-import { diskError, hasErrno, readFully } from '../disk/io.js';
+import type { Disk } from '../../disk/disk.js';
+import { diskError, hasErrno, readFully } from '../../disk/io.js';
 import {
   encodeGroupHeader,
   GROUP_HEADER_BYTES,
@@ -20,8 +20,16 @@ import {
   RECORD_HEADER_BYTES,
   recordBytes,
   SEGMENT_HEADER_BYTES,
-} from './format.js';
-import { RecordReader } from './record.js';
+} from '../format.js';
+import { RecordReader } from '../record.js';
+import {
+  corrupt,
+  segmentPath,
+  unknownVersion,
+  writeFully,
+  writeSegmentHeader,
+} from '../segments/segment-file.js';
+import type { TornGroup } from '../segments/segment-reader.js';
 import {
   decodeRingHeader,
   latestHead,
@@ -30,8 +38,6 @@ import {
   type RingHeader,
   ringPath,
 } from './ring-file.js';
-import { corrupt, segmentPath, unknownVersion, writeFully, writeSegmentHeader } from './segment-file.js';
-import type { TornGroup } from './segment-reader.js';
 
 export interface Store {
   disk: Disk;

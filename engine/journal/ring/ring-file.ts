@@ -18,9 +18,9 @@
  *   that a store on a full disk can be opened again.
  */
 import { crc32 } from 'node:zlib';
-import type { Disk } from '../disk/disk.js';
-import { diskError, hasErrno } from '../disk/io.js';
-import { crc32Words } from './crc32.js';
+import type { Disk } from '../../disk/disk.js';
+import { diskError, hasErrno } from '../../disk/io.js';
+import { crc32Words } from '../crc32.js';
 import {
   hasUuid,
   JOURNAL_FORMAT_VERSION,
@@ -30,9 +30,9 @@ import {
   recordBytes,
   viewOf,
   writeLsn,
-} from './format.js';
-import { spaceError, writeFully } from './segment-file.js';
-import type { JournalSizes } from './sizes.js';
+} from '../format.js';
+import { spaceError, writeFully } from '../segments/segment-file.js';
+import type { JournalSizes } from '../sizes.js';
 
 /** "SPJR": magic u32, version u32, store UUID, first LSN u64, seed u32, ring and area bytes u32, zeros, CRC u32. */
 const RING_MAGIC = 0x524a5053;

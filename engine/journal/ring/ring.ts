@@ -8,12 +8,12 @@
  * Appending is for the one thread that holds the tree's writer mutex and has reserved; walking for the holder
  * of the flush lock.
  */
-import { crc32Words } from './crc32.js';
-import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from './format.js';
-import { OPERATION_HEADER_BYTES } from './record.js';
+import { crc32Words } from '../crc32.js';
+import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from '../format.js';
+import { OPERATION_HEADER_BYTES } from '../record.js';
+import { RING_BYTES } from '../shared.js';
+import type { JournalSizes } from '../sizes.js';
 import { RING_HEADER_BYTES, ringAreaBytes, storeHeads } from './ring-file.js';
-import { RING_BYTES } from './shared.js';
-import type { JournalSizes } from './sizes.js';
 
 /** Below this, copying byte by byte beats a call of `set`. */
 const SHORT_COPY = 24;

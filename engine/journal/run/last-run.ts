@@ -2,13 +2,13 @@
  * How the last run of a store ended, and how far the journal must reach because of that: what is missing before there is
  * damage, and not the end of the log.
  */
-import type { PreviousEnd } from '../api.js';
-import { isSameMount } from '../disk/identity.js';
-import { diskError } from '../disk/io.js';
-import { ringPath } from './ring-file.js';
-import type { RingContent, Store } from './ring-recovery.js';
+import type { PreviousEnd } from '../../api.js';
+import { isSameMount } from '../../disk/identity.js';
+import { diskError } from '../../disk/io.js';
+import { ringPath } from '../ring/ring-file.js';
+import type { RingContent, Store } from '../ring/ring-recovery.js';
+import { corrupt, listSegments, segmentPath } from '../segments/segment-file.js';
 import { type RunRecord, readRun, runPath } from './run-file.js';
-import { corrupt, listSegments, segmentPath } from './segment-file.js';
 
 export interface LastRun {
   end: PreviousEnd;

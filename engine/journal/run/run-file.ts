@@ -17,12 +17,12 @@
  *   loses its name: while it is open, the ring's file is there.
  */
 import { crc32 } from 'node:zlib';
-import type { PreviousEnd } from '../api.js';
-import type { Disk } from '../disk/disk.js';
-import { BOOT_ID_BYTES, type DirectoryIdentity } from '../disk/identity.js';
-import { diskError, hasErrno, readFully } from '../disk/io.js';
-import { hasUuid, isKnownVersion, JOURNAL_FORMAT_VERSION, viewOf } from './format.js';
-import { unknownVersion, writeFully } from './segment-file.js';
+import type { PreviousEnd } from '../../api.js';
+import type { Disk } from '../../disk/disk.js';
+import { BOOT_ID_BYTES, type DirectoryIdentity } from '../../disk/identity.js';
+import { diskError, hasErrno, readFully } from '../../disk/io.js';
+import { hasUuid, isKnownVersion, JOURNAL_FORMAT_VERSION, viewOf } from '../format.js';
+import { unknownVersion, writeFully } from '../segments/segment-file.js';
 
 /** "SPRR" */
 const RUN_MAGIC = 0x52525053;

@@ -1,7 +1,7 @@
 /** Reading a segment file in order, through a window that is larger than any record. */
-import type { Disk } from '../disk/disk.js';
-import { SpinneyError } from '../errors.js';
-import { MAX_RECORD_BODY_BYTES } from '../limits.js';
+import type { Disk } from '../../disk/disk.js';
+import { SpinneyError } from '../../errors.js';
+import { MAX_RECORD_BODY_BYTES } from '../../limits.js';
 import {
   decodeGroupHeader,
   decodeSegmentHeader,
@@ -11,8 +11,8 @@ import {
   recordBytes,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
-} from './format.js';
-import { RecordReader } from './record.js';
+} from '../format.js';
+import { RecordReader } from '../record.js';
 import { errorText } from './segment-file.js';
 
 const WINDOW_BYTES = 4 * 1024 * 1024 + recordBytes(MAX_RECORD_BODY_BYTES);
