@@ -94,7 +94,7 @@ describe('an ordinary user', () => {
       } else {
         expect([code, err]).toEqual([
           1,
-          "spinney: Cannot mount: fusermount3: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf\n",
+          "spinney: Cannot mount: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf\n",
         ]);
       }
     }
