@@ -104,7 +104,7 @@ export class Daemon {
     log: Logger,
     { logProblem = () => undefined, notice = () => {}, signal }: Surroundings = {},
   ): Promise<Daemon> {
-    raiseLimit(log);
+    raiseLimit();
     examineStore(options.store, options);
     if (await prepareMountpoint(options.mountpoint, options.store)) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
