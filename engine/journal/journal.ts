@@ -342,7 +342,7 @@ export class Journal {
         this.#writer.flush();
         this.#writer.sync(this.#words[WRITTEN]!, shared.writtenLsn);
         this.#writer.closeSegment();
-        this.#run.closed();
+        this.#run.closed(shared.writtenLsn);
       } finally {
         this.#writer.closeFile();
         shared.close();

@@ -268,8 +268,13 @@ export class RunMap {
     this.#numbers[STATE] = OPEN;
   }
 
-  /** To be called once everything is durable in segments. Durable when this returns. Throws ERR_IO. */
-  closed(): void {
+  /**
+   * To be called once everything up to `lsn`, the last record, is durable in segments. Durable when this returns. A thread
+   * that died after it noted a record and before it published it leaves one more that was never appended.
+   * @throws ERR_IO
+   */
+  closed(lsn: number): void {
+    this.appended(lsn);
     this.#numbers[STATE] = CLOSED;
     const path = runPath(this.#directory);
     let fd = -1;

@@ -13,6 +13,7 @@
  */
 import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace, writeFully } from '../../disk/io.js';
+import { SpinneyError } from '../../errors.js';
 import type { BlobId, CheckpointMark } from '../blob-store.js';
 import {
   encodeConfirmation,
@@ -127,7 +128,7 @@ export class ManifestWriter {
     const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
     if (appends) this.#append(delta);
     else this.writeSnapshot(whole());
-    this.#reserveSpare(snapshotBytes);
+    this.#keepSpare(snapshotBytes);
   }
 
   /** Replaces `manifest`. The deltas in the log no longer count then, and their space is used anew. */
@@ -166,7 +167,7 @@ export class ManifestWriter {
     this.#base = sequence;
     this.#logEnd = LOG_RECORDS_AT;
     if (isKept) this.#makeSpare(retired, spare);
-    this.#reserveSpare(bytes.length);
+    this.#keepSpare(bytes.length);
   }
 
   /** A snapshot that was replaced just before its process ended is the spare, too. */
@@ -258,6 +259,15 @@ export class ManifestWriter {
   }
 
   /** Reserves room for a snapshot of `bytes` and half as much again; false where the disk does not have it. */
+  /** As `#reserveSpare`, after a publish, which stands whatever becomes of this: the next one finds out. */
+  #keepSpare(bytes: number): void {
+    try {
+      this.#reserveSpare(bytes);
+    } catch (error) {
+      if (!(error instanceof SpinneyError)) throw error;
+    }
+  }
+
   #reserveSpare(bytes: number): boolean {
     if (bytes <= this.#spareSize) return true;
     const size = Math.ceil((bytes * 1.5) / SPARE_STEP_BYTES) * SPARE_STEP_BYTES;
@@ -283,9 +293,9 @@ export class ManifestWriter {
         this.#disk.close(fd);
       }
       return true;
-    } catch {
-      // A full disk, or one that fails: the next snapshot finds out.
-      return false;
+    } catch (error) {
+      if (isNoSpace(error)) return false;
+      throw diskError(`reserve space in ${this.#directory}/${name}`, error);
     }
   }
 

@@ -3,8 +3,8 @@
  * are `f0000000` and on.
  */
 import { Tree } from '../../../dist/engine/index.js';
-import { childKey, entryKey, NEXT_INODE_KEY } from '../../../dist/mount/filesystem/keys.js';
-import * as record from '../../../dist/mount/filesystem/record.js';
+import { childKey, entryKey, NEXT_INODE_KEY } from '../../../dist/mount/filesystem/records/keys.js';
+import * as record from '../../../dist/mount/filesystem/records/record.js';
 
 const [store, directory, count] = [
   process.argv[2],

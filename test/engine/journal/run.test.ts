@@ -353,6 +353,20 @@ describe('After a power cut', () => {
   });
 });
 
+it('A record that a thread noted and died before it appended is not missed after a clean end', () => {
+  const disk = newDisk();
+  const journal = openJournal(disk);
+  appendSamples(journal, 1, 5);
+  // As a thread leaves it that dies between the two.
+  const bytes = disk.readFile(RUN);
+  const slot = [0, 4096].find((at) => new DataView(bytes.buffer).getFloat64(at + 144, true) === 5)!;
+  const fd = disk.open(RUN, { write: true });
+  disk.write(fd, [new Uint8Array(new Float64Array([6, 6]).buffer)], slot + 144);
+  disk.close(fd);
+  journal.close();
+  expect(recover(disk.afterKill()).lastLsn).toBe(5);
+});
+
 describe('The two copies of the last LSN', () => {
   it('may differ by the store that the kill came before', () => {
     const disk = longKilled();
