@@ -10,13 +10,13 @@ describe('mount', () => {
     writeFileSync(join(site.directory, 'file'), '');
     mkdirSync(join(site.directory, 'full', 'x'), { recursive: true });
     for (const [name, reason] of [
-      ['absent', 'it does not exist'],
+      ['absent', 'it does not exist; make the directory first'],
       ['file', 'it is not a directory'],
-      ['full', 'it is not empty'],
+      ['full', 'it is not empty; move away what is in it, or give another directory'],
     ]) {
       const path = join(site.directory, name!);
       const line = await site.refusal('mount', path, '--store', site.store);
-      expect(line).toContain(`spinney: Cannot mount at ${path}: ${reason}`);
+      expect(line).toBe(`spinney: Cannot mount at ${path}: ${reason}`);
       expect(existsSync(site.store)).toBe(false);
     }
     expect(await site.mount()).toBe(`mounted ${site.store} at ${site.mountpoint}\n`);
