@@ -9,7 +9,7 @@ import { SpinneyError } from '../../errors.js';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../limits.js';
 import { startsWith } from '../state/bound.js';
 import { NEED_FRAMES, type TreeState } from '../state/state.js';
-import type { Change, Graft } from './changes.js';
+import type { Change, Graft, NetChange } from './changes.js';
 import type { Grafting } from './grafting.js';
 import { type Mutation, sizeOf } from './mutation.js';
 import type { Splitting } from './splitting.js';
@@ -24,9 +24,10 @@ const MOST_ROOM_BYTES = 2 * MAX_KEY_BYTES + MAX_VALUE_BYTES + 2 * NODE_BYTES;
 
 /** What a batch adds to one frame, and a key by which the way leads there. */
 interface Target {
-  key: Uint8Array;
+  readonly frame: number;
+  readonly key: Uint8Array;
   /** Blobs on that way. */
-  depth: number;
+  readonly depth: number;
   bytes: number;
   puts: number;
   /** Keys that it loses, if the batch has no grafts. */
@@ -38,7 +39,9 @@ export class BatchPlan {
   readonly #mutation: Mutation;
   readonly #splitting: Splitting;
   readonly #grafting: Grafting;
-  readonly #targets = new Map<number, Target>();
+  /** In the order in which the batch comes to them: they are gone through more often than looked up. */
+  #targets: Target[] = [];
+  readonly #targetOf = new Map<number, Target>();
 
   constructor(state: TreeState, mutation: Mutation, splitting: Splitting, grafting: Grafting) {
     this.#state = state;
@@ -70,20 +73,28 @@ export class BatchPlan {
 
   /** Notes what each frame will take in; returns the frames that grafts need beside those. */
   #pinTargets(changes: readonly Change[]): number {
-    const mutation = this.#mutation;
+    this.#targets = [];
+    this.#targetOf.clear();
+    for (const change of changes) if ('source' in change) return this.#pinWithGrafts(changes);
+    for (const { key, value } of changes as readonly NetChange[]) {
+      const target = this.#pinTarget(key);
+      if (value !== undefined) this.#takePut(target, key, value);
+      else if (this.#mutation.at.end === END_FOUND) target.removals++;
+    }
+    return 0;
+  }
+
+  /** As `#pinTargets`, of a batch with grafts. */
+  #pinWithGrafts(changes: readonly Change[]): number {
     const grafts: Graft[] = [];
     const graftTargets: { graft: Graft; targets: Target[] }[] = [];
     // What the batch has brought so far, under the names of this point of it: a graft may take it along.
     const brought: { key: Uint8Array; bytes: number }[] = [];
-    const hasGrafts = changes.some((change) => 'source' in change);
     let frames = 0;
-    this.#targets.clear();
     for (const change of changes) {
       const isGraft = 'source' in change;
       const key = nameBefore(isGraft ? change.destination : change.key, grafts);
-      mutation.descend(key);
-      for (let level = 0; level < mutation.levels; level++) mutation.handOver(mutation.path[level] as number);
-      const target = this.#target(mutation.target, key, mutation.levels);
+      const target = this.#pinTarget(key);
       if (isGraft) {
         const { source, destination } = change;
         let added = 0;
@@ -102,13 +113,7 @@ export class BatchPlan {
         brought.push({ key: destination, bytes: needs.moved });
         frames += needs.frames;
         take(target, needs.bytes);
-      } else if (change.value === undefined) {
-        if (!hasGrafts && mutation.at.end === END_FOUND) target.removals++;
-      } else {
-        if (!hasGrafts) {
-          this.#takePut(target, change.key, change.value);
-          continue;
-        }
+      } else if (change.value !== undefined) {
         const bytes = sizeOf(change.key, change.value);
         brought.push({ key: change.key, bytes });
         take(target, bytes);
@@ -120,6 +125,14 @@ export class BatchPlan {
       }
     }
     return frames;
+  }
+
+  /** The frame where the way to the key ends. Those on the way stay as they are for who needs them so. */
+  #pinTarget(key: Uint8Array): Target {
+    const mutation = this.#mutation;
+    mutation.descend(key);
+    for (let level = 0; level < mutation.levels; level++) mutation.handOver(mutation.path[level] as number);
+    return this.#target(mutation.target, key, mutation.levels);
   }
 
   /** What stands where the descent ended is what the put will find: without grafts each key is changed once. */
@@ -136,11 +149,14 @@ export class BatchPlan {
   }
 
   #target(index: number, key: Uint8Array, depth: number): Target {
-    const known = this.#targets.get(index);
+    const last = this.#targets.at(-1);
+    if (last?.frame === index) return last;
+    const known = this.#targetOf.get(index);
     if (known !== undefined) return known;
-    if (this.#targets.size >= this.#state.cache.heldLimit - SPARE_TARGETS) throw batchTooWide(this.#state);
-    const target = { key, depth, bytes: 0, puts: 0, removals: 0 };
-    this.#targets.set(index, target);
+    if (this.#targets.length >= this.#state.cache.heldLimit - SPARE_TARGETS) throw batchTooWide(this.#state);
+    const target = { frame: index, key, depth, bytes: 0, puts: 0, removals: 0 };
+    this.#targets.push(target);
+    this.#targetOf.set(index, target);
     return target;
   }
 
@@ -150,17 +166,18 @@ export class BatchPlan {
     const mutation = this.#mutation;
     let slots = 0;
     let above = 0;
-    for (const [index, target] of this.#targets) {
-      if (this.#becomesEmpty(index, target)) above = cache.pinned - this.#targets.size;
-      else if (!mutation.isDirty(index)) slots++;
+    for (const target of this.#targets) {
+      if (this.#becomesEmpty(target)) above = cache.pinned - this.#targets.length;
+      else if (!mutation.isDirty(target.frame)) slots++;
     }
     if (slots + above > 0) mutation.needSlots(slots + above, 0);
-    for (const index of this.#targets.keys()) mutation.prepareGiven(index);
+    for (const { frame } of this.#targets) mutation.prepareGiven(frame);
   }
 
-  #becomesEmpty(index: number, { puts, removals }: Target): boolean {
-    const frame = this.#state.cache.frame(index);
-    return removals > 0 && puts === 0 && removals === frame.leaves && frame.crossings === 0;
+  #becomesEmpty({ frame, puts, removals }: Target): boolean {
+    if (removals === 0 || puts > 0) return false;
+    const { leaves, crossings } = this.#state.cache.frame(frame);
+    return removals === leaves && crossings === 0;
   }
 
   /**
@@ -170,21 +187,21 @@ export class BatchPlan {
   #findCramped(framesForGrafts: number, maySplit: boolean): { key: Uint8Array; bytes: number } | undefined {
     const { cache } = this.#state;
     let frames = framesForGrafts;
-    for (const [index, { key, depth, bytes, puts }] of this.#targets) {
+    for (const { frame, key, depth, bytes, puts } of this.#targets) {
       const needed = bytes + puts * NODE_BYTES;
-      if (puts === 0 || this.#splitting.hasRoom(index, needed)) continue;
+      if (puts === 0 || this.#splitting.hasRoom(frame, needed)) continue;
       if (needed <= MOST_ROOM_BYTES && maySplit) return { key, bytes: needed };
       // It may split once, and once more for each part of a blob that is added.
       const parts = 1 + Math.ceil((bytes + puts * NODE_GROWTH_BYTES) / LEAST_BELOW_BYTES);
       frames += parts;
-      if (depth - 1 + cache.frame(index).height + parts > cache.longestPath) throw batchTooWide(this.#state);
+      if (depth - 1 + cache.frame(frame).height + parts > cache.longestPath) throw batchTooWide(this.#state);
     }
     if (frames === 0) return undefined;
     // Each blob above them may have to split with them.
-    const wanted = frames + cache.pinned - this.#targets.size + 2;
+    const wanted = frames + cache.pinned - this.#targets.length + 2;
     if (cache.pinned + wanted > cache.count) throw batchTooWide(this.#state);
     if (cache.available(wanted) < wanted) throw NEED_FRAMES;
-    this.#mutation.needSlots(wanted + cache.pinned - this.#targets.size, wanted);
+    this.#mutation.needSlots(wanted + cache.pinned - this.#targets.length, wanted);
     return undefined;
   }
 }
