@@ -13,6 +13,7 @@ import { SpinneyError } from '../engine/errors.js';
 import { badArgument } from './commands/arguments.js';
 import { nearest } from './commands/nearest.js';
 import type { Output } from './commands/output.js';
+import { HELP, IGNORED, MOUNT_WORDS, OF_MOUNTED, SWITCHES, VALUES } from './mount-helper-options.js';
 import { remountAt } from './places/remounting.js';
 import { failureOf } from './process/failure.js';
 import { version } from './process/version.js';
@@ -21,54 +22,6 @@ import { run, STANDARD_OUTPUT, USAGE_EXIT_CODE } from './run.js';
 /** Exit codes of mount(8). */
 const BAD_USAGE = 1;
 const MOUNT_FAILED = 32;
-
-/** Options that become one of `spinney mount` with a value. */
-const VALUES = new Set([
-  'attr-timeout',
-  'cache-size',
-  'control',
-  'driver',
-  'durability',
-  'entry-timeout',
-  'log-file',
-  'log-level',
-  'negative-timeout',
-]);
-
-/** Options of `spinney mount` without a value; false takes the word back. */
-const SWITCHES: Readonly<Record<string, readonly [name: string, on: boolean]>> = {
-  ro: ['read-only', true],
-  rw: ['read-only', false],
-  allow_other: ['allow-other', true],
-  'allow-other': ['allow-other', true],
-};
-/** Options that `spinney mount -o` takes, in their order. */
-const MOUNT_WORDS = new Set(['suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec']);
-
-/** Options that are for mount(8) or for whoever reads /etc/fstab, or that hold anyway. */
-const IGNORED =
-  /^(defaults|auto|noauto|nofail|_netdev|user|nouser|users|owner|group|async|(no)?(a|dira|rela|lazy)time|strictatime|user=.*|comment=.*|x-.*|X-.*)$/;
-/** What mount(8) reads from the table of mounts and gives back when it remounts. */
-const OF_MOUNTED =
-  /^(user_id=\d+|group_id=\d+|default_permissions|max_read=\d+|blksize=\d+|fd=\d+|rootmode=\d+)$/;
-
-const HELP = `Usage: mount.fuse.spinney <store> <mountpoint> [-o options]
-
-What mount(8) runs for the type fuse.spinney. Options, with commas between them:
-  ro, rw                    read-only; the store must exist [rw]
-  allow_other               let other users in
-  suid, nosuid, dev, nodev, exec, noexec
-                            [suid,dev,exec for root, nosuid,nodev,exec for others]
-  remount                   change ro, rw and the words above of a mount in place; all else stays as it is
-${[...VALUES].map((name) => `  ${name}=VALUE`).join('\n')}
-                            as of spinney mount; see spinney mount --help
-Options that mount(8) and /etc/fstab have for themselves are passed over.
-
-  -f  read the arguments and do nothing      -s  pass over options that are unknown
-  -n, -v, -t TYPE                            change nothing
-  -h, --help  this text                      -V, --version  the version
-Exit codes: 0 done, 1 wrong arguments, 32 the mount failed.
-`;
 
 /** Runs one command line as mount(8) gives it; returns the exit code. */
 export async function runMountHelper(

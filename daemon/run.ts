@@ -1,19 +1,14 @@
 /** The command line: reads it, runs the verb, and tells failures in one line. */
 import yargs, { type Argv } from 'yargs';
+import { COMMANDS } from './commands/all.js';
 import { badArgument } from './commands/arguments.js';
-import { check } from './commands/check.js';
 import type { Command } from './commands/command.js';
-import { controlVerbs } from './commands/control-verbs.js';
-import { mount } from './commands/mount.js';
 import { nearest } from './commands/nearest.js';
 import type { Output } from './commands/output.js';
-import { repair } from './commands/repair.js';
-import { umount } from './commands/umount.js';
 import { failureOf } from './process/failure.js';
 import { writeError, writeOut } from './process/standard-output.js';
 import { version } from './process/version.js';
 
-const COMMANDS: readonly Command[] = [mount, umount, ...controlVerbs, check, repair];
 const VERBS: readonly string[] = COMMANDS.map(({ name }) => name);
 
 /** Exit code of a command line that cannot be read. Failures of a verb give 1. */

@@ -1,6 +1,6 @@
 /**
- * Makes what is run and packed: compiles into dist, removes from dist what no source makes any more, and readies the
- * bundled fuse-native. Its install script compiles wherever libfuse 2 is missing, and would run on every machine that
+ * Makes what is run and packed: compiles into dist, removes from dist what no source makes any more, writes the manual pages
+ * there (scripts/man.mjs), and readies the bundled fuse-native. Its install script compiles wherever libfuse 2 is missing, and would run on every machine that
  * installs the package; the binding that it brings needs no such thing (mount/fuse-native/binding.ts).
  */
 import { execFileSync } from 'node:child_process';
@@ -39,5 +39,6 @@ function readyBundled() {
 
 compile();
 removeStale();
+execFileSync(process.execPath, [join(ROOT, 'scripts/man.mjs')], { stdio: 'inherit' });
 for (const name of Object.values(PACKAGE.bin)) chmodSync(join(ROOT, name), 0o755);
 readyBundled();

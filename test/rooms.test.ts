@@ -87,6 +87,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'mounting',
     'commands',
     'run',
+    'mount-helper-options',
     'mount-helper',
     'cli',
     'mount-helper-cli',

@@ -20,7 +20,7 @@ const NOT_CHECKED =
 export const check: Command = {
   name: 'check',
   summary: 'Verify a store that is not mounted: exit code 0 clean, 1 damaged, 2 cannot open it',
-  argument: { name: 'store', isRequired: true, describe: 'Directory of the store' },
+  argument: { name: 'store', isRequired: true, describe: 'Directory of the store', values: 'directory' },
   options: { 'cache-size': cacheSizeOption, json: { describe: 'Print JSON' } },
   async run(raw, output) {
     const store = storeOf(requiredText(raw, 'store'));

@@ -53,11 +53,16 @@ const OK = 200;
 export const controlVerbs: readonly Command[] = VERBS.map(({ name, summary, method, path, ...own }) => ({
   name,
   summary,
-  argument: { name: 'place', isRequired: false, describe: 'Mountpoint or store' },
+  argument: { name: 'place', isRequired: false, describe: 'Mountpoint or store', values: 'mount' },
   options: {
-    store: { takesValue: true, describe: 'Directory of the store, in place of the argument' },
+    store: {
+      takesValue: true,
+      values: 'directory',
+      describe: 'Directory of the store, in place of the argument',
+    },
     control: {
       takesValue: true,
+      values: 'file',
       describe: 'Path of the control socket',
       default: 'as the daemon has told in its store',
     },

@@ -10,6 +10,7 @@ import { examineStore, makePrivate, openToOthers } from '../places/store-directo
 import { resolveFile } from '../process/file-path.js';
 import { LOG_LEVELS, openLog } from '../process/log.js';
 import { examineLogFile, isStream } from '../process/log-file.js';
+import { KEPT_FILES } from '../process/log-rotation.js';
 import {
   choiceOption,
   listOption,
@@ -30,6 +31,9 @@ const seconds = { default: DEFAULT_TIMEOUT_SECONDS, min: 0, max: MOST_SECONDS, i
 /** Names of the daemon's files, in the store or where that cannot be written. */
 const CONTROL_NAME = 'control.sock';
 const LOG_NAME = 'spinney.log';
+/** With those that are kept, five times as much. */
+const DEFAULT_LOG_MIB = 16;
+const MOST_LOG_MIB = 1_000_000;
 
 const PER_MOUNT_OPTIONS = ['suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec'];
 
@@ -47,13 +51,23 @@ function timeoutOption(what: string): CommandOption {
 export const mount: Command = {
   name: 'mount',
   summary: 'Mount a store; returns when the mount answers',
-  argument: { name: 'mountpoint', isRequired: true, describe: 'An existing, empty directory' },
+  argument: {
+    name: 'mountpoint',
+    isRequired: true,
+    describe: 'An existing, empty directory',
+    values: 'directory',
+  },
   options: {
-    store: { takesValue: true, describe: 'Directory of the store, made if it is missing; must be given' },
-    driver: { takesValue: true, describe: DRIVERS.join(', '), default: 'auto' },
+    store: {
+      takesValue: true,
+      values: 'directory',
+      describe: 'Directory of the store, made if it is missing; must be given',
+    },
+    driver: { takesValue: true, values: DRIVERS, describe: DRIVERS.join(', '), default: 'auto' },
     foreground: { describe: 'Stay, and log to stderr' },
     durability: {
       takesValue: true,
+      values: DURABILITIES,
       describe: `What a change that returned survives: ${DURABILITIES.join(', ')}`,
       default: 'written',
     },
@@ -63,7 +77,12 @@ export const mount: Command = {
     'entry-timeout': timeoutOption('names'),
     'attr-timeout': timeoutOption('attributes'),
     'negative-timeout': timeoutOption('that a name is absent'),
-    control: { takesValue: true, describe: 'Path of the control socket', default: `<store>/${CONTROL_NAME}` },
+    control: {
+      takesValue: true,
+      values: 'file',
+      describe: 'Path of the control socket',
+      default: `<store>/${CONTROL_NAME}`,
+    },
     scrub: {
       takesValue: true,
       describe: 'Days after which all blobs are verified again; 0: never',
@@ -71,15 +90,33 @@ export const mount: Command = {
     },
     o: {
       takesValue: true,
+      values: PER_MOUNT_OPTIONS,
+      isList: true,
       describe: `Words with commas: ${PER_MOUNT_OPTIONS.join(', ')}; suid and dev are for root`,
       default: 'nosuid,nodev,exec',
     },
-    'log-level': { takesValue: true, describe: LOG_LEVELS.join(', '), default: 'info' },
-    'log-file': { takesValue: true, describe: 'File of JSON lines', default: `<store>/${LOG_NAME}` },
+    'log-level': {
+      takesValue: true,
+      values: LOG_LEVELS,
+      describe: LOG_LEVELS.join(', '),
+      default: 'info',
+    },
+    'log-file': {
+      takesValue: true,
+      values: 'file',
+      describe: 'File of JSON lines',
+      default: `<store>/${LOG_NAME}`,
+    },
+    'log-size': {
+      takesValue: true,
+      describe: `MiB after which a new log file begins; ${KEPT_FILES} older ones are kept; 0: never`,
+      default: String(DEFAULT_LOG_MIB),
+    },
   },
   async run(raw, output) {
     const level = choiceOption(raw, 'log-level', LOG_LEVELS, 'info');
     const logOption = textOption(raw, 'log-file');
+    const mostBytes = logBytesOf(raw);
     const chosen = chosenOptions(raw);
     // Nothing is made or changed before all of this was looked at.
     const isMade = examineStore(chosen.store, chosen);
@@ -97,7 +134,12 @@ export const mount: Command = {
     if (raw.foreground === true) {
       // Loaded here only, so that the other verbs start fast.
       const { runForeground } = await import('../mounting/foreground.js');
-      const log = openLog({ level, ...(logOption !== undefined && { file: logFile }) });
+      const log = openLog({
+        level,
+        mostBytes,
+        about: { mountpoint: options.mountpoint, store: options.store },
+        ...(logOption !== undefined && { file: logFile }),
+      });
       // Of a store that it leaves so the daemon tells by itself.
       if (exposed !== undefined && !options.readOnly) log.logger.warn(exposed);
       return await runForeground(options, log);
@@ -110,6 +152,17 @@ export const mount: Command = {
     return 0;
   },
 };
+
+/** Infinite where the file is not to be rotated. */
+function logBytesOf(raw: RawOptions): number {
+  const mib = numberOption(raw, 'log-size', {
+    default: DEFAULT_LOG_MIB,
+    min: 0,
+    max: MOST_LOG_MIB,
+    integer: true,
+  });
+  return mib === 0 ? Number.POSITIVE_INFINITY : mib * 1024 * 1024;
+}
 
 /** What the arguments say; where the control socket is may be left to be chosen. */
 type ChosenOptions = Omit<DaemonOptions, 'control'> & { control: string | undefined };
@@ -172,6 +225,7 @@ function detachedArguments(raw: RawOptions, options: DaemonOptions, logFile: str
     'attr-timeout',
     'negative-timeout',
     'scrub',
+    'log-size',
   ]) {
     const text = textOption(raw, name);
     if (text !== undefined) args.push(`--${name}`, text);

@@ -17,9 +17,14 @@ export const repair: Command = {
   name: 'repair',
   summary:
     'Salvage a damaged store into a new one: exit code 0 repaired or sound, 1 something is lost, 2 cannot open it',
-  argument: { name: 'store', isRequired: true, describe: 'Directory of the store' },
+  argument: { name: 'store', isRequired: true, describe: 'Directory of the store', values: 'directory' },
   options: {
-    to: { takesValue: true, describe: 'Directory of the new store', default: '<store>.repaired' },
+    to: {
+      takesValue: true,
+      values: 'directory',
+      describe: 'Directory of the new store',
+      default: '<store>.repaired',
+    },
     yes: { describe: 'Do it' },
     'dry-run': { describe: 'Only say what would be done, as without --yes' },
     unproven: { describe: 'Keep records in damaged blobs that look whole, under lost+found' },

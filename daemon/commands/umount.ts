@@ -19,7 +19,12 @@ const CALL_DEADLINE_MS = 30_000;
 export const umount: Command = {
   name: 'umount',
   summary: 'Unmount; returns when the store is free again',
-  argument: { name: 'mountpoint', isRequired: true, describe: 'Or the store that is mounted' },
+  argument: {
+    name: 'mountpoint',
+    isRequired: true,
+    describe: 'Or the store that is mounted',
+    values: 'mount',
+  },
   options: {
     force: { describe: 'Detach even while busy; users of the mount get errors after some seconds' },
   },

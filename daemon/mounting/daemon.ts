@@ -70,6 +70,8 @@ export interface Surroundings {
   notice?: (text: string) => void;
   /** Gives up the start, as long as it waits for another daemon. */
   signal?: AbortSignal;
+  /** Called when the daemon begins to end. */
+  ending?: () => void;
 }
 
 export class Daemon {
@@ -89,6 +91,7 @@ export class Daemon {
   #entry: MountEntry | undefined;
   #guard: MountGuard | undefined;
   #stopping = false;
+  readonly #ending: () => void;
   readonly #hurried: Promise<void>;
   #hurry: () => void = () => {};
   /** Settles when the mount would have to be gone and is not. */
@@ -102,7 +105,7 @@ export class Daemon {
   static async start(
     options: DaemonOptions,
     log: Logger,
-    { logProblem = () => undefined, notice = () => {}, signal }: Surroundings = {},
+    { logProblem = () => undefined, notice = () => {}, signal, ending = () => {} }: Surroundings = {},
   ): Promise<Daemon> {
     raiseLimit();
     examineStore(options.store, options);
@@ -124,7 +127,7 @@ export class Daemon {
       throw new SpinneyError('ERR_IO', `Cannot use the store ${options.store}: /proc is not mounted`);
     }
     const location = new StoreLocation(options.store, tree.location);
-    const daemon = new Daemon(options, tree, location, log, logProblem);
+    const daemon = new Daemon(options, tree, location, log, { logProblem, ending });
     try {
       const fallback = await daemon.#bringUp();
       if (fallback !== undefined)
@@ -141,8 +144,9 @@ export class Daemon {
     tree: Tree,
     location: StoreLocation,
     log: Logger,
-    logProblem: () => string | undefined,
+    { logProblem, ending }: Pick<Required<Surroundings>, 'logProblem' | 'ending'>,
   ) {
+    this.#ending = ending;
     this.#hurried = new Promise((resolve) => {
       this.#hurry = resolve;
     });
@@ -182,6 +186,10 @@ export class Daemon {
 
   get #contentDirectory(): string {
     return this.#location.at(join(this.#options.store, 'content'));
+  }
+
+  get status(): Status {
+    return this.#status;
   }
 
   get driver(): DriverName {
@@ -276,9 +284,7 @@ export class Daemon {
     clearInterval(looking);
     const hasEnded = await settledWithin(this.#mount.ended, 0);
     this.#scrubber.stop();
-    const wasTold = this.#stopping;
-    this.#stopping = true;
-    if (!wasTold) await this.#tellRecord((record) => record.ending());
+    if (!this.#stopping) await this.#beginEnding();
     let gone = true;
     if (end.reason === 'failed') {
       this.#log.error({ err: this.#location.toldError(end.error) }, 'the mount failed');
@@ -303,9 +309,14 @@ export class Daemon {
       if (!(await settledWithin(mount.ended, 0)) && !(await breakMount(mount, this.#log))) this.#abandon();
       return;
     }
-    this.#stopping = true;
-    await this.#tellRecord((record) => record.ending());
+    await this.#beginEnding();
     if (!(await endMount(mount, this.#entry, this.#log))) this.#abandon();
+  }
+
+  async #beginEnding(): Promise<void> {
+    this.#stopping = true;
+    this.#ending();
+    await this.#tellRecord((record) => record.ending());
   }
 
   /** Whether all went well. */

@@ -5,6 +5,7 @@ import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
 import { NO_DEBUGGER_SIGNAL } from '../process/debugger-signal.js';
 import { closeLogFile, openLogFile } from '../process/log-file.js';
 import { limitChildren } from '../process/privileges.js';
+import { ServiceManager } from '../process/service-manager.js';
 import type { StartMessage } from './foreground.js';
 
 /**
@@ -19,10 +20,12 @@ export async function startDetached(
 ): Promise<void> {
   const stderr = openLogFile(logFile);
   const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+  const service = ServiceManager.fromEnvironment();
   limitChildren();
   const child = spawn(process.execPath, [...NO_DEBUGGER_SIGNAL, ...process.execArgv, cli, ...args], {
     detached: true,
     cwd: '/',
+    env: { ...process.env, ...service?.heirsEnvironment },
     stdio: ['ignore', 'ignore', stderr, 'ipc'],
   });
   closeLogFile(stderr);
@@ -34,8 +37,11 @@ export async function startDetached(
     const message = await new Promise<Exclude<StartMessage, { notice: string }>>((resolve, reject) => {
       child.on('message', (received) => {
         const told = received as StartMessage;
-        if ('notice' in told) notice(told.notice);
-        else resolve(told);
+        if ('ready' in told) resolve(told);
+        else {
+          service?.status(told.notice);
+          notice(told.notice);
+        }
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => {
@@ -53,6 +59,8 @@ export async function startDetached(
       });
     });
     if (!message.ready) throw new SpinneyError(message.code as ErrorCode, message.message);
+    // The manager listens to the process that it started, until that one names another.
+    service?.ready(message.status, child.pid);
   } finally {
     process.off('SIGINT', giveUp);
     process.off('SIGTERM', giveUp);

@@ -1,15 +1,17 @@
-/** Runs a daemon in this process until its mount ends: logs, signals, and word to a waiting parent. */
+/** Runs a daemon in this process until its mount ends: logs, signals, and word to a waiting parent and a service manager. */
 import { isatty } from 'node:tty';
 import { exitNow } from '../../mount/process-calls.js';
 import { closeDebugger } from '../process/debugger-signal.js';
 import { failureOf } from '../process/failure.js';
 import type { OpenLog } from '../process/log.js';
+import { ServiceManager } from '../process/service-manager.js';
 import { Daemon, type DaemonOptions } from './daemon.js';
+import { ServiceReports } from './service-reports.js';
 
 /** What a detached daemon tells the command that started it: any number of notices, then once how it went. */
 export type StartMessage =
   | { notice: string }
-  | { ready: true }
+  | { ready: true; status: string }
   | { ready: false; code: string; message: string };
 
 const STOPPING = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGXCPU', 'SIGPWR'] as const;
@@ -24,6 +26,7 @@ const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGXFSZ
 export async function runForeground(options: DaemonOptions, log: OpenLog): Promise<number> {
   const { logger } = log;
   let daemon: Daemon | undefined;
+  let reports: ServiceReports | undefined;
   let signals = 0;
   const starting = new AbortController();
   const stop = (signal: NodeJS.Signals) => {
@@ -43,12 +46,18 @@ export async function runForeground(options: DaemonOptions, log: OpenLog): Promi
   for (const [signal, listener] of listeners) process.on(signal, listener);
   try {
     await closeDebugger();
+    const service = ServiceManager.fromEnvironment();
     daemon = await Daemon.start(options, logger, {
       logProblem: () => log.problem(),
-      notice: (text) => tellParent({ notice: text }),
+      notice: (text) => {
+        service?.status(text);
+        tellParent({ notice: text });
+      },
       signal: starting.signal,
+      ending: () => reports?.ending(),
     });
-    tellParent({ ready: true });
+    if (service !== undefined) reports = new ServiceReports(service, daemon.status);
+    tellParent({ ready: true, status: daemon.status.summary() });
     for (let missed = 0; missed < signals; missed++) void daemon.stop();
     return await daemon.run();
   } catch (error) {
@@ -57,6 +66,7 @@ export async function runForeground(options: DaemonOptions, log: OpenLog): Promi
     tellParent({ ready: false, ...failure });
     throw error;
   } finally {
+    reports?.stop();
     for (const [signal, listener] of listeners) process.off(signal, listener);
     // Node would wait for threads that may never end, as those that wait for a disk that hangs.
     process.once('exit', (code) => exitNow(code));

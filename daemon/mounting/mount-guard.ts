@@ -13,7 +13,7 @@ import type { Logger } from '../process/log.js';
 
 /** Arguments: mount id, device, place and `type source` as the table has them, then the command that unmounts. */
 const SCRIPT = `
-trap '' HUP INT TERM
+trap '' HUP INT TERM ABRT
 read -r word && exit 0
 top=no
 while read -r id parent device root place rest; do

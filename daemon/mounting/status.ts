@@ -1,4 +1,5 @@
-/** What the daemon tells through its control socket. */
+/** What the daemon tells through its control socket, and of itself to the service manager. */
+import { statfs } from 'node:fs/promises';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { describeUsers, isMountedAt, mountUsers } from '../../mount/mount-users.js';
@@ -137,6 +138,28 @@ export class Status implements ControlTarget {
     }
     reasons.push(...this.#otherProblems().filter((problem) => problem !== undefined));
     return { status: reasons.length === 0 ? 'ok' : 'degraded', reasons };
+  }
+
+  /** How the daemon does, in a line for people. */
+  summary(): string {
+    const { store, mountpoint } = this.#where;
+    const { reasons } = this.health();
+    const serves = `Serves ${store} at ${mountpoint}`;
+    return reasons.length === 0 ? serves : `${serves}; degraded: ${reasons.join('; ')}`;
+  }
+
+  /** Resolves when the mount has answered, false where that was an error; never, while it hangs. */
+  async answers(): Promise<boolean> {
+    const entry = this.#entry;
+    // Gone from its place it is in use elsewhere, where this process has no path to ask by.
+    if (entry === undefined || !isMountedAt(entry.mountpoint, entry)) return true;
+    try {
+      // The kernel keeps no answer to this one. On a thread of libuv's pool: whoever serves the mount may be this thread.
+      await statfs(entry.mountpoint);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async checkpoint(): Promise<CheckpointReport> {

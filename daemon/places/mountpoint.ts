@@ -17,6 +17,8 @@ import { awaitEnd } from './leaving.js';
 import { refuseOverlap } from './overlap.js';
 
 export const FILESYSTEM_TYPE = 'fuse.spinney';
+/** What stands at a place that is mounted when somebody looks at it: x-systemd.automount, autofs(5). */
+const AUTOMOUNT_TYPE = 'autofs';
 const MOST_SYMLINKS = 40;
 /** A guard has done its work within this time, or it is dead too. */
 const GUARD_DEADLINE_MS = 1_000;
@@ -82,6 +84,8 @@ function refuseMount(store: string): void {
  */
 export async function prepareMountpoint(mountpoint: string, store: string): Promise<boolean> {
   const found = findMount(mountpoint);
+  // Reading it would wait for the mount that is being made.
+  if (found?.type === AUTOMOUNT_TYPE) return false;
   const replaced = found !== undefined && (await replaceIfStale(found, store));
   const status = lstatSync(mountpoint, { throwIfNoEntry: false });
   if (status === undefined) throw cannotMount(mountpoint, 'it does not exist; make the directory first');

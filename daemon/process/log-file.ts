@@ -31,7 +31,12 @@ const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
 
 /** Whether the log goes to a stream that the process was started with. */
 export function isStream(file: string): boolean {
-  return STREAMS.has(file);
+  return streamOf(file) !== undefined;
+}
+
+/** The descriptor of the stream that `file` names; undefined where it names none. */
+export function streamOf(file: string): number | undefined {
+  return STREAMS.get(file);
 }
 
 /**
@@ -39,7 +44,7 @@ export function isStream(file: string): boolean {
  * `closeLogFile`. Throws ERR_IO where it cannot be opened, ERR_UNSAFE where it is not a plain file of the caller's.
  */
 export function openLogFile(file: string): number {
-  const stream = STREAMS.get(file);
+  const stream = streamOf(file);
   if (stream !== undefined) return stream;
   let fd: number | undefined;
   try {

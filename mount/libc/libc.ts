@@ -87,6 +87,27 @@ export const socketpair = libc.func('socketpair', 'int', ['int', 'int', 'int', '
   protocol: number,
   fds: Int32Array,
 ) => number;
+export const socket = libc.func('socket', 'int', ['int', 'int', 'int']) as (
+  domain: number,
+  type: number,
+  protocol: number,
+) => number;
+/** `address` is a struct sockaddr. */
+export const sendto = libc.func('sendto', 'long', [
+  'int',
+  'const void *',
+  'size_t',
+  'int',
+  'const void *',
+  'uint',
+]) as (
+  fd: number,
+  from: Uint8Array,
+  length: number,
+  flags: number,
+  address: Uint8Array,
+  addressLength: number,
+) => number;
 /** `message` is a struct msghdr, with pointers, in memory that koffi allocated. */
 export const recvmsg = libc.func('recvmsg', 'long', ['int', 'void *', 'int']) as (
   fd: number,
@@ -166,10 +187,12 @@ export const F_UNLCK = 2;
 
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = O_CLOEXEC;
 export const SOL_SOCKET = 1;
 export const SCM_RIGHTS = 1;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
 export const POLLIN = 0x1;

@@ -25,6 +25,11 @@ describe('mount.fuse.spinney', () => {
     [[], []],
     [['-o', 'rw'], []],
     [['-o', 'defaults,noauto,_netdev,nofail,x-systemd.requires=a.mount,user=ada,relatime'], []],
+    [['-o', 'nogroup,silent,x-systemd.automount,x-systemd.requires-mounts-for=/srv,uhelper=udisks2'], []],
+    [
+      ['-o', 'scrub=7,log-size=0'],
+      ['--scrub=7', '--log-size=0'],
+    ],
     [['-o', 'ro'], ['--read-only']],
     [['-o', 'ro,rw'], []],
     [['-o', 'rw,ro,ro'], ['--read-only']],

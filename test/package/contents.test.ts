@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '../..');
 const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   bin: Record<string, string>;
+  man: string[];
   os: string[];
   scripts: Record<string, string>;
 };
@@ -25,8 +26,13 @@ const own = [...paths].filter((path) => !path.startsWith('node_modules/'));
 it('has the built program, whole and nothing else of the build', () => {
   const dist = own.filter((path) => path.startsWith('dist/'));
   const sourceOf = (path: string) => path.replace(/^dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts');
+  const pages = dist.filter((path) => path.startsWith('dist/man/'));
+  expect(pages).toEqual(MANIFEST.man);
   expect(
-    dist.filter((path) => !/\.(d\.ts|js)$/.test(path) || !existsSync(join(ROOT, sourceOf(path)))),
+    dist.filter(
+      (path) =>
+        !pages.includes(path) && (!/\.(d\.ts|js)$/.test(path) || !existsSync(join(ROOT, sourceOf(path)))),
+    ),
   ).toEqual([]);
   expect(dist).toContain('dist/engine/index.d.ts');
   expect(dist.filter((path) => readFileSync(join(ROOT, path), 'utf8').includes('sourceMappingURL'))).toEqual(
@@ -39,7 +45,7 @@ it('has the built program, whole and nothing else of the build', () => {
 
 it('has what its own scripts run', () => {
   const [, script] = MANIFEST.scripts.postinstall!.split(' ');
-  expect(own).toContain(script);
+  for (const path of [script, 'scripts/launch', 'packaging/spinney@.service']) expect(own).toContain(path);
   expect(MANIFEST.os).toEqual(['linux']);
 });
 

@@ -15,7 +15,7 @@ async function installed(): Promise<{
   const site = new Site();
   const folder = join(site.directory, 'lib/node_modules/spinney');
   await site.sh(`chmod 755 $DIR; mkdir -p sbin bin ${folder}/scripts ${folder}/dist/daemon
-    cp ${ROOT}/scripts/*mount* ${folder}/scripts`);
+    cp ${ROOT}/scripts/*mount* ${ROOT}/scripts/launch ${folder}/scripts`);
   const install = (...how: string[]) =>
     site.sh(`unshare --mount bash -euc 'mount --bind $DIR/sbin "$(readlink -f /sbin)"
       exec ${how.join(' ')} node ${folder}/scripts/link-mount-helper.mjs'`);

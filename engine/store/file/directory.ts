@@ -14,8 +14,8 @@ import { IMAGE_MAGIC } from '../image.js';
 import { LOG_MAGIC } from './manifest-reader.js';
 import {
   countedNames,
-  DAEMON_LOG_FILE,
   DATA_FILE,
+  isDaemonLog,
   isOwnName,
   LOG_FILE,
   MANIFEST_FILE,
@@ -59,7 +59,7 @@ function stateOf(disk: Disk, dir: string, names: readonly string[]): DirectorySt
   if (names.length === 0) return 'empty';
   const hasManifest = names.includes(MANIFEST_FILE);
   const hasData = names.includes(DATA_FILE);
-  if (names.every((name) => name === DAEMON_LOG_FILE)) return 'begun';
+  if (names.every(isDaemonLog)) return 'begun';
   if (names.includes(UNFINISHED_FILE) && !hasData && names.every(isOwnName)) return 'begun';
   const isOwn = (hasData && names.every(isOwnName)) || ((hasData || hasManifest) && isMarked(disk, dir));
   if (!isOwn) return 'foreign';

@@ -8,15 +8,19 @@ export const SPARE_FILE = 'manifest.spare';
 export const RETIRED_FILE = 'manifest.old';
 /** Process id of the writer, as text; the lock itself is a flock on the data file. */
 export const LOCK_FILE = 'lock';
-/** A daemon's log, which it may begin before there is a store. */
-export const DAEMON_LOG_FILE = 'spinney.log';
+/** A daemon's log, which it may begin before there is a store, and older parts of it. */
+const DAEMON_LOG = /^spinney\.log(\.\d)?$/;
+
+export function isDaemonLog(name: string): boolean {
+  return DAEMON_LOG.test(name);
+}
 
 /** Marks a store that a repair is making, and has not finished: nobody uses it. */
 export const UNFINISHED_FILE = 'repair.unfinished';
 
 /** All that Spinney ever puts into a store's directory: the engine's files, then what mount and daemon have there. */
 const OWN_NAME =
-  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|repair\.unfinished|spinney\.log|control\.sock|daemon-\d+\.json(\.new)?)$/;
+  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|repair\.unfinished|spinney\.log(\.\d)?|control\.sock|daemon-\d+\.json(\.new)?)$/;
 /** What mkfs puts into every new filesystem; nobody's. */
 const NOBODYS_NAME = 'lost+found';
 

@@ -1,0 +1,12 @@
+/** All verbs, in the order in which they are told. A new one is one entry here. */
+import { check } from './check.js';
+import type { Command } from './command.js';
+import { completion } from './completion.js';
+import { controlVerbs } from './control-verbs.js';
+import { mount } from './mount.js';
+import { repair } from './repair.js';
+import { umount } from './umount.js';
+
+const VERBS: readonly Command[] = [mount, umount, ...controlVerbs, check, repair];
+
+export const COMMANDS: readonly Command[] = [...VERBS, completion(VERBS)];
