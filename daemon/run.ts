@@ -116,11 +116,13 @@ function withOptions(yargs: Argv, { name, argument, options }: Command): Argv {
     )
     .epilogue('')
     .positional(argument.name, { type: 'string', describe: argument.describe });
-  for (const [option, { describe, takesValue, default: usual }] of Object.entries(options)) {
+  for (const [option, { describe, takesValue, default: usual, here }] of Object.entries(options)) {
     yargs.option(option, {
       describe,
       ...(takesValue ? { type: 'string', requiresArg: true } : { type: 'boolean' }),
-      ...(usual !== undefined && { defaultDescription: usual }),
+      ...(usual !== undefined && {
+        defaultDescription: here === undefined ? usual : `${usual}, here ${here}`,
+      }),
     });
   }
   return yargs;

@@ -1,6 +1,12 @@
 /** Reads /proc/self/mountinfo: the one way to learn about a mount that never touches it. */
 import { readFileSync } from 'node:fs';
 
+/**
+ * Type of what stands at a place that is mounted when somebody looks at it (x-systemd.automount, autofs(5)). Whoever mounts there must
+ * not look, not even with stat: he would wait for himself.
+ */
+export const AUTOMOUNT_TYPE = 'autofs';
+
 export interface MountEntry {
   /** Numbers that tell mounts apart even where they are stacked on one mountpoint; a later mount has a new one. */
   mountId: number;

@@ -9,7 +9,8 @@ const MIB = 1024 * 1024;
 export const cacheSizeOption: CommandOption = {
   takesValue: true,
   describe: `MiB of memory for the tree, from ${MIN_CACHE_BYTES / MIB} to ${MAX_CACHE_BYTES / MIB}`,
-  default: `a quarter of the memory, here ${defaultCacheBytes() / MIB}`,
+  default: 'a quarter of the memory',
+  here: String(defaultCacheBytes() / MIB),
 };
 
 export function cacheBytesOf(options: RawOptions): number {

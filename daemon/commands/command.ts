@@ -27,4 +27,6 @@ export interface CommandOption {
   isList?: true;
   /** As help shows it; what reads the option knows it itself. */
   default?: string;
+  /** What that is on this machine, for help alone. */
+  here?: string;
 }

@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeDisk } from '../../engine/before-open.js';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { findMount, type MountEntry } from '../../mount/mountinfo.js';
+import { AUTOMOUNT_TYPE, findMount, type MountEntry } from '../../mount/mountinfo.js';
 import { unmountPath } from '../../mount/unmounting.js';
 import { hasCode } from '../process/failure.js';
 import { findDaemon } from './daemon-record.js';
@@ -17,8 +17,6 @@ import { awaitEnd } from './leaving.js';
 import { refuseOverlap } from './overlap.js';
 
 export const FILESYSTEM_TYPE = 'fuse.spinney';
-/** What stands at a place that is mounted when somebody looks at it: x-systemd.automount, autofs(5). */
-const AUTOMOUNT_TYPE = 'autofs';
 const MOST_SYMLINKS = 40;
 /** A guard has done its work within this time, or it is dead too. */
 const GUARD_DEADLINE_MS = 1_000;

@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { isOwnName } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { findMount } from '../../mount/mountinfo.js';
+import { AUTOMOUNT_TYPE, findMount } from '../../mount/mountinfo.js';
 
 export interface MountParts {
   /** Resolved by `resolveMountpoint`. */
@@ -63,9 +63,10 @@ function isSame(path: string, other: string): boolean {
   return path === other || (identityOf(path) ?? path) === identityOf(other);
 }
 
-/** Undefined for what does not exist, cannot be looked at, or is a FUSE mount, which may be dead. */
+/** Undefined for what does not exist, cannot be looked at, or must not: a FUSE mount may be dead, an automount waits for us. */
 function identityOf(path: string): string | undefined {
-  if (findMount(path)?.type.startsWith('fuse') === true) return undefined;
+  const type = findMount(path)?.type ?? '';
+  if (type.startsWith('fuse') || type === AUTOMOUNT_TYPE) return undefined;
   try {
     const status = statSync(path, { bigint: true, throwIfNoEntry: false });
     return status && `${status.dev}:${status.ino}`;

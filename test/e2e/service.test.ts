@@ -191,7 +191,7 @@ sys.exit(subprocess.run(command, start_new_session=True).returncode)
       join(site.directory, 'script'),
       `set -euo pipefail
       ${GIVE_UP_COPIES}
-      python3 $DIR/automount.py $MNT timeout 60 ${helper} $STORE $MNT -o rw,nofail,_netdev,x-systemd.automount,scrub=7
+      python3 $DIR/automount.py $MNT timeout -k 2 60 ${helper} $STORE $MNT -o rw,nofail,_netdev,x-systemd.automount,scrub=7
       echo text > $MNT/f; cat $MNT/f
       ${SPINNEY} umount $MNT`,
     );

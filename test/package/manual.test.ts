@@ -43,7 +43,7 @@ it('are those that the sources make', () => {
 it.each(COMMANDS)('tell of $name what its help does', async ({ name, options, argument, summary }) => {
   const page = read('spinney.1');
   const start = page.indexOf(`\n.SS spinney ${name} `);
-  const text = page.slice(start, page.indexOf('\n.S', start + 1));
+  const text = page.slice(start, page.indexOf('\n.S', start + 1) + 1);
   const { out } = await spinney(name, '--help');
   // The help breaks lines where it wants.
   const help = out.replace(/\s+/g, ' ');

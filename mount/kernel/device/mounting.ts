@@ -5,7 +5,7 @@ import { SpinneyError } from '../../../engine/errors.js';
 import { mountByHelper, optionValue } from '../../fusermount.js';
 import * as libc from '../../libc/libc.js';
 import { changedFlags, isMountFlag } from '../../mount-flags.js';
-import { findMount } from '../../mountinfo.js';
+import { AUTOMOUNT_TYPE, findMount } from '../../mountinfo.js';
 import type { MountOptions } from '../../types.js';
 import type { DeviceMount } from '../../unmounting.js';
 import { MAX_TRANSFER } from '../protocol/protocol.js';
@@ -29,15 +29,7 @@ function mountFlags({ readOnly, options }: MountOptions): number {
  */
 export function mountDevice(options: MountOptions): DeviceMount {
   const flags = mountFlags(options);
-  let mountpoint: string;
-  try {
-    mountpoint = realpathSync(options.mountpoint);
-  } catch (cause) {
-    throw cannotMount(
-      `${options.mountpoint} cannot be found (${(cause as NodeJS.ErrnoException).code})`,
-      cause,
-    );
-  }
+  const mountpoint = resolved(options.mountpoint);
   const fd = mountByCall(options, mountpoint, flags) ?? mountAsUser(options, mountpoint, flags);
   const entry = findMount(mountpoint);
   if (entry === undefined || entry.type !== FILESYSTEM_TYPE) {
@@ -46,6 +38,17 @@ export function mountDevice(options: MountOptions): DeviceMount {
     throw cannotMount(`${mountpoint} is not in /proc/self/mountinfo`);
   }
   return { fd, mountpoint, connection: entry.minor };
+}
+
+/** Without symbolic links. */
+function resolved(mountpoint: string): string {
+  // The table has it like that; it may not be looked at.
+  if (findMount(mountpoint)?.type === AUTOMOUNT_TYPE) return mountpoint;
+  try {
+    return realpathSync(mountpoint);
+  } catch (cause) {
+    throw cannotMount(`${mountpoint} cannot be found (${(cause as NodeJS.ErrnoException).code})`, cause);
+  }
 }
 
 /** The descriptor, or undefined where the process may not mount and another way is left to an ordinary user. */
