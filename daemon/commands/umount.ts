@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SpinneyError } from '../../engine/errors.js';
 import { foreignMounts, isMountedElsewhere } from '../../mount/mount-users.js';
 import { findMount } from '../../mount/mountinfo.js';
@@ -15,6 +16,9 @@ import type { Command } from './command.js';
 
 /** umount(2) may wait for whoever serves the mount. */
 const CALL_DEADLINE_MS = 30_000;
+/** A mount that is busy for longer is in use. */
+const BUSY_ATTEMPTS = 4;
+const BUSY_AGAIN_MS = 50;
 
 export const umount: Command = {
   name: 'umount',
@@ -79,20 +83,23 @@ async function removeDead(mountpoint: string, store: string): Promise<void> {
 }
 
 async function unmountPlain(mountpoint: string): Promise<void> {
-  const called = unmountPath(mountpoint, 'plain');
-  if (!(await settledWithin(called, CALL_DEADLINE_MS))) {
-    // Node would wait for the thread that makes the call.
-    process.once('exit', (code) => exitNow(code));
-    throw cannotUnmount(mountpoint, 'its daemon does not answer (--force breaks the connection)');
+  for (let attempt = 1; ; attempt++) {
+    const called = unmountPath(mountpoint, 'plain');
+    if (!(await settledWithin(called, CALL_DEADLINE_MS))) {
+      // Node would wait for the thread that makes the call.
+      process.once('exit', (code) => exitNow(code));
+      throw cannotUnmount(mountpoint, 'its daemon does not answer (--force breaks the connection)');
+    }
+    const reason = await called;
+    if (reason === undefined || findMount(mountpoint) === undefined) return;
+    if (!/busy/i.test(reason)) throw cannotUnmount(mountpoint, reason);
+    // Its daemon, run as a service, asks it for a sign of life now and then, and is a user of it for that moment.
+    if (attempt === BUSY_ATTEMPTS) {
+      const users = 'a process has files or its working directory there (--force detaches it)';
+      throw cannotUnmount(mountpoint, `it is busy: ${users}`);
+    }
+    await sleep(BUSY_AGAIN_MS);
   }
-  const reason = await called;
-  if (reason === undefined || findMount(mountpoint) === undefined) return;
-  throw cannotUnmount(
-    mountpoint,
-    /busy/i.test(reason)
-      ? 'it is busy: a process has files or its working directory there (--force detaches it)'
-      : reason,
-  );
 }
 
 /** The daemon knows how: it detaches, gives the users a moment, and breaks the connection. */
