@@ -1,4 +1,4 @@
 /** System calls that Node lacks and that a daemon needs for itself, besides its mounts. */
 export { DatagramSender } from './libc/datagrams.js';
 export { raiseDescriptorLimit } from './libc/descriptor-limit.js';
-export { dup2, exitNow, prctl } from './libc/libc.js';
+export { dup2, exitNow, prctl, setsid } from './libc/libc.js';

@@ -9,7 +9,7 @@ import { ServiceManager } from '../process/service-manager.js';
 import type { StartMessage } from './foreground.js';
 
 /**
- * Runs `spinney <args>` in a session of its own, its stderr in `logFile` (a crash of the runtime then leaves a
+ * Runs `spinney <args>` in the background, its stderr in `logFile` (a crash of the runtime then leaves a
  * trace). Resolves when the daemon says that the mount answers. Throws its reason when it does not come up.
  * `notice` gets what else it says until then. What this process starts from here on has no more privileges than a daemon needs.
  */
@@ -23,7 +23,7 @@ export async function startDetached(
   const service = ServiceManager.fromEnvironment();
   limitChildren();
   const child = spawn(process.execPath, [...NO_DEBUGGER_SIGNAL, ...process.execArgv, cli, ...args], {
-    detached: true,
+    // It leaves this group of processes after it has mounted (foreground.ts).
     cwd: '/',
     env: { ...process.env, ...service?.heirsEnvironment },
     stdio: ['ignore', 'ignore', stderr, 'ipc'],

@@ -1,6 +1,6 @@
 /** Runs a daemon in this process until its mount ends: logs, signals, and word to a waiting parent and a service manager. */
 import { isatty } from 'node:tty';
-import { exitNow } from '../../mount/process-calls.js';
+import { exitNow, setsid } from '../../mount/process-calls.js';
 import { closeDebugger } from '../process/debugger-signal.js';
 import { failureOf } from '../process/failure.js';
 import type { OpenLog } from '../process/log.js';
@@ -56,6 +56,8 @@ export async function runForeground(options: DaemonOptions, log: OpenLog): Promi
       signal: starting.signal,
       ending: () => reports?.ending(),
     });
+    // Not earlier: where autofs(5) waits for the mount, it lets nobody through but the group of who was told to mount.
+    if (process.connected) setsid();
     if (service !== undefined) reports = new ServiceReports(service, daemon.status);
     tellParent({ ready: true, status: daemon.status.summary() });
     for (let missed = 0; missed < signals; missed++) void daemon.stop();

@@ -51,6 +51,8 @@ export function openAnchored(path: string, flags: number, mode: number): number 
 
 export const close = libc.func('close', 'int', ['int']) as (fd: number) => number;
 export const dup2 = libc.func('dup2', 'int', ['int', 'int']) as (from: number, to: number) => number;
+/** Makes a session and a group of processes of its own for this process, which must not be the first of its group. */
+export const setsid = libc.func('setsid', 'int', []) as () => number;
 /** Ends the process at once, whatever its threads are doing. */
 export const exitNow = libc.func('_exit', 'void', ['int']) as (code: number) => void;
 export const read = libc.func('read', 'long', ['int', 'void *', 'size_t']) as (

@@ -39,6 +39,7 @@ END
     --log-target=null --show-status=no
 fi
 
+rm -f "$directory/out"
 groups=()
 clean_up() {
   local made
