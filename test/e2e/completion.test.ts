@@ -28,6 +28,20 @@ async function siteWith(shell: string): Promise<Site> {
   return site;
 }
 
+/** What is offered for the beginning of a mount's place with a blank in it. */
+async function completeMount(
+  shell: string,
+  complete: (site: Site, typed: string) => Promise<string>,
+): Promise<string> {
+  const site = await siteWith(shell);
+  await site.sh('mkdir "my mount"');
+  const mountpoint = join(site.directory, 'my mount');
+  await site.must('mount', mountpoint, '--store', site.store);
+  const completed = await complete(site, `spinney umount ${site.directory}/my`);
+  await site.must('umount', mountpoint);
+  return completed.replaceAll(`${site.directory}/`, '').trim();
+}
+
 /** What is typed, what the command line becomes after a tab. */
 const CASES = [
   ['spinney um', 'umount'],
@@ -74,12 +88,7 @@ END
   });
 
   it('completes the places of mounts, with blanks in them', async () => {
-    const site = await siteWith('bash');
-    await site.sh('mkdir "my mount"');
-    await site.must('mount', join(site.directory, 'my mount'), '--store', site.store);
-    expect(await complete(site, `spinney umount ${site.directory}/my`)).toBe(
-      `umount ${site.directory}/my mount/`,
-    );
+    expect(await completeMount('bash', complete)).toBe('umount my mount/');
   });
 });
 
@@ -95,16 +104,13 @@ END
       ZDOTDIR=$DIR python3 ${TYPIST} '>' '${typed}\\t\\n' -- zsh -d -i | sed -n 's/.*<\\(.*\\)>.*/\\1/p'`);
 
   it.each(CASES)('%s', async (typed, completed) => {
-    expect((await complete(await siteWith('zsh'), typed)).trim()).toBe(completed);
+    // It takes the slash back when the line is entered.
+    const entered = completed.replace(/\/$/, '');
+    expect((await complete(await siteWith('zsh'), typed)).trim()).toBe(entered);
   });
 
   it('completes the places of mounts, with blanks in them', async () => {
-    const site = await siteWith('zsh');
-    await site.sh('mkdir "my mount"');
-    await site.must('mount', join(site.directory, 'my mount'), '--store', site.store);
-    expect((await complete(site, `spinney umount ${site.directory}/my`)).trim()).toBe(
-      `umount ${site.directory}/my mount`,
-    );
+    expect(await completeMount('zsh', complete)).toBe('umount my mount');
   });
 });
 
@@ -119,11 +125,6 @@ describe.skipIf(!isHere('fish'))('fish', () => {
   });
 
   it('completes the places of mounts, with blanks in them', async () => {
-    const site = await siteWith('fish');
-    await site.sh('mkdir "my mount"');
-    await site.must('mount', join(site.directory, 'my mount'), '--store', site.store);
-    expect(await complete(site, `spinney umount ${site.directory}/my`)).toContain(
-      `${site.directory}/my mount`,
-    );
+    expect(await completeMount('fish', complete)).toMatch(/^my mount$/m);
   });
 });

@@ -47,7 +47,9 @@ describe.skipIf(missing.length > 0)('the Debian package', () => {
     }
     expect(lines.filter((line) => !/^\S+ root\/root /.test(line))).toEqual([]);
     expect(
-      lines.filter((line) => /node_modules\/(vitest|typescript|@biomejs)\/|darwin|\.d\.ts$/.test(line)),
+      lines.filter((line) =>
+        /node_modules\/(vitest|typescript|@biomejs)\/|prebuilds\/darwin|\.d\.ts$/.test(line),
+      ),
     ).toEqual([]);
   });
 
