@@ -8,9 +8,9 @@ import { refuseMisplaced } from '../places/overlap.js';
 import { ownDaemonDirectory } from '../places/run-directory.js';
 import { examineStore, makePrivate, openToOthers } from '../places/store-directory.js';
 import { resolveFile } from '../process/file-path.js';
+import { examineLogFile, isStream } from '../process/log/log-file.js';
+import { KEPT_FILES } from '../process/log/log-rotation.js';
 import { LOG_LEVELS, openLog } from '../process/log.js';
-import { examineLogFile, isStream } from '../process/log-file.js';
-import { KEPT_FILES } from '../process/log-rotation.js';
 import {
   choiceOption,
   listOption,

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
 import { NO_DEBUGGER_SIGNAL } from '../process/debugger-signal.js';
-import { closeLogFile, openLogFile } from '../process/log-file.js';
+import { closeLogFile, openLogFile } from '../process/log/log-file.js';
 import { limitChildren } from '../process/privileges.js';
 import { ServiceManager } from '../process/service-manager.js';
 import type { StartMessage } from './foreground.js';

@@ -6,9 +6,9 @@ import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import type { MountLog } from '../../mount/types.js';
-import { JournalSink } from './journal.js';
-import { streamOf } from './log-file.js';
-import { LogSink } from './log-sink.js';
+import { JournalSink } from './log/journal.js';
+import { streamOf } from './log/log-file.js';
+import { LogSink } from './log/log-sink.js';
 
 export type { Logger } from 'pino';
 

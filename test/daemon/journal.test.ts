@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
-import { JournalSink } from '../../daemon/process/journal.js';
+import { JournalSink } from '../../daemon/process/log/journal.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { DatagramReceiver, entryOf } from '../support/datagram-receiver.js';
 import { temporaryDirectory } from './support.js';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { closeLogFile, examineLogFile, openLogFile } from '../../daemon/process/log-file.js';
+import { closeLogFile, examineLogFile, openLogFile } from '../../daemon/process/log/log-file.js';
 import { temporaryDirectory } from './support.js';
 
 const IS_ROOT = process.geteuid?.() === 0;

@@ -5,7 +5,7 @@
  * Never waits: a line that the journal does not take is dropped and counted.
  */
 import { existsSync, fstatSync } from 'node:fs';
-import { DatagramSender } from '../../mount/process-calls.js';
+import { DatagramSender } from '../../../mount/process-calls.js';
 import { LogLosses } from './log-losses.js';
 
 const SOCKET = '/run/systemd/journal/socket';

@@ -14,8 +14,8 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { hasCode } from './failure.js';
+import { reasonOf, SpinneyError } from '../../../engine/errors.js';
+import { hasCode } from '../failure.js';
 
 /** The process's own streams, which may be anything. */
 const STREAMS: ReadonlyMap<string, number> = new Map([

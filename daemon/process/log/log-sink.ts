@@ -4,8 +4,8 @@
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
-import { dup2 } from '../../mount/process-calls.js';
-import { failureOf, hasCode } from './failure.js';
+import { dup2 } from '../../../mount/process-calls.js';
+import { failureOf, hasCode } from '../failure.js';
 import { isStream, openLogFile } from './log-file.js';
 import { LogLosses } from './log-losses.js';
 import { rotate } from './log-rotation.js';

@@ -3,7 +3,7 @@
  * rotation that was cut short leaves a number free, and the next one fills it.
  */
 import { lstatSync, renameSync } from 'node:fs';
-import { SpinneyError } from '../../engine/errors.js';
+import { SpinneyError } from '../../../engine/errors.js';
 
 /** Files beside the one that is written. */
 export const KEPT_FILES = 4;
