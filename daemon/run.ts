@@ -4,6 +4,8 @@ import { badArgument } from './commands/arguments.js';
 import { check } from './commands/check.js';
 import type { Command } from './commands/command.js';
 import { controlVerbs } from './commands/control-verbs.js';
+import { dump } from './commands/dump.js';
+import { load } from './commands/load.js';
 import { mount } from './commands/mount.js';
 import { nearest } from './commands/nearest.js';
 import type { Output } from './commands/output.js';
@@ -13,7 +15,7 @@ import { failureOf } from './process/failure.js';
 import { writeError, writeOut } from './process/standard-output.js';
 import { version } from './process/version.js';
 
-const COMMANDS: readonly Command[] = [mount, umount, ...controlVerbs, check, repair];
+const COMMANDS: readonly Command[] = [mount, umount, ...controlVerbs, check, repair, dump, load];
 const VERBS: readonly string[] = COMMANDS.map(({ name }) => name);
 
 /** Exit code of a command line that cannot be read. Failures of a verb give 1. */
