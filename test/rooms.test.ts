@@ -60,8 +60,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'filesystem',
     'content-sync',
     'scrub-record',
+    'new-store',
     'check',
     'repair',
+    'dump',
     'kernel',
     'fuse-native',
     'index',
@@ -98,10 +100,11 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** The files by which each of these is used from outside of it. */
 const DOORS: Readonly<Record<string, RegExp>> = {
   engine: /^engine\/(index|api|errors|limits|progress|before-open)\.ts$/,
-  mount: /^mount\/([^/]+|(check|repair)\/index)\.ts$/,
+  mount: /^mount\/([^/]+|(check|repair|dump)\/index)\.ts$/,
   'mount/filesystem': /^mount\/filesystem\/([^/]+|(records|contents)\/[^/]+)\.ts$/,
   'mount/check': /^mount\/check\/index\.ts$/,
   'mount/repair': /^mount\/repair\/index\.ts$/,
+  'mount/dump': /^mount\/dump\/index\.ts$/,
   'mount/kernel': /^mount\/kernel\/(kernel-mount|device\/mounting)\.ts$/,
   'mount/fuse-native': /^mount\/fuse-native\/driver\.ts$/,
 };

@@ -232,7 +232,7 @@ export class FileRepair {
 }
 
 /** Gives the record the size and the time of the content that is there. */
-function fitToContent(inode: Uint8Array, content: OldContent): void {
+export function fitToContent(inode: Uint8Array, content: OldContent): void {
   record.setSize(inode, content.size);
   record.setBlocks(inode, content.blocks);
   record.clearFlag(inode, record.LIVE);

@@ -7,11 +7,9 @@
  * entry for each directory and each inode with several links.
  */
 import type { Tree } from '../../engine/index.js';
-import { bootId } from '../filesystem/contents/boot-id.js';
-import { writeMark } from '../filesystem/contents/content-mark.js';
+import { markAllDurable } from '../filesystem/contents/content-mark.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
-  CONTENT_MARK_KEY,
   ENTRIES_PREFIX,
   entryKey,
   equalBytes,
@@ -157,14 +155,6 @@ class NamespaceRepair {
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#context.nextIno));
     this.#tree.put(NEXT_INODE_KEY, next);
-    this.#tree.delete(CONTENT_MARK_KEY);
-    writeMark(this.#tree, {
-      boot: bootId(),
-      durableLsn: this.#tree.lastLsn(),
-      durableSeconds: this.#context.clock.seconds,
-      cutLsn: 0,
-      cutAfter: 0,
-      cutBefore: 0,
-    });
+    markAllDurable(this.#tree, this.#context.clock.seconds);
   }
 }

@@ -1,29 +1,16 @@
 /**
- * Repairs a store into a new one beside it. The damaged store is only read, under its shared lock.
- *
- * Until all is done and durable the new store has a file that marks it as unfinished, and nobody mounts it. A run that was cut
- * short is begun again by the next; contents that it brought stay.
+ * Repairs a store into a new one beside it. The damaged store is only read, under its shared lock. A run that was cut short is
+ * begun again by the next; contents that it brought stay.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { UNFINISHED_FILE } from '../../engine/before-open.js';
-import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
+import { rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type RepairFinding, type Salvaged, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { bootId } from '../filesystem/contents/boot-id.js';
 import { readMark } from '../filesystem/contents/content-mark.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
+import { beginStore, CONTENT_DIRECTORY, finishStore, refuseNested, refuseTaken } from '../new-store.js';
 import { ContentsMove, type MovedContents } from './contents-move.js';
 import type { RepairedNamespace } from './context.js';
 import { LOST_AND_FOUND } from './lost-and-found.js';
@@ -52,8 +39,6 @@ export interface Repaired {
   contents: MovedContents;
 }
 
-const CONTENT_DIRECTORY = 'content';
-
 /**
  * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE where the store cannot be opened; ERR_EXISTS where
  *   something is at `target`; ERR_NO_SPACE, ERR_IO
@@ -61,8 +46,10 @@ const CONTENT_DIRECTORY = 'content';
 export function repairStore(options: RepairOptions): Repaired {
   const { store, target, isDry, progress } = options;
   new Wreck(store, progress).close();
-  refuseTarget(store, target);
-  prepareTarget(target);
+  const doing = { what: `repair ${resolve(store)} to ${resolve(target)}` };
+  refuseNested(doing, store, target);
+  refuseTaken(doing, target);
+  beginStore(target, 'repair', 'contents');
   let isNeeded = false;
   const report = (finding: RepairFinding): void => {
     isNeeded = true;
@@ -101,7 +88,7 @@ export function repairStore(options: RepairOptions): Repaired {
     tree.close();
   }
   const isMade = isNeeded && !isDry;
-  if (isMade) finishTarget(target);
+  if (isMade) finishStore(target);
   else rmSync(target, { recursive: true });
   return { isMade, ...result };
 }
@@ -138,60 +125,4 @@ function placeOfDetached(
   return entryKey(
     Buffer.concat(parts.flatMap((part, index) => (index === 0 ? [part] : [Buffer.from('/'), part]))),
   );
-}
-
-function refuseTarget(store: string, target: string): void {
-  const from = resolve(store);
-  const to = resolve(target);
-  for (const [inner, outer] of [
-    [from, to],
-    [to, from],
-  ] as const) {
-    if (!relative(outer, inner).startsWith('..')) {
-      throw new SpinneyError(
-        'ERR_INVALID_ARGUMENT',
-        `Cannot repair ${from} to ${to}: one lies in the other; give another place`,
-      );
-    }
-  }
-  const status = lstatSync(to, { throwIfNoEntry: false });
-  if (status === undefined) return;
-  const names = status.isDirectory() ? readdirSync(to) : undefined;
-  if (names === undefined || (names.length > 0 && !names.includes(UNFINISHED_FILE))) {
-    throw new SpinneyError(
-      'ERR_EXISTS',
-      `Cannot repair ${from} to ${to}: something is there; nothing is written over: remove it, or give another place`,
-    );
-  }
-}
-
-/** Makes the directory, marked as unfinished; of an earlier run only contents stay. */
-function prepareTarget(target: string): void {
-  mkdirSync(target, { recursive: true, mode: 0o700 });
-  writeFileSync(join(target, UNFINISHED_FILE), 'spinney repair has not finished this store: run it again\n', {
-    mode: 0o600,
-    flush: true,
-  });
-  for (const name of readdirSync(target)) {
-    if (name !== UNFINISHED_FILE && name !== CONTENT_DIRECTORY)
-      rmSync(join(target, name), { recursive: true });
-  }
-  syncDirectory(target);
-  syncDirectory(dirname(resolve(target)));
-}
-
-/** All else is durable: from here on it is a store. */
-function finishTarget(target: string): void {
-  const mark = join(target, UNFINISHED_FILE);
-  if (existsSync(mark)) unlinkSync(mark);
-  syncDirectory(target);
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -92,7 +92,7 @@ it('begins again after it was killed, and nobody mounts what it had not finished
     unfinished++;
     if (unfinished > 2) continue;
     expect(await site.refusal('mount', site.mountpoint, '--store', target)).toContain(
-      'run spinney repair again',
+      'has not come to its end; run it again',
     );
     expect(await site.spinney('check', target)).toMatchObject({ code: 2 });
   }

@@ -126,7 +126,7 @@ export function refuseUnfinished(dir: string, { names }: ExaminedDirectory): voi
   if (!names.includes(UNFINISHED_FILE)) return;
   throw new SpinneyError(
     'ERR_NO_STORE',
-    `Cannot use ${dir} as a store: a repair that was to make it has not come to its end; run spinney repair again`,
+    `Cannot use ${dir} as a store: the command that was to make it (spinney repair, spinney load) has not come to its end; run it again`,
   );
 }
 

@@ -62,6 +62,22 @@ export function writeMark(tree: Pick<TreeOperations, 'put'>, mark: ContentMark):
   tree.put(CONTENT_MARK_KEY, bytes);
 }
 
+/** The last change of a store that was made while nobody served it, whose contents are all on the disk. */
+export function markAllDurable(
+  tree: Pick<TreeOperations, 'put' | 'delete' | 'lastLsn'>,
+  seconds: number,
+): void {
+  tree.delete(CONTENT_MARK_KEY);
+  writeMark(tree, {
+    boot: bootId(),
+    durableLsn: tree.lastLsn(),
+    durableSeconds: seconds,
+    cutLsn: 0,
+    cutAfter: 0,
+    cutBefore: 0,
+  });
+}
+
 /**
  * Whether contents may be missing that nobody is to blame for: the machine came to an end, or the filesystem below was taken
  * away, since the store was served. Not after a clean end with all durable.

@@ -6,9 +6,9 @@
  * ask again.
  */
 import type { Batch, TreeOperations } from '../../../engine/api.js';
-import { LABELS_KEY } from './keys.js';
+import { equalBytes, LABELS_KEY } from './keys.js';
 
-const LABEL = Buffer.from('security.selinux');
+export const LABEL: Uint8Array = Buffer.from('security.selinux');
 const NOTHING = new Uint8Array(0);
 
 export class Labels {
@@ -20,7 +20,7 @@ export class Labels {
 
   /** Whether this is the name of a label, and there are none. */
   isUnknown(name: Uint8Array): boolean {
-    return !this.#exist && name.length === LABEL.length && LABEL.equals(name);
+    return !this.#exist && equalBytes(LABEL, name);
   }
 
   /** Puts on record that there are labels; `set` is to be called once the batch is made. */

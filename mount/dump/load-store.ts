@@ -1,0 +1,94 @@
+import { closeSync, openSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Tree } from '../../engine/index.js';
+import type { WorkProgress } from '../../engine/progress.js';
+import { markAllDurable } from '../filesystem/contents/content-mark.js';
+import { SystemClock, syncFilesystem } from '../filesystem/contents/system.js';
+import { beginStore, CONTENT_DIRECTORY, finishStore, refuseNested, refuseTaken } from '../new-store.js';
+import { ContentsMove, type MovedContents } from '../repair/index.js';
+import { type LoadedNamespace, Loader } from './load.js';
+import { contentsOf, NO_CONTENTS, sparseContents } from './new-contents.js';
+
+export interface LoadStoreOptions {
+  lines: AsyncIterable<string>;
+  /** Where the store is made: a path where nothing is, an empty directory, or what an earlier run left. */
+  target: string;
+  /** The store that was dumped, whose contents the new one gets; 'sparse': files have their sizes, and are read as zeros. */
+  contents: { store: string } | 'sparse' | 'none';
+  progress: WorkProgress;
+  cacheBytes?: number;
+}
+
+export interface LoadedStore {
+  namespace: LoadedNamespace;
+  /** How contents came, where they were taken from a store. */
+  contents?: MovedContents;
+}
+
+/**
+ * Makes a store of the lines of a dump; see format.ts. It is there once it is whole and durable.
+ * @throws ERR_INVALID_ARGUMENT for a dump that cannot be loaded, naming the line; ERR_EXISTS where something is at `target`;
+ *   ERR_NO_STORE, ERR_STORE_LOCKED for the store that has the contents; ERR_NO_SPACE, ERR_IO
+ */
+export async function loadStore(options: LoadStoreOptions): Promise<LoadedStore> {
+  const { target, contents, progress, cacheBytes } = options;
+  const doing = { what: `load a store at ${resolve(target)}` };
+  const cache = cacheBytes !== undefined && { cacheBytes };
+  if (typeof contents === 'object') refuseNested(doing, contents.store, target);
+  refuseTaken(doing, target);
+  // Nobody may write to it meanwhile.
+  const source =
+    typeof contents === 'object' ? Tree.open({ dir: contents.store, readOnly: true, ...cache }) : undefined;
+  try {
+    beginStore(target, 'load', 'nothing');
+    const tree = Tree.open({ dir: target, durability: 'buffered', checkpoint: { enabled: false }, ...cache });
+    let loaded: LoadedStore;
+    try {
+      loaded = await fill(tree, options, source?.previousEnd === 'power-cut');
+      progress.begin('making it durable', 0);
+      syncBelow(target);
+      const clock = new SystemClock();
+      clock.read();
+      markAllDurable(tree, clock.seconds);
+      tree.checkpoint();
+    } finally {
+      tree.close();
+    }
+    finishStore(target);
+    return loaded;
+  } finally {
+    source?.close();
+  }
+}
+
+async function fill(
+  tree: Tree,
+  { lines, target, contents, progress }: LoadStoreOptions,
+  wasCut: boolean,
+): Promise<LoadedStore> {
+  const directory = join(target, CONTENT_DIRECTORY);
+  const move =
+    typeof contents === 'object'
+      ? new ContentsMove(join(contents.store, CONTENT_DIRECTORY), directory, {
+          wasCut,
+          isDry: false,
+          copied: () => progress.step(0),
+          report: () => {},
+        })
+      : undefined;
+  const bringer =
+    move === undefined ? (contents === 'sparse' ? sparseContents(directory) : NO_CONTENTS) : contentsOf(move);
+  const loader = new Loader(tree, bringer, progress);
+  for await (const line of lines) loader.takeLine(line);
+  loader.finish();
+  return { namespace: loader.loaded, ...(move !== undefined && { contents: move.moved }) };
+}
+
+function syncBelow(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    syncFilesystem(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
