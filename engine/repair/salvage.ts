@@ -89,7 +89,8 @@ class Salvage {
   readonly #wounded: Place[] = [];
   /** Seen without being reached: by way of older images, or by none. */
   readonly #seen = new Set<BlobId>();
-  #newestVersion = 0;
+  /** By checkpoint: the newest version that its images have. */
+  readonly #newestOf = new Map<number, number>();
   #records = 0;
   #bytes = 0;
   #isIncomplete = false;
@@ -121,8 +122,9 @@ class Salvage {
     this.#options.progress.begin('playing the journal', 0);
     const replayed =
       wreck.manifest === undefined
-        ? replayWithoutMark(journal, this.#tree, olderLsn, this.#newestVersion)
+        ? replayWithoutMark(journal, this.#tree, olderLsn, Math.max(...this.#newestOf.values(), 0))
         : replayAll(journal, this.#tree, olderLsn);
+    if (wreck.manifest === undefined) this.#doubtCovered(replayed);
     this.#tellMoves(replayed);
     return {
       blobs: this.#reached.size,
@@ -145,6 +147,28 @@ class Salvage {
     this.#report('lost', message);
   }
 
+  /** What is there may be of an earlier time, and other things missing. */
+  #doubt(message: string): void {
+    this.#isIncomplete = true;
+    this.#report('older', message);
+  }
+
+  /**
+   * Without the manifest: moves that some blob has are taken to be in all of them. Not so where the checkpoint that wrote it did
+   * not come to its end, and others are of the one before.
+   */
+  #doubtCovered({ lastCovered }: Replayed): void {
+    const last = Math.max(...this.#newestOf.keys());
+    const earlier = [...this.#newestOf].flatMap(([generation, version]) =>
+      generation < last ? [version] : [],
+    );
+    if (lastCovered === 0 || earlier.length === 0 || Math.max(...earlier) >= lastCovered) return;
+    this.#doubt(
+      `Only blobs of checkpoint ${last} have the moves of directories up to LSN ${lastCovered}: if it did not come to its end, ` +
+        'what was moved or written before may be missing, or at two places',
+    );
+  }
+
   #tellMoves({ unprovenMoves }: Replayed): void {
     const [first] = unprovenMoves;
     if (first === undefined) return;
@@ -165,10 +189,13 @@ class Salvage {
     for (let place = queue.pop(); place !== undefined; place = queue.pop()) {
       const { id, prefix } = place;
       this.#options.progress.step();
-      if (wreck.look(id).remains !== 'current') {
+      const { remains, doubt } = wreck.look(id);
+      if (remains !== 'current') {
         this.#wounded.push(place);
         continue;
       }
+      if (doubt !== undefined)
+        this.#doubt(`Blob ${id}: ${doubt}; its keys begin with "${printable(prefix)}"`);
       this.#reached.set(id, prefix);
       if (wreck.manifest?.rows.get(id)?.crossings === 0 || !wreck.read(id)) continue;
       walkImage(wreck.frame, {
@@ -191,9 +218,7 @@ class Salvage {
       );
       return;
     }
-    this.#isIncomplete = true;
-    this.#report(
-      'older',
+    this.#doubt(
       `${which}; its image of checkpoint ${generation}, which is older than the rest, gives what it has`,
     );
     this.#salvageOlder([place]);
@@ -289,12 +314,15 @@ class Salvage {
         );
         continue;
       }
+      let newest = 0;
       walkImage(this.#wreck.frame, {
         record: (rest, value, version) => {
-          this.#newestVersion = Math.max(this.#newestVersion, version);
+          newest = Math.max(newest, version);
           this.#keep(Buffer.concat([prefix, rest]), value, false);
         },
       });
+      const { generation } = this.#wreck.look(id);
+      this.#newestOf.set(generation, Math.max(newest, this.#newestOf.get(generation) ?? 0));
     }
   }
 

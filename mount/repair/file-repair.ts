@@ -8,7 +8,6 @@ import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
   concat,
   entryKey,
-  entryXattrPrefix,
   equalBytes,
   INODES_PREFIX,
   inodeKey,
@@ -106,7 +105,7 @@ export class FileRepair {
     let linked = this.#linked.get(ino);
     if (linked === undefined) {
       const inode = this.#tree.get(inodeKey(ino));
-      if (inode === undefined || record.isLink(inode)) {
+      if (inode === undefined) {
         // Its content, if there is any, is kept with those that no record tells of.
         this.#tree.delete(key);
         if (!this.#nameless.has(ino)) this.#nameless.set(ino, pathOfKey(key));
@@ -125,8 +124,7 @@ export class FileRepair {
     }
     linked.names++;
     if (record.typeOf(link) === linked.type) return;
-    this.#tree.put(key, record.newLink(ino, linked.type));
-    this.#context.report('mended', `${where}: its type was not that of its inode ${ino}`);
+    tellType(this.#context, key, ino, linked.type);
   }
 
   #settleLinked(ino: number, inode: Uint8Array, path: Uint8Array, where: string): Linked {
@@ -155,14 +153,6 @@ export class FileRepair {
   #settleInodes(): void {
     for (const { key, value } of itemsBelow(this.#tree, INODES_PREFIX)) {
       const ino = inoOfKey(key);
-      if (record.isLink(value) || record.inoOf(value) !== ino) {
-        this.#tree.delete(key);
-        this.#context.report(
-          'lost',
-          `inode ${ino}: its record is that of inode ${record.inoOf(value)}: it is left out`,
-        );
-        continue;
-      }
       const linked = this.#linked.get(ino);
       if (linked?.place !== undefined) continue;
       let names = linked?.names ?? 0;
@@ -231,6 +221,12 @@ export class FileRepair {
   }
 }
 
+/** Gives a name of an inode that is kept by number the inode's type. */
+export function tellType(context: RepairContext, key: Uint8Array, ino: number, type: number): void {
+  context.tree.put(key, record.newLink(ino, type));
+  context.report('mended', `${showPath(pathOfKey(key))}: its type was not that of its inode ${ino}`);
+}
+
 /** Gives the record the size and the time of the content that is there. */
 function fitToContent(inode: Uint8Array, content: OldContent): void {
   record.setSize(inode, content.size);
@@ -260,11 +256,7 @@ export function loseContent(
     [FACT_PATH]: path,
     [FACT_FAULT]: Buffer.from(fault),
   });
-  for (const { key: from, value } of itemsBelow(context.tree, entryXattrPrefix(path))) {
-    const name = from.subarray(entryXattrPrefix(path).length);
-    context.tree.putIfAbsent(concat(entryXattrPrefix(place), name), value);
-    context.tree.delete(from);
-  }
+  context.lost.takeXattrs(path, place);
   fitRecord(context, inode, content);
   context.tree.put(entryKey(place), inode);
   tellLoss(context, showPath(path), fault, place);

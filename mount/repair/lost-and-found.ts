@@ -3,6 +3,7 @@ import type { Tree } from '../../engine/index.js';
 import type { Clock } from '../filesystem/contents/system.js';
 import { childKey, concat, entryKey, entryXattrPrefix, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
+import { itemsBelow } from './records.js';
 
 export const LOST_AND_FOUND = Buffer.from('/lost+found');
 /** What is told of a file that is not what it was, as extended attributes. */
@@ -70,6 +71,15 @@ export class LostAndFound {
     }
     this.#tree.put(entryKey(path), entry);
     return path;
+  }
+
+  /** Gives the place the extended attributes that were kept for `path`, but for those that it has. */
+  takeXattrs(path: Uint8Array, place: Uint8Array): void {
+    const prefix = entryXattrPrefix(path);
+    for (const { key, value } of itemsBelow(this.#tree, prefix)) {
+      this.#tree.putIfAbsent(concat(entryXattrPrefix(place), key.subarray(prefix.length)), value);
+      this.#tree.delete(key);
+    }
   }
 
   /** A regular file's record with the present time and nothing in it. */

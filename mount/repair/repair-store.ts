@@ -1,23 +1,9 @@
 /**
- * Repairs a store into a new one beside it. The damaged store is only read, under its shared lock.
- *
- * Until all is done and durable the new store has a file that marks it as unfinished, and nobody mounts it. A run that was cut
- * short is begun again by the next; contents that it brought stay.
+ * Repairs a store into a new one beside it. The damaged store is only read, under its shared lock, until all is done.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { UNFINISHED_FILE } from '../../engine/before-open.js';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { reasonOf } from '../../engine/errors.js';
 import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { bootId } from '../filesystem/contents/boot-id.js';
@@ -29,6 +15,7 @@ import type { RepairedNamespace } from './context.js';
 import { LOST_AND_FOUND } from './lost-and-found.js';
 import { looksLikeRecord } from './records.js';
 import { repairNamespace } from './repair-namespace.js';
+import { CONTENT_DIRECTORY, RepairTarget } from './target.js';
 
 export interface RepairOptions {
   /** The damaged store. */
@@ -52,39 +39,76 @@ export interface Repaired {
   contents: MovedContents;
 }
 
-const CONTENT_DIRECTORY = 'content';
-
 /**
- * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE where the store cannot be opened; ERR_EXISTS where
- *   something is at `target`; ERR_NO_SPACE, ERR_IO
+ * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE where the store cannot be opened; what RepairTarget
+ *   throws; ERR_NO_SPACE, ERR_IO. A run that was to make a store leaves what it has made to the next.
  */
 export function repairStore(options: RepairOptions): Repaired {
-  const { store, target, isDry, progress } = options;
-  new Wreck(store, progress).close();
-  refuseTarget(store, target);
-  prepareTarget(target);
+  const { store, target, progress } = options;
+  // Nobody may serve the store before its contents are brought.
+  const lock = new Wreck(store, progress);
+  try {
+    refuseOwner(store);
+    return repairTo(new RepairTarget(store, target), options);
+  } catch (error) {
+    throw cannotRepair(store, target, error);
+  } finally {
+    lock.close();
+  }
+}
+
+/** What others put into a store may lead anywhere: as root one would bring it to a place where it looks like the store's own. */
+function refuseOwner(store: string): void {
+  const { uid } = statSync(store);
+  const own = process.geteuid?.();
+  if (uid === own) return;
+  throw new SpinneyError(
+    'ERR_UNSAFE',
+    `Cannot repair ${store}: it belongs to uid ${uid}, and this process runs as uid ${own}; run it as that user`,
+  );
+}
+
+/** A failed system call names what failed; what was made stays for the next run. */
+function cannotRepair(store: string, target: string, error: unknown): unknown {
+  const { syscall, code, path } = error as NodeJS.ErrnoException;
+  if (error instanceof SpinneyError || syscall === undefined) return error;
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const reason = `${path === undefined ? '' : `${path}: `}${reasonOf(error)}`;
+  const advice = isFull ? '; make room and run it again, or give another place' : '';
+  const message = `Cannot repair ${store} to ${target}: ${reason}${advice}`;
+  return new SpinneyError(isFull ? 'ERR_NO_SPACE' : 'ERR_IO', message, { cause: error });
+}
+
+function repairTo(target: RepairTarget, options: RepairOptions): Repaired {
   let isNeeded = false;
   const report = (finding: RepairFinding): void => {
     isNeeded = true;
     options.report(finding);
   };
-  const { cacheBytes } = options;
+  let result: Omit<Repaired, 'isMade'>;
+  try {
+    result = makeStore(target.path, { ...options, report });
+  } catch (error) {
+    if (options.isDry) target.remove();
+    else target.leave();
+    throw error;
+  }
+  const isMade = isNeeded && !options.isDry;
+  if (isMade) target.finish();
+  else target.remove();
+  return { isMade, ...result };
+}
+
+function makeStore(target: string, options: RepairOptions): Omit<Repaired, 'isMade'> {
+  const { store, isDry, unproven, cacheBytes, progress, report } = options;
   const tree = Tree.open({
     dir: target,
     durability: 'buffered',
     checkpoint: { enabled: false },
     ...(cacheBytes !== undefined && { cacheBytes }),
   });
-  let result: Omit<Repaired, 'isMade'>;
   try {
-    const salvaged = salvage({
-      dir: store,
-      tree,
-      unproven: options.unproven,
-      progress,
-      report,
-      detached: placeOfDetached,
-    });
+    const salvaged = salvage({ dir: store, tree, unproven, progress, report, detached: placeOfDetached });
     const wasCut = wasPowerCut(tree, salvaged);
     const contents = new ContentsMove(join(store, CONTENT_DIRECTORY), join(target, CONTENT_DIRECTORY), {
       wasCut,
@@ -96,14 +120,10 @@ export function repairStore(options: RepairOptions): Repaired {
     const namespace = repairNamespace({ tree, contents, olderLsn, isIncomplete, wasCut, progress, report });
     progress.begin('making it durable', 0);
     tree.checkpoint();
-    result = { salvaged, namespace, contents: contents.moved };
+    return { salvaged, namespace, contents: contents.moved };
   } finally {
     tree.close();
   }
-  const isMade = isNeeded && !isDry;
-  if (isMade) finishTarget(target);
-  else rmSync(target, { recursive: true });
-  return { isMade, ...result };
 }
 
 /** As `isAfterCut`, of the damaged store. */
@@ -138,60 +158,4 @@ function placeOfDetached(
   return entryKey(
     Buffer.concat(parts.flatMap((part, index) => (index === 0 ? [part] : [Buffer.from('/'), part]))),
   );
-}
-
-function refuseTarget(store: string, target: string): void {
-  const from = resolve(store);
-  const to = resolve(target);
-  for (const [inner, outer] of [
-    [from, to],
-    [to, from],
-  ] as const) {
-    if (!relative(outer, inner).startsWith('..')) {
-      throw new SpinneyError(
-        'ERR_INVALID_ARGUMENT',
-        `Cannot repair ${from} to ${to}: one lies in the other; give another place`,
-      );
-    }
-  }
-  const status = lstatSync(to, { throwIfNoEntry: false });
-  if (status === undefined) return;
-  const names = status.isDirectory() ? readdirSync(to) : undefined;
-  if (names === undefined || (names.length > 0 && !names.includes(UNFINISHED_FILE))) {
-    throw new SpinneyError(
-      'ERR_EXISTS',
-      `Cannot repair ${from} to ${to}: something is there; nothing is written over: remove it, or give another place`,
-    );
-  }
-}
-
-/** Makes the directory, marked as unfinished; of an earlier run only contents stay. */
-function prepareTarget(target: string): void {
-  mkdirSync(target, { recursive: true, mode: 0o700 });
-  writeFileSync(join(target, UNFINISHED_FILE), 'spinney repair has not finished this store: run it again\n', {
-    mode: 0o600,
-    flush: true,
-  });
-  for (const name of readdirSync(target)) {
-    if (name !== UNFINISHED_FILE && name !== CONTENT_DIRECTORY)
-      rmSync(join(target, name), { recursive: true });
-  }
-  syncDirectory(target);
-  syncDirectory(dirname(resolve(target)));
-}
-
-/** All else is durable: from here on it is a store. */
-function finishTarget(target: string): void {
-  const mark = join(target, UNFINISHED_FILE);
-  if (existsSync(mark)) unlinkSync(mark);
-  syncDirectory(target);
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

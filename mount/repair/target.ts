@@ -1,0 +1,195 @@
+/**
+ * The place where a repaired store is made: a path where nothing is, an empty directory, or what an earlier run of the same
+ * repair has left.
+ *
+ * Until all is done and durable a file marks it as unfinished, and nobody mounts it. The mark is locked as long as a repair is
+ * at work, so there is one at a time; it tells of which store it is, and in which boot it was begun.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { countedNames, NodeDisk, UNFINISHED_FILE } from '../../engine/before-open.js';
+import { SpinneyError } from '../../engine/errors.js';
+import { bootId } from '../filesystem/contents/boot-id.js';
+
+/** Of an earlier run, contents alone are of use. */
+export const CONTENT_DIRECTORY = 'content';
+
+const ADVICE = 'spinney repair has not finished this store: run it again';
+
+interface Mark {
+  /** Of the damaged store. */
+  store: string;
+  /** The boot in which the first of the runs was begun. */
+  boot: string;
+}
+
+export class RepairTarget {
+  readonly path: string;
+  /** Without links. */
+  readonly #store: string;
+  readonly #wasThere: boolean;
+  readonly #disk = new NodeDisk();
+  readonly #mark: number;
+  readonly #isBegun: boolean;
+
+  /**
+   * Makes the directory and its mark, and removes what an earlier run has left but for contents.
+   * @throws ERR_INVALID_ARGUMENT where one of the two lies in the other, ERR_EXISTS where something else is at `target`,
+   *   ERR_STORE_LOCKED where another repair is at work there, ERR_NO_SPACE, ERR_IO
+   */
+  constructor(store: string, target: string) {
+    this.path = target;
+    this.#store = realpathSync(store);
+    refuseNested(this.#store, target);
+    const found = lstatSync(target, { throwIfNoEntry: false });
+    this.#wasThere = found !== undefined;
+    if (found !== undefined && (!found.isDirectory() || this.#holdsOthers())) throw this.#taken();
+    let mark: number | undefined;
+    try {
+      mkdirSync(target, { recursive: true, mode: 0o700 });
+      mark = this.#lockMark();
+      const earlier = this.#readMark();
+      this.#isBegun = earlier !== undefined;
+      // What was copied may be other bytes now where the machine came to an end since.
+      const kept = earlier?.boot === bootId() ? [UNFINISHED_FILE, CONTENT_DIRECTORY] : [UNFINISHED_FILE];
+      this.#removeBut(kept);
+      this.#writeMark(mark);
+      syncDirectory(target);
+      syncDirectory(dirname(resolve(target)));
+    } catch (error) {
+      if (mark !== undefined) this.#disk.close(mark);
+      throw error;
+    }
+    this.#mark = mark;
+  }
+
+  /** All else is durable: from here on it is a store. */
+  finish(): void {
+    unlinkSync(join(this.path, UNFINISHED_FILE));
+    syncDirectory(this.path);
+    this.#disk.close(this.#mark);
+  }
+
+  /** Leaves what there is to the next run. */
+  leave(): void {
+    this.#disk.close(this.#mark);
+  }
+
+  /** Takes everything back that this run made: an earlier one's contents stay, and a directory that was there. */
+  remove(): void {
+    this.#removeBut(this.#isBegun ? [UNFINISHED_FILE, CONTENT_DIRECTORY] : []);
+    if (!this.#wasThere) rmSync(this.path, { recursive: true });
+    this.#disk.close(this.#mark);
+  }
+
+  #holdsOthers(): boolean {
+    const names = this.#names();
+    return names.length > 0 && !names.includes(UNFINISHED_FILE);
+  }
+
+  #names(): string[] {
+    return countedNames(readdirSync(this.path));
+  }
+
+  #removeBut(kept: readonly string[]): void {
+    for (const name of this.#names()) {
+      if (!kept.includes(name)) rmSync(join(this.path, name), { recursive: true });
+    }
+  }
+
+  #cannot(why: string): string {
+    return `Cannot repair ${this.#store} to ${this.path}: ${why}`;
+  }
+
+  #taken(): SpinneyError {
+    return new SpinneyError(
+      'ERR_EXISTS',
+      this.#cannot('something is there; nothing is written over: remove it, or give another place'),
+    );
+  }
+
+  #lockMark(): number {
+    const path = join(this.path, UNFINISHED_FILE);
+    const fd = this.#disk.open(path, { write: true, create: true });
+    if (this.#disk.lock(fd, 'exclusive') && this.#disk.isSameFile(fd, path)) return fd;
+    this.#disk.close(fd);
+    throw new SpinneyError('ERR_STORE_LOCKED', this.#cannot('another repair is making a store there'));
+  }
+
+  /** Undefined: this run's own, or that of one that was cut short before it made anything, or of another version. */
+  #readMark(): Mark | undefined {
+    const path = join(this.path, UNFINISHED_FILE);
+    const [advice, line] = readFileSync(path, 'utf8').split('\n');
+    if (advice === '' && this.#names().length > 1) {
+      // It is new: what else is there came since this was looked at.
+      unlinkSync(path);
+      throw this.#taken();
+    }
+    const mark = parseMark(line);
+    if (mark === undefined || mark.store === this.#store) return mark;
+    const why = `there is what a repair of ${mark.store} has not finished; remove it, or give another place`;
+    throw new SpinneyError('ERR_EXISTS', this.#cannot(why));
+  }
+
+  #writeMark(fd: number): void {
+    const mark: Mark = { store: this.#store, boot: bootId() };
+    this.#disk.truncate(fd, 0);
+    this.#disk.write(fd, [Buffer.from(`${ADVICE}\n${JSON.stringify(mark)}\n`)], 0);
+    this.#disk.fsync(fd);
+  }
+}
+
+function parseMark(line: string | undefined): Mark | undefined {
+  try {
+    return JSON.parse(line ?? '') as Mark;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whatever links and mounts lead there: the one is none of the directories that the other is in. */
+function refuseNested(store: string, target: string): void {
+  const to = realPlaceOf(resolve(target));
+  if (!isWithin(to, store) && !(existsSync(to) && isWithin(store, to))) return;
+  throw new SpinneyError(
+    'ERR_INVALID_ARGUMENT',
+    `Cannot repair ${store} to ${to}: one lies in the other; give another place`,
+  );
+}
+
+/** The path without symbolic links, as far as it is there. */
+function realPlaceOf(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  return join(realPlaceOf(dirname(path)), basename(path));
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  const wanted = statSync(outer, { bigint: true });
+  for (let path = inner; ; path = dirname(path)) {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (found?.dev === wanted.dev && found.ino === wanted.ino) return true;
+    if (path === dirname(path)) return false;
+  }
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
