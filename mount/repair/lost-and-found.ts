@@ -43,10 +43,20 @@ export class LostAndFound {
     const key = entryKey(path);
     if (this.#tree.getVersion(key) !== undefined) return;
     if (path.length > 0) this.makeDirectory(path.subarray(0, path.lastIndexOf(SLASH)));
-    const inode = record.newRecord(path.length === 0 ? 1 : this.#takeIno(), DIRECTORY_MODE);
+    this.#tree.put(key, this.#directory(path.length === 0 ? 1 : this.#takeIno()));
+  }
+
+  /** Makes a directory for what was in the one at `path`, which has no record, and whose name cannot be. Returns its path. */
+  makeNumbered(path: Uint8Array): Uint8Array {
+    const ino = this.#takeIno();
+    return this.keep(ino, this.#directory(ino), { [FACT_PATH]: path });
+  }
+
+  #directory(ino: number): Uint8Array {
+    const inode = record.newRecord(ino, DIRECTORY_MODE);
     record.setLinks(inode, 2);
     this.#stamp(inode);
-    this.#tree.put(key, inode);
+    return inode;
   }
 
   /** A free place inside for what was at `path`: the same names, below a number where they are taken. */

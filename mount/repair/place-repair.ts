@@ -221,8 +221,7 @@ export class PlaceRepair {
       this.#context.lost.makeDirectory(missing);
       return;
     }
-    const place = this.#context.lost.placeFor(missing);
-    this.#context.lost.makeDirectory(place);
+    const place = this.#placeFor(missing);
     if (this.#tree.getVersion(entryKey(missing)) === undefined) this.#context.lost.takeXattrs(missing, place);
     this.#tree.renamePrefix(childrenPrefix(missing), childrenPrefix(place));
     this.#tree.renamePrefix(childrenXattrPrefix(missing), childrenXattrPrefix(place));
@@ -231,5 +230,14 @@ export class PlaceRepair {
       'lost',
       `${showPath(missing)}: the directory's record is lost; what was in it is in ${showPath(place)}`,
     );
+  }
+
+  /** Makes the directory that what was in the missing one goes to. */
+  #placeFor(missing: Uint8Array): Uint8Array {
+    const { lost } = this.#context;
+    if (!isName(missing.subarray(missing.lastIndexOf(SLASH) + 1))) return lost.makeNumbered(missing);
+    const place = lost.placeFor(missing);
+    lost.makeDirectory(place);
+    return place;
   }
 }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { type Finding, type RepairFinding, Tree, type TreeReads, verifyTree } from '../../../engine/index.js';
-import { BLOB_SIZE } from '../../../engine/limits.js';
+import { BLOB_SIZE, MIN_CACHE_BYTES } from '../../../engine/limits.js';
 import { SILENT, type WorkProgress } from '../../../engine/progress.js';
 import { walkImage } from '../../../engine/repair/image-walk.js';
 import { Wreck } from '../../../engine/repair/wreck.js';
@@ -122,6 +122,7 @@ export class DamagedStore {
       target: options.target ?? this.target,
       isDry: options.isDry ?? false,
       unproven: options.unproven ?? false,
+      cacheBytes: MIN_CACHE_BYTES,
       progress: options.progress ?? SILENT,
       report: (finding) => findings.push(finding),
     });
