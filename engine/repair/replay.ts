@@ -111,6 +111,15 @@ function replay(
   return replayed;
 }
 
+/** Calls `visit` with each value that the journal puts. */
+export function visitPuts(journal: SalvagedJournal, visit: (lsn: number, value: Uint8Array) => void): void {
+  journal.replay((lsn, record) => {
+    applyRecord(record, (kind, _first, second) => {
+      if (kind === RECORD_PUT) visit(lsn, second);
+    });
+  });
+}
+
 function applyRecord(
   record: RecordReader,
   apply: (kind: OperationKind, first: Uint8Array, second: Uint8Array) => void,

@@ -15,9 +15,9 @@ import type { BlobId } from '../store/blob-store.js';
 import { printable } from '../tree/state/arguments.js';
 import type { Tree } from '../tree/tree.js';
 import { walkImage } from './image-walk.js';
-import { salvageJournal } from './journal-salvage.js';
-import { type Replayed, replayAll, replayWithoutMark } from './replay.js';
-import { Wreck } from './wreck.js';
+import { type SalvagedJournal, salvageJournal } from './journal-salvage.js';
+import { type Replayed, replayAll, replayWithoutMark, visitPuts } from './replay.js';
+import type { Wreck } from './wreck.js';
 
 /**
  * What repair did or could not do. `lost`: something could not be salvaged. `older`: what is there may be of an earlier time.
@@ -29,7 +29,8 @@ export interface RepairFinding {
 }
 
 export interface SalvageOptions {
-  dir: string;
+  /** The damaged store, open. */
+  wreck: Wreck;
   /** New and empty. */
   tree: Tree;
   /** Whether records inside damaged images are wanted, which nothing proves. */
@@ -55,19 +56,13 @@ export interface Salvaged {
   previousEnd: PreviousEnd;
   /** LSN of the last record that counts. */
   lastLsn: number;
+  /** Calls `visit` with all values that were put after this LSN, wherever they are now. REQUIRES that the wreck is open. */
+  putAfter: (lsn: number, visit: (value: Uint8Array) => void) => void;
 }
 
-/**
- * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE, ERR_IO where the store cannot be opened; what
- *   writing to the tree throws
- */
+/** @throws ERR_IO; what writing to the tree throws */
 export function salvage(options: SalvageOptions): Salvaged {
-  const wreck = new Wreck(options.dir, options.progress);
-  try {
-    return new Salvage(wreck, options).run();
-  } finally {
-    wreck.close();
-  }
+  return new Salvage(options).run();
 }
 
 interface Place {
@@ -95,8 +90,8 @@ class Salvage {
   #bytes = 0;
   #isIncomplete = false;
 
-  constructor(wreck: Wreck, options: SalvageOptions) {
-    this.#wreck = wreck;
+  constructor(options: SalvageOptions) {
+    this.#wreck = options.wreck;
     this.#options = options;
     this.#tree = options.tree;
   }
@@ -135,7 +130,18 @@ class Salvage {
       isIncomplete: this.#isIncomplete,
       previousEnd: journal.previousEnd,
       lastLsn: Math.max(wreck.mark?.lsn ?? 0, replayed.lastLsn),
+      putAfter: (lsn, visit) => this.#putAfter(journal, lsn, visit),
     };
+  }
+
+  #putAfter(journal: SalvagedJournal, after: number, visit: (value: Uint8Array) => void): void {
+    const record = (_rest: Uint8Array, value: Uint8Array, version: number): void => {
+      if (version > after) visit(value);
+    };
+    for (const id of this.#reached.keys()) if (this.#wreck.read(id)) walkImage(this.#wreck.frame, { record });
+    visitPuts(journal, (lsn, value) => {
+      if (lsn > after) visit(value);
+    });
   }
 
   #report(kind: RepairFinding['kind'], message: string): void {

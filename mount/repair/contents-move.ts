@@ -46,6 +46,7 @@ export interface OldContent {
   blocks: number;
   mtimeSeconds: number;
   mtimeNanos: number;
+  ctimeSeconds: number;
 }
 
 export interface ContentsMoveOptions {
@@ -245,5 +246,6 @@ function find(path: string): OldContent | undefined {
     blocks: Number(found.blocks),
     mtimeSeconds: Number(found.mtimeNs / 1_000_000_000n),
     mtimeNanos: Number(found.mtimeNs % 1_000_000_000n),
+    ctimeSeconds: Number(found.ctimeNs) / 1e9,
   };
 }

@@ -23,6 +23,9 @@ import type { RepairContext } from './context.js';
 import { FACT_FAULT, FACT_PATH } from './lost-and-found.js';
 import { itemsBelow } from './records.js';
 
+/** The clock of a filesystem may be this far behind ours. */
+const SLACK_SECONDS = 1;
+
 interface Linked {
   type: number;
   names: number;
@@ -87,15 +90,28 @@ export class FileRepair {
     }
     let fault = faultOf(inode, content?.size ?? NO_FILE);
     let isSettled = false;
-    if (content !== undefined && (isLive || (fault !== undefined && this.#context.options.wasCut))) {
+    if (this.#wasCutOff(inode, fault, content)) {
       if (fault !== undefined)
         this.#context.report('note', `${where}: ${fault}; a power cut left it so: it has what is there`);
-      fitToContent(inode, content);
+      fitToCut(this.#context, inode, content);
       fault = undefined;
+      isSettled = true;
+    } else if (isLive && content !== undefined) {
+      fitToContent(inode, content);
       isSettled = true;
     }
     if (fault === undefined && content !== undefined) this.#context.options.contents.take(content, ino);
     return { fault, isSettled, content };
+  }
+
+  /** Whether nobody but a power cut is to blame for what the content is: as a mount and `check` tell it. */
+  #wasCutOff(inode: Uint8Array, fault: string | undefined, content: OldContent | undefined): boolean {
+    const { isLast, after, before, unsettled } = this.#context.options.cut;
+    if (isLast && record.hasFlag(inode, record.LIVE)) return true;
+    if (fault === undefined) return false;
+    if (isLast && unsettled.has(record.inoOf(inode))) return true;
+    const changed = content?.ctimeSeconds ?? 0;
+    return content !== undefined && changed >= after - SLACK_SECONDS && changed <= before;
   }
 
   /** A name of an inode that is kept by number. */
@@ -225,6 +241,16 @@ export class FileRepair {
 export function tellType(context: RepairContext, key: Uint8Array, ino: number, type: number): void {
   context.tree.put(key, record.newLink(ino, type));
   context.report('mended', `${showPath(pathOfKey(key))}: its type was not that of its inode ${ino}`);
+}
+
+/** Gives the record what a power cut has left, and the present time. */
+function fitToCut(context: RepairContext, inode: Uint8Array, content: OldContent | undefined): void {
+  record.setSize(inode, content?.size ?? 0);
+  record.setBlocks(inode, content?.blocks ?? 0);
+  record.clearFlag(inode, record.LIVE);
+  for (const time of [record.MTIME, record.CTIME]) {
+    record.setTime(inode, time, context.clock.seconds, context.clock.nanos);
+  }
 }
 
 /** Gives the record the size and the time of the content that is there. */

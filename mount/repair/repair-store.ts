@@ -7,13 +7,14 @@ import { reasonOf } from '../../engine/errors.js';
 import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { bootId } from '../filesystem/contents/boot-id.js';
-import { readMark } from '../filesystem/contents/content-mark.js';
+import { type ContentMark, readMark } from '../filesystem/contents/content-mark.js';
+import { InodeSet } from '../filesystem/records/inode-set.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import { ContentsMove, type MovedContents } from './contents-move.js';
-import type { RepairedNamespace } from './context.js';
+import type { ContentsCut, RepairedNamespace } from './context.js';
 import { LOST_AND_FOUND } from './lost-and-found.js';
-import { looksLikeRecord } from './records.js';
+import { isSound, looksLikeRecord } from './records.js';
 import { repairNamespace } from './repair-namespace.js';
 import { CONTENT_DIRECTORY, RepairTarget } from './target.js';
 
@@ -46,14 +47,14 @@ export interface Repaired {
 export function repairStore(options: RepairOptions): Repaired {
   const { store, target, progress } = options;
   // Nobody may serve the store before its contents are brought.
-  const lock = new Wreck(store, progress);
+  const wreck = new Wreck(store, progress);
   try {
     refuseOwner(store);
-    return repairTo(new RepairTarget(store, target), options);
+    return repairTo(new RepairTarget(store, target), wreck, options);
   } catch (error) {
     throw cannotRepair(store, target, error);
   } finally {
-    lock.close();
+    wreck.close();
   }
 }
 
@@ -79,7 +80,7 @@ function cannotRepair(store: string, target: string, error: unknown): unknown {
   return new SpinneyError(isFull ? 'ERR_NO_SPACE' : 'ERR_IO', message, { cause: error });
 }
 
-function repairTo(target: RepairTarget, options: RepairOptions): Repaired {
+function repairTo(target: RepairTarget, wreck: Wreck, options: RepairOptions): Repaired {
   let isNeeded = false;
   const report = (finding: RepairFinding): void => {
     isNeeded = true;
@@ -87,7 +88,7 @@ function repairTo(target: RepairTarget, options: RepairOptions): Repaired {
   };
   let result: Omit<Repaired, 'isMade'>;
   try {
-    result = makeStore(target.path, { ...options, report });
+    result = makeStore(target.path, wreck, { ...options, report });
   } catch (error) {
     if (options.isDry) target.remove();
     else target.leave();
@@ -99,7 +100,7 @@ function repairTo(target: RepairTarget, options: RepairOptions): Repaired {
   return { isMade, ...result };
 }
 
-function makeStore(target: string, options: RepairOptions): Omit<Repaired, 'isMade'> {
+function makeStore(target: string, wreck: Wreck, options: RepairOptions): Omit<Repaired, 'isMade'> {
   const { store, isDry, unproven, cacheBytes, progress, report } = options;
   const tree = Tree.open({
     dir: target,
@@ -108,16 +109,16 @@ function makeStore(target: string, options: RepairOptions): Omit<Repaired, 'isMa
     ...(cacheBytes !== undefined && { cacheBytes }),
   });
   try {
-    const salvaged = salvage({ dir: store, tree, unproven, progress, report, detached: placeOfDetached });
-    const wasCut = wasPowerCut(tree, salvaged);
+    const salvaged = salvage({ wreck, tree, unproven, progress, report, detached: placeOfDetached });
+    const cut = cutOf(tree, salvaged);
     const contents = new ContentsMove(join(store, CONTENT_DIRECTORY), join(target, CONTENT_DIRECTORY), {
-      wasCut,
+      wasCut: cut.isLast,
       isDry,
       copied: () => progress.step(0),
       report,
     });
     const { olderLsn, isIncomplete } = salvaged;
-    const namespace = repairNamespace({ tree, contents, olderLsn, isIncomplete, wasCut, progress, report });
+    const namespace = repairNamespace({ tree, contents, olderLsn, isIncomplete, cut, progress, report });
     progress.begin('making it durable', 0);
     tree.checkpoint();
     return { salvaged, namespace, contents: contents.moved };
@@ -126,10 +127,22 @@ function makeStore(target: string, options: RepairOptions): Omit<Repaired, 'isMa
   }
 }
 
-/** As `isAfterCut`, of the damaged store. */
-function wasPowerCut(tree: Tree, { previousEnd, lastLsn }: Salvaged): boolean {
-  if (previousEnd === 'power-cut') return true;
+/** The power cut that the contents saw last, as far as the store tells. */
+function cutOf(tree: Tree, salvaged: Salvaged): ContentsCut {
   const mark = readMark(tree);
+  const unsettled = new InodeSet();
+  if (!isAfterCut(mark, salvaged)) {
+    return { isLast: false, after: mark?.cutAfter ?? 0, before: mark?.cutBefore ?? 0, unsettled };
+  }
+  salvaged.putAfter(mark?.durableLsn ?? 0, (value) => {
+    if (isSound(value)) unsettled.add(record.inoOf(value));
+  });
+  return { isLast: true, after: mark?.durableSeconds ?? 0, before: Number.POSITIVE_INFINITY, unsettled };
+}
+
+/** As for a store that is opened (content-mark.ts). */
+function isAfterCut(mark: ContentMark | undefined, { previousEnd, lastLsn }: Salvaged): boolean {
+  if (previousEnd === 'power-cut') return true;
   if (mark === undefined || mark.boot === bootId()) return false;
   return previousEnd !== 'closed' || mark.durableLsn !== lastLsn - 1;
 }

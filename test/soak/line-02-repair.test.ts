@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
-import { salvage, Tree } from '../../engine/index.js';
+import { salvage, Tree, Wreck } from '../../engine/index.js';
 import { MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { SILENT } from '../../engine/progress.js';
 import { filesOf } from '../mount/repair/stores.js';
@@ -91,6 +91,7 @@ function salvaged(dir: string): { found: Map<string, string>; lastLsn: number; l
   const target = `${dir}.new`;
   const lost: string[] = [];
   const before = filesOf(dir);
+  const wreck = new Wreck(dir, SILENT);
   const tree = Tree.open({
     dir: target,
     cacheBytes: MIN_CACHE_BYTES,
@@ -99,7 +100,7 @@ function salvaged(dir: string): { found: Map<string, string>; lastLsn: number; l
   });
   try {
     const { lastLsn } = salvage({
-      dir,
+      wreck,
       tree,
       unproven: false,
       progress: SILENT,
@@ -115,6 +116,7 @@ function salvaged(dir: string): { found: Map<string, string>; lastLsn: number; l
     return { found: holdingsOf(tree), lastLsn, lost };
   } finally {
     tree.close();
+    wreck.close();
     fs.rmSync(target, { recursive: true });
   }
 }

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type RepairFinding, salvage, Tree } from '../../../engine/index.js';
+import { type RepairFinding, salvage, Tree, Wreck } from '../../../engine/index.js';
 import { SILENT } from '../../../engine/progress.js';
 
 let home: string;
@@ -36,9 +36,10 @@ function holdings(tree: Tree): Record<string, string> {
 function salvaged(): { held: Record<string, string>; findings: string[] } {
   const findings: RepairFinding[] = [];
   const tree = Tree.open({ dir: path.join(home, 'new'), checkpoint: { enabled: false } });
+  const wreck = new Wreck(dir, SILENT);
   try {
     salvage({
-      dir,
+      wreck,
       tree,
       unproven: false,
       progress: SILENT,
@@ -50,6 +51,7 @@ function salvaged(): { held: Record<string, string>; findings: string[] } {
       .map(({ kind, message }) => `${kind}: ${message}`);
     return { held: holdings(tree), findings: told };
   } finally {
+    wreck.close();
     tree.close();
   }
 }
