@@ -5,14 +5,15 @@ import { describe, expect, it } from 'vitest';
 import { imageFilesystems } from '../support/image-filesystems.js';
 import { Site } from './site.js';
 
-const TREE = '/usr/include/linux';
+const TREE = '/usr/include/linux/netfilter';
 const SUMS = 'find . -type f -exec sha1sum {} + | sort';
 
 /** A store without a manifest, in `place` below the site's directory. */
 async function lostManifest(site: Site, place: string): Promise<string> {
   const store = join(site.directory, place);
   await site.must('mount', site.mountpoint, '--store', store);
-  await site.sh(`cp -r ${TREE} $MNT/; truncate -s 100M $MNT/holes; echo end >> $MNT/holes`);
+  await site.sh(`cp -r ${TREE} $MNT/tree; head -c 8M /dev/urandom > $MNT/large
+    truncate -s 100M $MNT/holes; echo end >> $MNT/holes`);
   await site.umount();
   for (const name of ['manifest', 'manifest.log']) rmSync(join(store, name));
   return store;
@@ -20,7 +21,7 @@ async function lostManifest(site: Site, place: string): Promise<string> {
 
 async function contentsOf(site: Site, store: string): Promise<void> {
   await site.must('mount', site.mountpoint, '--store', store);
-  expect(await site.sh(`diff -r ${TREE} $MNT/linux; stat -c %s $MNT/holes; tail -c 4 $MNT/holes`)).toBe(
+  expect(await site.sh(`diff -r ${TREE} $MNT/tree; stat -c %s $MNT/holes; tail -c 4 $MNT/holes`)).toBe(
     '104857604\nend',
   );
   await site.umount();
@@ -32,7 +33,7 @@ describe.skipIf(!isRoot)('a place', () => {
   it('that is too small is told, and with more room the repair is gone on with', async () => {
     const site = new Site();
     const store = await lostManifest(site, 'store');
-    await site.sh('mkdir small; mount -t tmpfs -o size=6m,mode=700 tmpfs small');
+    await site.sh('mkdir small; mount -t tmpfs -o size=8m,mode=700 tmpfs small');
     const target = join(site.directory, 'small/new');
     const before = await site.sh(`cd $STORE; ${SUMS}`);
     const refused = await site.spinney('repair', store, '--yes', '--to', target);
@@ -91,11 +92,11 @@ describe.skipIf(SHARING.length === 0)('a filesystem whose files can share their 
       const done = JSON.parse(await site.must('repair', store, '--yes', '--to', target, '--json')) as {
         contents: { reflinked: number; linked: number; copied: number };
       };
-      expect(done.contents.reflinked).toBeGreaterThan(100);
+      expect(done.contents.reflinked).toBeGreaterThan(50);
       expect(done.contents).toMatchObject({ linked: 0, copied: 0 });
       await contentsOf(site, target);
       await site.must('mount', site.mountpoint, '--store', target);
-      await site.sh('cd $MNT; for file in linux/*.h; do echo changed >> $file; done; sync linux/fuse.h');
+      await site.sh('cd $MNT; for file in tree/*.h; do echo changed >> $file; done; sync tree/*.h');
       await site.umount();
       expect(await site.sh(`cd disk/store; ${SUMS}`)).toBe(before);
       expect(existsSync(join(target, 'repair.unfinished'))).toBe(false);
