@@ -16,7 +16,7 @@ import { type Figures, soak } from './soak.js';
 
 const CLIENTS = ['p0', 'p1'];
 const OPERATIONS = 150;
-const CUTS = 4;
+const CUTS = 3;
 const RECORDER = join(import.meta.dirname, 'images/device-recorder.mjs');
 const CLIENT = join(import.meta.dirname, 'images/client.py');
 const LEVELS = ['buffered', 'written', 'synced'] as const;
