@@ -6,12 +6,9 @@
  * at work, so there is one at a time; it tells of which store it is, and in which boot it was begun.
  */
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -23,6 +20,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { countedNames, NodeDisk, UNFINISHED_FILE } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { bootId } from '../filesystem/contents/boot-id.js';
+import { syncDirectory } from '../filesystem/contents/content.js';
 
 /** Of an earlier run, contents alone are of use. */
 export const CONTENT_DIRECTORY = 'content';
@@ -182,14 +180,5 @@ function isWithin(inner: string, outer: string): boolean {
     const found = statSync(path, { bigint: true, throwIfNoEntry: false });
     if (found?.dev === wanted.dev && found.ino === wanted.ino) return true;
     if (path === dirname(path)) return false;
-  }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
