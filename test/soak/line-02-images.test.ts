@@ -79,12 +79,20 @@ class ImageSoak {
       for (let cut = 0; cut < CUTS; cut++) {
         // The store may just be made; nothing can be told of it then but that it opens.
         const from = this.#random() < 0.1 ? 0 : mounted + 1;
-        await this.#tryCut(disk, from + Math.floor(this.#random() * (entries.length - from + 1)));
+        await this.#tryCut(disk, this.#momentFrom(from, disk));
       }
     } finally {
       disk.close();
     }
     return this.#figures;
+  }
+
+  /** Any, or, mostly, one just before a flush: then most is not on the disk yet. */
+  #momentFrom(from: number, { entries }: RecordedDisk): number {
+    const moment = from + Math.floor(this.#random() * (entries.length - from + 1));
+    if (this.#random() < 0.3) return moment;
+    const flush = entries.findIndex(({ kind }, at) => at >= moment && kind === 'flush');
+    return flush < 0 ? moment : flush;
   }
 
   #path(name: string): string {
