@@ -14,9 +14,9 @@ import { seededRandom } from '../support/disk/random.js';
 import { soak } from './soak.js';
 
 const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
-const KILLS = 6;
+const KILLS = 4;
 const DIRECTORIES = 4;
-const FILES = 600;
+const FILES = 300;
 
 soak({ line: 3, title: 'repair killed at random moments', seeds: 1 }, async (seed) => {
   const random = seededRandom(seed);
