@@ -1,88 +1,206 @@
 /**
- * A store that is being made by a command. Until all is done and durable it has a file that marks it as unfinished, and nobody
- * mounts it; a run that was cut short is begun again by the next.
+ * The place where a command makes a store: a path where nothing is, an empty directory, or what an earlier run of the same
+ * command has left.
+ *
+ * Until all is done and durable a file marks it as unfinished, and nobody mounts it. The mark is locked as long as a command is
+ * at work, so there is one at a time; it tells of what the store is made, and in which boot that was begun.
  */
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
+  readFileSync,
+  realpathSync,
   rmSync,
+  statSync,
   unlinkSync,
-  writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { UNFINISHED_FILE } from '../engine/before-open.js';
+import { basename, dirname, join, resolve } from 'node:path';
+import { countedNames, NodeDisk, UNFINISHED_FILE } from '../engine/before-open.js';
 import { SpinneyError } from '../engine/errors.js';
+import { bootId } from './filesystem/contents/boot-id.js';
+import { syncDirectory } from './filesystem/contents/content.js';
 
+/** Of an earlier run, contents alone are of use. */
 export const CONTENT_DIRECTORY = 'content';
 
-/** What is being done, for messages: "repair /a to /b". */
-interface Doing {
-  what: string;
+export interface NewStoreOptions {
+  /** Where it is made. */
+  path: string;
+  /** The verb, as `spinney repair`. */
+  command: 'repair' | 'load';
+  /** What is being done, as messages tell it: "repair /a to /b". */
+  doing: string;
+  /** The store that it is made from: neither may lie in the other. */
+  source: string | undefined;
+  /** Whether what an earlier run has left is only of use to one from the same source. */
+  goesOn: boolean;
 }
 
-/** @throws ERR_INVALID_ARGUMENT where one of the directories lies in the other */
-export function refuseNested({ what }: Doing, from: string, to: string): void {
-  for (const [inner, outer] of [
-    [from, to],
-    [to, from],
-  ] as const) {
-    if (relative(resolve(outer), resolve(inner)).startsWith('..')) continue;
-    throw new SpinneyError(
-      'ERR_INVALID_ARGUMENT',
-      `Cannot ${what}: one lies in the other; give another place`,
-    );
+interface Mark {
+  command: string;
+  /** Without links; none where there was no store. */
+  source: string;
+  /** The boot in which the first of the runs was begun. */
+  boot: string;
+}
+
+export class NewStore {
+  readonly path: string;
+  readonly #options: NewStoreOptions;
+  /** Without links. */
+  readonly #source: string;
+  readonly #wasThere: boolean;
+  readonly #disk = new NodeDisk();
+  readonly #mark: number;
+  readonly #isBegun: boolean;
+
+  /**
+   * Makes the directory and its mark, and removes what an earlier run has left but for contents.
+   * @throws ERR_INVALID_ARGUMENT where one of the two lies in the other, ERR_EXISTS where something else is at the path,
+   *   ERR_STORE_LOCKED where another command is at work there, ERR_NO_SPACE, ERR_IO
+   */
+  constructor(options: NewStoreOptions) {
+    const target = options.path;
+    this.path = target;
+    this.#options = options;
+    this.#source = options.source === undefined ? '' : realpathSync(options.source);
+    if (options.source !== undefined) this.#refuseNested();
+    const found = lstatSync(target, { throwIfNoEntry: false });
+    this.#wasThere = found !== undefined;
+    if (found !== undefined && (!found.isDirectory() || this.#holdsOthers())) throw this.#taken();
+    let mark: number | undefined;
+    try {
+      mkdirSync(target, { recursive: true, mode: 0o700 });
+      mark = this.#lockMark();
+      const earlier = this.#readMark();
+      this.#isBegun = earlier !== undefined;
+      // What was copied may be other bytes now where the machine came to an end since.
+      const kept =
+        options.goesOn && earlier?.boot === bootId()
+          ? [UNFINISHED_FILE, CONTENT_DIRECTORY]
+          : [UNFINISHED_FILE];
+      this.#removeBut(kept);
+      this.#writeMark(mark);
+      syncDirectory(target);
+      syncDirectory(dirname(resolve(target)));
+    } catch (error) {
+      if (mark !== undefined) this.#disk.close(mark);
+      throw error;
+    }
+    this.#mark = mark;
   }
-}
 
-/** @throws ERR_EXISTS where something is at `target` but an empty directory or what an earlier run left */
-export function refuseTaken({ what }: Doing, target: string): void {
-  const status = lstatSync(target, { throwIfNoEntry: false });
-  if (status === undefined) return;
-  const names = status.isDirectory() ? readdirSync(target) : undefined;
-  if (names === undefined || (names.length > 0 && !names.includes(UNFINISHED_FILE))) {
-    throw new SpinneyError(
+  /** All else is durable: from here on it is a store. */
+  finish(): void {
+    unlinkSync(join(this.path, UNFINISHED_FILE));
+    syncDirectory(this.path);
+    this.#disk.close(this.#mark);
+  }
+
+  /** Leaves what there is to the next run. */
+  leave(): void {
+    this.#disk.close(this.#mark);
+  }
+
+  /** Takes everything back that this run made: an earlier one's contents stay, and a directory that was there. */
+  remove(): void {
+    this.#removeBut(this.#isBegun ? [UNFINISHED_FILE, CONTENT_DIRECTORY] : []);
+    if (!this.#wasThere) rmSync(this.path, { recursive: true });
+    this.#disk.close(this.#mark);
+  }
+
+  /** Whatever links and mounts lead there: the one is none of the directories that the other is in. */
+  #refuseNested(): void {
+    const to = realPlaceOf(resolve(this.path));
+    if (!isWithin(to, this.#source) && !(existsSync(to) && isWithin(this.#source, to))) return;
+    throw new SpinneyError('ERR_INVALID_ARGUMENT', this.#cannot('one lies in the other; give another place'));
+  }
+
+  #holdsOthers(): boolean {
+    const names = this.#names();
+    return names.length > 0 && !names.includes(UNFINISHED_FILE);
+  }
+
+  #names(): string[] {
+    return countedNames(readdirSync(this.path));
+  }
+
+  #removeBut(kept: readonly string[]): void {
+    for (const name of this.#names()) {
+      if (!kept.includes(name)) rmSync(join(this.path, name), { recursive: true });
+    }
+  }
+
+  #cannot(why: string): string {
+    return `Cannot ${this.#options.doing}: ${why}`;
+  }
+
+  #taken(): SpinneyError {
+    return new SpinneyError(
       'ERR_EXISTS',
-      `Cannot ${what}: something is there; nothing is written over: remove it, or give another place`,
+      this.#cannot('something is there; nothing is written over: remove it, or give another place'),
     );
   }
-}
 
-/** Makes the directory, marked as unfinished; of an earlier run nothing stays but contents, if they are `kept`. */
-export function beginStore(target: string, command: string, kept: 'contents' | 'nothing'): void {
-  mkdirSync(target, { recursive: true, mode: 0o700 });
-  writeFileSync(
-    join(target, UNFINISHED_FILE),
-    `spinney ${command} has not finished this store: run it again\n`,
-    {
-      mode: 0o600,
-      flush: true,
-    },
-  );
-  for (const name of readdirSync(target)) {
-    if (name === UNFINISHED_FILE || (kept === 'contents' && name === CONTENT_DIRECTORY)) continue;
-    rmSync(join(target, name), { recursive: true });
+  #lockMark(): number {
+    const path = join(this.path, UNFINISHED_FILE);
+    const fd = this.#disk.open(path, { write: true, create: true });
+    if (this.#disk.lock(fd, 'exclusive') && this.#disk.isSameFile(fd, path)) return fd;
+    this.#disk.close(fd);
+    throw new SpinneyError('ERR_STORE_LOCKED', this.#cannot('another command is making a store there'));
   }
-  syncDirectory(target);
-  syncDirectory(dirname(resolve(target)));
+
+  /** Undefined: this run's own, or that of one that was cut short before it made anything, or of another version. */
+  #readMark(): Mark | undefined {
+    const path = join(this.path, UNFINISHED_FILE);
+    const [advice, line] = readFileSync(path, 'utf8').split('\n');
+    if (advice === '' && this.#names().length > 1) {
+      // It is new: what else is there came since this was looked at.
+      unlinkSync(path);
+      throw this.#taken();
+    }
+    const mark = parseMark(line);
+    const { command, goesOn } = this.#options;
+    if (mark === undefined || (mark.command === command && (!goesOn || mark.source === this.#source)))
+      return mark;
+    const of = mark.source === '' ? '' : ` of ${mark.source}`;
+    const why = `there is what spinney ${mark.command}${of} has not finished; remove it, or give another place`;
+    throw new SpinneyError('ERR_EXISTS', this.#cannot(why));
+  }
+
+  #writeMark(fd: number): void {
+    const { command } = this.#options;
+    const mark: Mark = { command, source: this.#source, boot: bootId() };
+    const advice = `spinney ${command} has not finished this store: run it again`;
+    this.#disk.truncate(fd, 0);
+    this.#disk.write(fd, [Buffer.from(`${advice}\n${JSON.stringify(mark)}\n`)], 0);
+    this.#disk.fsync(fd);
+  }
 }
 
-/** All else is durable: from here on it is a store. */
-export function finishStore(target: string): void {
-  const mark = join(target, UNFINISHED_FILE);
-  if (existsSync(mark)) unlinkSync(mark);
-  syncDirectory(target);
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
+function parseMark(line: string | undefined): Mark | undefined {
   try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    const mark = JSON.parse(line ?? '') as Partial<Mark> | null;
+    const isMark = mark?.command !== undefined && mark.source !== undefined && mark.boot !== undefined;
+    return isMark ? (mark as Mark) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The path without symbolic links, as far as it is there. */
+function realPlaceOf(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  return join(realPlaceOf(dirname(path)), basename(path));
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  const wanted = statSync(outer, { bigint: true });
+  for (let path = inner; ; path = dirname(path)) {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (found?.dev === wanted.dev && found.ino === wanted.ino) return true;
+    if (path === dirname(path)) return false;
   }
 }

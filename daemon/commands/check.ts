@@ -3,17 +3,12 @@ import { examineDirectory, NodeDisk, refuseUnfinished } from '../../engine/befor
 import type { Finding, VerifiedTree } from '../../engine/index.js';
 import type { CheckedNamespace } from '../../mount/check/index.js';
 import { storeOf } from '../places/served-store.js';
-import { failureOf } from '../process/failure.js';
 import { requiredText } from './arguments.js';
 import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
 import type { Command } from './command.js';
-import { formatTable } from './output.js';
-import { Progress } from './progress.js';
+import { Findings } from './findings.js';
 
 const DAMAGED = 1;
-const CANNOT_OPEN = 2;
-/** A wrecked store may give a finding for each of its files; nobody reads more than this. */
-const MOST_FINDINGS = 10_000;
 const NOT_CHECKED =
   'bytes of contents: they have no checksums, so what changed in a file of the right size is not found';
 
@@ -25,18 +20,8 @@ export const check: Command = {
   async run(raw, output) {
     const store = storeOf(requiredText(raw, 'store'));
     const cacheBytes = cacheBytesOf(raw);
-    const findings: Finding[] = [];
-    const progress = new Progress(output);
-    const count = { damage: 0, note: 0 };
-    const report = (finding: Finding): void => {
-      count[finding.kind]++;
-      if (count.damage + count.note > MOST_FINDINGS) return;
-      if (raw.json === true) findings.push(finding);
-      else {
-        progress.clear();
-        output.out(`${finding.kind}: ${finding.message}\n`);
-      }
-    };
+    const findings = new Findings<Finding>(output, raw.json === true);
+    const { progress, report } = findings;
 
     // Loaded here only, so that the other verbs start fast.
     const { verifyTree } = await import('../../engine/index.js');
@@ -56,26 +41,19 @@ export const check: Command = {
         },
       });
     } catch (error) {
-      const { code, message } = failureOf(error);
-      progress.clear();
-      output.err(`spinney: ${message}\n`);
-      if (raw.json === true)
-        output.out(`${JSON.stringify({ status: 'unknown', error: { code, message } })}\n`);
-      return CANNOT_OPEN;
+      return findings.fail(error);
     }
-    progress.clear();
-    const result = {
-      status: count.damage === 0 ? 'clean' : 'damaged',
+    const damage = findings.count('damage');
+    findings.end({
+      status: damage === 0 ? 'clean' : 'damaged',
       store,
-      damage: count.damage,
-      notes: count.note,
+      damage,
+      notes: findings.count('note'),
       tree,
       // Not looked at where the tree is damaged.
       ...(namespace !== undefined && { namespace }),
       notChecked: NOT_CHECKED,
-    };
-    const told = raw.json === true ? JSON.stringify({ ...result, findings }, null, 2) : formatTable(result);
-    output.out(`${told}\n`);
-    return count.damage === 0 ? 0 : DAMAGED;
+    });
+    return damage === 0 ? 0 : DAMAGED;
   },
 };

@@ -1,17 +1,13 @@
 import { resolve } from 'node:path';
+import { SpinneyError } from '../../engine/errors.js';
 import type { RepairFinding } from '../../engine/index.js';
 import type { Repaired } from '../../mount/repair/index.js';
 import { storeOf } from '../places/served-store.js';
-import { failureOf } from '../process/failure.js';
 import { badArgument, requiredText, textOption } from './arguments.js';
 import type { Command } from './command.js';
-import { formatTable } from './output.js';
-import { Progress } from './progress.js';
+import { Findings } from './findings.js';
 
 const INCOMPLETE = 1;
-const CANNOT_OPEN = 2;
-/** Nobody reads more. */
-const MOST_FINDINGS = 10_000;
 
 export const repair: Command = {
   name: 'repair',
@@ -35,38 +31,27 @@ export const repair: Command = {
     const target = resolve(textOption(raw, 'to') ?? `${store}.repaired`);
     if (raw.yes === true && raw['dry-run'] === true) throw badArgument('both --yes and --dry-run were given');
     const isDry = raw.yes !== true;
-    const findings: RepairFinding[] = [];
-    const count = { lost: 0, older: 0, mended: 0, note: 0 };
-    const progress = new Progress(output);
-    const report = (finding: RepairFinding): void => {
-      count[finding.kind]++;
-      if (count.lost + count.older + count.mended + count.note > MOST_FINDINGS) return;
-      if (raw.json === true) {
-        findings.push(finding);
-        return;
-      }
-      progress.clear();
-      output.out(`${finding.kind}: ${finding.message}\n`);
-    };
+    const findings = new Findings<RepairFinding>(output, raw.json === true);
+    const { progress, report } = findings;
     let repaired: Repaired;
     try {
       // Loaded here only, so that the other verbs start fast.
       const { repairStore } = await import('../../mount/repair/index.js');
       repaired = repairStore({ store, target, isDry, unproven: raw.unproven === true, progress, report });
     } catch (error) {
-      const { code, message } = failureOf(error);
-      if (code === 'ERR_INVALID_ARGUMENT') throw error;
-      progress.clear();
-      output.err(`spinney: ${message}\n`);
-      if (raw.json === true)
-        output.out(`${JSON.stringify({ status: 'unknown', error: { code, message } })}\n`);
-      return CANNOT_OPEN;
+      if (error instanceof SpinneyError && error.code === 'ERR_INVALID_ARGUMENT') throw error;
+      return findings.fail(error);
     }
-    progress.clear();
     const { isMade, salvaged, namespace, contents } = repaired;
-    const isSound = Object.values(count).every((number) => number === 0);
+    const count = {
+      lost: findings.count('lost'),
+      older: findings.count('older'),
+      mended: findings.count('mended'),
+      note: findings.count('note'),
+    };
     const isWhole = count.lost + count.older === 0;
-    const result = {
+    const isSound = isWhole && count.mended + count.note === 0;
+    findings.end({
       status: isSound ? 'sound' : isWhole ? 'mended' : 'incomplete',
       store,
       ...(isMade && { repaired: target }),
@@ -76,10 +61,7 @@ export const repair: Command = {
       journalRecords: salvaged.journalRecords,
       namespace,
       contents,
-    };
-    output.out(
-      `${raw.json === true ? JSON.stringify({ ...result, findings }, null, 2) : formatTable(result)}\n`,
-    );
+    });
     if (raw.json !== true) output.err(advice(isSound, isMade, contents.linked > 0, store, target));
     return isWhole ? 0 : INCOMPLETE;
   },

@@ -6,9 +6,10 @@ import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { readFully } from '../disk/io.js';
 import { SpinneyError } from '../errors.js';
-import { SEGMENT_HEADER_BYTES, UUID_BYTES } from '../journal/format.js';
+import { decodeSegmentHeader, UUID_BYTES } from '../journal/format.js';
 import type { RecordReader } from '../journal/record.js';
 import { recoverJournal } from '../journal/recovery.js';
+import { decodeRingHeader, RING_HEADER_BYTES, ringPath } from '../journal/ring/ring-file.js';
 import { readRing, replayRecords } from '../journal/ring/ring-recovery.js';
 import { findLastRun } from '../journal/run/last-run.js';
 import { listSegments } from '../journal/segments/segment-file.js';
@@ -17,8 +18,6 @@ import type { Wreck } from './wreck.js';
 
 /** Where the UUID is in a segment's header and in the ring's. */
 const UUID_AT = 8;
-const RING_FILE = 'journal.ring';
-const RING_FIRST_LSN_AT = 24;
 
 type Visit = (lsn: number, record: RecordReader) => void;
 
@@ -45,7 +44,12 @@ interface Source {
 export function salvageJournal(wreck: Wreck): SalvagedJournal {
   const source = sourceOf(wreck);
   if (source === undefined) {
-    return { replay: () => {}, problem: undefined, truncated: undefined, previousEnd: 'closed' };
+    const isThere = [
+      ringPath(wreck.dir),
+      ...listSegments(wreck.disk, wreck.dir).map(({ path }) => path),
+    ].some((path) => wreck.disk.exists(path));
+    const problem = isThere ? 'Cannot recover the journal: none of its files has a sound header' : undefined;
+    return { replay: () => {}, problem, truncated: undefined, previousEnd: 'closed' };
   }
   const recover = (apply: Visit) => recoverJournal({ ...source, readOnly: true, apply });
   try {
@@ -73,20 +77,30 @@ function sourceOf({ disk, dir, manifest }: Wreck): Source | undefined {
   }
   // The manifest told whose journal it is; without it the journal's own word is all there is.
   const segments = listSegments(disk, dir);
-  const newest = segments.at(-1);
-  const header = headOf(disk, newest?.path ?? `${dir}/${RING_FILE}`);
+  const header = headerOf(disk, [...segments.map(({ path }) => path).reverse(), ringPath(dir)]);
   if (header === undefined) return undefined;
-  const uuid = header.slice(UUID_AT, UUID_AT + UUID_BYTES);
-  const firstLsn = segments[0]?.firstLsn ?? Number(Buffer.from(header).readBigUInt64LE(RING_FIRST_LSN_AT));
-  return { disk, directory: dir, uuid, hasRun: false, markLsn: Math.max(firstLsn - 1, 0) };
+  const firstLsn = segments[0]?.firstLsn ?? header.firstLsn;
+  return { disk, directory: dir, uuid: header.uuid, hasRun: false, markLsn: Math.max(firstLsn - 1, 0) };
 }
 
-function headOf(disk: Disk, path: string): Uint8Array | undefined {
-  if (!disk.exists(path)) return undefined;
+/** The first of the headers that is sound: the newest file may have been begun only. */
+function headerOf(disk: Disk, paths: readonly string[]): { uuid: Uint8Array; firstLsn: number } | undefined {
+  for (const path of paths) {
+    const bytes = headOf(disk, path);
+    const uuid = bytes.slice(UUID_AT, UUID_AT + UUID_BYTES);
+    const header = decodeSegmentHeader(bytes, uuid) ?? decodeRingHeader(bytes, uuid);
+    if (header !== undefined) return { uuid, firstLsn: header.firstLsn };
+  }
+  return undefined;
+}
+
+/** As much of the file as a header takes; less where it is shorter, or missing. */
+function headOf(disk: Disk, path: string): Uint8Array {
+  const bytes = new Uint8Array(RING_HEADER_BYTES);
+  if (!disk.exists(path)) return bytes.subarray(0, 0);
   const fd = disk.open(path, { write: false });
   try {
-    const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
-    return readFully(disk, fd, bytes, 0, bytes.length, 0) === bytes.length ? bytes : undefined;
+    return bytes.subarray(0, readFully(disk, fd, bytes, 0, bytes.length, 0));
   } finally {
     disk.close(fd);
   }

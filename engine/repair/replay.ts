@@ -27,6 +27,8 @@ export interface Replayed {
   records: number;
   /** LSN of the last of them; 0: none. */
   lastLsn: number;
+  /** LSN of the last move that was taken to be in the blobs, with all before it; 0: none. */
+  lastCovered: number;
   /** LSNs of the moves that were left out. */
   unprovenMoves: number[];
 }
@@ -51,7 +53,7 @@ export function replayWithoutMark(
 ): Replayed {
   const { firstLsn, lastCovered, bound } = examine(journal, newest);
   const isProven = (lsn: number) => firstLsn <= newest + 1 && lsn >= bound;
-  return replay(journal, tree, olderLsn, (lsn) => lsn > lastCovered, isProven);
+  return { ...replay(journal, tree, olderLsn, (lsn) => lsn > lastCovered, isProven), lastCovered };
 }
 
 interface Examined {
@@ -93,7 +95,7 @@ function replay(
   isWanted: (lsn: number) => boolean,
   isProvenMove: (lsn: number) => boolean,
 ): Replayed {
-  const replayed: Replayed = { records: 0, lastLsn: 0, unprovenMoves: [] };
+  const replayed: Replayed = { records: 0, lastLsn: 0, lastCovered: 0, unprovenMoves: [] };
   journal.replay((lsn, record) => {
     if (!isWanted(lsn)) return;
     replayed.records++;
@@ -107,6 +109,15 @@ function replay(
     });
   });
   return replayed;
+}
+
+/** Calls `visit` with each value that the journal puts. */
+export function visitPuts(journal: SalvagedJournal, visit: (lsn: number, value: Uint8Array) => void): void {
+  journal.replay((lsn, record) => {
+    applyRecord(record, (kind, _first, second) => {
+      if (kind === RECORD_PUT) visit(lsn, second);
+    });
+  });
 }
 
 function applyRecord(

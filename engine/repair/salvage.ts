@@ -15,9 +15,9 @@ import type { BlobId } from '../store/blob-store.js';
 import { printable } from '../tree/state/arguments.js';
 import type { Tree } from '../tree/tree.js';
 import { walkImage } from './image-walk.js';
-import { salvageJournal } from './journal-salvage.js';
-import { type Replayed, replayAll, replayWithoutMark } from './replay.js';
-import { Wreck } from './wreck.js';
+import { type SalvagedJournal, salvageJournal } from './journal-salvage.js';
+import { type Replayed, replayAll, replayWithoutMark, visitPuts } from './replay.js';
+import type { Wreck } from './wreck.js';
 
 /**
  * What repair did or could not do. `lost`: something could not be salvaged. `older`: what is there may be of an earlier time.
@@ -29,7 +29,8 @@ export interface RepairFinding {
 }
 
 export interface SalvageOptions {
-  dir: string;
+  /** The damaged store, open. */
+  wreck: Wreck;
   /** New and empty. */
   tree: Tree;
   /** Whether records inside damaged images are wanted, which nothing proves. */
@@ -55,19 +56,13 @@ export interface Salvaged {
   previousEnd: PreviousEnd;
   /** LSN of the last record that counts. */
   lastLsn: number;
+  /** Calls `visit` with all values that were put after this LSN, wherever they are now. REQUIRES that the wreck is open. */
+  putAfter: (lsn: number, visit: (value: Uint8Array) => void) => void;
 }
 
-/**
- * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE, ERR_IO where the store cannot be opened; what
- *   writing to the tree throws
- */
+/** @throws ERR_IO; what writing to the tree throws */
 export function salvage(options: SalvageOptions): Salvaged {
-  const wreck = new Wreck(options.dir, options.progress);
-  try {
-    return new Salvage(wreck, options).run();
-  } finally {
-    wreck.close();
-  }
+  return new Salvage(options).run();
 }
 
 interface Place {
@@ -89,13 +84,14 @@ class Salvage {
   readonly #wounded: Place[] = [];
   /** Seen without being reached: by way of older images, or by none. */
   readonly #seen = new Set<BlobId>();
-  #newestVersion = 0;
+  /** By checkpoint: the newest version that its images have. */
+  readonly #newestOf = new Map<number, number>();
   #records = 0;
   #bytes = 0;
   #isIncomplete = false;
 
-  constructor(wreck: Wreck, options: SalvageOptions) {
-    this.#wreck = wreck;
+  constructor(options: SalvageOptions) {
+    this.#wreck = options.wreck;
     this.#options = options;
     this.#tree = options.tree;
   }
@@ -121,8 +117,9 @@ class Salvage {
     this.#options.progress.begin('playing the journal', 0);
     const replayed =
       wreck.manifest === undefined
-        ? replayWithoutMark(journal, this.#tree, olderLsn, this.#newestVersion)
+        ? replayWithoutMark(journal, this.#tree, olderLsn, Math.max(...this.#newestOf.values(), 0))
         : replayAll(journal, this.#tree, olderLsn);
+    if (wreck.manifest === undefined) this.#doubtCovered(replayed);
     this.#tellMoves(replayed);
     return {
       blobs: this.#reached.size,
@@ -133,7 +130,18 @@ class Salvage {
       isIncomplete: this.#isIncomplete,
       previousEnd: journal.previousEnd,
       lastLsn: Math.max(wreck.mark?.lsn ?? 0, replayed.lastLsn),
+      putAfter: (lsn, visit) => this.#putAfter(journal, lsn, visit),
     };
+  }
+
+  #putAfter(journal: SalvagedJournal, after: number, visit: (value: Uint8Array) => void): void {
+    const record = (_rest: Uint8Array, value: Uint8Array, version: number): void => {
+      if (version > after) visit(value);
+    };
+    for (const id of this.#reached.keys()) if (this.#wreck.read(id)) walkImage(this.#wreck.frame, { record });
+    visitPuts(journal, (lsn, value) => {
+      if (lsn > after) visit(value);
+    });
   }
 
   #report(kind: RepairFinding['kind'], message: string): void {
@@ -143,6 +151,28 @@ class Salvage {
   #lost(message: string): void {
     this.#isIncomplete = true;
     this.#report('lost', message);
+  }
+
+  /** What is there may be of an earlier time, and other things missing. */
+  #doubt(message: string): void {
+    this.#isIncomplete = true;
+    this.#report('older', message);
+  }
+
+  /**
+   * Without the manifest: moves that some blob has are taken to be in all of them. Not so where the checkpoint that wrote it did
+   * not come to its end, and others are of the one before.
+   */
+  #doubtCovered({ lastCovered }: Replayed): void {
+    const last = Math.max(...this.#newestOf.keys());
+    const earlier = [...this.#newestOf].flatMap(([generation, version]) =>
+      generation < last ? [version] : [],
+    );
+    if (lastCovered === 0 || earlier.length === 0 || Math.max(...earlier) >= lastCovered) return;
+    this.#doubt(
+      `Only blobs of checkpoint ${last} have the moves of directories up to LSN ${lastCovered}: if it did not come to its end, ` +
+        'what was moved or written before may be missing, or at two places',
+    );
   }
 
   #tellMoves({ unprovenMoves }: Replayed): void {
@@ -165,10 +195,13 @@ class Salvage {
     for (let place = queue.pop(); place !== undefined; place = queue.pop()) {
       const { id, prefix } = place;
       this.#options.progress.step();
-      if (wreck.look(id).remains !== 'current') {
+      const { remains, doubt } = wreck.look(id);
+      if (remains !== 'current') {
         this.#wounded.push(place);
         continue;
       }
+      if (doubt !== undefined)
+        this.#doubt(`Blob ${id}: ${doubt}; its keys begin with "${printable(prefix)}"`);
       this.#reached.set(id, prefix);
       if (wreck.manifest?.rows.get(id)?.crossings === 0 || !wreck.read(id)) continue;
       walkImage(wreck.frame, {
@@ -191,9 +224,7 @@ class Salvage {
       );
       return;
     }
-    this.#isIncomplete = true;
-    this.#report(
-      'older',
+    this.#doubt(
       `${which}; its image of checkpoint ${generation}, which is older than the rest, gives what it has`,
     );
     this.#salvageOlder([place]);
@@ -289,12 +320,15 @@ class Salvage {
         );
         continue;
       }
+      let newest = 0;
       walkImage(this.#wreck.frame, {
         record: (rest, value, version) => {
-          this.#newestVersion = Math.max(this.#newestVersion, version);
+          newest = Math.max(newest, version);
           this.#keep(Buffer.concat([prefix, rest]), value, false);
         },
       });
+      const { generation } = this.#wreck.look(id);
+      this.#newestOf.set(generation, Math.max(newest, this.#newestOf.get(generation) ?? 0));
     }
   }
 

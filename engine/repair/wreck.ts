@@ -16,8 +16,9 @@ import { prepareDirectory } from '../store/file/directory.js';
 import { openLocked } from '../store/file/lock.js';
 import { type ManifestState, readManifest } from '../store/file/manifest-reader.js';
 import { DATA_FILE } from '../store/file/names.js';
-import { compareImage, imageRow, verifyImage } from '../store/image.js';
+import { compareImage, imageCrc, imageRow, verifyImage } from '../store/image.js';
 import { verifyBlob } from '../tree/verify/verify-blob.js';
+import { walkImage } from './image-walk.js';
 
 /**
  * What is left of a blob. `current`: the image that the tree is of. `older`: one of an earlier checkpoint. `damaged`: neither,
@@ -28,6 +29,7 @@ export type Remains = 'current' | 'older' | 'damaged' | 'missing';
 interface Image {
   slot: number;
   generation: number;
+  crc: number;
 }
 
 interface Found {
@@ -36,6 +38,8 @@ interface Found {
   generation: number;
   /** What is wrong with the image that should be there. */
   reason: string;
+  /** Why it may not be the image that the tree is of, though it is sound. */
+  doubt?: string;
 }
 
 export class Wreck {
@@ -124,7 +128,7 @@ export class Wreck {
       }
       reason = problem;
     }
-    const [newest] = this.#images().get(id) ?? [];
+    const [newest, ...others] = this.#images().get(id) ?? [];
     const [wreck] = this.#damaged.get(id) ?? [];
     if (newest !== undefined) {
       // Without a manifest the newest counts, unless a damaged one tells that it is newer.
@@ -132,12 +136,40 @@ export class Wreck {
         this.manifest === undefined && !(wreck !== undefined && wreck.generation > newest.generation);
       if (!isCurrent && row === undefined && wreck !== undefined)
         reason = `its image in slot ${wreck.slot} is damaged`;
+      const rivals = others.filter(
+        (image) => image.generation === newest.generation && image.crc !== newest.crc,
+      );
+      if (isCurrent && rivals.length > 0) return { ...this.#likeliest([newest, ...rivals]), reason };
       return { remains: isCurrent ? 'current' : 'older', ...newest, reason };
     }
     if (row !== undefined) return { remains: 'damaged', slot: row.slot, generation: row.generation, reason };
     return wreck === undefined
       ? { remains: 'missing', slot: -1, generation: 0, reason }
       : { remains: 'damaged', ...wreck, reason };
+  }
+
+  /**
+   * A checkpoint that a crash cut short leaves images of a number that the first one after it takes again, and without the
+   * manifest nothing tells which of the two counts. Most likely the one with the newer records.
+   */
+  #likeliest(rivals: readonly Image[]): Omit<Found, 'reason'> {
+    let likeliest: Image | undefined;
+    let newest = -1;
+    for (const image of rivals) {
+      if (this.#readSlot(image.slot) !== undefined) continue;
+      let version = 0;
+      walkImage(this.frame, {
+        record: (_rest, _value, own) => {
+          version = Math.max(version, own);
+        },
+      });
+      if (version <= newest) continue;
+      newest = version;
+      likeliest = image;
+    }
+    const { slot, generation } = likeliest ?? rivals[0]!;
+    const doubt = `checkpoint ${generation} left several images of it, and nothing tells which one counts: that with the newest record is taken`;
+    return { remains: 'current', slot, generation, doubt };
   }
 
   /** Sound images of all slots, read once. */
@@ -156,7 +188,7 @@ export class Wreck {
       const isSound = verifyImage(this.#bytes, id) === undefined && this.#structure(id) === undefined;
       const images = isSound ? sound : this.#damaged;
       const known = images.get(id) ?? [];
-      known.push({ slot, generation });
+      known.push({ slot, generation, crc: imageCrc(this.#bytes) });
       known.sort((a, b) => b.generation - a.generation);
       images.set(id, known);
     }

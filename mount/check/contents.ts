@@ -1,13 +1,18 @@
 /** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
-import { type Dirent, existsSync, lstatSync, readdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { SpinneyError, type TreeOperations, type TreeReads } from '../../engine/index.js';
+import type { TreeOperations, TreeReads } from '../../engine/index.js';
 import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
+import { entriesOf } from '../filesystem/contents/content-directory.js';
 import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
 import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
 import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
-import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
+import {
+  type LeftSpares,
+  leftSparesOrNone,
+  UNCLAIMED_DIRECTORY,
+} from '../filesystem/contents/spare-recovery.js';
 import { SystemClock } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import * as record from '../filesystem/records/record.js';
@@ -43,18 +48,8 @@ export class ContentCheck {
     this.#cut = new PowerCut(content, clock, () => {});
     const after = mark?.durableSeconds ?? 0;
     this.#cut.note(this.#wasCut ? { lsn: tree.lastLsn(), after, before: clock.seconds } : cutOf(mark));
-    this.#spares = this.#leftSpares();
+    this.#spares = leftSparesOrNone(directory, this.#wasCut, (reason) => findings.damage(reason));
     for (const [ino, { path }] of this.#spares.lent) content.isAt(ino, path);
-  }
-
-  #leftSpares(): LeftSpares {
-    try {
-      return leftSpares(this.#directory, this.#wasCut);
-    } catch (error) {
-      if (!(error instanceof SpinneyError)) throw error;
-      this.#findings.damage(error.message);
-      return { lent: new Map(), unclaimed: [], damagedEntries: 0 };
-    }
   }
 
   /** The inode, which `where` names, has the content that its record tells. */
@@ -89,7 +84,7 @@ export class ContentCheck {
   finish(): number {
     this.#checkSpares();
     let count = 0;
-    for (const directory of list(this.#directory)) {
+    for (const directory of entriesOf(this.#directory)) {
       if (directory.name === SPARES_DIRECTORY) continue;
       const path = join(this.#directory, directory.name);
       if (!directory.isDirectory()) this.#findings.note(`${path}: it is no directory of content files`);
@@ -118,7 +113,7 @@ export class ContentCheck {
   }
 
   #checkUnclaimed(path: string): void {
-    for (const { name } of list(path)) {
+    for (const { name } of entriesOf(path)) {
       const file = join(path, name);
       this.#findings.damage(
         `${file}: ${lstatSync(file).size} bytes of a file that could not be told after a kill; copy what is wanted, and remove it`,
@@ -128,7 +123,7 @@ export class ContentCheck {
 
   #checkDirectory(path: string): number {
     let count = 0;
-    for (const file of list(path)) {
+    for (const file of entriesOf(path)) {
       const ino = Number.parseInt(file.name, 16);
       const whole = join(path, file.name);
       if (contentPath(this.#directory, ino) !== whole) {
@@ -142,8 +137,4 @@ export class ContentCheck {
     }
     return count;
   }
-}
-
-function list(directory: string): Dirent[] {
-  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
 }

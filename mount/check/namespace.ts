@@ -10,17 +10,26 @@ import { SILENT, type WorkProgress } from '../../engine/progress.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
+  ENTRY,
+  ENTRY_XATTR,
   entryKey,
   equalBytes,
-  inodeKey,
+  FACT,
+  INODE,
+  INODE_XATTR,
   inoOfKey,
+  isKeptByNumber,
   isName,
+  isNumberedKey,
   NEXT_INODE_KEY,
+  ORPHAN,
   orphanKey,
+  ownerOfXattr,
   pathOfKey,
   SLASH,
   showPath,
   showText,
+  showXattr,
 } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
@@ -34,15 +43,6 @@ export interface CheckedNamespace {
   orphans: number;
   contentFiles: number;
 }
-
-const ENTRY = 0x64;
-const ENTRY_XATTR = 0x78;
-const INODE = 0x69;
-const INODE_XATTR = 0x79;
-const ORPHAN = 0x6f;
-const FACT = 0x73;
-/** `y`, then the 8 bytes of an inode number, then a zero. */
-const INODE_XATTR_NAME_AT = 10;
 
 /** Links found, less those that the record tells, and what the links say of the type. */
 interface LinkedInode {
@@ -132,16 +132,14 @@ class NamespaceCheck {
         this.#entry(pathOfKey(key), value, version);
         break;
       case ENTRY_XATTR:
-        this.#entryXattr(key);
+      case INODE_XATTR:
+        this.#xattr(key);
         break;
       case INODE:
-        this.#inode(key, value, version);
-        break;
-      case INODE_XATTR:
-        this.#inodeXattr(key);
-        break;
       case ORPHAN:
-        this.#orphan(key, value);
+        if (!isNumberedKey(key)) this.#damage(`${showKey(key)}: it has no inode number`);
+        else if (key[0] === INODE) this.#inode(key, value, version);
+        else this.#orphan(key, value);
         break;
       case FACT:
         break;
@@ -261,30 +259,20 @@ class NamespaceCheck {
     if (record.inoOf(value) < this.#nextIno) this.#contents.expect(value);
   }
 
-  #entryXattr(key: Uint8Array): void {
+  #xattr(key: Uint8Array): void {
     this.#found.xattrs++;
-    const zero = key.indexOf(0);
-    const path = key.subarray(1, zero < 0 ? key.length : zero);
-    this.#xattrOf(
-      entryKey(path),
-      `attribute ${showText(key.subarray(path.length + 2))} of ${showPath(path)}`,
-    );
-  }
-
-  #inodeXattr(key: Uint8Array): void {
-    this.#found.xattrs++;
-    const ino = inoOfKey(key);
-    const name = `attribute ${showText(key.subarray(INODE_XATTR_NAME_AT))} of inode ${ino}`;
-    const owner = this.#tree.getVersion(inodeKey(ino)) === undefined ? orphanKey(ino) : inodeKey(ino);
-    this.#xattrOf(owner, name);
-  }
-
-  #xattrOf(ownerKey: Uint8Array, what: string): void {
-    if (this.#ownerKey === undefined || !equalBytes(ownerKey, this.#ownerKey)) {
-      this.#ownerFault = this.#faultOfOwner(ownerKey);
-      this.#ownerKey = ownerKey;
+    let owner = ownerOfXattr(key);
+    if (owner === undefined) {
+      this.#damage(`${showXattr(key)}: no attribute has such a key`);
+      return;
     }
-    if (this.#ownerFault !== undefined) this.#damage(`${what}: ${this.#ownerFault}`);
+    if (isKeptByNumber(owner) && this.#tree.getVersion(owner) === undefined)
+      owner = orphanKey(inoOfKey(owner));
+    if (this.#ownerKey === undefined || !equalBytes(owner, this.#ownerKey)) {
+      this.#ownerFault = this.#faultOfOwner(owner);
+      this.#ownerKey = owner;
+    }
+    if (this.#ownerFault !== undefined) this.#damage(`${showXattr(key)}: ${this.#ownerFault}`);
   }
 
   #faultOfOwner(key: Uint8Array): string | undefined {

@@ -4,7 +4,7 @@ import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
 import { SystemClock, syncFilesystem } from '../filesystem/contents/system.js';
-import { beginStore, CONTENT_DIRECTORY, finishStore, refuseNested, refuseTaken } from '../new-store.js';
+import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from '../repair/index.js';
 import { type LoadedNamespace, Loader } from './load.js';
 import { contentsOf, NO_CONTENTS, sparseContents } from './new-contents.js';
@@ -31,33 +31,45 @@ export interface LoadedStore {
  *   ERR_NO_STORE, ERR_STORE_LOCKED for the store that has the contents; ERR_NO_SPACE, ERR_IO
  */
 export async function loadStore(options: LoadStoreOptions): Promise<LoadedStore> {
-  const { target, contents, progress, cacheBytes } = options;
-  const doing = { what: `load a store at ${resolve(target)}` };
+  const { target, contents, cacheBytes } = options;
   const cache = cacheBytes !== undefined && { cacheBytes };
-  if (typeof contents === 'object') refuseNested(doing, contents.store, target);
-  refuseTaken(doing, target);
+  const from = typeof contents === 'object' ? contents.store : undefined;
   // Nobody may write to it meanwhile.
-  const source =
-    typeof contents === 'object' ? Tree.open({ dir: contents.store, readOnly: true, ...cache }) : undefined;
+  const source = from === undefined ? undefined : Tree.open({ dir: from, readOnly: true, ...cache });
   try {
-    beginStore(target, 'load', 'nothing');
-    const tree = Tree.open({ dir: target, durability: 'buffered', checkpoint: { enabled: false }, ...cache });
-    let loaded: LoadedStore;
+    const doing = `load a store at ${resolve(target)}`;
+    const made = new NewStore({ path: target, command: 'load', doing, source: from, goesOn: false });
     try {
-      loaded = await fill(tree, options, source?.previousEnd === 'power-cut');
-      progress.begin('making it durable', 0);
-      syncBelow(target);
-      const clock = new SystemClock();
-      clock.read();
-      markAllDurable(tree, clock.seconds);
-      tree.checkpoint();
-    } finally {
-      tree.close();
+      const loaded = await makeStore(options, cache, source?.previousEnd === 'power-cut');
+      made.finish();
+      return loaded;
+    } catch (error) {
+      made.leave();
+      throw error;
     }
-    finishStore(target);
-    return loaded;
   } finally {
     source?.close();
+  }
+}
+
+async function makeStore(
+  options: LoadStoreOptions,
+  cache: { cacheBytes: number } | false,
+  wasCut: boolean,
+): Promise<LoadedStore> {
+  const { target, progress } = options;
+  const tree = Tree.open({ dir: target, durability: 'buffered', checkpoint: { enabled: false }, ...cache });
+  try {
+    const loaded = await fill(tree, options, wasCut);
+    progress.begin('making it durable', 0);
+    syncBelow(target);
+    const clock = new SystemClock();
+    clock.read();
+    markAllDurable(tree, clock.seconds);
+    tree.checkpoint();
+    return loaded;
+  } finally {
+    tree.close();
   }
 }
 
@@ -81,6 +93,7 @@ async function fill(
   const loader = new Loader(tree, bringer, progress);
   for await (const line of lines) loader.takeLine(line);
   loader.finish();
+  move?.finish();
   return { namespace: loader.loaded, ...(move !== undefined && { contents: move.moved }) };
 }
 

@@ -7,23 +7,25 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  type Dirent,
-  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
   renameSync,
   rmSync,
   type Stats,
   utimesSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { type RepairFinding, SpinneyError } from '../../engine/index.js';
+import type { RepairFinding } from '../../engine/index.js';
 import { contentPath } from '../filesystem/contents/content.js';
+import { entriesOf, prepareContentDirectory } from '../filesystem/contents/content-directory.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
-import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
+import {
+  type LeftSpares,
+  leftSparesOrNone,
+  UNCLAIMED_DIRECTORY,
+} from '../filesystem/contents/spare-recovery.js';
 import { syncFilesystem } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import { copySparse } from './sparse-copy.js';
@@ -44,6 +46,7 @@ export interface OldContent {
   blocks: number;
   mtimeSeconds: number;
   mtimeNanos: number;
+  ctimeSeconds: number;
 }
 
 export interface ContentsMoveOptions {
@@ -58,6 +61,13 @@ export interface ContentsMoveOptions {
 
 /** Name of a copy that is not whole. */
 const PART = '.part';
+/** What a filesystem says that cannot do it for any file. */
+const NO_REFLINKS = ['EXDEV', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'ENOTTY', 'ENOSYS', 'EPERM'];
+const NO_LINKS = ['EXDEV', 'EOPNOTSUPP', 'EPERM', 'EROFS'];
+/** A time that was set is the same but for what its unit rounds away. */
+const SAME_TIME_MS = 1;
+/** A file may have as many names as the filesystem allows. */
+const TOO_MANY_LINKS = 'EMLINK';
 
 export class ContentsMove {
   readonly moved: MovedContents = { reflinked: 0, linked: 0, copied: 0, bytes: 0 };
@@ -69,13 +79,19 @@ export class ContentsMove {
   readonly #taken = new InodeSet();
   #way: 'reflink' | 'link' | 'copy' = 'reflink';
 
-  /** `from`, `to`: directories of contents. */
+  /** `from`, `to`: directories of contents. @throws ERR_UNSAFE where a link is in `from` */
   constructor(from: string, to: string, options: ContentsMoveOptions) {
     this.#from = from;
     this.#to = to;
     this.#isDry = options.isDry;
     this.#copied = options.copied;
-    this.#spares = sparesOf(from, options);
+    prepareContentDirectory(from, true);
+    this.#spares = leftSparesOrNone(from, options.wasCut, (reason) =>
+      options.report({
+        kind: 'lost',
+        message: `${reason}; what was lent to files then stays in the damaged store`,
+      }),
+    );
     if (!this.#isDry) mkdirSync(to, { recursive: true, mode: 0o700 });
   }
 
@@ -110,49 +126,53 @@ export class ContentsMove {
 
   #bring(path: string, target: string, source: Stats): void {
     const part = `${target}${PART}`;
-    if (this.#way === 'reflink') {
-      try {
-        rmSync(part, { force: true });
-        copyFileSync(path, part, constants.COPYFILE_FICLONE_FORCE);
-        this.#finish(part, target, source);
-        this.moved.reflinked++;
-        return;
-      } catch {
-        // The filesystem cannot, or it is another: both are true of all contents.
-        rmSync(part, { force: true });
-        this.#way = 'link';
-      }
-    }
-    if (this.#way === 'link') {
-      try {
-        linkSync(path, target);
-        this.moved.linked++;
-        return;
-      } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code;
-        // A file may have as many names as the filesystem allows.
-        if (code !== 'EMLINK') {
-          if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'EOPNOTSUPP') throw error;
-          this.#way = 'copy';
-        }
-      }
-    }
     rmSync(part, { force: true });
-    copySparse(path, part, this.#copied);
-    this.#finish(part, target, source);
-    this.moved.copied++;
+    if (this.#way === 'reflink' && this.#reflink(path, part)) {
+      this.#finish(part, target, source);
+      this.moved.reflinked++;
+    } else if (this.#way !== 'copy' && this.#link(path, target)) {
+      this.moved.linked++;
+    } else {
+      copySparse(path, part, this.#copied);
+      this.#finish(part, target, source);
+      this.moved.copied++;
+    }
+  }
+
+  #reflink(path: string, part: string): boolean {
+    try {
+      copyFileSync(path, part, constants.COPYFILE_FICLONE_FORCE);
+      return true;
+    } catch (error) {
+      rmSync(part, { force: true });
+      if (NO_REFLINKS.includes((error as NodeJS.ErrnoException).code ?? '')) this.#way = 'link';
+      return false;
+    }
+  }
+
+  #link(path: string, target: string): boolean {
+    try {
+      linkSync(path, target);
+      return true;
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      if (code === TOO_MANY_LINKS) return false;
+      if (!NO_LINKS.includes(code)) throw error;
+      this.#way = 'copy';
+      return false;
+    }
   }
 
   #finish(part: string, target: string, source: Stats): void {
-    utimesSync(part, source.atime, source.mtime);
+    utimesSync(part, source.atimeMs / 1000, source.mtimeMs / 1000);
     renameSync(part, target);
   }
 
   /** Contents that were not taken, by number; those in which there is nothing are passed over. */
   *left(): Generator<{ ino: number; content: OldContent }> {
-    for (const directory of list(this.#from)) {
+    for (const directory of entriesOf(this.#from)) {
       if (!directory.isDirectory() || !/^[0-9a-f]+$/.test(directory.name)) continue;
-      for (const { name } of list(join(this.#from, directory.name))) {
+      for (const { name } of entriesOf(join(this.#from, directory.name))) {
         const ino = Number.parseInt(name, 16);
         const path = join(this.#from, directory.name, name);
         if (contentPath(this.#from, ino) !== path || this.#taken.has(ino)) continue;
@@ -170,7 +190,7 @@ export class ContentsMove {
   *unclaimed(): Generator<{ name: string; content: OldContent }> {
     const paths = this.#spares.unclaimed.map(({ path }) => path);
     const directory = join(this.#from, UNCLAIMED_DIRECTORY);
-    for (const { name } of list(directory)) paths.push(join(directory, name));
+    for (const { name } of entriesOf(directory)) paths.push(join(directory, name));
     for (const path of paths) {
       const content = find(path);
       if (content !== undefined) yield { name: basename(path), content };
@@ -180,9 +200,9 @@ export class ContentsMove {
   /** A number above all that a content file has. */
   numberAbove(): number {
     let above = 0;
-    for (const { name } of list(this.#from)) {
+    for (const { name } of entriesOf(this.#from)) {
       if (name === SPARES_DIRECTORY || !/^[0-9a-f]+$/.test(name)) continue;
-      for (const file of list(join(this.#from, name))) {
+      for (const file of entriesOf(join(this.#from, name))) {
         const ino = Number.parseInt(file.name, 16);
         if (contentPath(this.#from, ino) === join(this.#from, name, file.name))
           above = Math.max(above, ino + 1);
@@ -195,8 +215,8 @@ export class ContentsMove {
   /** Removes what an earlier run brought and this one has no use for, and makes all durable. */
   finish(): void {
     if (this.#isDry) return;
-    for (const directory of list(this.#to)) {
-      for (const { name } of list(join(this.#to, directory.name))) {
+    for (const directory of entriesOf(this.#to)) {
+      for (const { name } of entriesOf(join(this.#to, directory.name))) {
         if (!name.endsWith(PART) && this.#taken.has(Number.parseInt(name, 16))) continue;
         rmSync(join(this.#to, directory.name, name), { force: true });
       }
@@ -210,24 +230,11 @@ export class ContentsMove {
   }
 }
 
-function sparesOf(directory: string, { wasCut, report }: ContentsMoveOptions): LeftSpares {
-  try {
-    return leftSpares(directory, wasCut);
-  } catch (error) {
-    if (!(error instanceof SpinneyError)) throw error;
-    report({
-      kind: 'lost',
-      message: `${error.message}; what was lent to files then stays in the damaged store`,
-    });
-    return { lent: new Map(), unclaimed: [], damagedEntries: 0 };
-  }
-}
-
 function isThere(target: string, source: Stats): boolean {
   const found = lstatSync(target, { throwIfNoEntry: false });
   if (found === undefined) return false;
   if (found.dev === source.dev && found.ino === source.ino) return true;
-  return found.size === source.size && Math.trunc(found.mtimeMs) === Math.trunc(source.mtimeMs);
+  return found.size === source.size && Math.abs(found.mtimeMs - source.mtimeMs) < SAME_TIME_MS;
 }
 
 function find(path: string): OldContent | undefined {
@@ -239,9 +246,6 @@ function find(path: string): OldContent | undefined {
     blocks: Number(found.blocks),
     mtimeSeconds: Number(found.mtimeNs / 1_000_000_000n),
     mtimeNanos: Number(found.mtimeNs % 1_000_000_000n),
+    ctimeSeconds: Number(found.ctimeNs) / 1e9,
   };
-}
-
-function list(directory: string): Dirent[] {
-  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
 }

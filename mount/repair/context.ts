@@ -3,9 +3,21 @@ import type { RepairFinding, Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { SystemClock } from '../filesystem/contents/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
+import type { InodeSet } from '../filesystem/records/inode-set.js';
 import type { ContentsMove } from './contents-move.js';
 import { LostAndFound } from './lost-and-found.js';
 import { itemsBelow } from './records.js';
+
+/** A power cut, which may have left contents otherwise than their records say. */
+export interface ContentsCut {
+  /** Whether the machine came to an end since the store was served: nothing has been settled yet. */
+  isLast: boolean;
+  /** It came between these, in seconds. */
+  after: number;
+  before: number;
+  /** Inodes whose contents may not have been on the disk when it came, though their records were. */
+  unsettled: InodeSet;
+}
 
 export interface RepairNamespaceOptions {
   /** Holds what was salvaged. */
@@ -15,8 +27,7 @@ export interface RepairNamespaceOptions {
   olderLsn: number;
   /** Whether records may be missing: then contents without one are kept. */
   isIncomplete: boolean;
-  /** Whether the machine came to an end since the contents were written. */
-  wasCut: boolean;
+  cut: ContentsCut;
   progress: WorkProgress;
   report: (finding: RepairFinding) => void;
 }

@@ -8,7 +8,6 @@ import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
   concat,
   entryKey,
-  entryXattrPrefix,
   equalBytes,
   INODES_PREFIX,
   inodeKey,
@@ -23,6 +22,9 @@ import type { OldContent } from './contents-move.js';
 import type { RepairContext } from './context.js';
 import { FACT_FAULT, FACT_PATH } from './lost-and-found.js';
 import { itemsBelow } from './records.js';
+
+/** The clock of a filesystem may be this far behind ours. */
+const SLACK_SECONDS = 1;
 
 interface Linked {
   type: number;
@@ -88,15 +90,28 @@ export class FileRepair {
     }
     let fault = faultOf(inode, content?.size ?? NO_FILE);
     let isSettled = false;
-    if (content !== undefined && (isLive || (fault !== undefined && this.#context.options.wasCut))) {
+    if (this.#wasCutOff(inode, fault, content)) {
       if (fault !== undefined)
         this.#context.report('note', `${where}: ${fault}; a power cut left it so: it has what is there`);
-      fitToContent(inode, content);
+      fitToCut(this.#context, inode, content);
       fault = undefined;
+      isSettled = true;
+    } else if (isLive && content !== undefined) {
+      fitToContent(inode, content);
       isSettled = true;
     }
     if (fault === undefined && content !== undefined) this.#context.options.contents.take(content, ino);
     return { fault, isSettled, content };
+  }
+
+  /** Whether nobody but a power cut is to blame for what the content is: as a mount and `check` tell it. */
+  #wasCutOff(inode: Uint8Array, fault: string | undefined, content: OldContent | undefined): boolean {
+    const { isLast, after, before, unsettled } = this.#context.options.cut;
+    if (isLast && record.hasFlag(inode, record.LIVE)) return true;
+    if (fault === undefined) return false;
+    if (isLast && unsettled.has(record.inoOf(inode))) return true;
+    const changed = content?.ctimeSeconds ?? 0;
+    return content !== undefined && changed >= after - SLACK_SECONDS && changed <= before;
   }
 
   /** A name of an inode that is kept by number. */
@@ -106,7 +121,7 @@ export class FileRepair {
     let linked = this.#linked.get(ino);
     if (linked === undefined) {
       const inode = this.#tree.get(inodeKey(ino));
-      if (inode === undefined || record.isLink(inode)) {
+      if (inode === undefined) {
         // Its content, if there is any, is kept with those that no record tells of.
         this.#tree.delete(key);
         if (!this.#nameless.has(ino)) this.#nameless.set(ino, pathOfKey(key));
@@ -125,8 +140,7 @@ export class FileRepair {
     }
     linked.names++;
     if (record.typeOf(link) === linked.type) return;
-    this.#tree.put(key, record.newLink(ino, linked.type));
-    this.#context.report('mended', `${where}: its type was not that of its inode ${ino}`);
+    tellType(this.#context, key, ino, linked.type);
   }
 
   #settleLinked(ino: number, inode: Uint8Array, path: Uint8Array, where: string): Linked {
@@ -155,14 +169,6 @@ export class FileRepair {
   #settleInodes(): void {
     for (const { key, value } of itemsBelow(this.#tree, INODES_PREFIX)) {
       const ino = inoOfKey(key);
-      if (record.isLink(value) || record.inoOf(value) !== ino) {
-        this.#tree.delete(key);
-        this.#context.report(
-          'lost',
-          `inode ${ino}: its record is that of inode ${record.inoOf(value)}: it is left out`,
-        );
-        continue;
-      }
       const linked = this.#linked.get(ino);
       if (linked?.place !== undefined) continue;
       let names = linked?.names ?? 0;
@@ -231,6 +237,22 @@ export class FileRepair {
   }
 }
 
+/** Gives a name of an inode that is kept by number the inode's type. */
+export function tellType(context: RepairContext, key: Uint8Array, ino: number, type: number): void {
+  context.tree.put(key, record.newLink(ino, type));
+  context.report('mended', `${showPath(pathOfKey(key))}: its type was not that of its inode ${ino}`);
+}
+
+/** Gives the record what a power cut has left, and the present time. */
+function fitToCut(context: RepairContext, inode: Uint8Array, content: OldContent | undefined): void {
+  record.setSize(inode, content?.size ?? 0);
+  record.setBlocks(inode, content?.blocks ?? 0);
+  record.clearFlag(inode, record.LIVE);
+  for (const time of [record.MTIME, record.CTIME]) {
+    record.setTime(inode, time, context.clock.seconds, context.clock.nanos);
+  }
+}
+
 /** Gives the record the size and the time of the content that is there. */
 export function fitToContent(inode: Uint8Array, content: OldContent): void {
   record.setSize(inode, content.size);
@@ -260,11 +282,7 @@ export function loseContent(
     [FACT_PATH]: path,
     [FACT_FAULT]: Buffer.from(fault),
   });
-  for (const { key: from, value } of itemsBelow(context.tree, entryXattrPrefix(path))) {
-    const name = from.subarray(entryXattrPrefix(path).length);
-    context.tree.putIfAbsent(concat(entryXattrPrefix(place), name), value);
-    context.tree.delete(from);
-  }
+  context.lost.takeXattrs(path, place);
   fitRecord(context, inode, content);
   context.tree.put(entryKey(place), inode);
   tellLoss(context, showPath(path), fault, place);

@@ -3,6 +3,7 @@ import type { Tree } from '../../engine/index.js';
 import type { Clock } from '../filesystem/contents/system.js';
 import { childKey, concat, entryKey, entryXattrPrefix, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
+import { itemsBelow } from './records.js';
 
 export const LOST_AND_FOUND = Buffer.from('/lost+found');
 /** What is told of a file that is not what it was, as extended attributes. */
@@ -42,10 +43,20 @@ export class LostAndFound {
     const key = entryKey(path);
     if (this.#tree.getVersion(key) !== undefined) return;
     if (path.length > 0) this.makeDirectory(path.subarray(0, path.lastIndexOf(SLASH)));
-    const inode = record.newRecord(path.length === 0 ? 1 : this.#takeIno(), DIRECTORY_MODE);
+    this.#tree.put(key, this.#directory(path.length === 0 ? 1 : this.#takeIno()));
+  }
+
+  /** Makes a directory for what was in the one at `path`, which has no record, and whose name cannot be. Returns its path. */
+  makeNumbered(path: Uint8Array): Uint8Array {
+    const ino = this.#takeIno();
+    return this.keep(ino, this.#directory(ino), { [FACT_PATH]: path });
+  }
+
+  #directory(ino: number): Uint8Array {
+    const inode = record.newRecord(ino, DIRECTORY_MODE);
     record.setLinks(inode, 2);
     this.#stamp(inode);
-    this.#tree.put(key, inode);
+    return inode;
   }
 
   /** A free place inside for what was at `path`: the same names, below a number where they are taken. */
@@ -70,6 +81,15 @@ export class LostAndFound {
     }
     this.#tree.put(entryKey(path), entry);
     return path;
+  }
+
+  /** Gives the place the extended attributes that were kept for `path`, but for those that it has. */
+  takeXattrs(path: Uint8Array, place: Uint8Array): void {
+    const prefix = entryXattrPrefix(path);
+    for (const { key, value } of itemsBelow(this.#tree, prefix)) {
+      this.#tree.putIfAbsent(concat(entryXattrPrefix(place), key.subarray(prefix.length)), value);
+      this.#tree.delete(key);
+    }
   }
 
   /** A regular file's record with the present time and nothing in it. */

@@ -10,18 +10,24 @@ import {
   childrenXattrPrefix,
   ENTRIES_PREFIX,
   entryKey,
+  INODE,
   INODES_PREFIX,
+  inodeKey,
+  inoOfKey,
+  isKeptByNumber,
   isName,
+  isNumberedKey,
   NEXT_INODE_KEY,
   ORPHANS_PREFIX,
   pathOfKey,
   SLASH,
+  showKey,
   showPath,
   showText,
 } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import type { RepairContext } from './context.js';
-import { loseContent } from './file-repair.js';
+import { loseContent, tellType } from './file-repair.js';
 import { FACT_PATH } from './lost-and-found.js';
 import { isSound, itemsBelow } from './records.js';
 
@@ -54,8 +60,9 @@ export class PlaceRepair {
     let above = this.#context.options.contents.numberAbove();
     for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX, ORPHANS_PREFIX]) {
       for (const { key, value, version } of itemsBelow(this.#tree, prefix)) {
-        if (!isSound(value)) {
-          this.#context.report('lost', `${showText(key)}: its record cannot be read: it is left out`);
+        const problem = this.#problemOf(key, value);
+        if (problem !== undefined) {
+          this.#context.report('lost', `${problem}: it is left out`);
           this.#tree.delete(key);
           continue;
         }
@@ -76,6 +83,25 @@ export class PlaceRepair {
       );
       this.#context.nextIno = above;
     }
+  }
+
+  /** Why the record is of no use where it is; a name that is no directory's, and tells one, is given the type that it has. */
+  #problemOf(key: Uint8Array, value: Uint8Array): string | undefined {
+    if (!isSound(value)) return `${showText(key)}: its record cannot be read`;
+    const isDirectory = record.typeOf(value) === record.DIRECTORY;
+    if (isKeptByNumber(key)) {
+      if (!isNumberedKey(key)) return `${showText(key)}: it has no inode number`;
+      if (record.isLink(value) || record.inoOf(value) !== inoOfKey(key))
+        return `${showKey(key)}: its record is that of inode ${record.inoOf(value)}`;
+      return isDirectory && key[0] === INODE ? `${showKey(key)}: no directory is kept by number` : undefined;
+    }
+    if (!isDirectory || !record.isLink(value)) return undefined;
+    const ino = record.inoOf(value);
+    const inode = this.#tree.get(inodeKey(ino));
+    if (inode === undefined || this.#problemOf(inodeKey(ino), inode) !== undefined)
+      return `${showKey(key)}: no directory is kept by number`;
+    tellType(this.#context, key, ino, record.typeOf(inode));
+    return undefined;
   }
 
   /** An inode belongs to one file: an older record of one that is elsewhere is of no use. */
@@ -151,6 +177,7 @@ export class PlaceRepair {
       if (path[0] !== SLASH || !isName(path.subarray(slash + 1))) {
         this.#tree.delete(key);
         const place = this.#context.lost.keep(record.inoOf(value), value, { [FACT_PATH]: path });
+        this.#context.lost.takeXattrs(path, place);
         this.#context.found.lostPlaces++;
         this.#context.report(
           'lost',
@@ -194,8 +221,8 @@ export class PlaceRepair {
       this.#context.lost.makeDirectory(missing);
       return;
     }
-    const place = this.#context.lost.placeFor(missing);
-    this.#context.lost.makeDirectory(place);
+    const place = this.#placeFor(missing);
+    if (this.#tree.getVersion(entryKey(missing)) === undefined) this.#context.lost.takeXattrs(missing, place);
     this.#tree.renamePrefix(childrenPrefix(missing), childrenPrefix(place));
     this.#tree.renamePrefix(childrenXattrPrefix(missing), childrenXattrPrefix(place));
     this.#context.found.lostPlaces++;
@@ -203,5 +230,14 @@ export class PlaceRepair {
       'lost',
       `${showPath(missing)}: the directory's record is lost; what was in it is in ${showPath(place)}`,
     );
+  }
+
+  /** Makes the directory that what was in the missing one goes to. */
+  #placeFor(missing: Uint8Array): Uint8Array {
+    const { lost } = this.#context;
+    if (!isName(missing.subarray(missing.lastIndexOf(SLASH) + 1))) return lost.makeNumbered(missing);
+    const place = lost.placeFor(missing);
+    lost.makeDirectory(place);
+    return place;
   }
 }

@@ -11,26 +11,22 @@ import { markAllDurable } from '../filesystem/contents/content-mark.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
   ENTRIES_PREFIX,
+  ENTRY_XATTRS_PREFIX,
   entryKey,
   equalBytes,
-  inodeKey,
-  inoOfKey,
+  INODE_XATTRS_PREFIX,
   NEXT_INODE_KEY,
+  ownerOfXattr,
   pathOfKey,
   SLASH,
   showPath,
-  showText,
+  showXattr,
 } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import { RepairContext, type RepairedNamespace, type RepairNamespaceOptions } from './context.js';
 import { FileRepair } from './file-repair.js';
 import { PlaceRepair } from './place-repair.js';
 import { itemsBelow } from './records.js';
-
-const ENTRY_XATTRS_PREFIX = Uint8Array.of(0x78);
-const INODE_XATTRS_PREFIX = Uint8Array.of(0x79);
-/** Where the name is in the key of an attribute that is kept by number. */
-const INODE_XATTR_NAME_AT = 10;
 
 export function repairNamespace(options: RepairNamespaceOptions): RepairedNamespace {
   return new NamespaceRepair(options).run();
@@ -94,30 +90,21 @@ class NamespaceRepair {
   }
 
   #settleXattrs(): void {
-    for (const { key } of itemsBelow(this.#tree, ENTRY_XATTRS_PREFIX)) {
-      const zero = key.indexOf(0);
-      const path = key.subarray(1, zero < 0 ? key.length : zero);
-      const owner = entryKey(path);
-      const inode = this.#tree.get(owner);
-      const what = () => `attribute ${showText(key.subarray(path.length + 2))} of ${showPath(path)}`;
-      this.#settleXattr(key, owner, inode === undefined || record.isLink(inode) ? undefined : inode, what);
-    }
-    for (const { key } of itemsBelow(this.#tree, INODE_XATTRS_PREFIX)) {
-      const ino = inoOfKey(key);
-      const owner = inodeKey(ino);
-      const what = () => `attribute ${showText(key.subarray(INODE_XATTR_NAME_AT))} of inode ${ino}`;
-      this.#settleXattr(key, owner, this.#tree.get(owner), what);
+    for (const prefix of [ENTRY_XATTRS_PREFIX, INODE_XATTRS_PREFIX]) {
+      for (const { key } of itemsBelow(this.#tree, prefix)) this.#settleXattr(key, ownerOfXattr(key));
     }
   }
 
-  #settleXattr(key: Uint8Array, owner: Uint8Array, inode: Uint8Array | undefined, what: () => string): void {
-    if (inode === undefined) {
+  #settleXattr(key: Uint8Array, owner: Uint8Array | undefined): void {
+    const inode = owner && this.#tree.get(owner);
+    if (owner === undefined || inode === undefined || record.isLink(inode)) {
       this.#tree.delete(key);
-      this.#context.report('lost', `${what()}: what it belongs to is not there: it is left out`);
+      const why = owner === undefined ? 'no attribute has such a key' : 'what it belongs to is not there';
+      this.#context.report('lost', `${showXattr(key)}: ${why}: it is left out`);
     } else if (!record.hasFlag(inode, record.XATTRS)) {
       record.setFlag(inode, record.XATTRS);
       this.#tree.put(owner, inode);
-      this.#context.report('mended', `${what()}: its file was said to have none`);
+      this.#context.report('mended', `${showXattr(key)}: its file was said to have none`);
     }
   }
 

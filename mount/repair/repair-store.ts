@@ -1,20 +1,21 @@
 /**
- * Repairs a store into a new one beside it. The damaged store is only read, under its shared lock. A run that was cut short is
- * begun again by the next; contents that it brought stay.
+ * Repairs a store into a new one beside it. The damaged store is only read, under its shared lock, until all is done.
  */
-import { rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { type RepairFinding, type Salvaged, salvage, Tree, Wreck } from '../../engine/index.js';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { reasonOf } from '../../engine/errors.js';
+import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { bootId } from '../filesystem/contents/boot-id.js';
-import { readMark } from '../filesystem/contents/content-mark.js';
+import { type ContentMark, readMark } from '../filesystem/contents/content-mark.js';
+import { InodeSet } from '../filesystem/records/inode-set.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
-import { beginStore, CONTENT_DIRECTORY, finishStore, refuseNested, refuseTaken } from '../new-store.js';
+import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from './contents-move.js';
-import type { RepairedNamespace } from './context.js';
+import type { ContentsCut, RepairedNamespace } from './context.js';
 import { LOST_AND_FOUND } from './lost-and-found.js';
-import { looksLikeRecord } from './records.js';
+import { isSound, looksLikeRecord } from './records.js';
 import { repairNamespace } from './repair-namespace.js';
 
 export interface RepairOptions {
@@ -40,63 +41,110 @@ export interface Repaired {
 }
 
 /**
- * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE where the store cannot be opened; ERR_EXISTS where
- *   something is at `target`; ERR_NO_SPACE, ERR_IO
+ * @throws ERR_NO_STORE, ERR_STORE_LOCKED, ERR_FORMAT_VERSION, ERR_UNSAFE where the store cannot be opened; what NewStore
+ *   throws; ERR_NO_SPACE, ERR_IO. A run that was to make a store leaves what it has made to the next.
  */
 export function repairStore(options: RepairOptions): Repaired {
-  const { store, target, isDry, progress } = options;
-  new Wreck(store, progress).close();
-  const doing = { what: `repair ${resolve(store)} to ${resolve(target)}` };
-  refuseNested(doing, store, target);
-  refuseTaken(doing, target);
-  beginStore(target, 'repair', 'contents');
+  const { store, target, progress } = options;
+  // Nobody may serve the store before its contents are brought.
+  const wreck = new Wreck(store, progress);
+  try {
+    refuseOwner(store);
+    const doing = `repair ${store} to ${target}`;
+    const made = new NewStore({ path: target, command: 'repair', doing, source: store, goesOn: true });
+    return repairTo(made, wreck, options);
+  } catch (error) {
+    throw cannotRepair(store, target, error);
+  } finally {
+    wreck.close();
+  }
+}
+
+/** What others put into a store may lead anywhere: as root one would bring it to a place where it looks like the store's own. */
+function refuseOwner(store: string): void {
+  const { uid } = statSync(store);
+  const own = process.geteuid?.();
+  if (uid === own) return;
+  throw new SpinneyError(
+    'ERR_UNSAFE',
+    `Cannot repair ${store}: it belongs to uid ${uid}, and this process runs as uid ${own}; run it as that user`,
+  );
+}
+
+/** A failed system call names what failed; what was made stays for the next run. */
+function cannotRepair(store: string, target: string, error: unknown): unknown {
+  const { syscall, code, path } = error as NodeJS.ErrnoException;
+  if (error instanceof SpinneyError || syscall === undefined) return error;
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const reason = `${path === undefined ? '' : `${path}: `}${reasonOf(error)}`;
+  const advice = isFull ? '; make room and run it again, or give another place' : '';
+  const message = `Cannot repair ${store} to ${target}: ${reason}${advice}`;
+  return new SpinneyError(isFull ? 'ERR_NO_SPACE' : 'ERR_IO', message, { cause: error });
+}
+
+function repairTo(target: NewStore, wreck: Wreck, options: RepairOptions): Repaired {
   let isNeeded = false;
   const report = (finding: RepairFinding): void => {
     isNeeded = true;
     options.report(finding);
   };
-  const { cacheBytes } = options;
+  let result: Omit<Repaired, 'isMade'>;
+  try {
+    result = makeStore(target.path, wreck, { ...options, report });
+  } catch (error) {
+    if (options.isDry) target.remove();
+    else target.leave();
+    throw error;
+  }
+  const isMade = isNeeded && !options.isDry;
+  if (isMade) target.finish();
+  else target.remove();
+  return { isMade, ...result };
+}
+
+function makeStore(target: string, wreck: Wreck, options: RepairOptions): Omit<Repaired, 'isMade'> {
+  const { store, isDry, unproven, cacheBytes, progress, report } = options;
   const tree = Tree.open({
     dir: target,
     durability: 'buffered',
     checkpoint: { enabled: false },
     ...(cacheBytes !== undefined && { cacheBytes }),
   });
-  let result: Omit<Repaired, 'isMade'>;
   try {
-    const salvaged = salvage({
-      dir: store,
-      tree,
-      unproven: options.unproven,
-      progress,
-      report,
-      detached: placeOfDetached,
-    });
-    const wasCut = wasPowerCut(tree, salvaged);
+    const salvaged = salvage({ wreck, tree, unproven, progress, report, detached: placeOfDetached });
+    const cut = cutOf(tree, salvaged);
     const contents = new ContentsMove(join(store, CONTENT_DIRECTORY), join(target, CONTENT_DIRECTORY), {
-      wasCut,
+      wasCut: cut.isLast,
       isDry,
       copied: () => progress.step(0),
       report,
     });
     const { olderLsn, isIncomplete } = salvaged;
-    const namespace = repairNamespace({ tree, contents, olderLsn, isIncomplete, wasCut, progress, report });
+    const namespace = repairNamespace({ tree, contents, olderLsn, isIncomplete, cut, progress, report });
     progress.begin('making it durable', 0);
     tree.checkpoint();
-    result = { salvaged, namespace, contents: contents.moved };
+    return { salvaged, namespace, contents: contents.moved };
   } finally {
     tree.close();
   }
-  const isMade = isNeeded && !isDry;
-  if (isMade) finishStore(target);
-  else rmSync(target, { recursive: true });
-  return { isMade, ...result };
 }
 
-/** As `isAfterCut`, of the damaged store. */
-function wasPowerCut(tree: Tree, { previousEnd, lastLsn }: Salvaged): boolean {
-  if (previousEnd === 'power-cut') return true;
+/** The power cut that the contents saw last, as far as the store tells. */
+function cutOf(tree: Tree, salvaged: Salvaged): ContentsCut {
   const mark = readMark(tree);
+  const unsettled = new InodeSet();
+  if (!isAfterCut(mark, salvaged)) {
+    return { isLast: false, after: mark?.cutAfter ?? 0, before: mark?.cutBefore ?? 0, unsettled };
+  }
+  salvaged.putAfter(mark?.durableLsn ?? 0, (value) => {
+    if (isSound(value)) unsettled.add(record.inoOf(value));
+  });
+  return { isLast: true, after: mark?.durableSeconds ?? 0, before: Number.POSITIVE_INFINITY, unsettled };
+}
+
+/** As for a store that is opened (content-mark.ts). */
+function isAfterCut(mark: ContentMark | undefined, { previousEnd, lastLsn }: Salvaged): boolean {
+  if (previousEnd === 'power-cut') return true;
   if (mark === undefined || mark.boot === bootId()) return false;
   return previousEnd !== 'closed' || mark.durableLsn !== lastLsn - 1;
 }

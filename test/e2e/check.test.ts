@@ -74,3 +74,25 @@ it('tells damage with exit code 1, one line for each, and what cannot be opened 
     ],
   });
 });
+
+it('says what it cannot know: a byte that changed in a content of the right size', async () => {
+  const site = new Site();
+  await site.mount();
+  await site.sh('echo twenty bytes of text > $MNT/file');
+  await site.umount();
+  await site.sh(
+    'printf X | dd of=$(find $STORE/content -type f -size -2k | head -1) conv=notrunc status=none',
+  );
+  const unknown =
+    /^notChecked +bytes of contents: they have no checksums, so what changed in a file of the right size is not found$/m;
+  const told = await site.spinney('check', site.store);
+  expect([told.code, told.out]).toEqual([0, expect.stringMatching(unknown)]);
+  const { status, notChecked } = JSON.parse(
+    (await site.spinney('check', site.store, '--json')).out,
+  ) as Record<string, string>;
+  expect([status, notChecked]).toEqual(['clean', expect.stringMatching(/^bytes of contents: /)]);
+  await site.mount();
+  // It is really so.
+  expect(await site.sh('cat $MNT/file')).toBe('Xwenty bytes of text');
+  await site.umount();
+});

@@ -3,7 +3,7 @@
  * following a link at the end of the name; that no link is on the way is made sure of here, once: afterwards nobody but
  * the daemon's user can make one, because the store is private.
  */
-import { type Dirent, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { type Dirent, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { SpinneyError } from '../../../engine/errors.js';
 import { SPARES_DIRECTORY } from './spare-files.js';
 
@@ -29,8 +29,9 @@ export function prepareContentDirectory(directory: string, readOnly: boolean): v
   }
 }
 
-function entriesOf(directory: string): Dirent[] {
-  return readdirSync(directory, { withFileTypes: true });
+/** None where the directory is missing. */
+export function entriesOf(directory: string): Dirent[] {
+  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
 }
 
 function refuseLink(entry: Dirent): void {

@@ -165,7 +165,8 @@ function isOpenForWriting(path: string): boolean {
   }
 }
 
-function syncDirectory(path: string): void {
+/** Makes creations, renames and removals in the directory durable. Throws Node's errno errors. */
+export function syncDirectory(path: string): void {
   const fd = openSync(path, 'r');
   try {
     fsyncSync(fd);

@@ -8,6 +8,7 @@
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { SpinneyError } from '../../../engine/errors.js';
 import type { FileIdentity } from '../types.js';
 import { bootId } from './boot-id.js';
 import type { ContentFiles } from './content.js';
@@ -59,6 +60,21 @@ export function leftSpares(contentDirectory: string, wasCut: boolean): LeftSpare
     else if (ino === SEVERAL && spare.size > 0 && !wasCut) left.unclaimed.push(spare);
   }
   return left;
+}
+
+/** As `leftSpares`; where they cannot be told, `report` is given the reason, and there are none. */
+export function leftSparesOrNone(
+  contentDirectory: string,
+  wasCut: boolean,
+  report: (reason: string) => void,
+): LeftSpares {
+  try {
+    return leftSpares(contentDirectory, wasCut);
+  } catch (error) {
+    if (!(error instanceof SpinneyError)) throw error;
+    report(error.message);
+    return { lent: new Map(), unclaimed: [], damagedEntries: 0 };
+  }
 }
 
 /** In place of one inode: entries that tell different things, or none. */

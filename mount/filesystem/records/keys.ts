@@ -17,11 +17,16 @@ export const SLASH = 0x2f;
 /** Bytes of the longest name. */
 const NAME_MAX = 255;
 const DOT = 0x2e;
-const ENTRY = 0x64;
-const ENTRY_XATTR = 0x78;
-const INODE = 0x69;
-const INODE_XATTR = 0x79;
-const ORPHAN = 0x6f;
+/** First byte of a key. */
+export const ENTRY = 0x64;
+export const ENTRY_XATTR = 0x78;
+export const INODE = 0x69;
+export const INODE_XATTR = 0x79;
+export const ORPHAN = 0x6f;
+export const FACT = 0x73;
+/** Of a key that ends with a number, and of the prefix of attributes that are kept by number. */
+const NUMBERED_BYTES = 9;
+const NUMBERED_XATTR_BYTES = 10;
 
 /** Prefix that is in use only within a batch. */
 export const EXCHANGE_PREFIX: Uint8Array = Uint8Array.of(0x74);
@@ -29,10 +34,12 @@ export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
 export const SCRUB_KEY: Uint8Array = Buffer.from('sscrub');
 export const CONTENT_MARK_KEY: Uint8Array = Buffer.from('scontents');
-/** Prefixes of all entries' keys, of all inodes' that are kept by number, and of all orphans'. */
+/** Prefixes of all entries' keys, of all inodes' that are kept by number, of all orphans', and of the attributes of both kinds. */
 export const ENTRIES_PREFIX: Uint8Array = Uint8Array.of(ENTRY);
 export const INODES_PREFIX: Uint8Array = Uint8Array.of(INODE);
 export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);
+export const ENTRY_XATTRS_PREFIX: Uint8Array = Uint8Array.of(ENTRY_XATTR);
+export const INODE_XATTRS_PREFIX: Uint8Array = Uint8Array.of(INODE_XATTR);
 
 export function entryKey(path: Uint8Array): Uint8Array {
   const key = Buffer.allocUnsafe(path.length + 1);
@@ -88,14 +95,19 @@ export function entryXattrPrefix(path: Uint8Array): Uint8Array {
 }
 
 export function inodeKey(ino: number): Uint8Array {
-  return numbered(INODE, ino, 9);
+  return numbered(INODE, ino, NUMBERED_BYTES);
 }
 
 export function orphanKey(ino: number): Uint8Array {
-  return numbered(ORPHAN, ino, 9);
+  return numbered(ORPHAN, ino, NUMBERED_BYTES);
 }
 
-/** The ino in an `o` or `i` key. */
+/** Whether an `o` or `i` key has a number, and nothing behind it. */
+export function isNumberedKey(key: Uint8Array): boolean {
+  return key.length === NUMBERED_BYTES;
+}
+
+/** The ino in an `o`, `i` or `y` key. */
 export function inoOfKey(key: Uint8Array): number {
   const view = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
   return view.readUInt32BE(1) * 0x1_0000_0000 + view.readUInt32BE(5);
@@ -103,9 +115,29 @@ export function inoOfKey(key: Uint8Array): number {
 
 /** Prefix of the extended attributes kept by inode number. */
 export function inodeXattrPrefix(ino: number): Uint8Array {
-  const key = numbered(INODE_XATTR, ino, 10);
-  key[9] = 0;
+  const key = numbered(INODE_XATTR, ino, NUMBERED_XATTR_BYTES);
+  key[NUMBERED_BYTES] = 0;
   return key;
+}
+
+/** Key of the entry, or of the inode, that the attribute with this key belongs to; undefined where no attribute has such a key. */
+export function ownerOfXattr(key: Uint8Array): Uint8Array | undefined {
+  const nameAt = xattrNameAt(key);
+  if (nameAt === 0 || nameAt === key.length) return undefined;
+  return key[0] === ENTRY_XATTR ? entryKey(key.subarray(1, nameAt - 1)) : inodeKey(inoOfKey(key));
+}
+
+/** What an attribute is called in messages. */
+export function showXattr(key: Uint8Array): string {
+  const owner = ownerOfXattr(key);
+  if (owner === undefined) return `key ${showText(key)}`;
+  return `attribute ${showText(key.subarray(xattrNameAt(key)))} of ${showKey(owner)}`;
+}
+
+/** 0: the key has no zero where the name should follow. */
+function xattrNameAt(key: Uint8Array): number {
+  if (key[0] === ENTRY_XATTR) return key.indexOf(0) + 1;
+  return key[NUMBERED_BYTES] === 0 ? NUMBERED_XATTR_BYTES : 0;
 }
 
 /** Whether the record at this key is one that keeps its extended attributes by inode number. */

@@ -3,8 +3,10 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type RepairFinding, salvage, Tree } from '../../../engine/index.js';
+import { type RepairFinding, salvage, Tree, Wreck } from '../../../engine/index.js';
+import { BLOB_SIZE } from '../../../engine/limits.js';
 import { SILENT } from '../../../engine/progress.js';
+import { imageRow, sealImage, verifyImage } from '../../../engine/store/image.js';
 
 let home: string;
 let dir: string;
@@ -36,9 +38,10 @@ function holdings(tree: Tree): Record<string, string> {
 function salvaged(): { held: Record<string, string>; findings: string[] } {
   const findings: RepairFinding[] = [];
   const tree = Tree.open({ dir: path.join(home, 'new'), checkpoint: { enabled: false } });
+  const wreck = new Wreck(dir, SILENT);
   try {
     salvage({
-      dir,
+      wreck,
       tree,
       unproven: false,
       progress: SILENT,
@@ -50,6 +53,7 @@ function salvaged(): { held: Record<string, string>; findings: string[] } {
       .map(({ kind, message }) => `${kind}: ${message}`);
     return { held: holdings(tree), findings: told };
   } finally {
+    wreck.close();
     tree.close();
   }
 }
@@ -88,6 +92,63 @@ describe('without a manifest', () => {
     });
     loseManifest();
     expect(salvaged()).toEqual({ held, findings: [] });
+  });
+
+  test('a journal file that was only begun hides no other', () => {
+    const held = write((tree) => {
+      fill(tree);
+      tree.checkpoint();
+      tree.put('later', bytes('value'));
+    });
+    loseManifest();
+    fs.writeFileSync(path.join(dir, 'journal-00000000000000ff.wal'), '');
+    expect(salvaged()).toEqual({ held, findings: [] });
+  });
+
+  test('a journal none of whose files has a header is told', () => {
+    write((tree) => {
+      fill(tree);
+      tree.checkpoint();
+      tree.put('later', bytes('value'));
+    });
+    loseManifest();
+    for (const name of fs.readdirSync(dir)) {
+      if (/^journal(\.ring|-.*)$/.test(name)) fs.truncateSync(path.join(dir, name), 20);
+    }
+    const { held, findings } = salvaged();
+    expect(held['a/49']).toBe('value 49');
+    expect(findings).toEqual([expect.stringMatching(/^lost: .*none of its files has a sound header/)]);
+  });
+
+  test('two images of one checkpoint are told, and the one with the newer record is taken', () => {
+    const data = path.join(dir, 'blobs.dat');
+    write((tree) => {
+      fill(tree);
+      tree.checkpoint();
+    });
+    const stale = fs.readFileSync(data).subarray(0, BLOB_SIZE);
+    const held = write((tree) => {
+      tree.put('a/0', bytes('another'));
+      tree.checkpoint();
+    });
+    // As of a round that a crash cut short: the next one takes its number again.
+    const whole = fs.readFileSync(data);
+    const slots = Array.from({ length: whole.length / BLOB_SIZE }, (_, slot) =>
+      whole.subarray(slot * BLOB_SIZE, (slot + 1) * BLOB_SIZE),
+    );
+    const newest = Math.max(
+      ...slots
+        .filter((image) => verifyImage(image, 1) === undefined)
+        .map((image) => imageRow(image).generation),
+    );
+    sealImage(stale, 1, newest);
+    fs.appendFileSync(data, stale);
+    loseManifest();
+    const { held: found, findings } = salvaged();
+    expect(found).toEqual(held);
+    expect(findings).toEqual([
+      expect.stringMatching(/^older: Blob 1: checkpoint \d+ left several images of it/),
+    ]);
   });
 
   test('a move that nothing proves is left out, and told', () => {

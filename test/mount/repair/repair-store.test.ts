@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { UNFINISHED_FILE } from '../../../engine/store/file/names.js';
 import { contentPath } from '../../../mount/filesystem/contents/content.js';
+import { writeMark } from '../../../mount/filesystem/contents/content-mark.js';
 import { entryKey, inodeKey } from '../../../mount/filesystem/records/keys.js';
 import * as record from '../../../mount/filesystem/records/record.js';
 import { bytes, CALLER } from '../../filesystem/fixture.js';
@@ -313,6 +314,47 @@ test('numbers that belong to two files, or cannot be, are given once each', () =
   const after = holdings(site.target);
   expect(after.get(`content of ${record.inoOf(twin)}`)).toBe('content of /dir0/file10');
   expect(after.has('d/dir1/huge')).toBe(true);
+  expect(damageOf(site.target)).toEqual([]);
+});
+
+test('what a power cut left is settled as a mount would settle it, and no more', () => {
+  site.fill(2, 20);
+  const { fixture } = site;
+  fixture.write('/dir0/durable', 'ten bytes.');
+  fixture.fs.close();
+  const { tree } = fixture;
+  const mark = { boot: 'another', cutLsn: 0, cutAfter: 0, cutBefore: 0 };
+  // Contents are durable up to here, and no cut came before an hour from now: what is missing of them is damage.
+  writeMark(tree, { ...mark, durableLsn: tree.lastLsn(), durableSeconds: Date.now() / 1000 + 3600 });
+  const live = tree.get(entry('/dir1/file1'))!.slice();
+  record.setFlag(live, record.LIVE | record.CONTENT);
+  tree.put(entry('/dir1/file1'), live);
+  const young = record.newRecord(4000, record.REGULAR | 0o644);
+  record.setFlag(young, record.CONTENT);
+  record.setSize(young, 10);
+  tree.put(entry('/dir1/young'), young);
+  const { ino } = fixture.stat('/dir0/durable');
+  fs.truncateSync(contentPath(site.path('content'), ino), 4);
+  site.close();
+  const found = damageOf(site.store);
+  expect(found.filter((line) => line.startsWith('damage'))).toEqual([
+    `damage: /dir0/durable: of its 10 bytes 4 are there (inode ${ino})`,
+  ]);
+  expect(found.filter((line) => line.includes('the next mount settles it'))).toHaveLength(2);
+  const { findings } = site.repair();
+  expect(findings.map(({ kind, message }) => `${kind}: ${message}`)).toEqual(
+    expect.arrayContaining([
+      `lost: /dir0/durable: of its 10 bytes 4 are there; what is left is /lost+found/#${ino}`,
+      'note: /dir1/file1: its content is missing, and it was open for writing; a power cut left it so: it has what is there',
+      'note: /dir1/young: its 10 bytes are missing; a power cut left it so: it has what is there',
+    ]),
+  );
+  const after = holdings(site.target);
+  for (const path of ['d/dir1/file1', 'd/dir1/young']) {
+    const settled = Buffer.from(after.get(path)!, 'hex');
+    expect([record.sizeOf(settled), record.hasFlag(settled, record.LIVE)]).toEqual([0, false]);
+    expect(Math.abs(record.secondsOf(settled, record.MTIME) - Date.now() / 1000)).toBeLessThan(3600);
+  }
   expect(damageOf(site.target)).toEqual([]);
 });
 

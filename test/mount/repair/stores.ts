@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { type Finding, type RepairFinding, Tree, type TreeReads, verifyTree } from '../../../engine/index.js';
-import { BLOB_SIZE } from '../../../engine/limits.js';
-import { SILENT } from '../../../engine/progress.js';
+import { BLOB_SIZE, MIN_CACHE_BYTES } from '../../../engine/limits.js';
+import { SILENT, type WorkProgress } from '../../../engine/progress.js';
 import { walkImage } from '../../../engine/repair/image-walk.js';
 import { Wreck } from '../../../engine/repair/wreck.js';
 import { checkNamespace } from '../../../mount/check/namespace.js';
@@ -113,14 +113,17 @@ export class DamagedStore {
     for (const slot of this.slotsOf(id)) this.damageSlot(slot);
   }
 
-  repair(options: { isDry?: boolean; unproven?: boolean } = {}): Repaired & { findings: RepairFinding[] } {
+  repair(
+    options: { isDry?: boolean; unproven?: boolean; target?: string; progress?: WorkProgress } = {},
+  ): Repaired & { findings: RepairFinding[] } {
     const findings: RepairFinding[] = [];
     const repaired = repairStore({
       store: this.store,
-      target: this.target,
+      target: options.target ?? this.target,
       isDry: options.isDry ?? false,
       unproven: options.unproven ?? false,
-      progress: SILENT,
+      cacheBytes: MIN_CACHE_BYTES,
+      progress: options.progress ?? SILENT,
       report: (finding) => findings.push(finding),
     });
     return { ...repaired, findings };
