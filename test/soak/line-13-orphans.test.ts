@@ -1,0 +1,63 @@
+/** Files that were unlinked while they were open, and then the daemon is killed, also while it reclaims them: nothing of them stays. */
+import { join } from 'node:path';
+import { Site } from '../e2e/site.js';
+import { seededRandom } from '../support/disk/random.js';
+import { Daemon } from './crash/daemon.js';
+import { isLong, soak } from './soak.js';
+
+const SCRIPT = join(import.meta.dirname, 'crash/orphans.py');
+const HOLDERS = 4;
+const ORPHANS = isLong ? 100_000 : 4000;
+/** As in orphans.py. */
+const KEPT = 50;
+const STARTING_CALLS = { fewest: 200, most: 1500 };
+const MOST_STARTS = 3;
+const DEADLINE_SECONDS = 300;
+
+soak({ line: 13, title: 'unlinked while open, then killed', seeds: 1 }, async (seed) => {
+  const random = seededRandom(seed);
+  let cleanUp: (() => Promise<void>) | undefined;
+  const site = new Site((atEnd) => {
+    cleanUp = atEnd;
+  });
+  let kills = 1;
+  try {
+    await site.mount();
+    const each = ORPHANS / HOLDERS;
+    const holders = Array.from({ length: HOLDERS }, (_, i) =>
+      site.start(`exec python3 ${SCRIPT} $MNT/${i} ${each} < <(exec sleep ${DEADLINE_SECONDS})`, DEADLINE_SECONDS),
+    );
+    await Promise.all(
+      holders.map(async ({ child, result }) => {
+        const opened = new Promise((resolve) => child.stdout!.once('data', () => resolve(undefined)));
+        const end = await Promise.race([opened, result]);
+        if (end !== undefined) throw new Error(`a holder ended: ${JSON.stringify(end)}`);
+      }),
+    );
+    await site.kill();
+    // They hold what is dead by now; some beyond the next starts.
+    if (random() < 0.5) for (const { child } of holders) child.kill();
+    for (let starts = Math.floor(random() * (MOST_STARTS + 1)); starts > 0; starts--) {
+      const daemon = new Daemon(site, []);
+      const { fewest, most } = STARTING_CALLS;
+      await daemon.reached(fewest + Math.floor(random() * (most - fewest)));
+      daemon.kill();
+      kills += Number((await daemon.exited()) !== 0);
+    }
+    await site.mount();
+    for (const { child } of holders) child.kill();
+    const kept = Math.ceil(each / KEPT);
+    const listed = await site.sh(`cd $MNT; cat */kept-* | sort -n | uniq -c | wc -l; ls */ | grep -c kept-`);
+    if (listed !== `${kept}\n${kept * HOLDERS}`) throw new Error(`of ${kept * HOLDERS} files with names are there: ${listed}`);
+    // Removal goes on behind the mount; an unmount waits for it.
+    await site.umount();
+    const left = await site.sh(`find $STORE/content -type f ! -name owners | wc -l`);
+    if (left !== String(kept * HOLDERS)) throw new Error(`${left} files of content are left`);
+    const report = await site.must('check', site.store);
+    if (/^note/m.test(report)) throw new Error(report);
+    if (site.logged(50).length > 0) throw new Error(site.logged(50).join('\n'));
+  } finally {
+    await cleanUp?.();
+  }
+  return { orphans: ORPHANS, kills };
+});
