@@ -54,7 +54,8 @@ soak({ line: 9, title: 'two daemons on one store', seeds: 2 }, async (seed) => {
       });
       const ends = await Promise.all(rivals);
       const winners = ends.filter(({ code }) => code === 0);
-      if (winners.length !== 1) throw new Error(`${winners.length} daemons have the store: ${JSON.stringify(ends)}`);
+      if (winners.length !== 1)
+        throw new Error(`${winners.length} daemons have the store: ${JSON.stringify(ends)}`);
       const seen = await site.sh(`cat ${winners[0]!.mountpoint}/d*/f; ls ${winners[0]!.mountpoint} | wc -l`);
       const expected = [...Array(kill + 1).keys(), kill + 1].join('\n');
       if (seen !== expected) throw new Error(`the store has ${seen} in place of ${expected}`);

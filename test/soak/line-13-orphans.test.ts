@@ -25,7 +25,10 @@ soak({ line: 13, title: 'unlinked while open, then killed', seeds: 1 }, async (s
     await site.mount();
     const each = ORPHANS / HOLDERS;
     const holders = Array.from({ length: HOLDERS }, (_, i) =>
-      site.start(`exec python3 ${SCRIPT} $MNT/${i} ${each} < <(exec sleep ${DEADLINE_SECONDS})`, DEADLINE_SECONDS),
+      site.start(
+        `exec python3 ${SCRIPT} $MNT/${i} ${each} < <(exec sleep ${DEADLINE_SECONDS})`,
+        DEADLINE_SECONDS,
+      ),
     );
     await Promise.all(
       holders.map(async ({ child, result }) => {
@@ -48,13 +51,14 @@ soak({ line: 13, title: 'unlinked while open, then killed', seeds: 1 }, async (s
     for (const { child } of holders) child.kill();
     const kept = Math.ceil(each / KEPT);
     const listed = await site.sh(`cd $MNT; cat */kept-* | sort -n | uniq -c | wc -l; ls */ | grep -c kept-`);
-    if (listed !== `${kept}\n${kept * HOLDERS}`) throw new Error(`of ${kept * HOLDERS} files with names are there: ${listed}`);
+    if (listed !== `${kept}\n${kept * HOLDERS}`)
+      throw new Error(`of ${kept * HOLDERS} files with names are there: ${listed}`);
     // Removal goes on behind the mount; an unmount waits for it.
     await site.umount();
     const left = await site.sh(`find $STORE/content -type f ! -name owners | wc -l`);
     if (left !== String(kept * HOLDERS)) throw new Error(`${left} files of content are left`);
     const report = await site.must('check', site.store);
-    if (/^note/m.test(report)) throw new Error(report);
+    if (/^note:/m.test(report)) throw new Error(report);
     if (site.logged(50).length > 0) throw new Error(site.logged(50).join('\n'));
   } finally {
     await cleanUp?.();

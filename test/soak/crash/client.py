@@ -183,7 +183,9 @@ class Client:
         elif name == "tmpfile":
             self.fds[args[0]] = os.open(args[1], os.O_RDWR | os.O_TMPFILE, 0o600)
         elif name == "linkfd":
-            os.link(f"/proc/self/fd/{self.fds[args[0]]}", args[1], follow_symlinks=True)
+            fd = self.fds[args[0]]
+            # Without a directory Python calls link(2), which does not follow.
+            os.link(f"/proc/self/fd/{fd}", args[1], src_dir_fd=fd, follow_symlinks=True)
         elif name == "close":
             os.close(self.fds.pop(args[0]))
         elif name == "write":

@@ -62,8 +62,12 @@ export class Clients {
       this.stop();
       abort();
     }, HANGS_MS);
-    await Promise.all(logs.map((log, client) => this.#chain(client, log)));
-    clearTimeout(deadline);
+    try {
+      await Promise.all(logs.map((log, client) => this.#chain(client, log)));
+    } finally {
+      this.stop();
+      clearTimeout(deadline);
+    }
     if (hangs) throw new Error('clients hang');
     return logs.map(readLog);
   }

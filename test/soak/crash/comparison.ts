@@ -62,7 +62,8 @@ function compareClient(
     else {
       // Nothing else changes these names, so it is certain which calls work.
       const works = model.apply(call.number, call.step);
-      if (works !== (call.result === 0)) throw new Error(`client ${client} was told wrongly: ${showCall(call)}`);
+      if (works !== (call.result === 0))
+        throw new Error(`client ${client} was told wrongly: ${showCall(call)}`);
       acknowledged += Number(works);
     }
   }
@@ -92,10 +93,10 @@ function tornBy(model: Model, { step }: Call): Torn | undefined {
 /** What the client alone can change: its directory, its names in the shared one, its attributes of the hub. */
 function viewOf(root: Inode, client: number): View {
   const view = new Map<string, Seen>();
+  const hub = everything(root).get(HUB);
   for (const [path, inode] of everything(root)) {
-    if (isNameOf(client, path)) view.set(path, { inode, state: { ...inode } });
-    if (path !== HUB) continue;
-    const own = [...inode.xattrs].filter(([name]) => name.startsWith(`user.c${client}-`));
+    if (path !== HUB && !isNameOf(client, path)) continue;
+    const own = [...inode.xattrs].filter(([name]) => inode !== hub || name.startsWith(`user.c${client}-`));
     view.set(path, { inode, state: { ...inode, xattrs: new Map(own) } });
   }
   return view;
@@ -135,7 +136,9 @@ function difference(
     const other = numbers.get(ino) ?? inode;
     numbers.set(ino, inode);
     const isSame = other === inode && (state.ino === undefined ? !known.has(ino) : state.ino === ino);
-    const what = isSame ? differenceOf(state, seen, torn?.inode === inode ? torn : undefined) : `is inode ${ino}`;
+    const what = isSame
+      ? differenceOf(state, seen, torn?.inode === inode ? torn : undefined)
+      : `is inode ${ino}`;
     if (what !== undefined) return { path, what };
   }
   const names = new Set([...expected.values()].map(({ inode }) => inode));
@@ -198,7 +201,8 @@ function compareShared(base: Inode, histories: readonly (readonly Call[])[], fou
   for (const path of claims) if (!paths.has(path)) throw new Error(`${path} is missing`);
   for (const path of paths.keys()) {
     if (['', 'shared', HUB, LOG].includes(path) || claims.has(path) || doubtful.has(path)) continue;
-    if (!clients.some((client) => isNameOf(client, path))) throw new Error(`${path} is there and nobody made it`);
+    if (!clients.some((client) => isNameOf(client, path)))
+      throw new Error(`${path} is there and nobody made it`);
   }
   compareHub(paths.get(HUB)!, clients);
   compareRecords(base, histories, paths.get(LOG)!.content);

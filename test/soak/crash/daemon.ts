@@ -1,12 +1,12 @@
 /** A daemon as a process that is watched from its first moment on, and that can be killed at any. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { ended, type Running, type Site } from '../../e2e/site.js';
 
 /** Only a hang takes longer, on a machine that does other things too. */
 const DEADLINE_MS = 60_000;
-const LOOK_AGAIN_MS = 2;
+const LOOK_AGAIN_MS = 1;
 const ERROR = 50;
 
 interface LogLine {
@@ -61,7 +61,7 @@ export class Daemon {
 
   /** Resolves when the mount answers. Throws when the daemon ends before. */
   async mounted(): Promise<void> {
-    await this.#until(() => this.isMounted || this.hasExited, LOOK_AGAIN_MS);
+    await this.#until(() => this.isMounted || this.hasExited);
     if (!this.isMounted) throw new Error(`the daemon did not come up: ${this.#log}`);
     const line = this.#site
       .mountinfo()
@@ -112,7 +112,7 @@ export class Daemon {
 
   /** Its exit code, 128 where a signal ended it. Throws, and breaks the connection, where it does not end. */
   async exited(): Promise<number> {
-    await this.#until(() => this.hasExited, LOOK_AGAIN_MS);
+    await this.#until(() => this.hasExited);
     return this.#exited;
   }
 
@@ -131,8 +131,7 @@ export class Daemon {
     return lines.filter((line) => line !== '' && levelOf(line) >= ERROR);
   }
 
-  /** Looks after each turn of the event loop, or after pauses. */
-  async #until(isSo: () => boolean, pauseMs?: number): Promise<void> {
+  async #until(isSo: () => boolean): Promise<void> {
     const since = performance.now();
     while (!isSo()) {
       if (performance.now() - since > DEADLINE_MS) {
@@ -140,7 +139,7 @@ export class Daemon {
         this.kill();
         throw new Error(`the daemon hangs: ${this.#log}`);
       }
-      await (pauseMs === undefined ? turn() : sleep(pauseMs));
+      await sleep(LOOK_AGAIN_MS);
     }
   }
 }
