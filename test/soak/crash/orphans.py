@@ -1,7 +1,7 @@
 """Makes files, opens and unlinks them, and holds them: orphans.py DIRECTORY COUNT. Says so, and stays until its input ends.
 
 One in some has content, an extended attribute or a second name; one in some never had a name. Besides them it leaves files
-with names: kept-N, whose content is N.
+with names: kept-N, with a line that is N.
 """
 import os
 import resource
@@ -32,7 +32,7 @@ for i in range(count):
         os.pwrite(fd, b"content", 0)
     if i % KEPT == 0:
         with open(f"kept-{i}", "w") as file:
-            file.write(str(i))
+            file.write(f"{i}\n")
 os.chdir("/")
 print("open", flush=True)
 sys.stdin.read()
