@@ -34,7 +34,7 @@ soak({ line: 10, title: 'SIGTERM and SIGINT under a mixed load', seeds: 1 }, asy
       await mount.load(moments);
       if (await mount.ended()) throw new Error('the daemon was killed, and nobody did that');
       user?.child.kill();
-      if (site.isMounted()) throw new Error('a mount was left behind');
+      if (mount.isMounted) throw new Error('a mount was left behind');
       const took = Math.round(daemon.endedAfterMs);
       if (took > DEADLINE_MS) throw new Error(`the daemon ended ${took} ms after ${signal}`);
       figures.signals++;

@@ -63,6 +63,11 @@ export class CrashingMount {
     return this.#daemon;
   }
 
+  /** Whether something is at the mountpoint, dead or alive. */
+  get isMounted(): boolean {
+    return this.site.mountinfo().includes(` ${this.site.mountpoint} `);
+  }
+
   /** Of the daemon that serves the mount. */
   get guards(): readonly number[] {
     return this.#guards;
@@ -107,7 +112,7 @@ export class CrashingMount {
     if (errors.length > 0) throw new Error(`the daemon logged ${errors.join('\n')}`);
     // One that was killed while it started may have made a guard that nobody noted.
     await allEnded([...this.#guards, ...this.site.guards()]);
-    if (!withGuard && this.#guards.length > 0 && this.site.isMounted()) {
+    if (!withGuard && this.#guards.length > 0 && this.isMounted) {
       throw new Error('a mount was left behind');
     }
     return code === KILLED;
