@@ -15,6 +15,11 @@ import type { Inode } from './model.js';
 const LOOK = join(import.meta.dirname, 'look.py');
 const LOOK_DEADLINE_SECONDS = 60;
 const CLIENTS = 4;
+/**
+ * A spare that was lent to a file which was closed empty, in the moment before a kill, gets that file's place (see `rest` in
+ * spare-files.ts). It holds nothing, and stays when the file is removed.
+ */
+const EMPTY_CONTENT = ': no file has this content (0 bytes)';
 /** Exit code of a daemon that a signal ended. */
 const KILLED = 128;
 
@@ -28,7 +33,7 @@ export interface CrashOptions {
 export class CrashingMount {
   readonly site: Site;
   readonly clients: Clients;
-  readonly counts = { acknowledged: 0, comparisons: 0, checks: 0 };
+  readonly counts = { acknowledged: 0, comparisons: 0, checks: 0, emptyLeft: 0 };
   readonly #options: readonly string[];
   #daemon: Daemon | undefined;
   #guards: number[] = [];
@@ -129,7 +134,10 @@ export class CrashingMount {
     await this.site.umount();
     if (await this.ended()) throw new Error('the daemon was killed, and nobody did that');
     const report = await this.site.must('check', this.site.store);
-    if (!/^status +clean/m.test(report) || /^note:/m.test(report)) throw new Error(report);
+    const notes = report.split('\n').filter((line) => line.startsWith('note:'));
+    const strange = notes.filter((note) => !note.endsWith(EMPTY_CONTENT));
+    if (!/^status +clean/m.test(report) || strange.length > 0) throw new Error(report);
     this.counts.checks++;
+    this.counts.emptyLeft += notes.length;
   }
 }
