@@ -1,7 +1,7 @@
 /** A daemon as a process that is watched from its first moment on, and that can be killed at any. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ended, type Running, type Site } from '../../e2e/site.js';
 
 /** Only a hang takes longer, on a machine that does other things too. */
