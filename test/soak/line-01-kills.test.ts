@@ -7,6 +7,8 @@ import { soak } from './soak.js';
 
 const LEVELS: readonly Durability[] = ['written', 'synced', 'buffered'];
 const ROUNDS = 4;
+/** MiB. */
+const SMALLEST_CACHE = 8;
 const KINDS = Object.entries(STRIKES);
 
 soak({ line: 1, title: 'kill -9 under a mixed load, at any point of a daemon', seeds: 2 }, async (seed) => {
@@ -16,6 +18,7 @@ soak({ line: 1, title: 'kill -9 under a mixed load, at any point of a daemon', s
     seed,
     durability: LEVELS[seed % LEVELS.length]!,
     isStacked: Math.floor(seed / LEVELS.length) % 4 === 3,
+    ...(seed % 2 === 1 && { cacheSize: SMALLEST_CACHE }),
   };
   let counts = {};
   await CrashingMount.use(options, async (mount) => {

@@ -77,7 +77,7 @@ class Client:
         return f"shared/c{self.client}-hub{self.pick.randrange(4)}"
 
     def user(self):
-        return f"user.{self.pick.choice('abc')}"
+        return f"user.{self.pick.choice('abcdef')}"
 
     def handle(self):
         """A handle that is free; its file is closed first where there is one."""
@@ -103,11 +103,11 @@ class Client:
             return [["symlink", f"nowhere-{self.number}", self.path()]]
         if roll < 38:
             return [["mknod", self.path()]]
-        if roll < 44:
+        if roll < 46:
             return [["setxattr", self.path(), self.user(), pick.choice(VALUES)]]
-        if roll < 47:
+        if roll < 48:
             return [["removexattr", self.path(), self.user()]]
-        if roll < 49:
+        if roll < 50:
             return [["chmod", self.path(), pick.choice(MODES)]]
         if roll < 52:
             return [["utime", self.path(), pick.randrange(2**33), pick.randrange(10**9)]]

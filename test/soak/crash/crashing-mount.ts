@@ -28,23 +28,26 @@ export interface CrashOptions {
   readonly durability: Durability;
   /** The store is where the kernel passes no contents through: they go through the daemon, as do mappings. */
   readonly isStacked: boolean;
+  /** MiB of memory for the tree; default: the daemon's. */
+  readonly cacheSize?: number;
 }
 
 export class CrashingMount {
   readonly site: Site;
   readonly clients: Clients;
   readonly counts = { acknowledged: 0, comparisons: 0, checks: 0, emptyLeft: 0 };
-  readonly #options: readonly string[];
+  readonly #options: string[];
   #daemon: Daemon | undefined;
   #guards: number[] = [];
   #histories: Call[][] = [];
   #base: Inode | undefined;
   readonly #known = new Set<number>();
 
-  private constructor(site: Site, { seed, durability }: CrashOptions) {
+  private constructor(site: Site, { seed, durability, cacheSize }: CrashOptions) {
     this.site = site;
     this.clients = new Clients(site, seed, CLIENTS);
     this.#options = ['--durability', durability];
+    if (cacheSize !== undefined) this.#options.push('--cache-size', String(cacheSize));
   }
 
   /** Does `work` with a mountpoint and a store that is still to be made, and cleans up whatever became of it. */
