@@ -1,4 +1,4 @@
-"""Makes files, opens and unlinks them, and holds them: orphans.py DIRECTORY COUNT. Says so, and stays until its input ends.
+"""Makes files, opens and unlinks them, and holds them: orphans.py DIRECTORY COUNT. Says so, and stays until it is killed.
 
 One in some has content, an extended attribute or a second name; one in some never had a name. Besides them it leaves files
 with names: kept-N, with a line that is N.
@@ -13,7 +13,8 @@ WRITTEN, MARKED, LINKED, UNNAMED, KEPT = 5, 7, 11, 13, 50
 # Also when nobody ends it.
 signal.alarm(600)
 directory, count = sys.argv[1], int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_NOFILE, (count + 50, count + 50))
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (count + 50, max(most, count + 50)))
 os.mkdir(directory)
 os.chdir(directory)
 for i in range(count):
@@ -35,4 +36,4 @@ for i in range(count):
             file.write(f"{i}\n")
 os.chdir("/")
 print("open", flush=True)
-sys.stdin.read()
+signal.pause()
