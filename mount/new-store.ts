@@ -34,7 +34,7 @@ export interface NewStoreOptions {
   doing: string;
   /** The store that it is made from: neither may lie in the other. */
   source: string | undefined;
-  /** Whether what an earlier run has left is only of use to one from the same source. */
+  /** Whether contents that an earlier run from the same source has brought are kept; else all begins anew. */
   goesOn: boolean;
 }
 

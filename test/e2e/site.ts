@@ -60,7 +60,12 @@ export class Site {
 
   /** Runs the command line to its end. */
   spinney(...args: string[]): Promise<Result> {
-    return this.#start([process.execPath, CLI, ...args]).result;
+    return this.startSpinney(...args).result;
+  }
+
+  /** As `spinney`, for a command that is to go on. */
+  startSpinney(...args: string[]): Running {
+    return this.#start([process.execPath, CLI, ...args]);
   }
 
   /** As `spinney`, for a command that must succeed; returns what it printed. */
@@ -284,7 +289,7 @@ function commandLine(pid: number): string {
 }
 
 /** Resolves when the process is gone. */
-async function ended(pid: number): Promise<void> {
+export async function ended(pid: number): Promise<void> {
   while (existsSync(`/proc/${pid}`)) {
     // A process whose parent does not look stays as a zombie, which holds nothing any more.
     if (/^State:\s+[ZX]/m.test(readStatus(pid))) return;

@@ -13,6 +13,7 @@ import {
   type FileStatus,
   newFileStatus,
   seekDescriptor,
+  setModificationTime,
   statDescriptor,
   syncFilesystem,
   truncateDescriptor,
@@ -285,6 +286,9 @@ export class OpenFiles {
       if (size > 0) this.#assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
       if (fd < 0) fd = this.#inodes.content.create(ino);
       if (!record.hasFlag(found.record, record.LIVE)) {
+        // From here on another time than the record's means that the file was written.
+        const seconds = record.secondsOf(found.record, record.MTIME);
+        setModificationTime(fd, seconds, record.nanosOf(found.record, record.MTIME));
         record.setFlag(found.record, record.LIVE | record.CONTENT);
         this.#contents.put(found);
       }
