@@ -1,8 +1,8 @@
 /** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
-import { type Dirent, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpinneyError, type TreeOperations, type TreeReads } from '../../engine/index.js';
 import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
+import { type ContentDisk, type DiskEntry, newFileStatus } from '../filesystem/contents/content-disk.js';
 import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
 import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
 import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
@@ -21,6 +21,7 @@ export interface ContentFindings {
 }
 
 export class ContentCheck {
+  readonly #disk: ContentDisk;
   readonly #directory: string;
   readonly #findings: ContentFindings;
   readonly #cut: PowerCut;
@@ -29,17 +30,19 @@ export class ContentCheck {
   readonly #durableLsn: number;
   readonly #spares: LeftSpares;
   readonly #withContent = new InodeSet();
+  readonly #status = newFileStatus();
 
   /** `directory`: `<store>/content`, which may be missing. */
-  constructor(tree: CheckedTree, directory: string, findings: ContentFindings) {
+  constructor(tree: CheckedTree, disk: ContentDisk, directory: string, findings: ContentFindings) {
+    this.#disk = disk;
     this.#directory = directory;
     this.#findings = findings;
     const mark = readMark(tree);
     const clock = new SystemClock();
     clock.read();
-    this.#wasCut = isAfterCut(tree, mark);
+    this.#wasCut = isAfterCut(tree, mark, disk.bootId());
     this.#durableLsn = mark?.durableLsn ?? 0;
-    const content = new ContentFiles(directory, true);
+    const content = new ContentFiles(disk, directory, true);
     this.#cut = new PowerCut(content, clock, () => {});
     const after = mark?.durableSeconds ?? 0;
     this.#cut.note(this.#wasCut ? { lsn: tree.lastLsn(), after, before: clock.seconds } : cutOf(mark));
@@ -49,7 +52,7 @@ export class ContentCheck {
 
   #leftSpares(): LeftSpares {
     try {
-      return leftSpares(this.#directory, this.#wasCut);
+      return leftSpares(this.#disk, this.#directory, this.#wasCut);
     } catch (error) {
       if (!(error instanceof SpinneyError)) throw error;
       this.#findings.damage(error.message);
@@ -89,10 +92,10 @@ export class ContentCheck {
   finish(): number {
     this.#checkSpares();
     let count = 0;
-    for (const directory of list(this.#directory)) {
+    for (const directory of this.#list(this.#directory)) {
       if (directory.name === SPARES_DIRECTORY) continue;
       const path = join(this.#directory, directory.name);
-      if (!directory.isDirectory()) this.#findings.note(`${path}: it is no directory of content files`);
+      if (directory.kind !== 'directory') this.#findings.note(`${path}: it is no directory of content files`);
       else if (directory.name === UNCLAIMED_DIRECTORY) this.#checkUnclaimed(path);
       else count += this.#checkDirectory(path);
     }
@@ -118,17 +121,17 @@ export class ContentCheck {
   }
 
   #checkUnclaimed(path: string): void {
-    for (const { name } of list(path)) {
+    for (const { name } of this.#list(path)) {
       const file = join(path, name);
       this.#findings.damage(
-        `${file}: ${lstatSync(file).size} bytes of a file that could not be told after a kill; copy what is wanted, and remove it`,
+        `${file}: ${this.#sizeOf(file)} bytes of a file that could not be told after a kill; copy what is wanted, and remove it`,
       );
     }
   }
 
   #checkDirectory(path: string): number {
     let count = 0;
-    for (const file of list(path)) {
+    for (const file of this.#list(path)) {
       const ino = Number.parseInt(file.name, 16);
       const whole = join(path, file.name);
       if (contentPath(this.#directory, ino) !== whole) {
@@ -137,13 +140,17 @@ export class ContentCheck {
       }
       count++;
       if (!this.#withContent.has(ino)) {
-        this.#findings.note(`${whole}: no file has this content (${lstatSync(whole).size} bytes)`);
+        this.#findings.note(`${whole}: no file has this content (${this.#sizeOf(whole)} bytes)`);
       }
     }
     return count;
   }
-}
 
-function list(directory: string): Dirent[] {
-  return existsSync(directory) ? readdirSync(directory, { withFileTypes: true }) : [];
+  #list(directory: string): DiskEntry[] {
+    return this.#disk.nodeAt(directory) === undefined ? [] : this.#disk.list(directory);
+  }
+
+  #sizeOf(path: string): number {
+    return this.#disk.statusAt(path, this.#status) ? this.#status.size : 0;
+  }
 }

@@ -5,6 +5,8 @@
 import { existsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { ContentFiles } from '../filesystem/contents/content.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
@@ -33,7 +35,7 @@ export async function mountFuseNative(
   const Binding = loadBinding();
   const reclaimer = new InlineReclaimer(
     tree,
-    options.contentDirectory,
+    new ContentFiles(new SystemDisk(), options.contentDirectory, options.readOnly),
     (inos) => fileSystem.reclaimed(inos),
     log,
   );

@@ -4,7 +4,6 @@
  * is left there.
  */
 import {
-  closeSync,
   constants,
   copyFileSync,
   type Dirent,
@@ -12,7 +11,6 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -24,7 +22,7 @@ import { type RepairFinding, SpinneyError } from '../../engine/index.js';
 import { contentPath } from '../filesystem/contents/content.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import { type LeftSpares, leftSpares, UNCLAIMED_DIRECTORY } from '../filesystem/contents/spare-recovery.js';
-import { syncFilesystem } from '../filesystem/contents/system.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import { copySparse } from './sparse-copy.js';
 
@@ -201,18 +199,19 @@ export class ContentsMove {
         rmSync(join(this.#to, directory.name, name), { force: true });
       }
     }
-    const fd = openSync(this.#to, 'r');
+    const disk = new SystemDisk();
+    const fd = disk.openDirectory(this.#to);
     try {
-      syncFilesystem(fd);
+      disk.syncFilesystem(fd);
     } finally {
-      closeSync(fd);
+      disk.close(fd);
     }
   }
 }
 
 function sparesOf(directory: string, { wasCut, report }: ContentsMoveOptions): LeftSpares {
   try {
-    return leftSpares(directory, wasCut);
+    return leftSpares(new SystemDisk(), directory, wasCut);
   } catch (error) {
     if (!(error instanceof SpinneyError)) throw error;
     report({

@@ -7,8 +7,8 @@
  * entry for each directory and each inode with several links.
  */
 import type { Tree } from '../../engine/index.js';
-import { bootId } from '../filesystem/contents/boot-id.js';
 import { writeMark } from '../filesystem/contents/content-mark.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
   CONTENT_MARK_KEY,
@@ -159,7 +159,7 @@ class NamespaceRepair {
     this.#tree.put(NEXT_INODE_KEY, next);
     this.#tree.delete(CONTENT_MARK_KEY);
     writeMark(this.#tree, {
-      boot: bootId(),
+      boot: new SystemDisk().bootId(),
       durableLsn: this.#tree.lastLsn(),
       durableSeconds: this.#context.clock.seconds,
       cutLsn: 0,

@@ -20,8 +20,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { UNFINISHED_FILE } from '../../engine/before-open.js';
 import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
-import { bootId } from '../filesystem/contents/boot-id.js';
 import { readMark } from '../filesystem/contents/content-mark.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import { ContentsMove, type MovedContents } from './contents-move.js';
@@ -110,7 +110,7 @@ export function repairStore(options: RepairOptions): Repaired {
 function wasPowerCut(tree: Tree, { previousEnd, lastLsn }: Salvaged): boolean {
   if (previousEnd === 'power-cut') return true;
   const mark = readMark(tree);
-  if (mark === undefined || mark.boot === bootId()) return false;
+  if (mark === undefined || mark.boot === new SystemDisk().bootId()) return false;
   return previousEnd !== 'closed' || mark.durableLsn !== lastLsn - 1;
 }
 

@@ -20,6 +20,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { ContentFiles, contentPath } from '../../mount/filesystem/contents/content.js';
 import { NO_SPARE, nameSpare } from '../../mount/filesystem/contents/spare-files.js';
+import { SystemDisk } from '../../mount/filesystem/contents/system.js';
 import * as types from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
 
@@ -132,7 +133,7 @@ describe('a borrowed backing file', () => {
     put(fd, 'hello');
     const plan = f.fs.fsyncPlan(handle);
     expect(plan).toMatchObject({ ino: 2, identity: { file: inode(fd) }, spare: 0, names: true });
-    const files = new ContentFiles(f.contentDirectory, true);
+    const files = new ContentFiles(new SystemDisk(), f.contentDirectory, true);
     nameSpare(files, 0, 2);
     nameSpare(files, 0, 2);
     f.fs.fsynced(2, plan!.identity!);
@@ -146,7 +147,7 @@ describe('a borrowed backing file', () => {
     ['before it is released', true],
     ['after it was released', false],
   ])('may get its name from a thread that comes %s', (_when, isBefore) => {
-    const name = () => nameSpare(new ContentFiles(f.contentDirectory, true), 0, 2);
+    const name = () => nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), 0, 2);
     const { handle, fd } = f.createPassed('/a', O_RDWR);
     put(fd, 'hello');
     const plan = f.fs.fsyncPlan(handle);
@@ -164,7 +165,9 @@ describe('a borrowed backing file', () => {
     f.fs.release(handle);
     const next = f.createPassed('/b');
     put(next.fd, 'hello');
-    expect(() => nameSpare(new ContentFiles(f.contentDirectory, true), 0, 2)).toThrow(/ENOENT/);
+    expect(() => nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), 0, 2)).toThrow(
+      /ENOENT/,
+    );
     f.fs.release(next.handle);
     expect([f.read('/a'), f.read('/b')]).toEqual(['', 'hello']);
   });

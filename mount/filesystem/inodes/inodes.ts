@@ -20,11 +20,12 @@ import { SpinneyError } from '../../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { newAttributes } from '../arguments.js';
 import type { ContentFiles } from '../contents/content.js';
+import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import type { Descriptors } from '../contents/descriptors.js';
 import type { Aligned, OpenInode } from '../contents/open-inode.js';
 import type { PowerCut } from '../contents/power-cut.js';
 import { hasBeenWritten, type SpareFiles } from '../contents/spare-files.js';
-import { type Clock, type FileStatus, newFileStatus, setModificationTime } from '../contents/system.js';
+import type { Clock } from '../contents/system.js';
 import type { Troubles } from '../contents/troubles.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';
@@ -257,7 +258,8 @@ export class Inodes {
 
   setContentTime(open: OpenInode, inode: Uint8Array): void {
     const seconds = record.secondsOf(inode, record.MTIME);
-    setModificationTime(this.descriptors.use(open), seconds, record.nanosOf(inode, record.MTIME));
+    const fd = this.descriptors.use(open);
+    this.content.disk.setModificationTime(fd, seconds, record.nanosOf(inode, record.MTIME));
     this.noteContentTime(open);
     open.alignedSeconds = open.seenSeconds;
     open.alignedNanos = open.seenNanos;

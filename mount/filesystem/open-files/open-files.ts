@@ -2,21 +2,10 @@
  * Open files: handles, and what is done by them. All handles of an inode share its backing file (open-contents.ts), and
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
-import { fsyncSync, readSync, writeSync } from 'node:fs';
+import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import { faultOf, NO_FILE } from '../contents/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { NO_SPARE } from '../contents/spare-files.js';
-import {
-  allocateDescriptor,
-  closeBacking,
-  copyDescriptors,
-  type FileStatus,
-  newFileStatus,
-  seekDescriptor,
-  statDescriptor,
-  syncFilesystem,
-  truncateDescriptor,
-} from '../contents/system.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
@@ -41,12 +30,14 @@ interface FileHandle {
 
 export class OpenFiles {
   readonly #inodes: Inodes;
+  readonly #disk: ContentDisk;
   readonly #contents: OpenContents;
   readonly #handles = new Handles<FileHandle>();
   readonly #status: FileStatus = newFileStatus();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
+    this.#disk = inodes.content.disk;
     this.#contents = new OpenContents(inodes);
   }
 
@@ -106,7 +97,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     if (!file.inode.hasContent) return 0;
-    return readSync(this.#inodes.descriptors.use(file.inode), into, offset, length, position);
+    return this.#disk.read(this.#inodes.descriptors.use(file.inode), into, offset, length, position);
   }
 
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
@@ -114,7 +105,13 @@ export class OpenFiles {
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
-    const written = writeSync(this.#inodes.descriptors.use(file.inode), from, offset, length, position);
+    const written = this.#disk.write(
+      this.#inodes.descriptors.use(file.inode),
+      from,
+      offset,
+      length,
+      position,
+    );
     this.#contents.stampWritten(file.inode);
     return written;
   }
@@ -124,7 +121,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
-    const result = allocateDescriptor(this.#inodes.descriptors.use(file.inode), mode, offset, length);
+    const result = this.#disk.allocate(this.#inodes.descriptors.use(file.inode), mode, offset, length);
     if (result === 0) this.#contents.stampWritten(file.inode);
     return result;
   }
@@ -143,7 +140,7 @@ export class OpenFiles {
     const { descriptors } = this.#inodes;
     descriptors.useBoth(source.inode, target.inode);
     const sourceFd = descriptors.use(source.inode);
-    const copied = copyDescriptors(sourceFd, fromOffset, descriptors.use(target.inode), toOffset, part);
+    const copied = this.#disk.copyRange(sourceFd, fromOffset, descriptors.use(target.inode), toOffset, part);
     if (copied > 0) this.#contents.stampWritten(target.inode);
     return copied;
   }
@@ -175,7 +172,7 @@ export class OpenFiles {
     if (file === undefined) return -EBADF;
     if (whence !== 3 && whence !== 4) return -EINVAL;
     if (!file.inode.hasContent) return -ENXIO;
-    return seekDescriptor(this.#inodes.descriptors.use(file.inode), offset, whence);
+    return this.#disk.seek(this.#inodes.descriptors.use(file.inode), offset, whence);
   }
 
   fsyncPlan(handle: number): FsyncPlan | undefined {
@@ -211,13 +208,13 @@ export class OpenFiles {
     if (!inode.hasContent) return 0;
     this.#contents.keepContent(inode);
     const fd = this.#inodes.descriptors.use(inode);
-    fsyncSync(fd);
+    this.#disk.fsync(fd);
     if (inode.nameDurable || inode.spare !== undefined) return 0;
     try {
       this.#inodes.content.syncName(inode.ino);
     } catch (error) {
       if (!isOutOfDescriptors(error)) throw error;
-      syncFilesystem(fd);
+      this.#disk.syncFilesystem(fd);
     }
     inode.nameDurable = true;
     return 0;
@@ -276,21 +273,21 @@ export class OpenFiles {
     if (size === 0) this.#inodes.troubles.mended(ino);
     if (open !== undefined) {
       if (!open.live) this.#contents.makeLive(open);
-      truncateDescriptor(this.#inodes.descriptors.use(open), size);
+      this.#disk.truncate(this.#inodes.descriptors.use(open), size);
       return 0;
     }
     let fd = this.#openContent(found);
     try {
-      if (fd >= 0) statDescriptor(fd, this.#status);
+      if (fd >= 0) this.#disk.status(fd, this.#status);
       if (size > 0) this.#assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
       if (fd < 0) fd = this.#inodes.content.create(ino);
       if (!record.hasFlag(found.record, record.LIVE)) {
         record.setFlag(found.record, record.LIVE | record.CONTENT);
         this.#contents.put(found);
       }
-      truncateDescriptor(fd, size);
+      this.#disk.truncate(fd, size);
     } finally {
-      if (fd >= 0) closeBacking(fd);
+      if (fd >= 0) this.#disk.close(fd);
     }
     return 0;
   }
