@@ -122,7 +122,7 @@ class FuseNativeMount implements Mounted {
     this.#troubles = troubles;
     this.ended = new Promise((resolve) => {
       const timer = setInterval(() => {
-        if (!this.#isGone()) return;
+        if (!this.#looksGone()) return;
         clearInterval(timer);
         try {
           close();
@@ -173,6 +173,15 @@ class FuseNativeMount implements Mounted {
       return unmountDevice(this.#device, 'detach');
     }
     return unmountDevice(this.#device, how);
+  }
+
+  /** Without a descriptor nobody can look: then it is looked for again. */
+  #looksGone(): boolean {
+    try {
+      return this.#isGone();
+    } catch {
+      return false;
+    }
   }
 
   /** A detached mount lives on, without a name, until its last user has gone. */

@@ -265,13 +265,23 @@ describe('a borrowed backing file', () => {
       expect(f.fs.release(handle)).toBeLessThan(0);
     });
 
-    it('is there, and neither read nor changed before it has', () => {
-      expect(f.stat('/a').size).toBe(5);
-      expect(f.read('/a')).toBeLessThan(0);
-      expect(f.setattr('/a', { valid: types.CHANGE_SIZE, size: 3 })).toBeLessThan(0);
-      rmSync(place);
+    it('is read and changed where it is, but not synced', () => {
+      expect([f.stat('/a').size, f.read('/a')]).toEqual([5, 'hello']);
       expect(f.setattr('/a', { valid: types.CHANGE_SIZE, size: 3 })).toBe(0);
-      expect(f.read('/a')).toBe('hel');
+      expect([f.stat('/a').size, f.read('/a')]).toEqual([3, 'hel']);
+      const handle = f.fs.open(CALLER, bytes('/a'), O_RDWR);
+      expect([f.fs.fsyncPlan(handle), f.fs.fsync(handle) < 0]).toEqual([undefined, true]);
+      rmSync(place);
+      expect([f.fs.fsync(handle), f.fs.release(handle)]).toEqual([0, 0]);
+      expect(readFileSync(named('/a'), 'latin1')).toBe('hel');
+    });
+
+    it('is found after a kill, whatever was done to it meanwhile', () => {
+      expect(f.read('/a')).toBe('hello');
+      f.write('/a', 'HE');
+      rmSync(place);
+      f.open();
+      expect(f.read('/a')).toBe('HEllo');
     });
 
     it('gets it when somebody has time', () => {

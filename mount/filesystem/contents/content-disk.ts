@@ -111,3 +111,34 @@ export interface FileStatus {
 export function newFileStatus(): FileStatus {
   return { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
 }
+
+/** Reads what the file holds from its beginning on, up to all of `into`; returns how much that is. */
+export function readFully(disk: ContentDisk, fd: number, into: Uint8Array): number {
+  let done = 0;
+  while (done < into.length) {
+    const count = disk.read(fd, into, done, into.length - done, done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/** Writes all of the bytes at `position`. When it throws, any part of them may have been written. */
+export function writeFully(disk: ContentDisk, fd: number, bytes: Uint8Array, position: number): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const count = disk.write(fd, bytes, done, bytes.length - done, position + done);
+    if (count === 0) throw new Error(`write took no bytes at offset ${position + done}`);
+    done += count;
+  }
+}
+
+/** Makes creations, renames and removals in the directory durable. */
+export function syncDirectory(disk: ContentDisk, path: string): void {
+  const fd = disk.openDirectory(path);
+  try {
+    disk.fsync(fd);
+  } finally {
+    disk.close(fd);
+  }
+}

@@ -1,9 +1,11 @@
 /** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
 import { SpinneyError } from '../../../engine/errors.js';
-import { ENOENT } from '../errno.js';
+import { BackingError, EIO, ENOENT } from '../errno.js';
 import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
 
 const FILES_PER_DIRECTORY = 4_096;
+/** In place of an inode or a directory. */
+const ALL = '';
 
 export function contentPath(directory: string, ino: number): string {
   return `${contentSubdirectory(directory, ino)}/${ino.toString(16)}`;
@@ -18,6 +20,8 @@ export class ContentFiles {
   readonly directory: string;
   readonly #readOnly: boolean;
   readonly #status: FileStatus = newFileStatus();
+  /** By inode, directory, or ALL: what the sync of failed with, for good. */
+  readonly #unsynced = new Map<number | string, unknown>();
   /** Where files are that have not their names yet. */
   readonly #elsewhere = new Map<number, string>();
 
@@ -29,13 +33,17 @@ export class ContentFiles {
 
   /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
   open(ino: number): number {
-    this.#place(ino);
+    try {
+      this.putInPlace(ino);
+    } catch {
+      // What is there can be read and written where it is, on a full disk too.
+    }
     return this.disk.open(this.#pathOf(ino), this.#readOnly ? 'read' : 'write');
   }
 
   /** Makes the backing file of an inode that has none; what is there under its number is another's, which was lost. */
   create(ino: number): number {
-    this.#place(ino);
+    this.putInPlace(ino);
     const path = contentPath(this.directory, ino);
     let fd = this.disk.open(path, 'create');
     if (fd < 0) {
@@ -63,9 +71,17 @@ export class ContentFiles {
     }
   }
 
-  /** The inode's backing file could not get its name and is at `path`; nobody opens it before it has. */
+  /** The inode's backing file could not get its name and is at `path`. */
   isAt(ino: number, path: string): void {
     this.#elsewhere.set(ino, path);
+  }
+
+  /** Gives the inode's backing file its name, if it is elsewhere. */
+  putInPlace(ino: number): void {
+    const path = this.#elsewhere.get(ino);
+    if (path === undefined || this.#readOnly) return;
+    this.name(path, ino);
+    this.#elsewhere.delete(ino);
   }
 
   /** Gives their names to all that are elsewhere; returns what went wrong, if anything did. */
@@ -73,7 +89,7 @@ export class ContentFiles {
     let failure: unknown;
     for (const ino of [...this.#elsewhere.keys()]) {
       try {
-        this.#place(ino);
+        this.putInPlace(ino);
       } catch (error) {
         failure = error;
       }
@@ -92,6 +108,7 @@ export class ContentFiles {
   /** Removes the inode's content file; one that is missing is no error. */
   remove(ino: number): void {
     this.disk.remove(contentPath(this.directory, ino));
+    this.#unsynced.delete(ino);
   }
 
   /** Whether the inode's backing file is there, and nobody has it open for writing, or mapped so. */
@@ -124,30 +141,51 @@ export class ContentFiles {
     }
   }
 
-  /** Makes the names that lead to the inode's backing file durable, innermost first. */
-  syncName(ino: number): void {
-    this.#syncDirectory(contentSubdirectory(this.directory, ino));
-    this.#syncDirectory(this.directory);
+  /**
+   * Makes the inode's backing file durable, which `fd` has open. When that fails, the system counts what it could not write as
+   * written: the next sync would succeed, and nobody know what is lost. So one that failed fails for good, as long as this
+   * lives; here and below.
+   */
+  sync(ino: number, fd: number): void {
+    this.#syncOnce(ino, `the content of inode ${ino}`, fd);
   }
 
-  #syncDirectory(path: string): void {
-    const fd = this.disk.openDirectory(path);
+  /** Makes the names that lead to the inode's backing file durable, innermost first. */
+  syncName(ino: number): void {
+    for (const path of [contentSubdirectory(this.directory, ino), this.directory]) {
+      const fd = this.disk.openDirectory(path);
+      try {
+        this.#syncOnce(path, `names in ${path}`, fd);
+      } finally {
+        this.disk.close(fd);
+      }
+    }
+  }
+
+  /** Makes all contents durable, and their names; `fd` is any on their filesystem. */
+  syncAll(fd: number): void {
+    this.#syncOnce(ALL, 'contents', fd);
+  }
+
+  #syncOnce(key: number | string, what: string, fd: number): void {
+    const earlier = this.#unsynced.get(key);
+    if (earlier !== undefined) {
+      throw new BackingError(
+        EIO,
+        `Cannot make ${what} durable: an earlier sync failed (${earlier}); copy the file`,
+      );
+    }
     try {
-      this.disk.fsync(fd);
-    } finally {
-      this.disk.close(fd);
+      if (key === ALL) this.disk.syncFilesystem(fd);
+      else this.disk.fsync(fd);
+    } catch (error) {
+      this.#unsynced.set(key, error);
+      throw error;
     }
   }
 
   #makeDirectoryFor(ino: number): void {
     this.disk.makeDirectory(contentSubdirectory(this.directory, ino));
-  }
-
-  #place(ino: number): void {
-    const path = this.#elsewhere.get(ino);
-    if (path === undefined || this.#readOnly) return;
-    this.name(path, ino);
-    this.#elsewhere.delete(ino);
   }
 
   #pathOf(ino: number): string {

@@ -20,7 +20,7 @@
 import { crc32 } from 'node:zlib';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { FileIdentity } from '../types.js';
-import { type ContentDisk, newFileStatus } from './content-disk.js';
+import { type ContentDisk, newFileStatus, readFully } from './content-disk.js';
 
 export const OWNER_BYTES = 32;
 export const NOBODY = 0;
@@ -143,13 +143,7 @@ function readIfThere(disk: ContentDisk, path: string): Buffer {
     const status = newFileStatus();
     disk.status(fd, status);
     const bytes = Buffer.alloc(status.size);
-    let length = 0;
-    while (length < bytes.length) {
-      const count = disk.read(fd, bytes, length, bytes.length - length, length);
-      if (count === 0) break;
-      length += count;
-    }
-    return bytes.subarray(0, length);
+    return bytes.subarray(0, readFully(disk, fd, bytes));
   } finally {
     disk.close(fd);
   }

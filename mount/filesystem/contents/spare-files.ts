@@ -7,7 +7,8 @@
  * making and removing a file may need 20 us or, where many were just removed, 500.
  *
  * Invariants
- * - A spare is lent to one inode at a time, and no file gets one that was ever written, or that somebody may still see or
+ * - A spare is lent to one inode at a time, and the table never says two are the same inode's: one that is idle may still
+ *   be said to be, until that gets another content. No file gets one that was ever written, or that somebody may still see or
  *   write through a mapping.
  * - An unwritten one has an mtime that no write gives, whatever the clock's ticks are.
  * - Before a record says that an inode has content, the file `owners` (owner-table.ts) tells which spare that is. So a
@@ -19,7 +20,7 @@
 import { SpinneyError } from '../../../engine/errors.js';
 import type { FileIdentity } from '../types.js';
 import type { ContentFiles } from './content.js';
-import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
+import { type ContentDisk, type FileStatus, newFileStatus, writeFully } from './content-disk.js';
 import { NOBODY, OWNER_BYTES, OwnerEncoder } from './owner-table.js';
 
 export const SPARES_DIRECTORY = 'spares';
@@ -73,6 +74,7 @@ export class SpareFiles {
   promise(ino: number): void {
     if (this.#idle.length === 0) this.#idle.push(this.#make());
     this.#promisedTo = NOBODY;
+    this.#takeUpFirst(ino);
     this.#tellOwner(this.#idle.at(-1)!, ino, this.#owner);
     this.#promisedTo = ino;
   }
@@ -82,6 +84,24 @@ export class SpareFiles {
     if (this.#promisedTo !== ino) this.promise(ino);
     this.#promisedTo = NOBODY;
     return this.#idle.pop()!;
+  }
+
+  /** The inode gets another content: what it had borrowed, and given back, is its no more. */
+  disown(ino: number): void {
+    if (this.#takeUpFirst(ino)) this.#tellOwner(this.#idle.at(-1)!, NOBODY, this.#owner);
+  }
+
+  /** Puts the idle spare that the table still says is the inode's, if there is one, where the next to be lent is. */
+  #takeUpFirst(ino: number): boolean {
+    const idle = this.#idle;
+    for (let i = 0; i < idle.length; i++) {
+      const spare = idle[i]!;
+      if (spare.owner !== ino) continue;
+      idle[i] = idle.at(-1)!;
+      idle[idle.length - 1] = spare;
+      return true;
+    }
+    return false;
   }
 
   /** Opens a spare that is lent; -1: it has another name by now. */
@@ -96,7 +116,7 @@ export class SpareFiles {
 
   #tellOwner(spare: Spare, ino: number, owner: OwnerEncoder): void {
     owner.encode(spare.slot, spare.number, ino, spare.identity);
-    this.#disk.write(this.#owners, owner.bytes, 0, OWNER_BYTES, spare.slot * OWNER_BYTES);
+    writeFully(this.#disk, this.#owners, owner.bytes, spare.slot * OWNER_BYTES);
     spare.owner = ino;
   }
 
@@ -188,7 +208,7 @@ export class SpareFiles {
   #tellDirectory(owner: OwnerEncoder): void {
     this.#disk.statusAt(this.#directory, this.#status);
     owner.encodeDirectory(this.#disk.lastIdentity());
-    this.#disk.write(this.#owners, owner.bytes, 0, OWNER_BYTES, 0);
+    writeFully(this.#disk, this.#owners, owner.bytes, 0);
   }
 
   #make(): Spare {

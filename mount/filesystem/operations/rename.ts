@@ -122,7 +122,7 @@ function renameOnce(
   if (removal !== undefined) writeBackFirst(inodes, source);
   const whiteout = (flags & RENAME_WHITEOUT) !== 0 ? newWhiteout(inodes, caller, above.value) : undefined;
 
-  const done = tree.atomic((batch) => {
+  const done = inodes.atomic((batch) => {
     if (isDirectory) batch.assertPrefixEmpty(childrenPrefix(newPath));
     removal?.record(batch);
     if (whiteout === undefined) batch.deleteIfVersion(from, entry.version);
@@ -188,7 +188,7 @@ function exchangeOnce(
     record.setLinks(above.value, record.linksOf(above.value) - moved);
     record.setLinks(newAbove.value, record.linksOf(newAbove.value) + moved);
   }
-  const done = tree.atomic((batch) => {
+  const done = inodes.atomic((batch) => {
     batch.compareAndPut(from, one.version, other.entry);
     batch.compareAndPut(to, other.version, one.entry);
     for (const { isLink, inode } of [one, other]) {

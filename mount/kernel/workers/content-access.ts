@@ -44,7 +44,7 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     try {
       disk.status(fd, status);
       assertIs(identity, ino);
-      disk.fsync(fd);
+      files.sync(ino, fd);
       // Without content there is nothing to find after a power cut. It may have been written just now.
       disk.status(fd, status);
     } finally {
@@ -61,7 +61,7 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     assertIs(identity, ino);
     const isNamed = names && (spare === NO_SPARE || status.size > 0);
     if (isNamed) nameIt(ino, spare);
-    disk.syncFilesystem(held);
+    files.syncAll(held);
     return isNamed;
   }
 
