@@ -9,7 +9,7 @@ import { soak } from './soak.js';
 
 const SCRIPT = join(import.meta.dirname, 'churn.py');
 const ROUNDS = 6;
-const OPERATIONS = 300;
+const OPERATIONS = 150;
 const CACHE_MIB = 8;
 /** What the last third of the rounds may have more than the second. */
 const MEMORY_SLACK = 24 * 1024 * 1024;
