@@ -250,7 +250,8 @@ export interface TreeReads {
  *
  * @throws as TreeReads; mutations also ERR_READ_ONLY, ERR_NO_SPACE, ERR_JOURNAL_FAILED, ERR_KEY_TOO_LARGE (keys have 1 to
  *   16,384 bytes), ERR_VALUE_TOO_LARGE (values have at most 131,072). A mutation that throws has changed nothing, save
- *   ERR_JOURNAL_FAILED, after which only reopening tells.
+ *   where the error's `isMade` is set: then it was made, and is only not known to last, for want of space or, after
+ *   ERR_JOURNAL_FAILED, until reopening tells.
  */
 export interface TreeOperations extends TreeReads {
   /**

@@ -39,6 +39,8 @@ export type ErrorCode =
 export class SpinneyError extends Error {
   override readonly name = 'SpinneyError';
   readonly code: ErrorCode;
+  /** The change that it is about was made all the same, and is seen; only whether it will last is not known. */
+  isMade = false;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);

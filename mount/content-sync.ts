@@ -3,10 +3,10 @@
  * (filesystem/contents/content-mark.ts): so that after a power cut few files have to be looked at, and none after a clean end.
  * It runs on the main thread, and waits for the disk on none that anybody waits for.
  */
-import { closeSync, openSync } from 'node:fs';
 import type { TreeOperations } from '../engine/api.js';
+import type { ContentDisk } from './filesystem/contents/content-disk.js';
 import { isAllDurable, NO_BOOT, readMark, writeMark } from './filesystem/contents/content-mark.js';
-import { syncFilesystemAsync } from './filesystem/contents/system.js';
+import { SystemDisk } from './filesystem/contents/system.js';
 import * as libc from './libc/libc.js';
 import type { MountLog } from './types.js';
 
@@ -19,6 +19,7 @@ export class ContentSync {
   readonly #tree: Pick<TreeOperations, 'get' | 'getVersion' | 'put' | 'lastLsn'>;
   readonly #directory: string;
   readonly #log: MountLog;
+  readonly #disk: ContentDisk;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   /** Nobody waits any more: the tree may be closed. */
@@ -29,10 +30,12 @@ export class ContentSync {
     tree: Pick<TreeOperations, 'get' | 'getVersion' | 'put' | 'lastLsn'>,
     directory: string,
     log: MountLog,
+    disk: ContentDisk = new SystemDisk(),
   ) {
     this.#tree = tree;
     this.#directory = directory;
     this.#log = log;
+    this.#disk = disk;
   }
 
   /** To be called once the mount answers. */
@@ -78,12 +81,12 @@ export class ContentSync {
   }
 
   async #syncDisk(): Promise<void> {
-    const fd = openSync(this.#directory, 'r');
+    const fd = this.#disk.openDirectory(this.#directory);
     try {
-      const errno = await syncFilesystemAsync(fd);
+      const errno = await this.#disk.syncFilesystemAsync(fd);
       if (errno !== 0) throw new Error(libc.errnoName(errno));
     } finally {
-      closeSync(fd);
+      this.#disk.close(fd);
     }
   }
 }

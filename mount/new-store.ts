@@ -19,8 +19,8 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import { countedNames, NodeDisk, UNFINISHED_FILE } from '../engine/before-open.js';
 import { SpinneyError } from '../engine/errors.js';
-import { bootId } from './filesystem/contents/boot-id.js';
-import { syncDirectory } from './filesystem/contents/content.js';
+import { syncDirectory } from './filesystem/contents/content-disk.js';
+import { SystemDisk } from './filesystem/contents/system.js';
 
 /** Of an earlier run, contents alone are of use. */
 export const CONTENT_DIRECTORY = 'content';
@@ -45,6 +45,8 @@ interface Mark {
   /** The boot in which the first of the runs was begun. */
   boot: string;
 }
+
+const system = new SystemDisk();
 
 export class NewStore {
   readonly path: string;
@@ -78,13 +80,13 @@ export class NewStore {
       this.#isBegun = earlier !== undefined;
       // What was copied may be other bytes now where the machine came to an end since.
       const kept =
-        options.goesOn && earlier?.boot === bootId()
+        options.goesOn && earlier?.boot === system.bootId()
           ? [UNFINISHED_FILE, CONTENT_DIRECTORY]
           : [UNFINISHED_FILE];
       this.#removeBut(kept);
       this.#writeMark(mark);
-      syncDirectory(target);
-      syncDirectory(dirname(resolve(target)));
+      syncDirectory(system, target);
+      syncDirectory(system, dirname(resolve(target)));
     } catch (error) {
       if (mark !== undefined) this.#disk.close(mark);
       throw error;
@@ -95,7 +97,7 @@ export class NewStore {
   /** All else is durable: from here on it is a store. */
   finish(): void {
     unlinkSync(join(this.path, UNFINISHED_FILE));
-    syncDirectory(this.path);
+    syncDirectory(system, this.path);
     this.#disk.close(this.#mark);
   }
 
@@ -172,7 +174,7 @@ export class NewStore {
 
   #writeMark(fd: number): void {
     const { command } = this.#options;
-    const mark: Mark = { command, source: this.#source, boot: bootId() };
+    const mark: Mark = { command, source: this.#source, boot: system.bootId() };
     const advice = `spinney ${command} has not finished this store: run it again`;
     this.#disk.truncate(fd, 0);
     this.#disk.write(fd, [Buffer.from(`${advice}\n${JSON.stringify(mark)}\n`)], 0);

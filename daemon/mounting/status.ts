@@ -64,7 +64,13 @@ export class Status implements ControlTarget {
 
   /** Says in the log, once, that the mount is gone from its place and yet in use. */
   lookForMount(log: Pick<Logger, 'warn'>): void {
-    const displaced = this.#displaced();
+    let displaced: string | undefined;
+    try {
+      displaced = this.#displaced();
+    } catch {
+      // Nobody can look without a descriptor: the next time, then. Nothing else waits for it.
+      return;
+    }
     if (displaced !== undefined && !this.#wasTold) log.warn(displaced);
     this.#wasTold = displaced !== undefined;
   }

@@ -236,12 +236,17 @@ export class Journal {
 
   /**
    * What the durability demands of a mutation with this LSN; also wakes the maintenance thread. At `written` nothing is
-   * left to wait for: the record survives the process since it was appended.
+   * left to wait for: the record survives the process since it was appended. What it throws has `isMade`.
    */
   acknowledge(lsn: number): void {
     const { durability } = this.#handle;
-    if (durability === 'synced') this.waitSynced(lsn);
-    else if (durability === 'written' && this.#shared.failed) throw this.#shared.failure();
+    try {
+      if (durability === 'synced') this.waitSynced(lsn);
+      else if (durability === 'written' && this.#shared.failed) throw this.#shared.failure();
+    } catch (error) {
+      if (error instanceof SpinneyError) error.isMade = true;
+      throw error;
+    }
     this.#wakeMaintenance();
   }
 

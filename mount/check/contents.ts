@@ -1,9 +1,9 @@
 /** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
-import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TreeOperations, TreeReads } from '../../engine/index.js';
 import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
 import { entriesOf } from '../filesystem/contents/content-directory.js';
+import { type ContentDisk, newFileStatus } from '../filesystem/contents/content-disk.js';
 import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
 import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
 import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
@@ -26,6 +26,7 @@ export interface ContentFindings {
 }
 
 export class ContentCheck {
+  readonly #disk: ContentDisk;
   readonly #directory: string;
   readonly #findings: ContentFindings;
   readonly #cut: PowerCut;
@@ -34,21 +35,23 @@ export class ContentCheck {
   readonly #durableLsn: number;
   readonly #spares: LeftSpares;
   readonly #withContent = new InodeSet();
+  readonly #status = newFileStatus();
 
   /** `directory`: `<store>/content`, which may be missing. */
-  constructor(tree: CheckedTree, directory: string, findings: ContentFindings) {
+  constructor(tree: CheckedTree, disk: ContentDisk, directory: string, findings: ContentFindings) {
+    this.#disk = disk;
     this.#directory = directory;
     this.#findings = findings;
     const mark = readMark(tree);
     const clock = new SystemClock();
     clock.read();
-    this.#wasCut = isAfterCut(tree, mark);
+    this.#wasCut = isAfterCut(tree, mark, disk.bootId());
     this.#durableLsn = mark?.durableLsn ?? 0;
-    const content = new ContentFiles(directory, true);
+    const content = new ContentFiles(disk, directory, true);
     this.#cut = new PowerCut(content, clock, () => {});
     const after = mark?.durableSeconds ?? 0;
     this.#cut.note(this.#wasCut ? { lsn: tree.lastLsn(), after, before: clock.seconds } : cutOf(mark));
-    this.#spares = leftSparesOrNone(directory, this.#wasCut, (reason) => findings.damage(reason));
+    this.#spares = leftSparesOrNone(disk, directory, this.#wasCut, (reason) => findings.damage(reason));
     for (const [ino, { path }] of this.#spares.lent) content.isAt(ino, path);
   }
 
@@ -84,10 +87,10 @@ export class ContentCheck {
   finish(): number {
     this.#checkSpares();
     let count = 0;
-    for (const directory of entriesOf(this.#directory)) {
+    for (const directory of entriesOf(this.#disk, this.#directory)) {
       if (directory.name === SPARES_DIRECTORY) continue;
       const path = join(this.#directory, directory.name);
-      if (!directory.isDirectory()) this.#findings.note(`${path}: it is no directory of content files`);
+      if (directory.kind !== 'directory') this.#findings.note(`${path}: it is no directory of content files`);
       else if (directory.name === UNCLAIMED_DIRECTORY) this.#checkUnclaimed(path);
       else count += this.#checkDirectory(path);
     }
@@ -113,17 +116,17 @@ export class ContentCheck {
   }
 
   #checkUnclaimed(path: string): void {
-    for (const { name } of entriesOf(path)) {
+    for (const { name } of entriesOf(this.#disk, path)) {
       const file = join(path, name);
       this.#findings.damage(
-        `${file}: ${lstatSync(file).size} bytes of a file that could not be told after a kill; copy what is wanted, and remove it`,
+        `${file}: ${this.#sizeOf(file)} bytes of a file that could not be told after a kill; copy what is wanted, and remove it`,
       );
     }
   }
 
   #checkDirectory(path: string): number {
     let count = 0;
-    for (const file of entriesOf(path)) {
+    for (const file of entriesOf(this.#disk, path)) {
       const ino = Number.parseInt(file.name, 16);
       const whole = join(path, file.name);
       if (contentPath(this.#directory, ino) !== whole) {
@@ -132,9 +135,13 @@ export class ContentCheck {
       }
       count++;
       if (!this.#withContent.has(ino)) {
-        this.#findings.note(`${whole}: no file has this content (${lstatSync(whole).size} bytes)`);
+        this.#findings.note(`${whole}: no file has this content (${this.#sizeOf(whole)} bytes)`);
       }
     }
     return count;
+  }
+
+  #sizeOf(path: string): number {
+    return this.#disk.statusAt(path, this.#status) ? this.#status.size : 0;
   }
 }

@@ -7,6 +7,8 @@
  */
 import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
 import { SILENT, type WorkProgress } from '../../engine/progress.js';
+import type { ContentDisk } from '../filesystem/contents/content-disk.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
@@ -50,14 +52,18 @@ interface LinkedInode {
   type: number;
 }
 
-/** `report` is told of each finding, `progress` of each record; `contentDirectory` is `<store>/content`, and may be missing. */
+/**
+ * `report` is told of each finding, `progress` of each record; `contentDirectory` is `<store>/content` on `disk`, and may be
+ * missing.
+ */
 export function checkNamespace(
   tree: CheckedTree,
   contentDirectory: string,
   report: (finding: Finding) => void,
   progress: WorkProgress = SILENT,
+  disk: ContentDisk = new SystemDisk(),
 ): CheckedNamespace {
-  return new NamespaceCheck(tree, contentDirectory, report).run(progress);
+  return new NamespaceCheck(tree, disk, contentDirectory, report).run(progress);
 }
 
 class NamespaceCheck {
@@ -86,10 +92,15 @@ class NamespaceCheck {
   #ownerKey: Uint8Array | undefined;
   #ownerFault: string | undefined;
 
-  constructor(tree: CheckedTree, contentDirectory: string, report: (finding: Finding) => void) {
+  constructor(
+    tree: CheckedTree,
+    disk: ContentDisk,
+    contentDirectory: string,
+    report: (finding: Finding) => void,
+  ) {
     this.#tree = tree;
     this.#report = report;
-    this.#contents = new ContentCheck(tree, contentDirectory, {
+    this.#contents = new ContentCheck(tree, disk, contentDirectory, {
       damage: (message) => this.#damage(message),
       note: (message) => this.#note(message),
     });

@@ -1,13 +1,14 @@
-import { closeSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
-import { SystemClock, syncFilesystem } from '../filesystem/contents/system.js';
+import { SystemClock, SystemDisk } from '../filesystem/contents/system.js';
 import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from '../repair/index.js';
 import { type LoadedNamespace, Loader } from './load.js';
 import { contentsOf, NO_CONTENTS, sparseContents } from './new-contents.js';
+
+const system = new SystemDisk();
 
 export interface LoadStoreOptions {
   lines: AsyncIterable<string>;
@@ -65,7 +66,7 @@ async function makeStore(
     syncBelow(target);
     const clock = new SystemClock();
     clock.read();
-    markAllDurable(tree, clock.seconds);
+    markAllDurable(tree, system.bootId(), clock.seconds);
     tree.checkpoint();
     return loaded;
   } finally {
@@ -98,10 +99,10 @@ async function fill(
 }
 
 function syncBelow(directory: string): void {
-  const fd = openSync(directory, 'r');
+  const fd = system.openDirectory(directory);
   try {
-    syncFilesystem(fd);
+    system.syncFilesystem(fd);
   } finally {
-    closeSync(fd);
+    system.close(fd);
   }
 }

@@ -30,23 +30,12 @@ import {
   CHANGE_SIZE,
   type DirectorySink,
   type FileIdentity,
+  type FileSystemStats,
   type FsyncPlan,
   type Place,
   type RemovalResult,
   type StatFs,
 } from './types.js';
-
-export interface FileSystemStats {
-  openFiles: number;
-  openDirectories: number;
-  /** Inodes with open handles, and those of them whose backing file is ahead of their record. */
-  openInodes: number;
-  liveInodes: number;
-  /** Inodes without a name that are still used. */
-  orphans: number;
-  /** Backing files that are kept open. */
-  openContents: number;
-}
 
 export class FileSystem {
   readonly #inodes: Inodes;
@@ -94,8 +83,7 @@ export class FileSystem {
         record.readAttributes(inode, out);
         return 0;
       }
-      const path = concat(concat(parent, SLASH_BYTES), name);
-      return this.#inodes.answer(inode, path, out);
+      return this.#inodes.answer(inode, concat(concat(parent, SLASH_BYTES), name), out);
     } catch (error) {
       return errnoOf(error);
     }
@@ -233,7 +221,7 @@ export class FileSystem {
       const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
       if (failed !== 0) return failed;
       try {
-        return this.#files.openNew(out.ino, childKey(parent as Uint8Array, name), flags, isLive);
+        return this.#kept(this.#files.openNew(out.ino, childKey(parent as Uint8Array, name), flags, isLive));
       } catch (error) {
         // There is no file that could not be opened.
         this.unlink(caller, parent, name, { removedIno: 0, removedLinks: 0, movedIno: 0 });
@@ -250,8 +238,14 @@ export class FileSystem {
   createNameless(caller: Caller, parent: Place, mode: number, flags: number, out: Attributes): number {
     return this.#mutate(() => {
       const ino = makeNameless(this.#inodes, caller, parent, mode & ~record.TYPE_MASK, out);
-      return ino < 0 ? ino : this.#files.open(ino, flags);
+      return ino < 0 ? ino : this.#kept(this.#files.open(ino, flags));
     });
+  }
+
+  /** The handle, which nobody gets where the operation fails after all. */
+  #kept(handle: number): number {
+    if (handle > 0 && this.#inodes.hasFailed) this.#files.release(handle);
+    return handle;
   }
 
   /** Reads into `into` from index `offset` on; returns the bytes read, 0 at the end of the file. */
@@ -325,7 +319,7 @@ export class FileSystem {
 
   /**
    * What an fsync has to make durable before `tree.sync()`, for another thread to do; `fsynced` is told after it.
-   * Undefined: no such handle.
+   * Undefined: there is nothing that another thread can do; `fsync` tells why.
    */
   fsyncPlan(handle: number): FsyncPlan | undefined {
     return this.#files.fsyncPlan(handle);
@@ -443,8 +437,10 @@ export class FileSystem {
   }
 
   #answer<T>(operation: () => T): T | number {
+    this.#inodes.takeFailure();
     try {
-      return operation();
+      const result = operation();
+      return this.#inodes.hasFailed ? errnoOf(this.#inodes.takeFailure()) : result;
     } catch (error) {
       return errnoOf(error);
     }

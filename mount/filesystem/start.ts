@@ -4,10 +4,11 @@ import { SpinneyError } from '../../engine/errors.js';
 import type { MountLog } from '../types.js';
 import { ContentFiles } from './contents/content.js';
 import { prepareContentDirectory } from './contents/content-directory.js';
+import type { ContentDisk } from './contents/content-disk.js';
 import { Descriptors } from './contents/descriptors.js';
 import { PowerCut } from './contents/power-cut.js';
 import { SpareFiles } from './contents/spare-files.js';
-import { type Clock, SystemClock } from './contents/system.js';
+import { type Clock, SystemClock, SystemDisk } from './contents/system.js';
 import { type TroubleListener, Troubles } from './contents/troubles.js';
 import { Inodes } from './inodes/inodes.js';
 import { startContents } from './inodes/start-contents.js';
@@ -34,6 +35,8 @@ export interface FileSystemOptions {
   troubled?: TroubleListener;
   /** Default: the system's. */
   clock?: Clock;
+  /** What the contents are on. Default: the system's. */
+  disk?: ContentDisk;
   /** How many backing files to keep open, at least two; default: by the process's limit of descriptors. */
   mostContents?: () => number;
 }
@@ -41,7 +44,11 @@ export interface FileSystemOptions {
 const ROOT_KEY = entryKey(new Uint8Array(0));
 
 export function newInodes(tree: TreeOperations, options: FileSystemOptions, log: MountLog): Inodes {
-  const content = new ContentFiles(options.contentDirectory, options.readOnly);
+  const content = new ContentFiles(
+    options.disk ?? new SystemDisk(),
+    options.contentDirectory,
+    options.readOnly,
+  );
   const spares = options.rests && !options.readOnly ? new SpareFiles(content) : undefined;
   const clock = options.clock ?? new SystemClock();
   return new Inodes({
@@ -66,7 +73,7 @@ export function newInodes(tree: TreeOperations, options: FileSystemOptions, log:
 export function startStore(inodes: Inodes, log: MountLog): void {
   const { tree, content, readOnly, reclaimer } = inodes;
   const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
-  prepareContentDirectory(content.directory, readOnly);
+  prepareContentDirectory(content.disk, content.directory, readOnly);
   startContents(inodes, hasRoot, log);
   if (readOnly) {
     if (hasRoot) return;

@@ -155,3 +155,15 @@ export interface FsyncPlan {
   /** Whether the name of the backing file, which it gets before that if it is a spare, is to be made durable too. */
   names: boolean;
 }
+
+export interface FileSystemStats {
+  openFiles: number;
+  openDirectories: number;
+  /** Inodes with open handles, and those of them whose backing file is ahead of their record. */
+  openInodes: number;
+  liveInodes: number;
+  /** Inodes without a name that are still used. */
+  orphans: number;
+  /** Backing files that are kept open. */
+  openContents: number;
+}

@@ -5,6 +5,8 @@
 import { existsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { ContentFiles } from '../filesystem/contents/content.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
@@ -33,7 +35,7 @@ export async function mountFuseNative(
   const Binding = loadBinding();
   const reclaimer = new InlineReclaimer(
     tree,
-    options.contentDirectory,
+    new ContentFiles(new SystemDisk(), options.contentDirectory, options.readOnly),
     (inos) => fileSystem.reclaimed(inos),
     log,
   );
@@ -120,7 +122,7 @@ class FuseNativeMount implements Mounted {
     this.#troubles = troubles;
     this.ended = new Promise((resolve) => {
       const timer = setInterval(() => {
-        if (!this.#isGone()) return;
+        if (!this.#looksGone()) return;
         clearInterval(timer);
         try {
           close();
@@ -171,6 +173,15 @@ class FuseNativeMount implements Mounted {
       return unmountDevice(this.#device, 'detach');
     }
     return unmountDevice(this.#device, how);
+  }
+
+  /** Without a descriptor nobody can look: then it is looked for again. */
+  #looksGone(): boolean {
+    try {
+      return this.#isGone();
+    } catch {
+      return false;
+    }
   }
 
   /** A detached mount lives on, without a name, until its last user has gone. */

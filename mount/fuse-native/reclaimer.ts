@@ -1,6 +1,5 @@
-import { rmSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
-import { contentPath } from '../filesystem/contents/content.js';
+import type { ContentFiles } from '../filesystem/contents/content.js';
 import type { Reclaimer } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 
@@ -9,7 +8,7 @@ const DELAY_MS = 1_000;
 /** Removes contents on the main loop, at most once a second, always after the removal of their names is durable. */
 export class InlineReclaimer implements Reclaimer {
   readonly #tree: Pick<TreeOperations, 'durableLsn' | 'sync'>;
-  readonly #contentDirectory: string;
+  readonly #content: Pick<ContentFiles, 'remove'>;
   readonly #reclaimed: (inos: readonly number[]) => void;
   readonly #log: MountLog;
   readonly #waiting = new Map<number, number>();
@@ -17,12 +16,12 @@ export class InlineReclaimer implements Reclaimer {
 
   constructor(
     tree: Pick<TreeOperations, 'durableLsn' | 'sync'>,
-    contentDirectory: string,
+    content: Pick<ContentFiles, 'remove'>,
     reclaimed: (inos: readonly number[]) => void,
     log: MountLog,
   ) {
     this.#tree = tree;
-    this.#contentDirectory = contentDirectory;
+    this.#content = content;
     this.#reclaimed = reclaimed;
     this.#log = log;
   }
@@ -43,7 +42,7 @@ export class InlineReclaimer implements Reclaimer {
       const last = waiting.reduce((most, [, lsn]) => Math.max(most, lsn), 0);
       if (this.#tree.durableLsn() < last) this.#tree.sync();
       const inos = waiting.map(([ino]) => ino);
-      for (const ino of inos) rmSync(contentPath(this.#contentDirectory, ino), { force: true });
+      for (const ino of inos) this.#content.remove(ino);
       this.#reclaimed(inos);
     } catch (error) {
       this.#log('warn', 'could not remove the contents of deleted files', { err: error });

@@ -4,13 +4,11 @@
  * is left there.
  */
 import {
-  closeSync,
   constants,
   copyFileSync,
   linkSync,
   lstatSync,
   mkdirSync,
-  openSync,
   renameSync,
   rmSync,
   type Stats,
@@ -26,7 +24,7 @@ import {
   leftSparesOrNone,
   UNCLAIMED_DIRECTORY,
 } from '../filesystem/contents/spare-recovery.js';
-import { syncFilesystem } from '../filesystem/contents/system.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import { copySparse } from './sparse-copy.js';
 
@@ -71,6 +69,7 @@ const TOO_MANY_LINKS = 'EMLINK';
 
 export class ContentsMove {
   readonly moved: MovedContents = { reflinked: 0, linked: 0, copied: 0, bytes: 0 };
+  readonly #disk = new SystemDisk();
   readonly #from: string;
   readonly #to: string;
   readonly #isDry: boolean;
@@ -85,8 +84,8 @@ export class ContentsMove {
     this.#to = to;
     this.#isDry = options.isDry;
     this.#copied = options.copied;
-    prepareContentDirectory(from, true);
-    this.#spares = leftSparesOrNone(from, options.wasCut, (reason) =>
+    prepareContentDirectory(this.#disk, from, true);
+    this.#spares = leftSparesOrNone(this.#disk, from, options.wasCut, (reason) =>
       options.report({
         kind: 'lost',
         message: `${reason}; what was lent to files then stays in the damaged store`,
@@ -170,9 +169,9 @@ export class ContentsMove {
 
   /** Contents that were not taken, by number; those in which there is nothing are passed over. */
   *left(): Generator<{ ino: number; content: OldContent }> {
-    for (const directory of entriesOf(this.#from)) {
-      if (!directory.isDirectory() || !/^[0-9a-f]+$/.test(directory.name)) continue;
-      for (const { name } of entriesOf(join(this.#from, directory.name))) {
+    for (const directory of entriesOf(this.#disk, this.#from)) {
+      if (directory.kind !== 'directory' || !/^[0-9a-f]+$/.test(directory.name)) continue;
+      for (const { name } of entriesOf(this.#disk, join(this.#from, directory.name))) {
         const ino = Number.parseInt(name, 16);
         const path = join(this.#from, directory.name, name);
         if (contentPath(this.#from, ino) !== path || this.#taken.has(ino)) continue;
@@ -190,7 +189,7 @@ export class ContentsMove {
   *unclaimed(): Generator<{ name: string; content: OldContent }> {
     const paths = this.#spares.unclaimed.map(({ path }) => path);
     const directory = join(this.#from, UNCLAIMED_DIRECTORY);
-    for (const { name } of entriesOf(directory)) paths.push(join(directory, name));
+    for (const { name } of entriesOf(this.#disk, directory)) paths.push(join(directory, name));
     for (const path of paths) {
       const content = find(path);
       if (content !== undefined) yield { name: basename(path), content };
@@ -200,9 +199,9 @@ export class ContentsMove {
   /** A number above all that a content file has. */
   numberAbove(): number {
     let above = 0;
-    for (const { name } of entriesOf(this.#from)) {
+    for (const { name } of entriesOf(this.#disk, this.#from)) {
       if (name === SPARES_DIRECTORY || !/^[0-9a-f]+$/.test(name)) continue;
-      for (const file of entriesOf(join(this.#from, name))) {
+      for (const file of entriesOf(this.#disk, join(this.#from, name))) {
         const ino = Number.parseInt(file.name, 16);
         if (contentPath(this.#from, ino) === join(this.#from, name, file.name))
           above = Math.max(above, ino + 1);
@@ -215,17 +214,17 @@ export class ContentsMove {
   /** Removes what an earlier run brought and this one has no use for, and makes all durable. */
   finish(): void {
     if (this.#isDry) return;
-    for (const directory of entriesOf(this.#to)) {
-      for (const { name } of entriesOf(join(this.#to, directory.name))) {
+    for (const directory of entriesOf(this.#disk, this.#to)) {
+      for (const { name } of entriesOf(this.#disk, join(this.#to, directory.name))) {
         if (!name.endsWith(PART) && this.#taken.has(Number.parseInt(name, 16))) continue;
         rmSync(join(this.#to, directory.name, name), { force: true });
       }
     }
-    const fd = openSync(this.#to, 'r');
+    const fd = this.#disk.openDirectory(this.#to);
     try {
-      syncFilesystem(fd);
+      this.#disk.syncFilesystem(fd);
     } finally {
-      closeSync(fd);
+      this.#disk.close(fd);
     }
   }
 }

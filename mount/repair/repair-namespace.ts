@@ -8,6 +8,7 @@
  */
 import type { Tree } from '../../engine/index.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
   ENTRIES_PREFIX,
@@ -142,6 +143,6 @@ class NamespaceRepair {
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#context.nextIno));
     this.#tree.put(NEXT_INODE_KEY, next);
-    markAllDurable(this.#tree, this.#context.clock.seconds);
+    markAllDurable(this.#tree, new SystemDisk().bootId(), this.#context.clock.seconds);
   }
 }

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { reasonOf } from '../../engine/errors.js';
 import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
-import { bootId } from '../filesystem/contents/boot-id.js';
 import { type ContentMark, readMark } from '../filesystem/contents/content-mark.js';
+import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
@@ -145,7 +145,7 @@ function cutOf(tree: Tree, salvaged: Salvaged): ContentsCut {
 /** As for a store that is opened (content-mark.ts). */
 function isAfterCut(mark: ContentMark | undefined, { previousEnd, lastLsn }: Salvaged): boolean {
   if (previousEnd === 'power-cut') return true;
-  if (mark === undefined || mark.boot === bootId()) return false;
+  if (mark === undefined || mark.boot === new SystemDisk().bootId()) return false;
   return previousEnd !== 'closed' || mark.durableLsn !== lastLsn - 1;
 }
 

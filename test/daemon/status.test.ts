@@ -1,8 +1,15 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { Status } from '../../daemon/mounting/status.js';
 import { SpinneyError } from '../../engine/errors.js';
+import { isMountedAt } from '../../mount/mount-users.js';
+import { readMountinfo } from '../../mount/mountinfo.js';
 import type { MountEnd, Mounted } from '../../mount/types.js';
 import { statsReport } from './support.js';
+
+vi.mock('../../mount/mount-users.js', async (original) => {
+  const users = await original<typeof import('../../mount/mount-users.js')>();
+  return { ...users, isMountedAt: vi.fn(users.isMountedAt) };
+});
 
 function parts() {
   const tree = { ...statsReport().tree, blobs: [] };
@@ -120,4 +127,19 @@ it('runs the admin work and tells what it did', async () => {
   expect(await status.compact()).toMatchObject({ before: { blobCount: 3 }, after: { blobCount: 2 } });
   expect((await status.checkpoint()).checkpoint.rounds).toBe(5);
   expect(work).toEqual(['compact', 'checkpoint']);
+});
+
+it('goes on where it cannot look whether the mount is at its place', () => {
+  const { status, mounted } = parts();
+  const [entry] = readMountinfo();
+  const told: unknown[] = [];
+  const log = { warn: (what: unknown) => told.push(what) };
+  status.setMount(mounted, { ...entry!, mountpoint: '/nowhere' });
+  vi.mocked(isMountedAt).mockImplementationOnce(() => {
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+  });
+  status.lookForMount(log);
+  expect(told).toEqual([]);
+  status.lookForMount(log);
+  expect(told).toEqual([expect.stringContaining('the mount is no longer at /nowhere')]);
 });

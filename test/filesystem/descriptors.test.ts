@@ -19,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ContentFiles, contentPath } from '../../mount/filesystem/contents/content.js';
 import { mostContents, RESERVED_DESCRIPTORS } from '../../mount/filesystem/contents/descriptors.js';
 import { nameSpare } from '../../mount/filesystem/contents/spare-files.js';
+import { SystemDisk } from '../../mount/filesystem/contents/system.js';
 import * as types from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY } from './fixture.js';
 
@@ -154,7 +155,7 @@ describe('with more open files than descriptors', () => {
     writeSync(file.held, 'hello');
     const plan = f.fs.fsyncPlan(file.handle)!;
     pushOut();
-    nameSpare(new ContentFiles(f.contentDirectory, true), plan.spare, plan.ino);
+    nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), plan.spare, plan.ino);
     if (isTold) f.fs.fsynced(plan.ino, plan.identity!);
     expect(f.stat('/a').size).toBe(5);
     const into = Buffer.alloc(5);
@@ -255,7 +256,8 @@ it('random changes of a few files that are all open agree with a model', () => {
         if (how === 'name') {
           const plan = f.fs.fsyncPlan(file.handle)!;
           if (plan.names && file.content !== '') {
-            if (plan.spare >= 0) nameSpare(new ContentFiles(f.contentDirectory, true), plan.spare, plan.ino);
+            if (plan.spare >= 0)
+              nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), plan.spare, plan.ino);
             if (add.length > 2) f.fs.fsynced(plan.ino, plan.identity!);
           }
         }

@@ -17,6 +17,7 @@ import type { Finding } from '../../engine/index.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { OWNER_BYTES } from '../../mount/filesystem/contents/owner-table.js';
 import { leftSpares } from '../../mount/filesystem/contents/spare-recovery.js';
+import { SystemDisk } from '../../mount/filesystem/contents/system.js';
 import { bytes, CALLER, Fixture, O_RDONLY, StepClock } from './fixture.js';
 
 const EIO = -constants.errno.EIO;
@@ -45,7 +46,7 @@ function damage(): string[] {
 
 /** What each spare with something in it is told to be, by inode. */
 function told(): Record<string, string> {
-  const { lent } = leftSpares(f.contentDirectory, false);
+  const { lent } = leftSpares(new SystemDisk(), f.contentDirectory, false);
   return Object.fromEntries([...lent].map(([ino, { path }]) => [ino, readFileSync(path, 'latin1')]));
 }
 
@@ -84,7 +85,7 @@ describe('the table of owners', () => {
       const damaged = Buffer.from(table);
       damaged[at]! ^= 0xa5;
       writeFileSync(owners(), damaged);
-      expect(leftSpares(f.contentDirectory, false).damagedEntries).toBe(1);
+      expect(leftSpares(new SystemDisk(), f.contentDirectory, false).damagedEntries).toBe(1);
       for (const [ino, text] of Object.entries(told())) expect(text).toBe(expected[ino]);
     }
   });

@@ -6,6 +6,7 @@ import { ContentSync } from '../../mount/content-sync.js';
 import { isAfterCut, NO_BOOT, readMark, writeMark } from '../../mount/filesystem/contents/content-mark.js';
 import { ModelTree } from '../support/model-tree.js';
 
+const BOOT = 'this boot';
 const MARK = {
   boot: 'a boot before',
   durableLsn: 0,
@@ -38,7 +39,7 @@ it('notes up to where contents are durable: where they were when it began', asyn
   expect(mark).toEqual({ ...MARK, durableLsn: began, durableSeconds: mark.durableSeconds });
   expect(Math.abs(mark.durableSeconds - Date.now() / 1000)).toBeLessThan(60);
   // A power cut from here on may take the content of the last one.
-  expect(isAfterCut(tree, mark)).toBe(true);
+  expect(isAfterCut(tree, mark, BOOT)).toBe(true);
   await contents.end();
   expect(readMark(tree)?.durableLsn).toBe(tree.lastLsn() - 1);
 });
@@ -53,9 +54,9 @@ it('has nothing to do where nothing came since, and then a clean end left all du
     lastLsn: () => tree.lastLsn(),
     getVersion: (key: Uint8Array) => tree.getVersion(key),
   } as const;
-  expect(isAfterCut(closed, readMark(tree))).toBe(false);
+  expect(isAfterCut(closed, readMark(tree), BOOT)).toBe(false);
   tree.put('d/b', Buffer.from('later'));
-  expect(isAfterCut(closed, readMark(tree))).toBe(true);
+  expect(isAfterCut(closed, readMark(tree), BOOT)).toBe(true);
 });
 
 it('leaves alone a mark that says that a power cut is being settled', async () => {

@@ -3,7 +3,7 @@
  * part of it kept, the last write torn at 4 KiB or at 512 bytes; or the process is killed there. What opens is a
  * prefix of the history with all that was acknowledged.
  */
-import type { DiskCall, Fault } from '../support/disk/fault-disk.js';
+import type { DiskCall, Fault } from '../support/disk/faults.js';
 import type { MemoryDisk } from '../support/disk/memory-disk.js';
 import { seededRandom } from '../support/disk/random.js';
 import { isLook, SeededTree } from '../support/seeded-tree.js';

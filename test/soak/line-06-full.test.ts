@@ -2,7 +2,7 @@
  * The disk or the quota is full at a call that takes space, and stays so for a while: the caller is told so, reads go on,
  * and once there is space again all works. Nothing acknowledged is lost, whenever the power fails.
  */
-import type { DiskCallName } from '../support/disk/fault-disk.js';
+import type { DiskCallName } from '../support/disk/faults.js';
 import { seededRandom } from '../support/disk/random.js';
 import { countCalls, SeededTree } from '../support/seeded-tree.js';
 import { soak } from './soak.js';

@@ -2,7 +2,7 @@
  * A sync fails once, and what it was to make durable never will be, though the next sync succeeds: nothing is acknowledged
  * that is not durable, the tree takes no more writes where it cannot tell, and says why, and opening it again loses nothing.
  */
-import type { DiskCallName } from '../support/disk/fault-disk.js';
+import type { DiskCallName } from '../support/disk/faults.js';
 import { seededRandom } from '../support/disk/random.js';
 import { countCalls, SeededTree } from '../support/seeded-tree.js';
 import { soak } from './soak.js';

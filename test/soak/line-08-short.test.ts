@@ -1,6 +1,7 @@
 /** Reads and writes fall short, are interrupted, or fail: what was asked for is done or refused, and no data is wrong. */
 import { SpinneyError } from '../../engine/index.js';
-import { type Fault, FaultDisk } from '../support/disk/fault-disk.js';
+import { FaultDisk } from '../support/disk/fault-disk.js';
+import type { Fault } from '../support/disk/faults.js';
 import { seededRandom } from '../support/disk/random.js';
 import { abandon, countCalls, SeededTree } from '../support/seeded-tree.js';
 import { soak } from './soak.js';

@@ -12,6 +12,7 @@ import { checkNamespace } from '../../mount/check/namespace.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
 import { readMark, writeMark } from '../../mount/filesystem/contents/content-mark.js';
 import { OwnerEncoder, readOwners } from '../../mount/filesystem/contents/owner-table.js';
+import { SystemDisk } from '../../mount/filesystem/contents/system.js';
 import {
   inheritedAcl,
   isMinimalAcl,
@@ -90,7 +91,7 @@ function ownerTable(): Buffer {
 function tryOwners(mutator: Mutator): boolean {
   const path = join(home, 'owners');
   writeFileSync(path, mutator.mutate(ownerTable()));
-  const { owners } = readOwners(path, BOOT);
+  const { owners } = readOwners(new SystemDisk(), path, BOOT);
   for (const { ino, identity } of owners) {
     // By the identity the spare is found; what else there is in an entry is a hint.
     if (ino !== identity.file * 10 || identity.birth !== identity.file)

@@ -14,7 +14,8 @@ import { MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { Run } from '../engine/tree/harness.js';
 import { below, KEY_SPACES, pick, type Random, stepOf } from '../engine/tree/keys.js';
 import { Model, type Operation } from '../engine/tree/model.js';
-import { type DiskCall, type DiskCallName, FaultDisk } from './disk/fault-disk.js';
+import { FaultDisk } from './disk/fault-disk.js';
+import type { DiskCall, DiskCallName } from './disk/faults.js';
 import { MemoryDisk } from './disk/memory-disk.js';
 import { seededRandom } from './disk/random.js';
 
@@ -61,6 +62,14 @@ const LOOKS: ReadonlySet<DiskCallName> = new Set<DiskCallName>([
   'expectRandomReads',
   'freeBytes',
   'close',
+  'status',
+  'statusAt',
+  'nodeAt',
+  'space',
+  'seek',
+  'isWrittenElsewhere',
+  'openDirectory',
+  'startWriteback',
 ]);
 export const isLook = (name: DiskCallName): boolean => LOOKS.has(name);
 

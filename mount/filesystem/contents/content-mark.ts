@@ -18,7 +18,6 @@
  */
 import type { TreeOperations, TreeReads } from '../../../engine/api.js';
 import { CONTENT_MARK_KEY } from '../records/keys.js';
-import { bootId } from './boot-id.js';
 
 export interface ContentMark {
   boot: string;
@@ -65,11 +64,12 @@ export function writeMark(tree: Pick<TreeOperations, 'put'>, mark: ContentMark):
 /** The last change of a store that was made while nobody served it, whose contents are all on the disk. */
 export function markAllDurable(
   tree: Pick<TreeOperations, 'put' | 'delete' | 'lastLsn'>,
+  boot: string,
   seconds: number,
 ): void {
   tree.delete(CONTENT_MARK_KEY);
   writeMark(tree, {
-    boot: bootId(),
+    boot,
     durableLsn: tree.lastLsn(),
     durableSeconds: seconds,
     cutLsn: 0,
@@ -80,14 +80,15 @@ export function markAllDurable(
 
 /**
  * Whether contents may be missing that nobody is to blame for: the machine came to an end, or the filesystem below was taken
- * away, since the store was served. Not after a clean end with all durable.
+ * away, since the store was served. Not after a clean end with all durable. `boot`: of this run of the machine.
  */
 export function isAfterCut(
   tree: Pick<TreeOperations, 'getVersion' | 'lastLsn' | 'previousEnd'>,
   mark: ContentMark | undefined,
+  boot: string,
 ): boolean {
   if (tree.previousEnd === 'power-cut') return true;
-  if (mark?.boot === bootId()) return false;
+  if (mark?.boot === boot) return false;
   return tree.previousEnd !== 'closed' || !isAllDurable(tree, mark);
 }
 

@@ -17,9 +17,9 @@ import { descriptorLimit } from '../../libc/descriptor-limit.js';
 import { BackingError, EIO, ENFILE, isOutOfDescriptors } from '../errno.js';
 import type { FileIdentity } from '../types.js';
 import type { ContentFiles } from './content.js';
+import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
 import type { OpenInode } from './open-inode.js';
 import { hasBeenWritten, type SpareFiles } from './spare-files.js';
-import { closeBacking, type FileStatus, identityOfLast, lastWas, statDescriptor } from './system.js';
 
 /**
  * A daemon without open files has about 50; then 64 spares, 64 control connections, and what checkpoints, syncs and new
@@ -37,10 +37,11 @@ export function mostContents(limit = descriptorLimit()): number {
 }
 
 export class Descriptors {
+  readonly #disk: ContentDisk;
   readonly #content: ContentFiles;
   readonly #spares: SpareFiles | undefined;
   readonly #mostNow: () => number;
-  readonly #status: FileStatus = { size: 0, blocks: 0, mtimeSeconds: 0, mtimeNanos: 0 };
+  readonly #status: FileStatus = newFileStatus();
   #most = 0;
   #count = 0;
   #newest: OpenInode | undefined;
@@ -52,6 +53,7 @@ export class Descriptors {
     spares: SpareFiles | undefined,
     most: () => number = () => mostContents(),
   ) {
+    this.#disk = content.disk;
     this.#content = content;
     this.#spares = spares;
     this.#mostNow = most;
@@ -136,12 +138,12 @@ export class Descriptors {
     if (fd < 0) return;
     this.#forget(inode);
     if (inode.spare !== undefined) inode.spare.fd = -1;
-    closeBacking(fd);
+    this.#disk.close(fd);
   }
 
   /** What stat tells of the inode's backing file, which it has; opens nothing. */
   status(inode: OpenInode, out: FileStatus): void {
-    if (inode.fd >= 0) statDescriptor(inode.fd, out);
+    if (inode.fd >= 0) this.#disk.status(inode.fd, out);
     else this.#statusByName(inode, out);
   }
 
@@ -154,8 +156,8 @@ export class Descriptors {
   /** Which file the inode's backing file is. */
   identity(inode: OpenInode): FileIdentity {
     if (inode.identity === undefined) {
-      statDescriptor(this.use(inode), this.#status);
-      inode.identity = identityOfLast();
+      this.#disk.status(this.use(inode), this.#status);
+      inode.identity = this.#disk.lastIdentity();
     }
     return inode.identity;
   }
@@ -176,12 +178,12 @@ export class Descriptors {
     }
     if (fd < 0) throw lost(inode, 'it was removed');
     try {
-      statDescriptor(fd, this.#status);
-      if (inode.identity !== undefined && !lastWas(inode.identity)) {
+      this.#disk.status(fd, this.#status);
+      if (inode.identity !== undefined && !this.#disk.lastWas(inode.identity)) {
         throw lost(inode, 'another file is in its place');
       }
     } catch (error) {
-      closeBacking(fd);
+      this.#disk.close(fd);
       throw error;
     }
     return fd;
@@ -204,7 +206,7 @@ export class Descriptors {
       isThere = this.#content.status(inode.ino, out);
     }
     if (!isThere) throw lost(inode, 'it was removed');
-    if (inode.identity !== undefined && !lastWas(inode.identity)) {
+    if (inode.identity !== undefined && !this.#disk.lastWas(inode.identity)) {
       throw lost(inode, 'another file is in its place');
     }
   }

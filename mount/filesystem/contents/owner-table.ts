@@ -17,11 +17,10 @@
  * The CRC finds the one bit of an entry that was flipped: of 32 bytes no two that are valid differ in fewer than five.
  */
 
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { FileIdentity } from '../types.js';
-import { bootId } from './boot-id.js';
+import { type ContentDisk, newFileStatus, readFully } from './content-disk.js';
 
 export const OWNER_BYTES = 32;
 export const NOBODY = 0;
@@ -82,12 +81,12 @@ export interface OwnerTable {
  * end left is wanted.
  * @throws ERR_FORMAT_VERSION for one of an earlier version that is still of use
  */
-export function readOwners(path: string, boot: string | undefined): OwnerTable {
+export function readOwners(disk: ContentDisk, path: string, boot: string | undefined): OwnerTable {
   const table: OwnerTable = { owners: [], directory: undefined, damaged: 0 };
-  const bytes = readIfThere(path);
+  const bytes = readIfThere(disk, path);
   const earlier = EARLIER_TABLE.exec(bytes.toString('latin1', 0, 64))?.[1];
   if (earlier !== undefined) {
-    if (earlier !== ANY_BOOT && earlier !== bootId()) return table;
+    if (earlier !== ANY_BOOT && earlier !== disk.bootId()) return table;
     throw new SpinneyError(
       'ERR_FORMAT_VERSION',
       `Cannot read ${path}: version 0.1.0 was killed and left it; mount and unmount the store with that version once`,
@@ -137,17 +136,15 @@ function seedOf(boot: string): number {
   return crc32(boot);
 }
 
-function readIfThere(path: string): Buffer {
-  let fd: number;
+function readIfThere(disk: ContentDisk, path: string): Buffer {
+  const fd = disk.open(path, 'read');
+  if (fd < 0) return Buffer.alloc(0);
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
-    throw error;
-  }
-  try {
-    return readFileSync(fd);
+    const status = newFileStatus();
+    disk.status(fd, status);
+    const bytes = Buffer.alloc(status.size);
+    return bytes.subarray(0, readFully(disk, fd, bytes));
   } finally {
-    closeSync(fd);
+    disk.close(fd);
   }
 }

@@ -17,9 +17,10 @@ import { ENTRIES_PREFIX, INODES_PREFIX, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Attributes } from '../types.js';
 import type { ContentFiles } from './content.js';
+import { type FileStatus, newFileStatus } from './content-disk.js';
 import type { ContentMark } from './content-mark.js';
 import { faultOf, NO_FILE } from './faults.js';
-import { type Clock, type FileStatus, newFileStatus, statChangeSeconds } from './system.js';
+import type { Clock } from './system.js';
 
 /** A filesystem's clock may be this far behind ours. */
 const SLACK_SECONDS = 1;
@@ -154,7 +155,7 @@ export class PowerCut {
   leftOver(version: number): boolean {
     const { lsn, after, before } = this.#cut;
     if (version === 0 || version > lsn) return false;
-    const changed = statChangeSeconds();
+    const changed = this.#content.disk.lastChangeSeconds();
     return changed >= after - SLACK_SECONDS && changed <= before;
   }
 }

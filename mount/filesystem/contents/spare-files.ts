@@ -7,7 +7,8 @@
  * making and removing a file may need 20 us or, where many were just removed, 500.
  *
  * Invariants
- * - A spare is lent to one inode at a time, and no file gets one that was ever written, or that somebody may still see or
+ * - A spare is lent to one inode at a time, and the table never says two are the same inode's: one that is idle may still
+ *   be said to be, until that gets another content. No file gets one that was ever written, or that somebody may still see or
  *   write through a mapping.
  * - An unwritten one has an mtime that no write gives, whatever the clock's ticks are.
  * - Before a record says that an inode has content, the file `owners` (owner-table.ts) tells which spare that is. So a
@@ -16,28 +17,14 @@
  * - Numbers are not reused while the files of an earlier run are there: those get their names, or are removed, first.
  */
 
-import { closeSync, constants, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { FileIdentity } from '../types.js';
-import { bootId } from './boot-id.js';
 import type { ContentFiles } from './content.js';
+import { type ContentDisk, type FileStatus, newFileStatus, writeFully } from './content-disk.js';
 import { NOBODY, OWNER_BYTES, OwnerEncoder } from './owner-table.js';
-import {
-  closeBacking,
-  type FileStatus,
-  identityOfLast,
-  isWrittenElsewhere,
-  newFileStatus,
-  openBacking,
-  setModificationTime,
-  spreadSubdirectories,
-  statDescriptor,
-  statPath,
-} from './system.js';
 
 export const SPARES_DIRECTORY = 'spares';
 const OWNERS = 'owners';
-const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 const FILES_PER_DIRECTORY = 512;
 /** Spares that are kept open for whoever comes next. */
 const MOST_IDLE = 64;
@@ -61,13 +48,14 @@ export interface Spare {
 }
 
 export class SpareFiles {
+  readonly #disk: ContentDisk;
   readonly #content: ContentFiles;
   readonly #directory: string;
   readonly #idle: Spare[] = [];
   readonly #freeSlots: number[] = [];
   /** Written, but without a name at the end: by inode. */
   readonly #kept = new Map<number, Spare>();
-  readonly #owner = new OwnerEncoder(bootId());
+  readonly #owner: OwnerEncoder;
   readonly #status: FileStatus = newFileStatus();
   #slots = FIRST_SLOT;
   #nextNumber = 0;
@@ -76,14 +64,17 @@ export class SpareFiles {
   #promisedTo = NOBODY;
 
   constructor(content: ContentFiles) {
+    this.#disk = content.disk;
     this.#content = content;
     this.#directory = sparesDirectory(content.directory);
+    this.#owner = new OwnerEncoder(content.disk.bootId());
   }
 
   /** The next spare to be lent will be this inode's: from here on its record may say that it has content. */
   promise(ino: number): void {
     if (this.#idle.length === 0) this.#idle.push(this.#make());
     this.#promisedTo = NOBODY;
+    this.#takeUpFirst(ino);
     this.#tellOwner(this.#idle.at(-1)!, ino, this.#owner);
     this.#promisedTo = ino;
   }
@@ -95,19 +86,37 @@ export class SpareFiles {
     return this.#idle.pop()!;
   }
 
+  /** The inode gets another content: what it had borrowed, and given back, is its no more. */
+  disown(ino: number): void {
+    if (this.#takeUpFirst(ino)) this.#tellOwner(this.#idle.at(-1)!, NOBODY, this.#owner);
+  }
+
+  /** Puts the idle spare that the table still says is the inode's, if there is one, where the next to be lent is. */
+  #takeUpFirst(ino: number): boolean {
+    const idle = this.#idle;
+    for (let i = 0; i < idle.length; i++) {
+      const spare = idle[i]!;
+      if (spare.owner !== ino) continue;
+      idle[i] = idle.at(-1)!;
+      idle[idle.length - 1] = spare;
+      return true;
+    }
+    return false;
+  }
+
   /** Opens a spare that is lent; -1: it has another name by now. */
   open(spare: Spare): number {
-    return openBacking(this.#pathOf(spare.number), 'write');
+    return this.#disk.open(this.#pathOf(spare.number), 'write');
   }
 
   /** Looks at a spare that is lent; false: it has another name by now. */
   status(spare: Spare, out: FileStatus): boolean {
-    return statPath(this.#pathOf(spare.number), out);
+    return this.#disk.statusAt(this.#pathOf(spare.number), out);
   }
 
   #tellOwner(spare: Spare, ino: number, owner: OwnerEncoder): void {
     owner.encode(spare.slot, spare.number, ino, spare.identity);
-    writeSync(this.#owners, owner.bytes, 0, OWNER_BYTES, spare.slot * OWNER_BYTES);
+    writeFully(this.#disk, this.#owners, owner.bytes, spare.slot * OWNER_BYTES);
     spare.owner = ino;
   }
 
@@ -128,15 +137,15 @@ export class SpareFiles {
    */
   takeBack(spare: Spare, isShared: boolean): void {
     if (!isShared && spare.fd >= 0 && this.#idle.length < MOST_IDLE) {
-      statDescriptor(spare.fd, this.#status);
+      this.#disk.status(spare.fd, this.#status);
       if (!hasBeenWritten(this.#status)) {
         this.#promisedTo = NOBODY;
         this.#idle.push(spare);
         return;
       }
     }
-    if (spare.fd >= 0) closeBacking(spare.fd);
-    rmSync(this.#pathOf(spare.number), { force: true });
+    if (spare.fd >= 0) this.#disk.close(spare.fd);
+    this.#disk.remove(this.#pathOf(spare.number));
     this.#freeSlots.push(spare.slot);
   }
 
@@ -153,7 +162,7 @@ export class SpareFiles {
 
   /** Keeps the content of an inode, which could not get its name, where it is; its descriptor is closed. */
   keep(spare: Spare, ino: number): void {
-    if (spare.fd >= 0) closeBacking(spare.fd);
+    if (spare.fd >= 0) this.#disk.close(spare.fd);
     this.#content.isAt(ino, this.#pathOf(spare.number));
     this.#kept.set(ino, spare);
   }
@@ -164,29 +173,29 @@ export class SpareFiles {
    */
   isShared(spare: Spare): boolean {
     const path = this.#pathOf(spare.number);
-    const probe = openBacking(path, 'read');
+    const probe = this.#disk.open(path, 'read');
     if (probe < 0) throw new SpinneyError('ERR_IO', `Cannot open ${path}: it was removed by another program`);
     try {
-      if (spare.fd >= 0) closeBacking(spare.fd);
+      if (spare.fd >= 0) this.#disk.close(spare.fd);
       spare.fd = -1;
-      const isShared = isWrittenElsewhere(probe);
-      spare.fd = openBacking(path, 'write');
+      const isShared = this.#disk.isWrittenElsewhere(probe);
+      spare.fd = this.#disk.open(path, 'write');
       return isShared;
     } finally {
-      closeBacking(probe);
+      this.#disk.close(probe);
     }
   }
 
   /** For a clean end: nothing is lent any more. Contents that still cannot get their names are left to the next start. */
   close(): void {
-    for (const { fd } of this.#idle) closeBacking(fd);
+    for (const { fd } of this.#idle) this.#disk.close(fd);
     this.#idle.length = 0;
     if (this.#owners < 0) return;
     const left = this.#content.place();
     if (left !== undefined) this.#leaveKept();
-    closeSync(this.#owners);
+    this.#disk.close(this.#owners);
     this.#owners = -1;
-    if (left === undefined) rmSync(this.#directory, { recursive: true, force: true });
+    if (left === undefined) this.#disk.removeDirectory(this.#directory);
   }
 
   /** Says of what is kept that it is so after any boot. */
@@ -197,31 +206,31 @@ export class SpareFiles {
   }
 
   #tellDirectory(owner: OwnerEncoder): void {
-    statPath(this.#directory, this.#status);
-    owner.encodeDirectory(identityOfLast());
-    writeSync(this.#owners, owner.bytes, 0, OWNER_BYTES, 0);
+    this.#disk.statusAt(this.#directory, this.#status);
+    owner.encodeDirectory(this.#disk.lastIdentity());
+    writeFully(this.#disk, this.#owners, owner.bytes, 0);
   }
 
   #make(): Spare {
     if (this.#owners < 0) this.#begin();
     const number = this.#nextNumber++;
     const path = this.#pathOf(number);
-    let fd = openBacking(path, 'create');
+    let fd = this.#disk.open(path, 'create');
     if (fd < 0) {
-      mkdirSync(directoryOf(this.#directory, number), { recursive: true, mode: 0o700 });
-      fd = openBacking(path, 'create');
+      this.#disk.makeDirectory(directoryOf(this.#directory, number));
+      fd = this.#disk.open(path, 'create');
     }
     if (fd < 0) throw new SpinneyError('ERR_IO', `Cannot make ${path}: its directory went away`);
-    statDescriptor(fd, this.#status);
+    this.#disk.status(fd, this.#status);
     const spare = {
       number,
       fd,
       slot: this.#freeSlots.pop() ?? this.#slots++,
-      identity: identityOfLast(),
+      identity: this.#disk.lastIdentity(),
       owner: NOBODY,
     };
     try {
-      setModificationTime(fd, UNWRITTEN_SECONDS, 0);
+      this.#disk.setModificationTime(fd, UNWRITTEN_SECONDS, 0);
       // The space for its entry is there from now on.
       this.#tellOwner(spare, NOBODY, this.#owner);
     } catch (error) {
@@ -232,14 +241,15 @@ export class SpareFiles {
   }
 
   #begin(): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    spreadSubdirectories(this.#directory);
-    const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
-    this.#owners = openSync(ownersPath(this.#directory), flags, 0o600);
+    const path = ownersPath(this.#directory);
+    this.#disk.makeDirectory(this.#directory);
+    this.#disk.spreadSubdirectories(this.#directory);
+    this.#owners = this.#disk.open(path, 'create');
+    if (this.#owners < 0) throw new SpinneyError('ERR_IO', `Cannot make ${path}: its directory went away`);
     try {
       this.#tellDirectory(this.#owner);
     } catch (error) {
-      closeSync(this.#owners);
+      this.#disk.close(this.#owners);
       this.#owners = -1;
       throw error;
     }

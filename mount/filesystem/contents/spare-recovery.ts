@@ -6,15 +6,13 @@
  * record misses it is refused.
  */
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { FileIdentity } from '../types.js';
-import { bootId } from './boot-id.js';
 import type { ContentFiles } from './content.js';
+import { type ContentDisk, newFileStatus } from './content-disk.js';
 import { NOBODY, type OwnerTable, readOwners } from './owner-table.js';
 import { hasBeenWritten, ownersPath, sparesDirectory } from './spare-files.js';
-import { identityOfLast, newFileStatus, statPath } from './system.js';
 
 /** Contents whose owners nobody can tell: at `<content>/unclaimed/<inode number>-<time of birth>`, of the filesystem below. */
 export const UNCLAIMED_DIRECTORY = 'unclaimed';
@@ -42,19 +40,19 @@ export interface LeftSpares {
  * The spares in a content directory that nobody serves. `wasCut`: the machine came to an end since, so that only
  * what a clean end left counts.
  */
-export function leftSpares(contentDirectory: string, wasCut: boolean): LeftSpares {
+export function leftSpares(disk: ContentDisk, contentDirectory: string, wasCut: boolean): LeftSpares {
   const directory = sparesDirectory(contentDirectory);
   const left: LeftSpares = { lent: new Map(), unclaimed: [], damagedEntries: 0 };
-  if (!existsSync(directory)) return left;
-  const table = readOwners(ownersPath(directory), wasCut ? undefined : bootId());
+  if (disk.nodeAt(directory) === undefined) return left;
+  const table = readOwners(disk, ownersPath(directory), wasCut ? undefined : disk.bootId());
   left.damagedEntries = table.damaged;
-  const isCopied = isCopy(directory, table);
+  const isCopied = isCopy(disk, directory, table);
   const owners = new Map<string, number>();
   for (const { number, ino, identity } of table.owners) {
     const key = isCopied ? `${number}` : identityKey(identity);
     owners.set(key, owners.has(key) ? SEVERAL : ino);
   }
-  for (const spare of findSpares(directory)) {
+  for (const spare of findSpares(disk, directory)) {
     const ino = owners.get(isCopied ? `${spare.number}` : identityKey(spare.identity)) ?? SEVERAL;
     if (ino > NOBODY) left.lent.set(ino, spare);
     else if (ino === SEVERAL && spare.size > 0 && !wasCut) left.unclaimed.push(spare);
@@ -64,12 +62,13 @@ export function leftSpares(contentDirectory: string, wasCut: boolean): LeftSpare
 
 /** As `leftSpares`; where they cannot be told, `report` is given the reason, and there are none. */
 export function leftSparesOrNone(
+  disk: ContentDisk,
   contentDirectory: string,
   wasCut: boolean,
   report: (reason: string) => void,
 ): LeftSpares {
   try {
-    return leftSpares(contentDirectory, wasCut);
+    return leftSpares(disk, contentDirectory, wasCut);
   } catch (error) {
     if (!(error instanceof SpinneyError)) throw error;
     report(error.message);
@@ -81,29 +80,29 @@ export function leftSparesOrNone(
 const SEVERAL = -1;
 
 /** Whether the directory is a copy of the one that the table was made in, all of whose files are others. */
-function isCopy(directory: string, table: OwnerTable): boolean {
-  if (table.directory === undefined || !statPath(directory, newFileStatus())) return false;
-  return identityKey(identityOfLast()) !== identityKey(table.directory);
+function isCopy(disk: ContentDisk, directory: string, table: OwnerTable): boolean {
+  if (table.directory === undefined || !disk.statusAt(directory, newFileStatus())) return false;
+  return identityKey(disk.lastIdentity()) !== identityKey(table.directory);
 }
 
 function identityKey({ file, birth }: FileIdentity): string {
   return `${file} ${birth}`;
 }
 
-function* findSpares(directory: string): Generator<FoundSpare> {
+function* findSpares(disk: ContentDisk, directory: string): Generator<FoundSpare> {
   const status = newFileStatus();
-  for (const inner of readdirSync(directory, { withFileTypes: true })) {
-    if (!inner.isDirectory()) continue;
-    for (const name of readdirSync(join(directory, inner.name))) {
+  for (const inner of disk.list(directory)) {
+    if (inner.kind !== 'directory') continue;
+    for (const { name } of disk.list(join(directory, inner.name))) {
       const path = join(directory, inner.name, name);
       const number = Number.parseInt(name, 16);
-      if (!statPath(path, status)) continue;
+      if (!disk.statusAt(path, status)) continue;
       yield {
         path,
         number,
         size: status.size,
         isWritten: hasBeenWritten(status),
-        identity: identityOfLast(),
+        identity: disk.lastIdentity(),
       };
     }
   }
@@ -114,6 +113,7 @@ function* findSpares(directory: string): Generator<FoundSpare> {
  * that is only read, notes where those contents are.
  */
 export function recoverSpares(content: ContentFiles, left: LeftSpares, isReadOnly: boolean): void {
+  const { disk } = content;
   if (isReadOnly) {
     for (const [ino, { path }] of left.lent) content.isAt(ino, path);
     return;
@@ -121,10 +121,10 @@ export function recoverSpares(content: ContentFiles, left: LeftSpares, isReadOnl
   for (const [ino, { path }] of left.lent) content.name(path, ino);
   if (left.unclaimed.length > 0) {
     const directory = join(content.directory, UNCLAIMED_DIRECTORY);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    disk.makeDirectory(directory);
     for (const { path, identity } of left.unclaimed) {
-      renameSync(path, join(directory, `${identity.file}-${identity.birth}`));
+      disk.rename(path, join(directory, `${identity.file}-${identity.birth}`));
     }
   }
-  rmSync(sparesDirectory(content.directory), { recursive: true, force: true });
+  disk.removeDirectory(sparesDirectory(content.directory));
 }

@@ -15,16 +15,17 @@
  * - Records that the tree returns are private copies, and are changed in place.
  */
 
-import type { AtomicOptions, TreeOperations } from '../../../engine/api.js';
-import { SpinneyError } from '../../../engine/errors.js';
+import type { AtomicOptions, Batch, TreeOperations } from '../../../engine/api.js';
+import { type ErrorCode, SpinneyError } from '../../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { newAttributes } from '../arguments.js';
 import type { ContentFiles } from '../contents/content.js';
+import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import type { Descriptors } from '../contents/descriptors.js';
 import type { Aligned, OpenInode } from '../contents/open-inode.js';
 import type { PowerCut } from '../contents/power-cut.js';
 import { hasBeenWritten, type SpareFiles } from '../contents/spare-files.js';
-import { type Clock, type FileStatus, newFileStatus, setModificationTime } from '../contents/system.js';
+import type { Clock } from '../contents/system.js';
 import type { Troubles } from '../contents/troubles.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';
@@ -41,6 +42,8 @@ export const RETRY = 1;
 /** For batches that remove, or change what is there: they are made on a full disk too. */
 export const REMOVAL: AtomicOptions = { mayUseReserve: true };
 const MAX_ATTEMPTS = 16;
+/** What a tree says that takes no changes, for now or for good. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['ERR_NO_SPACE', 'ERR_JOURNAL_FAILED', 'ERR_IO']);
 
 /** A record, and where it was found. `version` 0: only in `orphans`. */
 export interface Found {
@@ -72,6 +75,8 @@ export class Inodes {
   /** What the last power cut may have left otherwise than its record says, where it was not settled. */
   readonly cut: PowerCut;
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
+  /** What was made, but is not known to last, failed with this. */
+  #failure: unknown;
   readonly #status: FileStatus = newFileStatus();
   readonly #attributes: Attributes = newAttributes();
 
@@ -137,23 +142,67 @@ export class Inodes {
 
   /** Puts a changed record back; false where it was changed by another since it was found. */
   replace(found: Found): boolean {
-    if (found.version !== 0) return this.tree.compareAndPut(found.key, found.version, found.record);
+    if (found.version !== 0) {
+      try {
+        return this.tree.compareAndPut(found.key, found.version, found.record);
+      } catch (error) {
+        return this.#asMade(error);
+      }
+    }
     this.orphans.set(record.inoOf(found.record), found.record);
     return true;
   }
 
-  /** Answers must not need space: what cannot be put back now is settled again by the next one that asks. */
-  #replaceIfPossible(found: Found): void {
+  /**
+   * As `replace`, for who only reads, which goes on when nothing can be changed any more: what is not put back now is settled
+   * again by the next one that asks.
+   */
+  replaceIfPossible(found: Found): void {
     try {
       this.replace(found);
     } catch (error) {
-      if (!(error instanceof SpinneyError) || error.code !== 'ERR_NO_SPACE') throw error;
+      if (!(error instanceof SpinneyError) || !REFUSALS.has(error.code)) throw error;
     }
+    this.takeFailure();
+  }
+
+  /**
+   * As the tree's `atomic`. A change that was made, and is only not known to last, counts as done, so that what is kept in
+   * memory follows the tree. The operation that it is part of fails in the end, with `takeFailure`.
+   */
+  atomic(record: (batch: Batch) => void, options?: AtomicOptions): boolean {
+    try {
+      return this.tree.atomic(record, options);
+    } catch (error) {
+      return this.#asMade(error);
+    }
+  }
+
+  #asMade(error: unknown): true {
+    if (!(error instanceof SpinneyError) || !error.isMade) throw error;
+    this.#failure ??= error;
+    return true;
+  }
+
+  /** What the operation failed with that has made its changes; undefined: nothing. To be asked, and forgotten, once. */
+  takeFailure(): unknown {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    return failure;
+  }
+
+  /** Whether `takeFailure` has something to tell. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** Gives an orphan that was only in memory its `o` record, because there is now something to reclaim. */
   keepOrphan(found: Found): void {
-    this.tree.put(found.key, found.record);
+    try {
+      this.tree.put(found.key, found.record);
+    } catch (error) {
+      this.#asMade(error);
+    }
     this.orphans.set(record.inoOf(found.record), null);
     found.version = this.tree.getVersion(found.key) ?? 0;
   }
@@ -222,7 +271,7 @@ export class Inodes {
       if (found === undefined) return -ENOENT;
       this.settle(found.record);
       record.readAttributes(found.record, out);
-      this.#replaceIfPossible(found);
+      this.replaceIfPossible(found);
       return 0;
     }
     this.attributes(inode, out);
@@ -257,7 +306,8 @@ export class Inodes {
 
   setContentTime(open: OpenInode, inode: Uint8Array): void {
     const seconds = record.secondsOf(inode, record.MTIME);
-    setModificationTime(this.descriptors.use(open), seconds, record.nanosOf(inode, record.MTIME));
+    const fd = this.descriptors.use(open);
+    this.content.disk.setModificationTime(fd, seconds, record.nanosOf(inode, record.MTIME));
     this.noteContentTime(open);
     open.alignedSeconds = open.seenSeconds;
     open.alignedNanos = open.seenNanos;

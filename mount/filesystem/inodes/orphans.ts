@@ -34,7 +34,7 @@ export function deleteOrphanRecords(inodes: Inodes, inos: readonly number[]): vo
 }
 
 function deleteAtOnce(inodes: Inodes, inos: readonly number[]): void {
-  inodes.tree.atomic((batch) => {
+  inodes.atomic((batch) => {
     for (const ino of inos) {
       batch.delete(orphanKey(ino));
       batch.deletePrefix(inodeXattrPrefix(ino));

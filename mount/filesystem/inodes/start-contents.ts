@@ -1,6 +1,5 @@
 /** Contents at the start: those that a kill left without names get them, and what a power cut left is settled. */
 import type { MountLog } from '../../types.js';
-import { bootId } from '../contents/boot-id.js';
 import { isAfterCut, NO_BOOT, readMark, writeMark } from '../contents/content-mark.js';
 import { faultOf } from '../contents/faults.js';
 import { cutOf, markOf } from '../contents/power-cut.js';
@@ -24,9 +23,9 @@ const MOST_NAMED = 100;
 export function startContents(inodes: Inodes, hasTree: boolean, log: MountLog): void {
   const { tree, content, cut, clock, readOnly } = inodes;
   const mark = readMark(tree);
-  const boot = bootId();
-  const wasCut = hasTree && isAfterCut(tree, mark);
-  const left = leftSpares(content.directory, wasCut);
+  const boot = content.disk.bootId();
+  const wasCut = hasTree && isAfterCut(tree, mark, boot);
+  const left = leftSpares(content.disk, content.directory, wasCut);
   recoverSpares(content, left, readOnly);
   tellOfSpares(inodes, left, log);
   clock.read();

@@ -7,9 +7,9 @@
  * when the driver has time for it, and when it is released and was written.
  */
 
+import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import type { OpenInode } from '../contents/open-inode.js';
 import { UNWRITTEN_SECONDS } from '../contents/spare-files.js';
-import { type FileStatus, newFileStatus } from '../contents/system.js';
 import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
 import * as record from '../records/record.js';
 
@@ -95,13 +95,25 @@ export class OpenContents {
       descriptors.close(inode);
       return;
     }
-    const isWanted = !isUnused && (inode.mayBeMapped || descriptors.isWritten(inode));
+    const isWanted = !isUnused && this.#mayHaveContent(inode);
     descriptors.leaveToSpare(inode);
     inode.spare = undefined;
     borrowers.delete(inode);
     inode.hasContent = isWanted;
     if (isWanted) spares?.keep(spare, inode.ino);
     else spares?.takeBack(spare, inode.mayBeMapped || inode.mayBeSeen || inode.isNamedElsewhere);
+  }
+
+  /** Whether its record, or anybody who is left, may want the spare that the inode has borrowed. */
+  #mayHaveContent(inode: OpenInode): boolean {
+    // Live still: it could not be settled, and its record says that there is content.
+    if (inode.live || inode.mayBeMapped) return true;
+    try {
+      return this.#inodes.descriptors.isWritten(inode);
+    } catch {
+      // What cannot be told is kept.
+      return true;
+    }
   }
 
   /** Gives an open inode's content its name, and before that what it would tell after a crash. */

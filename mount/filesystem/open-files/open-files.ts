@@ -2,22 +2,10 @@
  * Open files: handles, and what is done by them. All handles of an inode share its backing file (open-contents.ts), and
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
-import { fsyncSync, readSync, writeSync } from 'node:fs';
+import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import { faultOf, NO_FILE } from '../contents/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { NO_SPARE } from '../contents/spare-files.js';
-import {
-  allocateDescriptor,
-  closeBacking,
-  copyDescriptors,
-  type FileStatus,
-  newFileStatus,
-  seekDescriptor,
-  setModificationTime,
-  statDescriptor,
-  syncFilesystem,
-  truncateDescriptor,
-} from '../contents/system.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
@@ -29,6 +17,8 @@ import { OpenContents } from './open-contents.js';
 
 export const O_ACCMODE = 3;
 const O_RDWR = 2;
+/** No disk reads less than this, or across its bounds. */
+const SECTOR_BYTES = 512;
 /** A copy of this much takes a few milliseconds. */
 const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
@@ -42,12 +32,14 @@ interface FileHandle {
 
 export class OpenFiles {
   readonly #inodes: Inodes;
+  readonly #disk: ContentDisk;
   readonly #contents: OpenContents;
   readonly #handles = new Handles<FileHandle>();
   readonly #status: FileStatus = newFileStatus();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
+    this.#disk = inodes.content.disk;
     this.#contents = new OpenContents(inodes);
   }
 
@@ -107,7 +99,16 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     if (!file.inode.hasContent) return 0;
-    return readSync(this.#inodes.descriptors.use(file.inode), into, offset, length, position);
+    const fd = this.#inodes.descriptors.use(file.inode);
+    let done = this.#disk.read(fd, into, offset, length, position);
+    // Who asked takes a short read for the end of the file. It may be one that an error or a signal cut off: at the end
+    // of a sector, and then the rest is there, or the error.
+    while (done > 0 && done < length && (position + done) % SECTOR_BYTES === 0) {
+      const more = this.#disk.read(fd, into, offset + done, length - done, position + done);
+      if (more === 0) break;
+      done += more;
+    }
+    return done;
   }
 
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
@@ -115,7 +116,13 @@ export class OpenFiles {
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
-    const written = writeSync(this.#inodes.descriptors.use(file.inode), from, offset, length, position);
+    const written = this.#disk.write(
+      this.#inodes.descriptors.use(file.inode),
+      from,
+      offset,
+      length,
+      position,
+    );
     this.#contents.stampWritten(file.inode);
     return written;
   }
@@ -125,7 +132,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
-    const result = allocateDescriptor(this.#inodes.descriptors.use(file.inode), mode, offset, length);
+    const result = this.#disk.allocate(this.#inodes.descriptors.use(file.inode), mode, offset, length);
     if (result === 0) this.#contents.stampWritten(file.inode);
     return result;
   }
@@ -144,7 +151,7 @@ export class OpenFiles {
     const { descriptors } = this.#inodes;
     descriptors.useBoth(source.inode, target.inode);
     const sourceFd = descriptors.use(source.inode);
-    const copied = copyDescriptors(sourceFd, fromOffset, descriptors.use(target.inode), toOffset, part);
+    const copied = this.#disk.copyRange(sourceFd, fromOffset, descriptors.use(target.inode), toOffset, part);
     if (copied > 0) this.#contents.stampWritten(target.inode);
     return copied;
   }
@@ -176,7 +183,7 @@ export class OpenFiles {
     if (file === undefined) return -EBADF;
     if (whence !== 3 && whence !== 4) return -EINVAL;
     if (!file.inode.hasContent) return -ENXIO;
-    return seekDescriptor(this.#inodes.descriptors.use(file.inode), offset, whence);
+    return this.#disk.seek(this.#inodes.descriptors.use(file.inode), offset, whence);
   }
 
   fsyncPlan(handle: number): FsyncPlan | undefined {
@@ -185,6 +192,11 @@ export class OpenFiles {
     const { inode } = file;
     const { ino, spare, nameDurable } = inode;
     if (!inode.hasContent) return { ino, identity: undefined, spare: NO_SPARE, names: false };
+    try {
+      this.#inodes.content.putInPlace(ino);
+    } catch {
+      return undefined;
+    }
     const identity = this.#inodes.descriptors.identity(inode);
     // A spare that only readers have left has no content, and so needs no name.
     const names = !nameDurable && (spare === undefined || inode.live);
@@ -211,14 +223,15 @@ export class OpenFiles {
     const { inode } = file;
     if (!inode.hasContent) return 0;
     this.#contents.keepContent(inode);
+    this.#inodes.content.putInPlace(inode.ino);
     const fd = this.#inodes.descriptors.use(inode);
-    fsyncSync(fd);
+    this.#inodes.content.sync(inode.ino, fd);
     if (inode.nameDurable || inode.spare !== undefined) return 0;
     try {
       this.#inodes.content.syncName(inode.ino);
     } catch (error) {
       if (!isOutOfDescriptors(error)) throw error;
-      syncFilesystem(fd);
+      this.#inodes.content.syncAll(fd);
     }
     inode.nameDurable = true;
     return 0;
@@ -277,24 +290,27 @@ export class OpenFiles {
     if (size === 0) this.#inodes.troubles.mended(ino);
     if (open !== undefined) {
       if (!open.live) this.#contents.makeLive(open);
-      truncateDescriptor(this.#inodes.descriptors.use(open), size);
+      this.#disk.truncate(this.#inodes.descriptors.use(open), size);
       return 0;
     }
     let fd = this.#openContent(found);
     try {
-      if (fd >= 0) statDescriptor(fd, this.#status);
+      if (fd >= 0) this.#disk.status(fd, this.#status);
       if (size > 0) this.#assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
-      if (fd < 0) fd = this.#inodes.content.create(ino);
+      if (fd < 0) {
+        this.#inodes.spares?.disown(ino);
+        fd = this.#inodes.content.create(ino);
+      }
       if (!record.hasFlag(found.record, record.LIVE)) {
         // From here on another time than the record's means that the file was written.
         const seconds = record.secondsOf(found.record, record.MTIME);
-        setModificationTime(fd, seconds, record.nanosOf(found.record, record.MTIME));
+        this.#disk.setModificationTime(fd, seconds, record.nanosOf(found.record, record.MTIME));
         record.setFlag(found.record, record.LIVE | record.CONTENT);
         this.#contents.put(found);
       }
-      truncateDescriptor(fd, size);
+      this.#disk.truncate(fd, size);
     } finally {
-      if (fd >= 0) closeBacking(fd);
+      if (fd >= 0) this.#disk.close(fd);
     }
     return 0;
   }
@@ -319,7 +335,7 @@ export class OpenFiles {
       if (!isReplaced) this.#assertSound(found, inode.hasContent ? this.#status.size : NO_FILE);
       if (record.hasFlag(found.record, record.LIVE) && !this.#inodes.readOnly) {
         this.#inodes.settle(found.record);
-        this.#contents.put(found);
+        this.#inodes.replaceIfPossible(found);
       }
     } catch (error) {
       descriptors.close(inode);

@@ -87,7 +87,7 @@ function put(
     if (list === undefined) return inodes.replace(found) ? 0 : RETRY;
     inodes.keepOrphan(found);
   }
-  const done = inodes.tree.atomic(
+  const done = inodes.atomic(
     (batch) => {
       if (list === undefined) batch.delete(key);
       else batch.put(key, list);

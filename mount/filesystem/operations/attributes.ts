@@ -108,7 +108,7 @@ function replaceWith(
   capability: Uint8Array | undefined,
 ): boolean {
   if (list === undefined && capability === undefined) return inodes.replace(found);
-  return inodes.tree.atomic((batch) => {
+  return inodes.atomic((batch) => {
     if (list !== undefined) batch.put(list.key, list.value);
     if (capability !== undefined) batch.delete(capability);
     batch.compareAndPut(found.key, found.version, found.record);

@@ -66,7 +66,7 @@ export function makeEntry(
       record.setLinks(inode, 2);
       record.setLinks(directory.value, record.linksOf(directory.value) + 1);
     }
-    const done = inodes.tree.atomic((batch) => {
+    const done = inodes.atomic((batch) => {
       batch.putIfAbsent(key, inode);
       putLists(batch, entryXattrPrefix(pathOfKey(key)), inherited);
       batch.compareAndPut(parentKey, directory.version, directory.value);
@@ -99,7 +99,7 @@ export function makeNameless(
   const ino = record.inoOf(inode);
   // Without a list or content there is nothing to reclaim after a crash.
   if (inherited.access !== undefined) {
-    inodes.tree.atomic((batch) => {
+    inodes.atomic((batch) => {
       batch.put(orphanKey(ino), inode);
       putLists(batch, inodeXattrPrefix(ino), inherited);
     });

@@ -51,7 +51,7 @@ export function link(
     inodes.stamp(found.record, record.CTIME);
     inodes.stampDirectory(parent.value);
     const name = record.newLink(ino, record.modeOf(found.record));
-    const done = inodes.tree.atomic((batch) => {
+    const done = inodes.atomic((batch) => {
       batch.putIfAbsent(newKey, name);
       if (isFirst) {
         batch.compareAndPut(found.key, found.version, name);
@@ -90,7 +90,7 @@ function nameOrphan(
     inodes.stamp(found.record, record.CTIME);
     inodes.stampDirectory(above.value);
     const hasXattrs = record.hasFlag(found.record, record.XATTRS);
-    const done = inodes.tree.atomic((batch) => {
+    const done = inodes.atomic((batch) => {
       batch.putIfAbsent(key, found.record);
       if (found.version !== 0) batch.deleteIfVersion(found.key, found.version);
       if (hasXattrs) moveXattrs(inodes.tree, batch, inodeXattrPrefix(ino), entryXattrPrefix(pathOfKey(key)));
@@ -138,7 +138,7 @@ export function removeEntry(
     const removal = new Removal(inodes, key, inode);
     inodes.stampDirectory(above.value);
     if (isDirectory) record.setLinks(above.value, record.linksOf(above.value) - 1);
-    const done = inodes.tree.atomic((batch) => {
+    const done = inodes.atomic((batch) => {
       batch.deleteIfVersion(key, entry.version);
       if (isDirectory) batch.assertPrefixEmpty(childrenPrefix(path));
       removal.record(batch);

@@ -3,7 +3,6 @@
  * does not grow with what that is.
  */
 import type { Batch } from '../../../engine/api.js';
-import { closeBacking, startWriteback } from '../contents/system.js';
 import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from '../errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from '../inodes/inodes.js';
 import { Removal } from '../inodes/removal.js';
@@ -123,7 +122,7 @@ function renameOnce(
   if (removal !== undefined) writeBackFirst(inodes, source);
   const whiteout = (flags & RENAME_WHITEOUT) !== 0 ? newWhiteout(inodes, caller, above.value) : undefined;
 
-  const done = tree.atomic((batch) => {
+  const done = inodes.atomic((batch) => {
     if (isDirectory) batch.assertPrefixEmpty(childrenPrefix(newPath));
     removal?.record(batch);
     if (whiteout === undefined) batch.deleteIfVersion(from, entry.version);
@@ -189,7 +188,7 @@ function exchangeOnce(
     record.setLinks(above.value, record.linksOf(above.value) - moved);
     record.setLinks(newAbove.value, record.linksOf(newAbove.value) + moved);
   }
-  const done = tree.atomic((batch) => {
+  const done = inodes.atomic((batch) => {
     batch.compareAndPut(from, one.version, other.entry);
     batch.compareAndPut(to, other.version, one.entry);
     for (const { isLink, inode } of [one, other]) {
@@ -269,20 +268,21 @@ function newWhiteout(inodes: Inodes, caller: Caller, directory: Uint8Array): Uin
 /** So that "write a new file, rename it over the old one" does not leave an empty file after a power cut. */
 function writeBackFirst(inodes: Inodes, source: Found): void {
   if (!record.hasFlag(source.record, record.CONTENT)) return;
+  const { disk } = inodes.content;
   const ino = record.inoOf(source.record);
   const open = inodes.opens.get(ino);
   // After a power cut what has no name is gone.
   if (open?.spare !== undefined && inodes.descriptors.isWritten(open)) inodes.nameContent(open);
   if (open?.hasContent === true) {
-    startWriteback(inodes.descriptors.use(open));
+    disk.startWriteback(inodes.descriptors.use(open));
     return;
   }
   const fd = inodes.content.open(ino);
   if (fd < 0) return;
   try {
-    startWriteback(fd);
+    disk.startWriteback(fd);
   } finally {
-    closeBacking(fd);
+    disk.close(fd);
   }
 }
 

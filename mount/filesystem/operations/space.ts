@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs';
 import { BLOB_SIZE } from '../../../engine/limits.js';
 import { type Inodes, NAME_MAX } from '../inodes/inodes.js';
 import type { StatFs } from '../types.js';
@@ -8,7 +7,7 @@ import type { StatFs } from '../types.js';
  * that, names cannot be added any more. What is kept for removals is allocated, so it is not in there.
  */
 export function readSpace(inodes: Inodes, out: StatFs): number {
-  const status = statfsSync(inodes.content.directory);
+  const status = inodes.content.disk.space(inodes.content.directory);
   out.blockSize = status.bsize;
   out.blocks = status.blocks;
   out.blocksFree = status.bfree;

@@ -48,7 +48,7 @@ export function setXattr(
     record.setFlag(found.record, record.XATTRS);
     if (found.version === 0) inodes.keepOrphan(found);
     const isFirstLabel = inodes.labels.isUnknown(name);
-    const done = inodes.tree.atomic((batch) => {
+    const done = inodes.atomic((batch) => {
       batch.put(key, value);
       batch.compareAndPut(found.key, found.version, found.record);
       if (isFirstLabel) inodes.labels.record(batch);
@@ -108,7 +108,7 @@ export function removeXattr(inodes: Inodes, place: Place, name: Uint8Array): num
     if (version === undefined) return -ENODATA;
     inodes.clock.read();
     inodes.stamp(found.record, record.CTIME);
-    const done = inodes.tree.atomic((batch) => {
+    const done = inodes.atomic((batch) => {
       batch.deleteIfVersion(key, version);
       batch.compareAndPut(found.key, found.version, found.record);
     }, REMOVAL);

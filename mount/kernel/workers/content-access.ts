@@ -1,15 +1,6 @@
-import { fsyncSync, openSync, statfsSync, unlinkSync } from 'node:fs';
 import { ContentFiles, contentPath } from '../../filesystem/contents/content.js';
+import { type ContentDisk, newFileStatus } from '../../filesystem/contents/content-disk.js';
 import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spare-files.js';
-import {
-  closeBacking,
-  lastWas,
-  newFileStatus,
-  openBacking,
-  statDescriptor,
-  statPath,
-  syncFilesystem,
-} from '../../filesystem/contents/system.js';
 import { BackingError, EIO, isOutOfDescriptors } from '../../filesystem/errno.js';
 import type { FileIdentity } from '../../filesystem/types.js';
 import type { ContentAccess } from './io-service.js';
@@ -18,11 +9,11 @@ import type { ContentAccess } from './io-service.js';
 const BLOCK_BYTES = 512;
 
 /**
- * The content files below `<store>/content`, as the I/O service uses them. One descriptor is open at a time, and one of
+ * The content files in `directory` of a disk, as the I/O service uses them. One descriptor is open at a time, and one of
  * the directory always: by that all is synced where the process can have no other.
  */
-export function contentAccess(directory: string): ContentAccess {
-  const files = new ContentFiles(directory, true);
+export function contentAccess(disk: ContentDisk, directory: string): ContentAccess {
+  const files = new ContentFiles(disk, directory, true);
   const status = newFileStatus();
   let held = -1;
 
@@ -39,7 +30,7 @@ export function contentAccess(directory: string): ContentAccess {
   }
 
   function assertIs(identity: FileIdentity, ino: number): void {
-    if (lastWas(identity)) return;
+    if (disk.lastWas(identity)) return;
     throw new BackingError(EIO, `Cannot find the content of inode ${ino}: another file is in its place`);
   }
 
@@ -48,16 +39,16 @@ export function contentAccess(directory: string): ContentAccess {
   }
 
   function syncOne(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined {
-    const fd = atName(ino, spare, -1, (path) => openBacking(path, 'read'));
+    const fd = atName(ino, spare, -1, (path) => disk.open(path, 'read'));
     if (fd < 0) return missingIs(ino, spare);
     try {
-      statDescriptor(fd, status);
+      disk.status(fd, status);
       assertIs(identity, ino);
-      fsyncSync(fd);
+      files.sync(ino, fd);
       // Without content there is nothing to find after a power cut. It may have been written just now.
-      statDescriptor(fd, status);
+      disk.status(fd, status);
     } finally {
-      closeBacking(fd);
+      disk.close(fd);
     }
     if (!names || (spare !== NO_SPARE && status.size === 0)) return false;
     nameIt(ino, spare);
@@ -66,30 +57,24 @@ export function contentAccess(directory: string): ContentAccess {
   }
 
   function syncAll(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined {
-    if (!atName(ino, spare, false, (path) => statPath(path, status))) return missingIs(ino, spare);
+    if (!atName(ino, spare, false, (path) => disk.statusAt(path, status))) return missingIs(ino, spare);
     assertIs(identity, ino);
     const isNamed = names && (spare === NO_SPARE || status.size > 0);
     if (isNamed) nameIt(ino, spare);
-    syncFilesystem(held);
+    files.syncAll(held);
     return isNamed;
   }
 
   return {
-    remove: (ino) => {
-      try {
-        unlinkSync(contentPath(directory, ino));
-      } catch (error) {
-        // A crash may have come between the removal and its record.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      }
-    },
+    // A crash may have come between an earlier removal and its record.
+    remove: (ino) => files.remove(ino),
     usedBytes: (ino) => (files.status(ino, status) ? status.blocks * BLOCK_BYTES : 0),
     space: () => {
-      const { bsize, bavail, blocks } = statfsSync(directory);
+      const { bsize, bavail, blocks } = disk.space(directory);
       return { free: bavail * bsize, all: blocks * bsize };
     },
     sync: (ino, spare, identity, names) => {
-      if (held < 0) held = openSync(directory, 'r');
+      if (held < 0) held = disk.openDirectory(directory);
       try {
         return syncOne(ino, spare, identity, names);
       } catch (error) {

@@ -1,6 +1,7 @@
 /** Entry of the I/O worker: attaches to the tree and does what the session worker hands it. */
 import { workerData } from 'node:worker_threads';
 import { Tree } from '../../../engine/index.js';
+import { SystemDisk } from '../../filesystem/contents/system.js';
 import { MountState } from '../device/mount-state.js';
 import { SharedQueue } from '../device/shared-queue.js';
 import { contentAccess } from './content-access.js';
@@ -16,7 +17,7 @@ new IoService({
   tasks: new SharedQueue(data.tasks),
   results: new SharedQueue(data.results),
   tree,
-  content: contentAccess(data.contentDirectory),
+  content: contentAccess(new SystemDisk(), data.contentDirectory),
   answered: (result) => state.syncAnswered(result),
   wakeSession: () => state.wakeSession(),
   log: postLog,

@@ -1,6 +1,7 @@
 /** Entry of the session worker: attaches to the tree and serves the mount. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Tree } from '../../../engine/index.js';
+import { SystemDisk } from '../../filesystem/contents/system.js';
 import { FileSystem } from '../../filesystem/file-system.js';
 import { MountState } from '../device/mount-state.js';
 import { SharedQueue } from '../device/shared-queue.js';
@@ -13,6 +14,7 @@ const data = workerData as WorkerData;
 const post = (message: WorkerMessage) => parentPort?.postMessage(message);
 const tree = Tree.attach(data.tree);
 const { contentDirectory, readOnly } = data;
+const disk = new SystemDisk();
 
 runSession({
   ...data,
@@ -29,9 +31,10 @@ runSession({
       reclaimer,
       log: postLog,
       troubled: (ino, what) => post({ type: 'trouble', ino, what }),
+      disk,
     }),
   rehearsal: new Rehearsal(),
-  content: contentAccess(contentDirectory),
+  content: contentAccess(disk, contentDirectory),
   ready: () => post({ type: 'ready' }),
   log: postLog,
 });

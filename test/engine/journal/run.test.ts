@@ -62,14 +62,14 @@ describe('How a run ended', () => {
   it('is a power cut on another filesystem, or where it was mounted anew', () => {
     for (const where of ['device', 'mount'] as const) {
       const disk = killed();
-      disk[where]++;
+      disk.volume[where]++;
       expect(endOf(disk)).toBe('power-cut');
     }
   });
 
   it('is a power cut where the system does not tell its runs apart', () => {
     const disk = newDisk();
-    disk.boot = 0;
+    disk.volume.boot = 0;
     appendSamples(reopen(disk).journal, 1, 5);
     expect(endOf(disk.afterKill())).toBe('power-cut');
   });
@@ -389,7 +389,7 @@ describe('The two copies of the last LSN', () => {
 
 it('A copy of a store is held to the same, and what to do is told', () => {
   const disk = longKilled();
-  disk.inode = 2;
+  disk.volume.inode = 2;
   expect(attempt(disk.afterKill())).toBe(LAST);
   disk.unlink(segmentPaths(disk)[1]!);
   expect(refusal(disk)).toMatch(/if this directory was copied while the store was in use, copy it again$/);

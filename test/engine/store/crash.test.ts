@@ -4,7 +4,8 @@
  */
 import { describe, expect, it } from 'vitest';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
-import { FaultDisk, SimulatedCrash } from '../../support/disk/fault-disk.js';
+import { FaultDisk } from '../../support/disk/fault-disk.js';
+import { SimulatedCrash } from '../../support/disk/faults.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';
 import { type Contents, contentsOf, makeImage, makeMark } from './images.js';

@@ -11,9 +11,10 @@ import {
 } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { contentPath } from '../../../mount/filesystem/contents/content.js';
-import { openBacking } from '../../../mount/filesystem/contents/system.js';
+import type { BackingAccess } from '../../../mount/filesystem/contents/content-disk.js';
+import { SystemDisk } from '../../../mount/filesystem/contents/system.js';
 import { BackingError } from '../../../mount/filesystem/errno.js';
 import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { contentAccess } from '../../../mount/kernel/workers/content-access.js';
@@ -23,31 +24,33 @@ import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
 const { EINTR, EIO, EMFILE } = constants.errno;
 
-/** Paths of what was synced, in order. */
-const synced = vi.hoisted(() => [] as string[]);
-vi.mock('node:fs', async (original) => {
-  const fs = await original<typeof import('node:fs')>();
-  return {
-    ...fs,
-    fsyncSync: vi.fn((fd: number) => {
-      synced.push(fs.readlinkSync(`/proc/self/fd/${fd}`));
-      fs.fsyncSync(fd);
-    }),
-  };
-});
-vi.mock('../../../mount/filesystem/contents/system.js', async (original) => {
-  const system = await original<typeof import('../../../mount/filesystem/contents/system.js')>();
-  return {
-    ...system,
-    openBacking: vi.fn(system.openBacking),
-    syncFilesystem: vi.fn((fd: number) => {
-      synced.push(`all of ${readlinkSync(`/proc/self/fd/${fd}`)}`);
-      system.syncFilesystem(fd);
-    }),
-  };
-});
+/** The I/O worker's disk: it notes the paths of what was synced, in order, and may refuse to open. */
+class WatchedDisk extends SystemDisk {
+  readonly synced: string[] = [];
+  opening: (path: string) => void = () => {};
+
+  override open(path: string, access: BackingAccess): number {
+    this.opening(path);
+    return super.open(path, access);
+  }
+
+  override fsync(fd: number): void {
+    this.synced.push(pathOf(fd));
+    super.fsync(fd);
+  }
+
+  override syncFilesystem(fd: number): void {
+    this.synced.push(`all of ${pathOf(fd)}`);
+    super.syncFilesystem(fd);
+  }
+}
+
+function pathOf(fd: number): string {
+  return readlinkSync(`/proc/self/fd/${fd}`);
+}
 
 let f: Fixture;
+let disk: WatchedDisk;
 let device: number;
 let tasks: SharedQueue;
 let results: SharedQueue;
@@ -57,6 +60,7 @@ let service: IoService;
 
 beforeEach(() => {
   f = new Fixture(undefined, { rests: true });
+  disk = new WatchedDisk();
   device = openSync(join(f.directory, 'replies'), 'w');
   tasks = new SharedQueue(8);
   results = new SharedQueue(8);
@@ -66,7 +70,7 @@ beforeEach(() => {
     tasks,
     results,
     tree: { sync: () => {}, durableLsn: () => 0 },
-    content: contentAccess(f.contentDirectory),
+    content: contentAccess(disk, f.contentDirectory),
     answered: () => {},
     wakeSession: () => {},
     log: (_level, message) => logged.push(message),
@@ -74,16 +78,15 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  vi.mocked(openBacking).mockClear();
   closeSync(device);
   f.cleanUp();
 });
 
 /** The I/O worker goes on. Returns what it synced. */
 function goOn(): string[] {
-  synced.length = 0;
+  disk.synced.length = 0;
   service.round(false);
-  return synced.map((path) => path.replace(f.contentDirectory, 'content'));
+  return disk.synced.map((path) => path.replace(f.contentDirectory, 'content'));
 }
 
 function replies(): number[] {
@@ -188,14 +191,14 @@ test('without a descriptor to open the file, all is synced by the one that is th
   const { handle, fd } = f.createPassed('/a');
   ask(handle);
   goOn();
-  vi.mocked(openBacking).mockImplementation((path) => {
+  disk.opening = (path) => {
     throw new BackingError(EMFILE, `Cannot open ${path}`);
-  });
+  };
   writeSync(fd, 'hello');
   ask(handle);
   expect(goOn()).toEqual(['all of content']);
   expect(named()).toEqual([f.stat('/a').ino]);
-  vi.mocked(openBacking).mockRestore();
+  disk.opening = () => {};
   f.fs.release(handle);
   expect([f.read('/a'), replies(), logged]).toEqual(['hello', [0, 0], []]);
 });

@@ -1,24 +1,28 @@
 /**
- * The content of a simulated file: a size and a sparse set of 4 KiB pages. Pages are never changed in place,
+ * The content of a simulated file: a size, times and a sparse set of 4 KiB pages. Pages are never changed in place,
  * only replaced, so a clone shares them and costs one map. A page that is absent is a hole; a page that is
  * present takes up space, even when it was only reserved and reads as zeros.
  */
 import { crc32 } from 'node:zlib';
+import type { Times } from './nodes.js';
 
 export const PAGE_SIZE = 4096;
 
 const ZERO_PAGE = new Uint8Array(PAGE_SIZE);
+const NO_TIMES: Times = { mtimeSeconds: 0, mtimeNanos: 0, ctimeSeconds: 0 };
 
 /** Pages are never changed: a sum is of one for good. */
 const SUMS = new WeakMap<Uint8Array, number>();
 
 export class Pages {
   size = 0;
+  times = NO_TIMES;
   #pages: Map<number, Uint8Array>;
 
   constructor(from?: Pages) {
     this.#pages = new Map(from === undefined ? [] : from.#pages);
     this.size = from?.size ?? 0;
+    this.times = from?.times ?? NO_TIMES;
   }
 
   /** Pages that take up space. */
@@ -80,11 +84,11 @@ export class Pages {
   }
 
   /** Reserves the pages of a range without changing what they read as. */
-  allocate(offset: number, length: number): void {
+  allocate(offset: number, length: number, keepsSize: boolean): void {
     for (let page = Math.floor(offset / PAGE_SIZE); page * PAGE_SIZE < offset + length; page++) {
       if (!this.#pages.has(page)) this.#pages.set(page, ZERO_PAGE);
     }
-    this.size = Math.max(this.size, offset + length);
+    if (!keepsSize) this.size = Math.max(this.size, offset + length);
   }
 
   truncate(size: number): void {

@@ -203,8 +203,7 @@ export function fsync(session: Session): number {
   const { request, fileSystem, services } = session;
   const handle = request.u64(FsyncIn.HANDLE);
   const plan = fileSystem.fsyncPlan(handle);
-  if (plan === undefined) return -EBADF;
-  if (services.sync(request.uniqueLow, request.uniqueHigh, plan)) return NO_REPLY;
+  if (plan !== undefined && services.sync(request.uniqueLow, request.uniqueHigh, plan)) return NO_REPLY;
   return fileSystem.fsync(handle);
 }
 
