@@ -181,6 +181,8 @@ export interface TreeStats {
   spillovers: number;
   merges: number;
   compactions: number;
+  /** Snapshots, and bytes of blobs that only these keep. */
+  snapshots: { count: number; bytes: number };
   /** LSN of the last mutation. */
   lastLsn: number;
   /** Why every change is refused until the tree is opened again. */
@@ -238,6 +240,50 @@ export interface TreeReads {
    * counted; nothing is copied. Counts 4096 keys at a time: each part is of one moment.
    */
   countPrefix(prefix: Key, limit?: number): number;
+}
+
+/** A snapshot: the tree as it was at one moment, under a name. */
+export interface Snapshot {
+  /** 1 to 255 bytes as UTF-8, with no slash and no zero byte, and neither `.` nor `..`. */
+  name: string;
+  /** 1 for a tree's first; never given to another, also after the snapshot was deleted. */
+  id: number;
+  /** It has every mutation up to this one, and no other. */
+  lsn: number;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+}
+
+export interface SnapshotInfo extends Snapshot {
+  /** Bytes of blobs that only this snapshot keeps: what its deletion gives back. */
+  ownBytes: number;
+}
+
+/**
+ * The reads of a snapshot, for the thread that opened it. They go on until `close`, or until the snapshot is deleted.
+ * @throws as TreeReads; ERR_SNAPSHOT_DELETED, ERR_CLOSED
+ */
+export interface SnapshotReads extends TreeReads {
+  readonly snapshot: Readonly<Snapshot>;
+  /** Gives its frames back. Closing twice is no error. */
+  close(): void;
+}
+
+export interface SnapshotReadOptions {
+  /** Bytes of frames, as those of a tree; each that opens the snapshot has its own. Default: 8 MiB, which is the least. */
+  cacheBytes?: number;
+}
+
+/** A key that two trees have different values of, or that only one of them has. */
+export interface TreeChange {
+  key: Uint8Array;
+  before: TreeRecord | undefined;
+  after: TreeRecord | undefined;
+}
+
+export interface DiffOptions {
+  /** Only keys that begin with this. Default: all. */
+  prefix?: Key;
 }
 
 /**
@@ -302,6 +348,37 @@ export interface TreeOperations extends TreeReads {
    *   views go on; what `read` throws
    */
   view<T>(prefix: Key, read: (view: TreeReads) => T): T;
+  /**
+   * Keeps the tree as it is now under a name: all that was acknowledged before the call, to one mutation exactly. Costs a
+   * checkpoint of what changed since the last one and one record, whatever the size of the tree; other threads go on
+   * meanwhile. It is durable when this returns, at any durability level; after a crash before that it is there whole or not at
+   * all. A blob that changes for the first time after it takes its space on the disk once more.
+   * @throws ERR_INVALID_ARGUMENT (the name), ERR_EXISTS, ERR_TOO_MANY_SNAPSHOTS (there are 1024), ERR_NO_SNAPSHOTS (the tree is
+   *   on a BlobStore without pins), ERR_READ_ONLY, what made the checkpoint fail; then there is no snapshot
+   */
+  snapshot(name: string): SnapshotInfo;
+  /** All snapshots, by ascending id. A step for each blob that is kept for them. @throws ERR_NO_SNAPSHOTS */
+  snapshots(): SnapshotInfo[];
+  /**
+   * Deletes a snapshot and frees what only it kept; one record. Whoever reads it meanwhile gets ERR_SNAPSHOT_DELETED.
+   * @throws ERR_NOT_FOUND, ERR_NO_SNAPSHOTS, ERR_READ_ONLY, ERR_NO_SPACE, ERR_IO; then it is there still
+   */
+  deleteSnapshot(name: string): void;
+  /** Opens a snapshot for reading, with a cache of its own. @throws ERR_NOT_FOUND, ERR_NO_SNAPSHOTS, ERR_INVALID_ARGUMENT */
+  at(name: string, options?: SnapshotReadOptions): SnapshotReads;
+  /**
+   * The keys whose values differ between two snapshots, or a snapshot and the tree as it is (undefined), in the order of their
+   * bytes; a key that was written anew with the same value is not among them. Lazy: changes are found 256 at a time at most. Blobs
+   * that both share are passed over, so the cost is that of those that differ, and of those with crossings. Writers go
+   * on; of the tree as it is each such batch is of one moment.
+   * @throws ERR_NOT_FOUND, ERR_NO_SNAPSHOTS, ERR_INVALID_ARGUMENT; from `next` as TreeReads, ERR_SNAPSHOT_DELETED,
+   *   ERR_VIEW_EXPIRED (the tree as it is changes too fast for the cache)
+   */
+  diff(
+    before: string | undefined,
+    after: string | undefined,
+    options?: DiffOptions,
+  ): IterableIterator<TreeChange>;
   /** LSN of the last mutation, 0 in a new tree. No lock, no I/O. */
   lastLsn(): number;
   /** Every mutation up to this LSN survives a power cut. No lock, no I/O. */

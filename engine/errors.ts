@@ -6,12 +6,15 @@ export type ErrorCode =
   | 'ERR_VALUE_TOO_LARGE'
   | 'ERR_BATCH_TOO_LARGE'
   | 'ERR_NOT_SHAREABLE'
+  | 'ERR_NO_SNAPSHOTS'
   | 'ERR_CLOSED'
   // Outcomes of an operation on the tree.
   | 'ERR_NOT_FOUND'
   | 'ERR_EXISTS'
   | 'ERR_PREFIX_NOT_EMPTY'
   | 'ERR_VIEW_EXPIRED'
+  | 'ERR_SNAPSHOT_DELETED'
+  | 'ERR_TOO_MANY_SNAPSHOTS'
   // Opening a store.
   | 'ERR_NO_STORE'
   | 'ERR_UNSAFE'

@@ -3,6 +3,7 @@ export type {
   AtomicOptions,
   Batch,
   CheckpointOptions,
+  DiffOptions,
   Durability,
   Key,
   KeyRecord,
@@ -12,6 +13,11 @@ export type {
   RangeOptions,
   RangePrefix,
   Recovery,
+  Snapshot,
+  SnapshotInfo,
+  SnapshotReadOptions,
+  SnapshotReads,
+  TreeChange,
   TreeOperations,
   TreeOptions,
   TreeReads,
@@ -22,10 +28,26 @@ export type {
 export { type ErrorCode, SpinneyError, UnreadableBlobError } from './errors.js';
 export { type RepairFinding, type Salvaged, salvage } from './repair/salvage.js';
 export { Wreck } from './repair/wreck.js';
-export type { BlobId, BlobRow, BlobStore, CheckpointMark } from './store/blob-store.js';
+export type {
+  BlobId,
+  BlobRow,
+  BlobStore,
+  CheckpointMark,
+  KeptImage,
+  Pin,
+  PinChanges,
+  Pins,
+} from './store/blob-store.js';
 export { FileBlobStore } from './store/file/file-blob-store.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';
 export type { TreeHandle } from './tree/state/shared-tree.js';
 export { Tree } from './tree/tree.js';
-export { type DamagedBlob, prefixesOf, type ScrubbedBlobs, scrubBlobs } from './tree/verify/scrub.js';
+export {
+  type DamagedBlob,
+  prefixesOf,
+  type ScrubbedBlobs,
+  type ScrubTarget,
+  scrubBlobs,
+  scrubTargets,
+} from './tree/verify/scrub.js';
 export { type Finding, type VerifiedTree, type VerifyOptions, verifyTree } from './tree/verify/verify.js';

@@ -37,6 +37,11 @@ export const JOURNAL_FIRST_BYTES = 128 * 1024;
  */
 export const REMOVAL_SLOTS = 16;
 
+/** Longest name of a snapshot, as UTF-8. */
+export const MAX_SNAPSHOT_NAME_BYTES = 255;
+/** Most snapshots of a tree at a time. */
+export const MAX_SNAPSHOTS = 1024;
+
 function assertLimit(holds: boolean, relation: string): void {
   if (!holds) throw new Error(`Limits do not fit together: ${relation}`);
 }

@@ -33,7 +33,7 @@ export interface ScrubReport {
   endedAt: string;
   blobs: number;
   /** `prefix`: what the keys in it begin with, where that is known. */
-  damaged: { id: number; message: string; prefix?: string }[];
+  damaged: { id: number; message: string; prefix?: string; snapshot?: string }[];
 }
 
 /** What the control server asks of the daemon. */

@@ -1,11 +1,19 @@
 /** What takes so long that a thread of its own does it: one entry for each kind of work. What is given and returned is posted. */
-import { type BlobId, prefixesOf, type ScrubbedBlobs, scrubBlobs, type Tree } from '../../engine/index.js';
+import {
+  type BlobId,
+  prefixesOf,
+  type ScrubbedBlobs,
+  type ScrubTarget,
+  scrubBlobs,
+  scrubTargets,
+  type Tree,
+} from '../../engine/index.js';
 
 export const ADMIN_WORK = {
   checkpoint: (tree: Tree): void => tree.checkpoint(),
   compact: (tree: Tree): void => tree.compact(),
-  listBlobs: (tree: Tree): BlobId[] => tree.store.listBlobs(),
-  scrub: (tree: Tree, ids: readonly BlobId[]): ScrubbedBlobs => scrubBlobs(tree.store, ids),
+  listBlobs: (tree: Tree): ScrubTarget[] => scrubTargets(tree.store),
+  scrub: (tree: Tree, targets: readonly ScrubTarget[]): ScrubbedBlobs => scrubBlobs(tree.store, targets),
   prefixesOf: (
     tree: Tree,
     ids: readonly BlobId[],

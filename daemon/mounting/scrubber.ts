@@ -77,19 +77,21 @@ export class Scrubber {
     const parents = new Map<number, number>();
     const damaged: ScrubReport['damaged'] = [];
     let blobs = 0;
-    const ids = await this.#admin.run('listBlobs');
-    for (let from = 0; from < ids.length; from += BLOBS_PER_PART) {
-      const part = await this.#admin.run('scrub', ids.slice(from, from + BLOBS_PER_PART));
+    const targets = await this.#admin.run('listBlobs');
+    for (let from = 0; from < targets.length; from += BLOBS_PER_PART) {
+      const part = await this.#admin.run('scrub', targets.slice(from, from + BLOBS_PER_PART));
       blobs += part.blobs;
       damaged.push(...part.damaged);
       for (const [child, parent] of part.parents) parents.set(child, parent);
       const due = ((blobs * BLOB_SIZE) / (rate * MIB)) * 1000;
       await this.#pause(started + due - performance.now());
     }
-    if (damaged.length > 0) {
-      const damagedIds = damaged.map(({ id }) => id);
+    // Where images of snapshots are, the blobs as they are need not tell.
+    const current = damaged.filter(({ snapshot }) => snapshot === undefined);
+    if (current.length > 0) {
+      const damagedIds = current.map(({ id }) => id);
       const prefixes = await this.#admin.run('prefixesOf', damagedIds, parents);
-      for (const [index, blob] of damaged.entries()) {
+      for (const [index, blob] of current.entries()) {
         const prefix = prefixes[index];
         if (prefix !== undefined) blob.prefix = prefix;
       }

@@ -53,6 +53,8 @@ export interface Salvaged {
   olderLsn: number;
   /** Whether records may be missing. */
   isIncomplete: boolean;
+  /** Names of the damaged store's snapshots, as far as its manifest tells: none of them is salvaged. */
+  snapshots: string[];
   previousEnd: PreviousEnd;
   /** LSN of the last record that counts. */
   lastLsn: number;
@@ -128,6 +130,7 @@ class Salvage {
       journalRecords: replayed.records,
       olderLsn,
       isIncomplete: this.#isIncomplete,
+      snapshots: wreck.manifest?.pins.pins.map(({ name }) => name) ?? [],
       previousEnd: journal.previousEnd,
       lastLsn: Math.max(wreck.mark?.lsn ?? 0, replayed.lastLsn),
       putAfter: (lsn, visit) => this.#putAfter(journal, lsn, visit),

@@ -8,6 +8,7 @@
 import { JOURNAL_SEGMENT_BYTES } from '../limits.js';
 import { GATE_ROW } from './gate.js';
 import { MUTEX_WORDS } from './mutex.js';
+import { SharedText } from './shared-text.js';
 import { UNREADABLE_BYTES, UnreadableBlobs } from './unreadable-blobs.js';
 
 // Int32 words.
@@ -78,7 +79,18 @@ export const C_SPACE_KINDS = C_SLOTS_WANTED + 1;
 export const C_SPACE_OUTCOME = C_SPACE_KINDS + 1;
 /** 1 since a write was refused for want of space, until there is some again. */
 export const C_OUT_OF_SPACE = C_SPACE_OUTCOME + 1;
+/** One thread at a time asks the maintenance worker about a snapshot, by the text `request`; it gets what failed by the same way. */
+export const C_SNAPSHOT_LOCK = C_OUT_OF_SPACE + 1;
+export const C_SNAPSHOTS_ASKED = C_SNAPSHOT_LOCK + MUTEX_WORDS;
+export const C_SNAPSHOTS_ENDED = C_SNAPSHOTS_ASKED + 1;
+/** One of the SNAPSHOT_ values; and whether it failed. */
+export const C_SNAPSHOT_ACTION = C_SNAPSHOTS_ENDED + 1;
+export const C_SNAPSHOT_FAILED = C_SNAPSHOT_ACTION + 1;
 export const CONTROL_WORDS = 128;
+
+// Values of C_SNAPSHOT_ACTION.
+export const SNAPSHOT_TAKE = 1;
+export const SNAPSHOT_DELETE = 2;
 
 // Bits of C_SPACE_KINDS.
 export const SPACE_FOR_JOURNAL = 1;
@@ -136,7 +148,7 @@ export const MAX_THREADS = 256;
 /** Room for pending deletes; a writer that would need more waits for a checkpoint. */
 export const PENDING_CAPACITY = 1 << 20;
 
-const MESSAGE_BYTES = 4096;
+const TEXT_BYTES = 4096;
 
 export class Control {
   readonly buffer: SharedArrayBuffer;
@@ -147,7 +159,10 @@ export class Control {
   readonly gate: Int32Array;
   readonly pending: Int32Array;
   readonly unreadable: UnreadableBlobs;
-  readonly #message: Uint8Array;
+  /** Why the last round failed. Atomics on the word that announces it order it; so with `request`. */
+  readonly lastRound: SharedText;
+  /** Name of the snapshot that is asked for, and then why that failed. */
+  readonly request: SharedText;
 
   /** Makes a new block, or attaches to `buffer`. */
   constructor(buffer?: SharedArrayBuffer) {
@@ -155,34 +170,21 @@ export class Control {
     const countersAt = floatsAt + CONTROL_FLOATS * 8;
     const gateAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
     const messagesAt = gateAt + MAX_THREADS * GATE_ROW * 4;
-    const unreadableAt = messagesAt + MESSAGE_BYTES;
+    const unreadableAt = messagesAt + 2 * TEXT_BYTES;
     const pendingAt = unreadableAt + UNREADABLE_BYTES;
     this.buffer = buffer ?? new SharedArrayBuffer(pendingAt + PENDING_CAPACITY * 4);
     this.words = new Int32Array(this.buffer, 0, CONTROL_WORDS);
     this.floats = new Float64Array(this.buffer, floatsAt, CONTROL_FLOATS);
     this.counters = new Float64Array(this.buffer, countersAt, MAX_THREADS * COUNTER_FLOATS);
     this.gate = new Int32Array(this.buffer, gateAt, MAX_THREADS * GATE_ROW);
-    this.#message = new Uint8Array(this.buffer, messagesAt, MESSAGE_BYTES);
+    this.lastRound = new SharedText(this.buffer, messagesAt, TEXT_BYTES);
+    this.request = new SharedText(this.buffer, messagesAt + TEXT_BYTES, TEXT_BYTES);
     this.unreadable = new UnreadableBlobs(this.buffer, unreadableAt);
     this.pending = new Int32Array(this.buffer, pendingAt, PENDING_CAPACITY);
     if (buffer !== undefined) return;
     this.words[C_FREE_SLOTS] = UNLIMITED_SLOTS;
     this.floats[F_JOURNAL_BOUND] = JOURNAL_SEGMENT_BYTES;
     this.floats[F_FORCED_LSN] = Number.NEGATIVE_INFINITY;
-  }
-
-  /** Leaves the error of the last round for other threads. Atomics on the word that announces it order it. */
-  leaveError(code: string, message: string): void {
-    const text = Buffer.from(`${code}\n${message}`).subarray(0, MESSAGE_BYTES - 4);
-    this.#message.set(text, 4);
-    new DataView(this.buffer, this.#message.byteOffset).setUint32(0, text.length, true);
-  }
-
-  lastError(): { code: string; message: string } {
-    const length = new DataView(this.buffer, this.#message.byteOffset).getUint32(0, true);
-    const text = Buffer.from(this.#message.slice(4, 4 + length)).toString();
-    const line = text.indexOf('\n');
-    return { code: text.slice(0, line), message: text.slice(line + 1) };
   }
 
   sumCounter(counter: number): number {

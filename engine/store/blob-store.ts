@@ -25,9 +25,61 @@ export interface BlobRow {
 }
 
 /**
+ * A name for all that the store holds at one flush: every blob, in the version that it has then, is kept until the pin is
+ * removed, whatever becomes of the blob. What a pin shares with the blobs as they are, or with other pins, is there once.
+ */
+export interface Pin {
+  /** From 1, greater than that of every pin before; never used again. At most 2^32 - 1. */
+  id: number;
+  /** Any text that is not empty, at most MAX_SNAPSHOT_NAME_BYTES as UTF-8; no two pins have the same. */
+  name: string;
+  /** The pinned images are the tree exactly as of this position of the journal. */
+  lsn: number;
+  /** Not less than that of any image that the store holds; images written later have greater ones. */
+  generation: number;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+}
+
+/** What a flush changes about pins, all of it or nothing. Unlike the mark it is not staged: a flush that fails forgets it. */
+export interface PinChanges {
+  add?: Pin;
+  /** Ids of pins; those that the store does not have are passed over. */
+  remove?: readonly number[];
+}
+
+/** An image that its blob has left, by one of the pins that keep it. */
+export interface KeptImage {
+  pin: number;
+  id: BlobId;
+}
+
+/** The pins of a store. Any thread may ask; a pin is there from the flush that adds it to the one that removes it. */
+export interface Pins {
+  /** All pins, by ascending id. */
+  list(): readonly Pin[];
+  /** The greatest id that a pin ever had; 0 if there never was one. */
+  lastId(): number;
+  /**
+   * Copies the image that the pin keeps of the blob. Throws ERR_NOT_FOUND where there is no such pin (any more),
+   * ERR_BLOB_MISSING where it has no such blob, ERR_BLOB_CORRUPT, ERR_IO.
+   */
+  readBlob(pin: number, id: BlobId, into: Uint8Array): void;
+  /** Counts of the image that the pin keeps of the blob; undefined where there is no such pin or blob. */
+  blobRow(pin: number, id: BlobId): BlobRow | undefined;
+  /** The blobs that the pin keeps, ascending; none where there is no such pin. */
+  listBlobs(pin: number): BlobId[];
+  /** Images that are kept for pins alone: in all, and for each pin those that no other pin keeps. */
+  countKept(): { images: number; own: ReadonlyMap<number, number> };
+  /** Images that are kept for pins alone, each once. */
+  listKept(): KeptImage[];
+}
+
+/**
  * Where blob images are kept. A blob image is exactly BLOB_SIZE bytes; engine/FORMAT.md tells its layout.
- * Writes and deletes are staged; `flush` publishes all that is staged, and the mark, atomically: after a
- * crash either all of it is there or none. `listBlobs`, `hasBlob` and `readBlob` see what is staged.
+ * Writes and deletes are staged; `flush` publishes all that is staged, the mark, and what changes about pins, atomically:
+ * after a crash either all of it is there or none. `listBlobs`, `hasBlob` and `readBlob` see what is staged.
+ * Where an image lies is free for others once neither its blob nor any pin has it.
  * One thread calls the mutating methods (writeBlob, deleteBlob, flush); any thread may read.
  */
 export interface BlobStore {
@@ -38,11 +90,16 @@ export interface BlobStore {
   deleteBlob(id: BlobId): void;
   listBlobs(): BlobId[];
   hasBlob(id: BlobId): boolean;
-  /** Publishes what is staged. Without a mark the last one stays. Throws ERR_IO or ERR_NO_SPACE; then it may be called again. */
-  flush(mark?: CheckpointMark): void;
+  /**
+   * Publishes what is staged. Without a mark the last one stays. A pin that is added keeps what the store holds with this
+   * flush. Throws ERR_IO or ERR_NO_SPACE; then it may be called again.
+   */
+  flush(mark?: CheckpointMark, pins?: PinChanges): void;
   readMark(): CheckpointMark | undefined;
   /** Whether something is staged, or an earlier flush failed and must be repeated. */
   needsFlush(): boolean;
+  /** Undefined for a store that cannot keep what is pinned: a tree on it has no snapshots. */
+  readonly pins?: Pins;
   /** Counts of a blob as last written, without reading it, where the store keeps them. */
   blobRow?(id: BlobId): BlobRow | undefined;
   // What a store has whose writes need a disk's space: slots for images that were given theirs beforehand.

@@ -101,7 +101,8 @@ function positive(name: string, value: number): number {
   throw invalid(`Cannot open a tree with ${name} ${value}: it is a number above 0`);
 }
 
-function cacheBytesOf(bytes = defaultCacheBytes()): number {
+/** Checked, and whole frames. @throws ERR_INVALID_ARGUMENT */
+export function cacheBytesOf(bytes = defaultCacheBytes()): number {
   if (!Number.isFinite(bytes) || bytes < MIN_CACHE_BYTES || bytes > MAX_CACHE_BYTES) {
     throw invalid(
       `Cannot open a tree with cacheBytes ${bytes}: the limits are ${MIN_CACHE_BYTES} and ${MAX_CACHE_BYTES}`,

@@ -1,6 +1,6 @@
 /** Figures about an open tree. Blobs that are not resident are told by the store's index, without being read. */
 
-import type { TreeStats } from '../api.js';
+import type { SnapshotInfo, TreeStats } from '../api.js';
 import { BLOB_SIZE } from '../limits.js';
 import {
   C_HELD,
@@ -25,6 +25,7 @@ import type { UnreadableBlobNote } from '../shared/unreadable-blobs.js';
 import type { BlobRow } from '../store/blob-store.js';
 import { imageRow } from '../store/image.js';
 import { printable } from './state/arguments.js';
+import { pinsOf } from './state/pins.js';
 import { ROOT_BLOB, type TreeState } from './state/state.js';
 
 /** REQUIRES the tree lock: the blobs in the tree, in no particular order. */
@@ -97,6 +98,10 @@ export function treeStats(state: TreeState): TreeStats {
     spillovers: float(F_SPILLOVERS),
     merges: float(F_MERGES),
     compactions: float(F_COMPACTIONS),
+    snapshots: {
+      count: state.store.pins?.list().length ?? 0,
+      bytes: (state.store.pins?.countKept().images ?? 0) * BLOB_SIZE,
+    },
     lastLsn,
     failure: failureOf(state),
     space: {
@@ -110,6 +115,15 @@ export function treeStats(state: TreeState): TreeStats {
   };
 }
 
+/** The tree's snapshots, by ascending id. @throws ERR_NO_SNAPSHOTS */
+export function snapshotsOf(state: TreeState): SnapshotInfo[] {
+  const pins = pinsOf(state);
+  const { own } = pins.countKept();
+  return pins.list().map(({ name, id, lsn, createdAt }) => {
+    return { name, id, lsn, createdAt, ownBytes: (own.get(id) ?? 0) * BLOB_SIZE };
+  });
+}
+
 /** As in `treeStats`; takes no lock and is cheap. */
 export function checkpointStats({ control }: TreeState): TreeStats['checkpoint'] {
   const { words, floats } = control;
@@ -118,7 +132,7 @@ export function checkpointStats({ control }: TreeState): TreeStats['checkpoint']
     rounds: float(F_ROUNDS),
     failures: float(F_FAILURES),
     lastLsn: float(F_CHECKPOINT_LSN),
-    lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.lastError().message,
+    lastError: Atomics.load(words, C_ROUND_FAILED) === 0 ? undefined : control.lastRound.error().message,
     lastDurationMs: float(F_LAST_ROUND_MS),
   };
 }

@@ -2,12 +2,17 @@ import { Worker } from 'node:worker_threads';
 import type {
   AtomicOptions,
   Batch,
+  DiffOptions,
   Key,
   KeyRecord,
   PreviousEnd,
   RangeEntry,
   RangeOptions,
   Recovery,
+  SnapshotInfo,
+  SnapshotReadOptions,
+  SnapshotReads,
+  TreeChange,
   TreeOperations,
   TreeOptions,
   TreeReads,
@@ -17,6 +22,7 @@ import type {
 import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import { BatchEncoder } from '../journal/batch-encoder.js';
+import { MIN_CACHE_BYTES } from '../limits.js';
 import {
   C_CLOSED,
   C_MAINTENANCE_STATE,
@@ -28,27 +34,25 @@ import {
 } from '../shared/control.js';
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
+import { cacheBytesOf, closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
+import { Diff } from './read/diff/diff.js';
 import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
+import { OpenSnapshot } from './read/snapshot-reads.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
 import type { Bound } from './state/bound.js';
 import { keptFree } from './state/free-slots.js';
+import { findPin, pinsOf, snapshotDeleted, snapshotName } from './state/pins.js';
 import { attachState, type TreeHandle } from './state/shared-tree.js';
 import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
-import { checkpointStats, treeStats } from './stats.js';
+import { checkpointStats, snapshotsOf, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
-import {
-  InlineMaintenance,
-  type Maintenance,
-  RemoteMaintenance,
-  type Schedule,
-  satisfy,
-} from './upkeep/maintenance.js';
+import { InlineMaintenance, type Maintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
 import type { MaintenanceWorkerData } from './upkeep/maintenance-worker.js';
+import { RemoteMaintenance } from './upkeep/remote-maintenance.js';
 import { Round } from './upkeep/round.js';
 import { BatchRecorder, type GuardFailure } from './write/batch.js';
 import type { Change } from './write/changes.js';
@@ -331,6 +335,45 @@ export class Tree implements TreeOperations {
     return changed;
   }
 
+  // Snapshots.
+
+  snapshot(name: string): SnapshotInfo {
+    this.#state.checkWritable();
+    this.#maintenance.takeSnapshot(snapshotName(name));
+    const taken = this.snapshots().find((snapshot) => snapshot.name === name);
+    if (taken === undefined) throw snapshotDeleted(name, this.#state.place);
+    return taken;
+  }
+
+  snapshots(): SnapshotInfo[] {
+    this.#state.checkOpen();
+    return snapshotsOf(this.#state);
+  }
+
+  deleteSnapshot(name: string): void {
+    this.#state.checkWritable();
+    this.#maintenance.deleteSnapshot(snapshotName(name));
+  }
+
+  at(name: string, { cacheBytes = MIN_CACHE_BYTES }: SnapshotReadOptions = {}): SnapshotReads {
+    this.#state.checkOpen();
+    const pin = findPin(this.#state, name, 'open');
+    return new OpenSnapshot(this.#state, pin, pinsOf(this.#state), cacheBytesOf(cacheBytes));
+  }
+
+  diff(
+    before: string | undefined,
+    after: string | undefined,
+    { prefix = '' }: DiffOptions = {},
+  ): IterableIterator<TreeChange> {
+    const state = this.#state;
+    state.checkOpen();
+    const pinOf = (name: string | undefined) =>
+      name === undefined ? undefined : findPin(state, name, 'compare');
+    const bytes = new Uint8Array(prefixBytes(prefix));
+    return new Diff(state, pinsOf(state), pinOf(before), pinOf(after), bytes);
+  }
+
   // Durability and upkeep.
 
   lastLsn(): number {
@@ -373,8 +416,9 @@ export class Tree implements TreeOperations {
 
   /** To be called when a thread that had attached has ended; the tree is poisoned if that was in the middle of a change. */
   threadDied(threadId: number): void {
-    const { treeLock, appendLock, roundLock, compactLock, journal, cache } = this.#state;
-    for (const lock of [appendLock, treeLock, roundLock, compactLock]) lock.abandonedBy(threadId + 1);
+    const { treeLock, appendLock, roundLock, compactLock, snapshotLock, journal, cache } = this.#state;
+    for (const lock of [appendLock, treeLock, roundLock, compactLock, snapshotLock])
+      lock.abandonedBy(threadId + 1);
     journal?.threadDied(threadId);
     if (!treeLock.lock()) return;
     cache.views.endThose(threadId + 1);

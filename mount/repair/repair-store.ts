@@ -96,6 +96,12 @@ function repairTo(target: NewStore, wreck: Wreck, options: RepairOptions): Repai
     else target.leave();
     throw error;
   }
+  const { snapshots } = result.salvaged;
+  if (isNeeded && snapshots.length > 0) {
+    const names = snapshots.map((name) => JSON.stringify(name)).join(', ');
+    const message = `Snapshots ${names}: a repair keeps none; ${options.store} has them still, as far as it is sound`;
+    report({ kind: 'lost', message });
+  }
   const isMade = isNeeded && !options.isDry;
   if (isMade) target.finish();
   else target.remove();

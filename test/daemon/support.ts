@@ -85,6 +85,7 @@ export function statsReport(): StatsReport {
       spillovers: 2,
       merges: 0,
       compactions: 0,
+      snapshots: { count: 0, bytes: 0 },
       lastLsn: 99,
       failure: undefined,
       journal: { appends: 99, syncs: 4, bytes: 12_345 },

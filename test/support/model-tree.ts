@@ -4,10 +4,14 @@
  */
 import type {
   Batch,
+  DiffOptions,
   Key,
   KeyRecord,
   RangeEntry,
   RangeOptions,
+  SnapshotInfo,
+  SnapshotReads,
+  TreeChange,
   TreeOperations,
   TreeReads,
   TreeRecord,
@@ -185,6 +189,8 @@ export class ModelTree implements TreeOperations {
   #state = new Map<string, TreeRecord>();
   #sorted: string[] | undefined = [];
   #lsn = 0;
+  readonly #snapshots = new Map<string, { info: SnapshotInfo; tree: ModelTree }>();
+  #lastSnapshot = 0;
 
   get(key: Key): Uint8Array | undefined {
     return this.#state.get(text(key))?.value.slice();
@@ -298,9 +304,58 @@ export class ModelTree implements TreeOperations {
   }
 
   view<T>(_prefix: Key, read: (view: TreeReads) => T): T {
-    const seen = new ModelTree();
-    for (const [key, record] of this.#state) seen.#state.set(key, record);
-    return read(seen);
+    return read(this.#copy());
+  }
+
+  #copy(): ModelTree {
+    const copy = new ModelTree();
+    for (const [key, record] of this.#state) copy.#state.set(key, record);
+    copy.#sorted = undefined;
+    return copy;
+  }
+
+  snapshot(name: string): SnapshotInfo {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.#snapshots.has(name)) throw new SpinneyError('ERR_EXISTS', 'Cannot take a snapshot: it exists');
+    const info = { name, id: ++this.#lastSnapshot, lsn: this.#lsn, createdAt: Date.now(), ownBytes: 0 };
+    this.#snapshots.set(name, { info, tree: this.#copy() });
+    return info;
+  }
+
+  snapshots(): SnapshotInfo[] {
+    return Array.from(this.#snapshots.values(), ({ info }) => ({ ...info }));
+  }
+
+  deleteSnapshot(name: string): void {
+    this.#of(name);
+    this.#snapshots.delete(name);
+  }
+
+  at(name: string): SnapshotReads {
+    const { info, tree } = this.#of(name);
+    return Object.assign(tree.#copy(), { snapshot: info, close: () => {} });
+  }
+
+  diff(
+    before: string | undefined,
+    after: string | undefined,
+    { prefix = '' }: DiffOptions = {},
+  ): IterableIterator<TreeChange> {
+    const [one, other] = [before, after].map((name) => (name === undefined ? this : this.#of(name).tree));
+    const keys = new Set([...one!.keys(), ...other!.keys()].filter((key) => key.startsWith(text(prefix))));
+    const changes: TreeChange[] = [];
+    for (const key of [...keys].sort(order)) {
+      const [was, is] = [one!.getRecord(bytes(key)), other!.getRecord(bytes(key))];
+      const isSame = was !== undefined && is !== undefined && Buffer.compare(was.value, is.value) === 0;
+      if (!isSame) changes.push({ key: bytes(key), before: was, after: is });
+    }
+    return changes.values();
+  }
+
+  #of(name: string): { info: SnapshotInfo; tree: ModelTree } {
+    const snapshot = this.#snapshots.get(name);
+    if (snapshot === undefined) throw new SpinneyError('ERR_NOT_FOUND', `Cannot find snapshot ${name}`);
+    return snapshot;
   }
 
   lastLsn(): number {

@@ -5,7 +5,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { crc32 } from 'node:zlib';
-import type { Durability } from '../../engine/api.js';
+import type { Durability, TreeReads } from '../../engine/api.js';
 import type { Disk } from '../../engine/disk/disk.js';
 import { SpinneyError, Tree } from '../../engine/index.js';
 import type { JournalSizes } from '../../engine/journal/sizes.js';
@@ -111,7 +111,7 @@ function mix(digest: number, key: Uint8Array, value: Uint8Array, version: number
 }
 
 /** Of keys, values and versions in order. */
-export function digestOf(tree: Tree): number {
+export function digestOf(tree: TreeReads): number {
   let digest = 0;
   for (const entry of tree.range()) {
     if (entry.type === 'key') digest = mix(digest, entry.key, entry.value, entry.version);

@@ -10,29 +10,34 @@
  *   write, so a failed write leaves the earlier version in place.
  * - flush makes the images durable before the record that refers to them is written.
  * - A superseded slot is free after the next publish that is without doubt; one whose image no publish has been tried
- *   with (`#unpublished`) is free at once.
- * - After a failed fdatasync of blobs.dat the kernel may have dropped what was written while still showing it:
- *   the images that it covered are written again before the next one.
+ *   with (`#unpublished`) is free at once; one whose image a pin keeps when the publish that removes the last such pin is
+ *   without doubt.
  */
 import { randomBytes } from 'node:crypto';
 import type { Disk } from '../../disk/disk.js';
-import { diskError, readFully, writeFully } from '../../disk/io.js';
+import { diskError } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
-import type { BlobId, BlobRow, BlobStore, CheckpointMark } from '../blob-store.js';
-import { assertBlobId, assertImageSize, assertPendingDeletes, copyMark } from '../checks.js';
-import { compareImage, imageCrc, imageRow, verifyIdentity } from '../image.js';
+import type { BlobId, BlobRow, BlobStore, CheckpointMark, PinChanges, Pins } from '../blob-store.js';
+import {
+  assertBlobId,
+  assertImageSize,
+  assertPendingDeletes,
+  assertPinChanges,
+  copyMark,
+} from '../checks.js';
+import { imageCrc, imageRow, verifyIdentity } from '../image.js';
+import { DataFile } from './data-file.js';
 import { examineDirectory, prepareDirectory } from './directory.js';
 import { openLocked, writePid } from './lock.js';
-import { LOG_RECORDS_AT, type ManifestState, readManifest } from './manifest-reader.js';
-import { createLog, type Delta, ManifestWriter } from './manifest-writer.js';
+import { type ManifestState, newState, readManifest } from './manifest-reader.js';
+import { createLog, type Delta, ManifestWriter, type Snapshot } from './manifest-writer.js';
 import { DATA_FILE, MANIFEST_FILE } from './names.js';
+import { PinTable } from './pins/pin-table.js';
+import { PinnedImages } from './pins/pinned-images.js';
 import { UUID_BYTES } from './record.js';
-import { MAX_SLOTS, SlotMap, type StoredRow } from './slot-map.js';
+import { MAX_SLOTS, SlotMap } from './slot-map.js';
 import { Slots } from './slots.js';
-
-/** Images that are written before a sync comes between. */
-const MOST_UNSYNCED = 32;
 
 export interface FileBlobStoreOptions {
   dir: string;
@@ -48,6 +53,7 @@ export interface FileBlobStoreHandle {
   directory: string;
   fd: number;
   map: SharedArrayBuffer;
+  pins: SharedArrayBuffer;
 }
 
 /** What only the writer has. */
@@ -58,10 +64,13 @@ interface Writer {
 
 export class FileBlobStore implements BlobStore {
   readonly directory: string;
+  readonly pins: Pins;
   readonly #disk: Disk;
   readonly #path: string;
   readonly #fd: number;
   readonly #map: SlotMap;
+  readonly #pins: PinTable;
+  readonly #data: DataFile;
   readonly #owner: boolean;
   /** The store's own, 16 bytes; known to the opener only. */
   #uuid: Uint8Array | undefined;
@@ -75,18 +84,18 @@ export class FileBlobStore implements BlobStore {
   #stagedMark: CheckpointMark | undefined;
   /** Slots whose image no publish has been tried with. */
   readonly #unpublished = new Set<number>();
-  /** Slots written to since the last fdatasync of the data file that succeeded. */
-  readonly #unsynced = new Set<number>();
-  #syncFailed = false;
   #flushFailed = false;
 
-  private constructor(disk: Disk, directory: string, fd: number, map: SlotMap, owner: boolean) {
+  private constructor(disk: Disk, directory: string, fd: number, shared?: FileBlobStoreHandle) {
     this.#disk = disk;
     this.directory = directory;
     this.#path = `${directory}/${DATA_FILE}`;
     this.#fd = fd;
-    this.#map = map;
-    this.#owner = owner;
+    this.#map = new SlotMap(shared?.map);
+    this.#pins = new PinTable(this.#map, shared?.pins);
+    this.#data = new DataFile(disk, fd, this.#path, this.#map);
+    this.#owner = shared === undefined;
+    this.pins = new PinnedImages(directory, this.#map, this.#pins, this.#data, () => this.#assertOpen());
   }
 
   /** Whether the directory holds a store, whole or damaged. */
@@ -109,7 +118,7 @@ export class FileBlobStore implements BlobStore {
       if (!hasManifest) throw new SpinneyError('ERR_NO_STORE', `Cannot open ${dir}: it holds no store`);
       throw new SpinneyError('ERR_MANIFEST_CORRUPT', `Cannot open ${dir}/${DATA_FILE}: the file is missing`);
     }
-    const store = new FileBlobStore(disk, dir, fd, new SlotMap(), true);
+    const store = new FileBlobStore(disk, dir, fd);
     try {
       disk.expectRandomReads(fd);
       store.#load(make, readOnly);
@@ -126,14 +135,14 @@ export class FileBlobStore implements BlobStore {
    * @throws ERR_INVALID_ARGUMENT if there is a writer already.
    */
   static attach(handle: FileBlobStoreHandle, disk: Disk, role: 'reader' | 'writer'): FileBlobStore {
-    const store = new FileBlobStore(disk, handle.directory, handle.fd, new SlotMap(handle.map), false);
+    const store = new FileBlobStore(disk, handle.directory, handle.fd, handle);
     if (role === 'writer') store.#becomeWriter(readManifest(disk, handle.directory));
     return store;
   }
 
   share(): FileBlobStoreHandle {
     this.#assertOpen();
-    return { directory: this.directory, fd: this.#fd, map: this.#map.buffer };
+    return { directory: this.directory, fd: this.#fd, map: this.#map.buffer, pins: this.#pins.buffer };
   }
 
   /**
@@ -157,25 +166,21 @@ export class FileBlobStore implements BlobStore {
   readBlob(id: BlobId, into: Uint8Array): void {
     this.#assertOpen();
     assertImageSize(into);
-    const slot = this.#map.pin(id);
+    const slot = this.#map.holdBlob(id);
     if (slot === -1) {
       throw new SpinneyError('ERR_BLOB_MISSING', `Cannot read blob ${id}: it is not in ${this.directory}`);
     }
-    try {
-      this.#readSlot(this.#map.rowAt(slot, id), into);
-    } finally {
-      this.#map.unpin(slot);
-    }
+    this.#data.readHeld(slot, id, into);
   }
 
   /** See BlobStore. A slot may be given to another blob meanwhile: then the hint was of no use, and nothing worse. */
   readAhead(ids: readonly BlobId[]): void {
     this.#assertOpen();
     for (const id of ids) {
-      const slot = this.#map.pin(id);
+      const slot = this.#map.holdBlob(id);
       if (slot === -1) continue;
-      this.#map.unpin(slot);
-      this.#disk.readAhead(this.#fd, slot * BLOB_SIZE, BLOB_SIZE);
+      this.#map.letGo(slot);
+      this.#data.readAhead(slot);
     }
   }
 
@@ -188,29 +193,32 @@ export class FileBlobStore implements BlobStore {
     if (difference !== undefined) {
       throw new SpinneyError('ERR_INVALID_ARGUMENT', `Cannot write blob ${id}: ${difference}`);
     }
+    const row = imageRow(image);
+    const newest = this.#pins.pins().at(-1);
+    if (newest !== undefined && row.generation <= newest.generation) {
+      const what = `its generation ${row.generation} is not above that of pin ${newest.id}`;
+      throw new SpinneyError('ERR_INVALID_ARGUMENT', `Cannot write blob ${id}: ${what}`);
+    }
     const slot = slots.take();
     try {
-      writeFully(this.#disk, this.#fd, image, slot * BLOB_SIZE);
+      this.#data.write(id, slot, image);
     } catch (error) {
       slots.release(slot);
-      throw diskError(`write blob ${id} to slot ${slot} of ${this.#path}`, error);
+      throw error;
     }
     this.#unpublished.add(slot);
-    this.#unsynced.add(slot);
     this.#stagedWrites.add(id);
     this.#stagedDeletes.delete(id);
-    this.#giveUp(this.#map.set({ ...imageRow(image), id, slot, crc: imageCrc(image) }));
-    // What is left to the flush would hold up those who keep step with the writing.
-    if (this.#unsynced.size >= MOST_UNSYNCED && !this.#syncFailed) this.#syncImages();
+    this.#leave(id, () => this.#map.set({ ...row, id, slot, crc: imageCrc(image) }));
+    this.#data.syncNowAndThen();
   }
 
   deleteBlob(id: BlobId): void {
     this.#asWriter();
-    const slot = this.#map.remove(id);
-    if (slot === -1) return;
+    if (!this.#map.has(id)) return;
     this.#stagedWrites.delete(id);
     this.#stagedDeletes.add(id);
-    this.#giveUp(slot);
+    this.#leave(id, () => this.#map.remove(id));
   }
 
   listBlobs(): BlobId[] {
@@ -223,25 +231,33 @@ export class FileBlobStore implements BlobStore {
     return this.#map.has(id);
   }
 
-  /** A mark whose flush failed stays staged, as everything else does. */
-  flush(mark?: CheckpointMark): void {
+  /** A mark whose flush failed stays staged, as everything else does but changes of pins. */
+  flush(mark?: CheckpointMark, changes: PinChanges = {}): void {
     const { slots, manifest } = this.#asWriter();
+    const { add, remove = [] } = changes;
+    assertPinChanges(changes, this.pins);
     if (mark !== undefined) {
       assertPendingDeletes(mark, MAX_SLOTS);
       this.#stagedMark = copyMark(mark);
     }
-    if (!this.needsFlush()) return;
+    const changesPins = add !== undefined || remove.length > 0;
+    if (!this.needsFlush() && !changesPins) return;
+    if (add !== undefined && !manifest.reserve(slots.end, this.#pins.reservedBytes(slots.end, add)))
+      throw new SpinneyError('ERR_NO_SPACE', `Cannot pin in ${this.directory}: no space left on the disk`);
     this.#flushFailed = true;
-    this.#syncImages();
+    this.#data.sync();
     const newMark = this.#stagedMark;
     const delta: Delta = {
-      rows: this.#rows(this.#stagedWrites),
+      rows: this.#map.rows(this.#stagedWrites),
       deletes: [...this.#stagedDeletes],
       mark: newMark,
+      pins: changesPins
+        ? { lastPin: add?.id ?? this.#pins.lastPin, pins: add ? [add] : [], removed: remove, kept: [] }
+        : undefined,
     };
-    const whole = () => ({ rows: this.#rows(this.#map.list()), mark: newMark ?? this.#map.mark() });
+    const whole = () => this.#whole(newMark, changes);
     try {
-      manifest.publish(delta, whole, this.#map.blobCount);
+      manifest.publish(delta, whole, this.#map.blobCount, this.#pins.snapshotBytes);
     } catch (error) {
       // It may have been published all the same: then a manifest on disk refers to the staged slots.
       if (manifest.inDoubt) this.#unpublished.clear();
@@ -253,6 +269,8 @@ export class FileBlobStore implements BlobStore {
     this.#stagedDeletes.clear();
     this.#stagedMark = undefined;
     this.#flushFailed = false;
+    if (remove.length > 0) for (const slot of this.#pins.remove(remove)) slots.release(slot);
+    if (add !== undefined) this.#pins.add({ ...add });
     slots.published();
   }
 
@@ -272,11 +290,7 @@ export class FileBlobStore implements BlobStore {
 
   blobRow(id: BlobId): BlobRow | undefined {
     this.#assertOpen();
-    const slot = this.#map.pin(id);
-    if (slot === -1) return undefined;
-    const { slot: _slot, crc: _crc, ...row } = this.#map.rowAt(slot, id);
-    this.#map.unpin(slot);
-    return row;
+    return this.#map.heldRow(this.#map.holdBlob(id), id);
   }
 
   readySlots(): number {
@@ -285,7 +299,8 @@ export class FileBlobStore implements BlobStore {
 
   reserveSlots(count: number): number {
     const { slots, manifest } = this.#asWriter();
-    return slots.reserve(count, manifest.reserve(slots.end + count));
+    const end = slots.end + count;
+    return slots.reserve(count, manifest.reserve(end, this.#pins.reservedBytes(end)));
   }
 
   trimSlots(keep: number): void {
@@ -336,7 +351,7 @@ export class FileBlobStore implements BlobStore {
     const { manifest } = this.#asWriter();
     if (this.#hasRun) return;
     manifest.setHasRun();
-    manifest.writeSnapshot({ rows: this.#rows(this.#map.list()), mark: this.#map.mark() });
+    manifest.writeSnapshot(this.#whole(undefined));
     this.#hasRun = true;
   }
 
@@ -374,12 +389,13 @@ export class FileBlobStore implements BlobStore {
     this.#uuid = state.uuid;
     this.#hasRun = state.hasRun;
     for (const row of state.rows.values()) this.#map.set(row);
+    this.#pins.load(state.pins);
     if (state.mark !== undefined) this.#map.setMark(state.mark);
     if (readOnly) return;
     const { slots, manifest } = this.#becomeWriter(state);
     // Deltas of an earlier process may be seen without being durable, so the new one starts from a snapshot.
     if (isNew || state.sequence > state.base) {
-      manifest.writeSnapshot({ rows: [...state.rows.values()], mark: state.mark });
+      manifest.writeSnapshot(this.#whole(undefined));
     }
     // An empty file is what an interrupted creation leaves. A hole takes no space.
     if (slots.end === 0) this.#disk.truncate(this.#fd, BLOB_SIZE);
@@ -389,16 +405,7 @@ export class FileBlobStore implements BlobStore {
     const uuid = randomBytes(UUID_BYTES);
     const logSize = createLog(this.#disk, this.directory, uuid);
     this.#disk.syncDirectory(this.directory);
-    return {
-      uuid,
-      base: 0,
-      sequence: 0,
-      logEnd: LOG_RECORDS_AT,
-      logSize,
-      rows: new Map(),
-      mark: undefined,
-      hasRun: false,
-    };
+    return newState(uuid, logSize);
   }
 
   #becomeWriter(state: ManifestState): Writer {
@@ -409,7 +416,7 @@ export class FileBlobStore implements BlobStore {
       );
     }
     try {
-      const slots = new Slots(this.#disk, this.#fd, this.#path, this.#map);
+      const slots = new Slots(this.#disk, this.#fd, this.#path, this.#map, this.#pins);
       this.#writer = { slots, manifest: new ManifestWriter(this.#disk, this.directory, state) };
       return this.#writer;
     } catch (error) {
@@ -418,60 +425,23 @@ export class FileBlobStore implements BlobStore {
     }
   }
 
-  /** Reads a slot that nobody writes to and checks that it holds the image that `row` tells of. */
-  #readSlot(row: StoredRow, into: Uint8Array): void {
-    const { id, slot } = row;
-    const where = `blob ${id} in slot ${slot} of ${this.#path}`;
-    let count: number;
-    try {
-      count = readFully(this.#disk, this.#fd, into, 0, BLOB_SIZE, slot * BLOB_SIZE);
-    } catch (error) {
-      throw diskError(`read ${where}`, error);
-    }
-    const difference =
-      count < BLOB_SIZE ? `the file ends after ${count} bytes of it` : compareImage(into, row);
-    if (difference !== undefined) {
-      throw new SpinneyError('ERR_BLOB_CORRUPT', `Cannot read ${where}: ${difference}`);
-    }
+  /** All that holds once this mark and these changes do. */
+  #whole(newMark: CheckpointMark | undefined, changes: PinChanges = {}): Snapshot {
+    return {
+      rows: this.#map.rows(this.#map.list()),
+      mark: newMark ?? this.#map.mark(),
+      pins: this.#pins.snapshot(changes),
+    };
   }
 
-  /** Makes the staged images durable. */
-  #syncImages(): void {
-    if (this.#unsynced.size === 0) return;
-    try {
-      if (this.#syncFailed) this.#rewriteUnsynced();
-      this.#disk.fdatasync(this.#fd);
-    } catch (error) {
-      this.#syncFailed = true;
-      throw diskError(`make ${this.#path} durable`, error);
-    }
-    this.#unsynced.clear();
-    this.#syncFailed = false;
-  }
-
-  #rewriteUnsynced(): void {
-    const image = new Uint8Array(BLOB_SIZE);
-    for (const slot of this.#unsynced) {
-      this.#readSlot(this.#map.rowAt(slot, this.#map.idAt(slot)), image);
-      writeFully(this.#disk, this.#fd, image, slot * BLOB_SIZE);
-    }
-  }
-
-  /** Rows of blobs that the store has, for the manifest. */
-  #rows(ids: Iterable<BlobId>): StoredRow[] {
-    return Array.from(ids, (id) => {
-      const slot = this.#map.slotOf(id);
-      if (slot === -1)
-        throw new SpinneyError('ERR_BLOB_MISSING', `Cannot publish blob ${id}: it has no slot`);
-      return this.#map.rowAt(slot, id);
-    });
-  }
-
-  /** Frees a slot that was just unmapped, now or after the next publish; -1 is none. */
-  #giveUp(slot: number): void {
-    if (slot === -1) return;
+  /** Has the blob leave the slot that it is in, if any, which is free then, or after the next publish, or is kept. */
+  #leave(id: BlobId, unmap: () => void): void {
     const { slots } = this.#asWriter();
-    this.#unsynced.delete(slot);
+    const slot = this.#map.slotOf(id);
+    const isKept = slot !== -1 && this.#pins.keep(slot, id);
+    unmap();
+    if (slot === -1 || isKept) return;
+    this.#data.forget(slot);
     if (this.#unpublished.delete(slot)) slots.release(slot);
     else slots.retire(slot);
   }

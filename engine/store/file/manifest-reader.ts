@@ -16,6 +16,7 @@ import { diskError, hasErrno, readFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import type { BlobId, CheckpointMark } from '../blob-store.js';
 import { LOG_FILE, MANIFEST_FILE } from './names.js';
+import { PinSet } from './pins/pin-set.js';
 import {
   decodeHeader,
   decodeRecord,
@@ -52,9 +53,25 @@ export interface ManifestState {
   /** Size of the log file. */
   logSize: number;
   rows: Map<BlobId, StoredRow>;
+  pins: PinSet;
   mark: CheckpointMark | undefined;
   /** Whether the store has a record of its last run. */
   hasRun: boolean;
+}
+
+/** Before anything was told, or by the snapshot of this sequence number before it is looked into. */
+export function newState(uuid: Uint8Array, logSize: number, base = 0): ManifestState {
+  return {
+    uuid,
+    base,
+    sequence: base,
+    logEnd: LOG_RECORDS_AT,
+    logSize,
+    rows: new Map(),
+    pins: new PinSet(),
+    mark: undefined,
+    hasRun: false,
+  };
 }
 
 export function encodeLogHeader(uuid: Uint8Array): Uint8Array {
@@ -87,16 +104,7 @@ export function readManifest(disk: Disk, directory: string): ManifestState {
   const log = readFile(disk, logPath);
   checkLogHeader(logPath, log, snapshot.uuid);
 
-  const state: ManifestState = {
-    uuid: snapshot.uuid,
-    base: snapshot.sequence,
-    sequence: snapshot.sequence,
-    logEnd: LOG_RECORDS_AT,
-    logSize: log.length,
-    rows: new Map(),
-    mark: undefined,
-    hasRun: false,
-  };
+  const state = newState(snapshot.uuid, log.length, snapshot.sequence);
   apply(state, snapshot);
   for (;;) {
     const next = decodeDelta(logPath, log, state.logEnd, state);
@@ -113,15 +121,22 @@ export function readManifest(disk: Disk, directory: string): ManifestState {
 }
 
 function apply(state: ManifestState, record: ManifestRecord): void {
-  for (const id of record.deletes) state.rows.delete(id);
-  for (const row of record.rows) state.rows.set(row.id, row);
+  for (const id of record.deletes) {
+    state.pins.keep(state.rows.get(id));
+    state.rows.delete(id);
+  }
+  for (const row of record.rows) {
+    state.pins.keep(state.rows.get(row.id));
+    state.rows.set(row.id, row);
+  }
+  if (record.pins !== undefined) state.pins.apply(record.pins);
   if (record.mark !== undefined) state.mark = record.mark;
   state.hasRun ||= record.hasRun;
 }
 
 function checkSlots(path: string, state: ManifestState): void {
   const owners = new Map<number, BlobId>();
-  for (const { id, slot } of state.rows.values()) {
+  for (const { id, slot } of [...state.rows.values(), ...state.pins.kept.values()]) {
     const other = owners.get(slot);
     if (other !== undefined) throw corrupt(path, 0, `blobs ${other} and ${id} are both in slot ${slot}`);
     owners.set(slot, id);

@@ -23,6 +23,7 @@ import {
   type ManifestState,
 } from './manifest-reader.js';
 import { LOG_FILE, MANIFEST_FILE, RETIRED_FILE, SPARE_FILE } from './names.js';
+import { type PinsPart, pinsPartBytes } from './pins/pins-part.js';
 import { encodeRecord, recordBytes } from './record.js';
 import type { StoredRow } from './slot-map.js';
 
@@ -39,6 +40,8 @@ export interface Delta {
   deletes: readonly BlobId[];
   /** The new mark; undefined leaves the last one. */
   mark: CheckpointMark | undefined;
+  /** What changes about pins; of a snapshot all about them. */
+  pins: PinsPart | undefined;
 }
 /** Everything that holds after the publish. */
 export type Snapshot = Omit<Delta, 'deletes'>;
@@ -112,18 +115,17 @@ export class ManifestWriter {
   }
 
   /**
-   * Makes a change durable, as a delta or, where that is not possible or not wise, as the snapshot that `whole` gives.
+   * Makes a change durable, as a delta or, where that is not possible or not wise, as the snapshot that `whole` gives, of
+   * `blobCount` rows and a pins part of `pinBytes`.
    * @throws ERR_NO_SPACE, ERR_IO; `inDoubt` then tells whether it may be durable all the same.
    */
-  publish(delta: Delta, whole: () => Snapshot, blobCount: number): void {
-    const pending = delta.mark?.pendingDeletes.length ?? 0;
-    const deltaBytes = recordBytes(
-      delta.rows.length,
-      delta.deletes.length,
-      pending,
-      delta.mark !== undefined,
-    );
-    const snapshotBytes = recordBytes(blobCount, 0, pending, true);
+  publish(delta: Delta, whole: () => Snapshot, blobCount: number, pinBytes: number): void {
+    const { rows, deletes, mark, pins } = delta;
+    const pending = mark?.pendingDeletes.length ?? 0;
+    const deltaBytes =
+      recordBytes(rows.length, deletes.length, pending, mark !== undefined) +
+      (pins === undefined ? 0 : pinsPartBytes(pins));
+    const snapshotBytes = recordBytes(blobCount, 0, pending, true) + pinBytes;
     const logLimit = LOG_RECORDS_AT + Math.max(LOG_LEAST_LIMIT, LOG_TO_SNAPSHOT * snapshotBytes);
     const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
     if (appends) this.#append(delta);
@@ -143,6 +145,7 @@ export class ManifestWriter {
       deletes: [],
       mark: snapshot.mark,
       hasRun: this.#hasRun,
+      pins: snapshot.pins,
     });
     const spare = `${this.#directory}/${SPARE_FILE}`;
     const manifest = `${this.#directory}/${MANIFEST_FILE}`;
@@ -194,9 +197,12 @@ export class ManifestWriter {
     }
   }
 
-  /** Makes sure that a snapshot of so many blobs, and the one after it, will find their space; false where the disk is too full. */
-  reserve(blobCount: number): boolean {
-    const bytes = recordBytes(blobCount, 0, blobCount, true);
+  /**
+   * Makes sure that a snapshot of so many rows, kept ones among them, which takes `pinBytes` more for pins, and the one after
+   * it, will find their space; false where the disk is too full.
+   */
+  reserve(rows: number, pinBytes: number): boolean {
+    const bytes = recordBytes(rows, 0, rows, true) + pinBytes;
     return this.#reserveSpare(bytes) && this.#reserveManifest();
   }
 

@@ -1,19 +1,27 @@
 /**
- * One record of the manifest: the whole of `manifest` (a snapshot) or one entry of `manifest.log` (a delta).
- * Byte tables are in engine/FORMAT.md. The header has its own CRC, so the counts in it, from which the length of the
- * body follows, can be trusted before the body is looked at.
+ * One record of the manifest: the whole of `manifest` (a snapshot) or one entry of `manifest.log` (a delta); where pins are
+ * concerned with its pins part (pins-part.ts) behind it. Byte tables are in engine/FORMAT.md. The header has its own CRC, so
+ * the counts in it, from which the length of the body follows, can be trusted before the body is looked at.
  */
 import { crc32 } from 'node:zlib';
 import type { BlobId, CheckpointMark } from '../blob-store.js';
+import {
+  decodePinsHeader,
+  decodePinsPart,
+  encodePinsPart,
+  type PinsHeader,
+  type PinsPart,
+  pinsPartBytes,
+} from './pins/pins-part.js';
+import { ROW_BYTES, readRow, writeRow } from './row.js';
 import { MAX_SLOTS, type StoredRow } from './slot-map.js';
 
 /** "SPMR" */
 export const RECORD_MAGIC = 0x524d5053;
-/** Version 1 has no HAS_RUN; it is read, and what is written is of version 2, which those who know no runs refuse. */
-export const MANIFEST_VERSION = 2;
+/** Version 1 has no HAS_RUN, version 2 no HAS_PINS; both are read. What is written is of version 3, which older releases refuse. */
+export const MANIFEST_VERSION = 3;
 const OLDEST_VERSION = 1;
 export const HEADER_BYTES = 64;
-export const ROW_BYTES = 40;
 export const UUID_BYTES = 16;
 export const RECORD_ALIGNMENT = 8;
 
@@ -36,6 +44,7 @@ const OFFSET = {
 } as const;
 const HAS_MARK = 1;
 const HAS_RUN = 2;
+const HAS_PINS = 4;
 const MARK_BYTES = 24;
 
 export interface RecordHeader {
@@ -51,7 +60,10 @@ export interface RecordHeader {
   hasMark: boolean;
   hasRun: boolean;
   bodyCrc: number;
-  /** Bytes of the whole record. */
+  /** Of the pins part, if there is one. */
+  pins: PinsHeader | undefined;
+  /** Bytes of the record without its pins part, and with it. */
+  ownLength: number;
   length: number;
 }
 
@@ -65,20 +77,23 @@ export interface ManifestRecord {
   mark: CheckpointMark | undefined;
   /** The store has a record of its last run (journal.run), whose loss is damage. */
   hasRun: boolean;
+  /** Changes about pins; of a snapshot all pins, and all rows that are kept for them. */
+  pins: PinsPart | undefined;
 }
 
-/** Bytes of a record with so many rows, deletes and, if it carries a mark, pending deletes. */
+/** Bytes, without a pins part, of a record with so many rows, deletes and, if it carries a mark, pending deletes. */
 export function recordBytes(rows: number, deletes: number, pendingDeletes: number, hasMark: boolean): number {
   const body = (hasMark ? MARK_BYTES : 0) + rows * ROW_BYTES + (deletes + pendingDeletes) * 4;
   return HEADER_BYTES + Math.ceil(body / RECORD_ALIGNMENT) * RECORD_ALIGNMENT;
 }
 
 export function encodeRecord(record: ManifestRecord): Uint8Array {
-  const { rows, deletes, mark } = record;
+  const { rows, deletes, mark, pins } = record;
   const pendingDeletes = mark?.pendingDeletes ?? [];
-  const bytes = new Uint8Array(
-    recordBytes(rows.length, deletes.length, pendingDeletes.length, mark !== undefined),
-  );
+  const ownBytes = recordBytes(rows.length, deletes.length, pendingDeletes.length, mark !== undefined);
+  const whole = new Uint8Array(ownBytes + (pins === undefined ? 0 : pinsPartBytes(pins)));
+  if (pins !== undefined) encodePinsPart(pins, record.sequence, whole.subarray(ownBytes));
+  const bytes = whole.subarray(0, ownBytes);
   const view = new DataView(bytes.buffer);
   view.setUint32(OFFSET.magic, RECORD_MAGIC, true);
   view.setUint16(OFFSET.version, MANIFEST_VERSION, true);
@@ -89,7 +104,8 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   view.setUint32(OFFSET.rows, rows.length, true);
   view.setUint32(OFFSET.deletes, deletes.length, true);
   view.setUint32(OFFSET.pendingDeletes, pendingDeletes.length, true);
-  const flags = (mark === undefined ? 0 : HAS_MARK) | (record.hasRun ? HAS_RUN : 0);
+  const flags =
+    (mark === undefined ? 0 : HAS_MARK) | (record.hasRun ? HAS_RUN : 0) | (pins === undefined ? 0 : HAS_PINS);
   view.setUint32(OFFSET.flags, flags, true);
   let at = HEADER_BYTES;
   if (mark !== undefined) {
@@ -110,10 +126,10 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   }
   view.setUint32(OFFSET.bodyCrc, crc32(bytes.subarray(HEADER_BYTES)), true);
   view.setUint32(OFFSET.headerCrc, crc32(bytes.subarray(0, HEADER_BYTES)), true);
-  return bytes;
+  return whole;
 }
 
-/** Reads the header at `at`; a string tells why there is none. The version is checked last, by `expectVersion`. */
+/** Reads the header at `at`, and that of the pins part; a string tells why there is none. @throws VersionMismatch */
 export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | string {
   if (at + HEADER_BYTES > bytes.length) return 'the record header is cut short';
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES);
@@ -130,25 +146,31 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
   const pendingDeletes = view.getUint32(OFFSET.pendingDeletes, true);
   const flags = view.getUint32(OFFSET.flags, true);
   const hasMark = (flags & HAS_MARK) !== 0;
+  const sequence = view.getFloat64(OFFSET.sequence, true);
+  const ownLength = recordBytes(rows, deletes, pendingDeletes, hasMark);
+  const pins = (flags & HAS_PINS) === 0 ? undefined : decodePinsHeader(bytes, at + ownLength, sequence);
+  if (typeof pins === 'string') return pins;
   return {
     kind: kind === KIND.snapshot ? 'snapshot' : 'delta',
     uuid: bytes.slice(at + OFFSET.uuid, at + OFFSET.uuid + UUID_BYTES),
     base: view.getFloat64(OFFSET.base, true),
-    sequence: view.getFloat64(OFFSET.sequence, true),
+    sequence,
     rows,
     deletes,
     pendingDeletes,
     hasMark,
     hasRun: (flags & HAS_RUN) !== 0,
     bodyCrc: view.getUint32(OFFSET.bodyCrc, true),
-    length: recordBytes(rows, deletes, pendingDeletes, hasMark),
+    pins,
+    ownLength,
+    length: ownLength + (pins?.length ?? 0),
   };
 }
 
 /** Reads the body that belongs to a header at `at`; a string tells why there is none. */
 export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader): ManifestRecord | string {
   if (at + header.length > bytes.length) return `the record is cut short, it has ${header.length} bytes`;
-  const body = bytes.subarray(at + HEADER_BYTES, at + header.length);
+  const body = bytes.subarray(at + HEADER_BYTES, at + header.ownLength);
   if (crc32(body) !== header.bodyCrc) return 'the CRC of the record body is wrong';
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   let pos = header.hasMark ? MARK_BYTES : 0;
@@ -173,8 +195,10 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
         pendingDeletes,
       }
     : undefined;
+  const pins = header.pins && decodePinsPart(bytes, at + header.ownLength, header.pins);
+  if (typeof pins === 'string') return pins;
   const { kind, uuid, base, sequence, hasRun } = header;
-  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun };
+  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun, pins };
 }
 
 /** A whole record of another format version: not damage, but not for this release. */
@@ -185,30 +209,4 @@ export class VersionMismatch extends Error {
     super(`format version ${version}`);
     this.version = version;
   }
-}
-
-function writeRow(view: DataView, at: number, row: StoredRow): void {
-  view.setUint32(at, row.id, true);
-  view.setUint32(at + 4, row.slot, true);
-  view.setFloat64(at + 8, row.generation, true);
-  view.setUint32(at + 16, row.liveBytes, true);
-  view.setUint32(at + 20, row.leaves, true);
-  view.setUint32(at + 24, row.crossings, true);
-  view.setUint32(at + 28, row.compactions, true);
-  view.setUint32(at + 32, row.crc, true);
-  view.setUint16(at + 36, row.height, true);
-}
-
-function readRow(view: DataView, at: number): StoredRow {
-  return {
-    id: view.getUint32(at, true),
-    slot: view.getUint32(at + 4, true),
-    generation: view.getFloat64(at + 8, true),
-    liveBytes: view.getUint32(at + 16, true),
-    leaves: view.getUint32(at + 20, true),
-    crossings: view.getUint32(at + 24, true),
-    compactions: view.getUint32(at + 28, true),
-    crc: view.getUint32(at + 32, true),
-    height: view.getUint16(at + 36, true),
-  };
 }

@@ -4,7 +4,7 @@
  * Invariants
  * - A slot whose word `id` is not 0 holds that blob's newest image, staged or published; at most one slot per
  *   blob, except for the moment of a replacement, when both are valid.
- * - A reader pins a slot (adds to `readers`) and then looks at `id` again. The writer sets `id` to 0 and then
+ * - A reader holds a slot (adds to `readers`) and then looks at `id` again. The writer sets `id` to 0 and then
  *   looks at `readers`. Atomics are sequentially consistent, so one of them sees the other: a slot that is
  *   unmapped and has no readers stays unread, and may be written to.
  * - A hit needs no more proof than that. A miss counts only if `changes` was even and the same before and after,
@@ -29,6 +29,7 @@ const WRITER = 2; // 1 while some thread is the writer
 const MARK_CHANGES = 3; // odd while the mark is being set
 const MARK_PRESENT = 4;
 const PENDING_DELETES = 5;
+const END = 6; // no slot from here on was ever mapped
 const MARK_DOUBLES = 8; // lsn, generation, nextBlobId as f64
 const HEADER_WORDS = 64;
 
@@ -74,13 +75,18 @@ export class SlotMap {
     return Atomics.load(this.#words, BLOBS);
   }
 
+  /** Slots from here on never held a blob. */
+  get end(): number {
+    return Atomics.load(this.#words, END);
+  }
+
   // Readers, any thread.
 
   has(id: BlobId): boolean {
     return this.slotOf(id) !== -1;
   }
 
-  /** The blob's slot, -1 if there is no such blob. Stays true only for the writer, or with the slot pinned. */
+  /** The blob's slot, -1 if there is no such blob. Stays true only for the writer, or with the slot held. */
   slotOf(id: BlobId): number {
     const words = this.#words;
     const bucket = bucketOf(id);
@@ -97,18 +103,23 @@ export class SlotMap {
     }
   }
 
-  /** Holds the blob's slot against reuse until `unpin`; returns the slot, or -1 if there is no such blob. */
-  pin(id: BlobId): number {
+  /** Holds the blob's slot against reuse until `letGo`; returns the slot, or -1 if there is no such blob. */
+  holdBlob(id: BlobId): number {
     for (;;) {
       const slot = this.slotOf(id);
       if (slot === -1) return -1;
-      Atomics.add(this.#words, slotWord(slot, READERS), 1);
+      this.hold(slot);
       if (this.idAt(slot) === id) return slot;
-      this.unpin(slot);
+      this.letGo(slot);
     }
   }
 
-  unpin(slot: number): void {
+  /** Whoever holds a slot must look afterwards whether it still has what they came for. */
+  hold(slot: number): void {
+    Atomics.add(this.#words, slotWord(slot, READERS), 1);
+  }
+
+  letGo(slot: number): void {
     Atomics.sub(this.#words, slotWord(slot, READERS), 1);
   }
 
@@ -122,8 +133,8 @@ export class SlotMap {
   }
 
   /**
-   * What is known of blob `id` in its slot, which the caller has pinned or is the writer of. The slot's own word for the
-   * id does not tell: a blob that is replaced meanwhile is unmapped, pinned or not.
+   * What is known of blob `id` in its slot, which the caller holds or is the writer of. The slot's own word for the
+   * id does not tell: a blob that is replaced meanwhile is unmapped, held or not. A slot that is kept for pins has this, too.
    */
   rowAt(slot: number, id: BlobId): StoredRow {
     const words = this.#words;
@@ -141,6 +152,43 @@ export class SlotMap {
     };
   }
 
+  /** The row of a slot that is held, which is let go; undefined for slot -1. */
+  heldRow(slot: number, id: BlobId): BlobRow | undefined {
+    if (slot === -1) return undefined;
+    const { slot: _slot, crc: _crc, ...row } = this.rowAt(slot, id);
+    this.letGo(slot);
+    return row;
+  }
+
+  /** REQUIRES the writer: rows of blobs that have a slot. */
+  rows(ids: Iterable<BlobId>): StoredRow[] {
+    return Array.from(ids, (id) => {
+      const slot = this.slotOf(id);
+      if (slot === -1)
+        throw new SpinneyError('ERR_BLOB_MISSING', `Cannot publish blob ${id}: it has no slot`);
+      return this.rowAt(slot, id);
+    });
+  }
+
+  /** As `rowAt`. */
+  generationAt(slot: number): number {
+    return this.#doubles[slotWord(slot, 0) / 2 + GENERATION_DOUBLE]!;
+  }
+
+  /** What `rowAt` is to tell of a slot that no blob is in: one that is kept for pins. REQUIRES the writer. */
+  setRow(row: StoredRow): void {
+    const words = this.#words;
+    const at = slotWord(row.slot, 0);
+    if (row.slot >= this.end) Atomics.store(words, END, row.slot + 1);
+    words[at + CRC] = row.crc;
+    words[at + LIVE_BYTES] = row.liveBytes;
+    words[at + LEAVES] = row.leaves;
+    words[at + CROSSINGS] = row.crossings;
+    words[at + COMPACTIONS] = row.compactions;
+    words[at + HEIGHT] = row.height;
+    this.#doubles[at / 2 + GENERATION_DOUBLE] = row.generation;
+  }
+
   /** All blobs, ascending. */
   list(): BlobId[] {
     for (;;) {
@@ -153,6 +201,14 @@ export class SlotMap {
         left--;
       }
       if (before % 2 === 0 && Atomics.load(this.#words, CHANGES) === before) return ids.sort((a, b) => a - b);
+    }
+  }
+
+  /** Calls `visit` for each slot that has a blob. */
+  each(visit: (slot: number, id: BlobId) => void): void {
+    for (let slot = 0; slot < this.end; slot++) {
+      const id = this.idAt(slot);
+      if (id !== 0) visit(slot, id);
     }
   }
 
@@ -193,13 +249,7 @@ export class SlotMap {
     const at = slotWord(row.slot, 0);
     const bucket = bucketOf(row.id);
     const old = this.slotOf(row.id);
-    words[at + CRC] = row.crc;
-    words[at + LIVE_BYTES] = row.liveBytes;
-    words[at + LEAVES] = row.leaves;
-    words[at + CROSSINGS] = row.crossings;
-    words[at + COMPACTIONS] = row.compactions;
-    words[at + HEIGHT] = row.height;
-    this.#doubles[at / 2 + GENERATION_DOUBLE] = row.generation;
+    this.setRow(row);
     Atomics.add(words, CHANGES, 1);
     Atomics.store(words, at + NEXT, Atomics.load(words, bucket));
     Atomics.store(words, at + ID, row.id);

@@ -2,7 +2,7 @@
  * The writer's side of blobs.dat: which slots are free, which of those have disk space, and how large the file is.
  *
  * Invariants
- * - A slot is handed out only if no durable manifest refers to it and no reader is in it.
+ * - A slot is handed out only if no durable manifest refers to it, for a blob or for a pin, and no reader is in it.
  * - A ready slot has disk space: an image is written there whatever the disk has left. Who wants to be sure of a
  *   checkpoint has slots made ready before blobs become dirty (`reserve`), and none is taken away but by `trim`.
  * - Free slots that are not ready may have given their space back: a hole inside, a shorter file at the tail.
@@ -14,12 +14,13 @@ import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
+import type { PinTable } from './pins/pin-table.js';
 import { MAX_SLOTS, type SlotMap } from './slot-map.js';
 
 // States of a slot. BARE is 0, so that a new table says it of every slot beyond the end.
 const BARE = 0; // free, may have no disk space
 const READY = 1; // free, has disk space
-const USED = 2; // holds a blob's newest image
+const USED = 2; // holds a blob's newest image, or one that a pin keeps
 const RETIRED = 3; // unmapped, but a durable manifest may refer to it, or a reader is in it
 
 export class Slots {
@@ -33,16 +34,19 @@ export class Slots {
   #ready = 0;
   #retired: number[] = [];
 
-  /** Takes every slot that `map` has no blob in as free; which are ready an earlier writer of this process has told. */
-  constructor(disk: Disk, fd: number, path: string, map: SlotMap) {
+  /**
+   * Takes every slot that has no blob and is not kept as free; which are ready an earlier writer of this process has told.
+   */
+  constructor(disk: Disk, fd: number, path: string, map: SlotMap, pins: PinTable) {
     this.#disk = disk;
     this.#fd = fd;
     this.#path = path;
     this.#map = map;
     this.#states = map.states;
     this.#end = Math.min(Math.floor(disk.size(fd) / BLOB_SIZE), MAX_SLOTS);
-    for (let slot = 0, left = map.blobCount; slot < MAX_SLOTS && (slot < this.#end || left > 0); slot++) {
-      if (map.idAt(slot) !== 0) {
+    let left = map.blobCount + pins.keptCount;
+    for (let slot = 0; slot < MAX_SLOTS && (slot < this.#end || left > 0); slot++) {
+      if (map.idAt(slot) !== 0 || pins.isKept(slot)) {
         this.#states[slot] = USED;
         left--;
         this.#end = Math.max(this.#end, slot + 1);

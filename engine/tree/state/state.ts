@@ -1,7 +1,7 @@
 /**
  * An open tree as one thread sees it: what all threads share, and the way to a blob's frame.
  *
- * Lock order: compact lock, round lock, tree lock, append lock. Every mutation is behind the tree lock from its descent
+ * Lock order: snapshot lock, compact lock, round lock, tree lock, append lock. Every mutation is behind the tree lock from its descent
  * to its last store: alone, or, where it changes one key of a frame that is ready for it, beside others (point-writer.ts).
  * Loads, evictions and the capture of a checkpoint are alone; so a capture sees no half-done mutation. Readers of
  * resident blobs take no lock (see reader.ts). Nothing waits for a round while it holds the tree lock: what a mutation
@@ -25,6 +25,7 @@ import {
   C_ROUND_COUNT,
   C_ROUND_LOCK,
   C_ROUND_WANTED,
+  C_SNAPSHOT_LOCK,
   C_TREE_LOCK,
   COUNTER_FLOATS,
   type Control,
@@ -69,6 +70,8 @@ export class TreeState {
   readonly appendLock: Mutex;
   readonly roundLock: Mutex;
   readonly compactLock: Mutex;
+  /** Of whoever asks the maintenance worker about a snapshot. */
+  readonly snapshotLock: Mutex;
   /** First of this thread's counters in `control.counters`. */
   readonly counters: number;
   /** Where the tree lives, for messages. */
@@ -96,6 +99,7 @@ export class TreeState {
     this.appendLock = new Mutex(control.words, C_APPEND_LOCK, thread);
     this.roundLock = new Mutex(control.words, C_ROUND_LOCK, thread);
     this.compactLock = new Mutex(control.words, C_COMPACT_LOCK, thread);
+    this.snapshotLock = new Mutex(control.words, C_SNAPSHOT_LOCK, thread);
     this.counters = (thread % MAX_THREADS) * COUNTER_FLOATS;
   }
 

@@ -8,6 +8,10 @@ import {
   C_ROUNDS_ASKED,
   C_ROUNDS_ENDED,
   C_SLOTS_WANTED,
+  C_SNAPSHOT_ACTION,
+  C_SNAPSHOT_FAILED,
+  C_SNAPSHOTS_ASKED,
+  C_SNAPSHOTS_ENDED,
   C_SPACE_ASKED,
   C_SPACE_ENDED,
   C_SPACE_KINDS,
@@ -17,6 +21,7 @@ import {
   MAINTENANCE_ENDED,
   MAINTENANCE_STARTING,
   MAINTENANCE_WORKER,
+  SNAPSHOT_TAKE,
   SPACE_FOR_JOURNAL,
   SPACE_FOR_REMOVAL,
   SPACE_FOUND,
@@ -49,6 +54,7 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
     const seen = Atomics.load(array, index);
     serveRequests(state, chores);
     serveSpace(state, chores);
+    serveSnapshot(state, chores);
     if (Atomics.load(words, C_MAINTENANCE_STATE) !== MAINTENANCE_WORKER) break;
     const lsn = journal.publishedLsn();
     const pause = chores.run(performance.now());
@@ -94,6 +100,25 @@ function serveRequests(state: TreeState, chores: Chores): void {
   }
   Atomics.store(words, C_ASKED_FAILED, failed);
   Atomics.store(words, C_ROUNDS_ENDED, asked);
+  state.ringRoundBell();
+}
+
+/** One is asked for at a time. */
+function serveSnapshot(state: TreeState, chores: Chores): void {
+  const { words, request } = state.control;
+  const asked = Atomics.load(words, C_SNAPSHOTS_ASKED);
+  if (asked === Atomics.load(words, C_SNAPSHOTS_ENDED)) return;
+  let failed = 0;
+  try {
+    const name = request.get();
+    if (Atomics.load(words, C_SNAPSHOT_ACTION) === SNAPSHOT_TAKE) chores.takeSnapshot(name);
+    else chores.deleteSnapshot(name);
+  } catch (error) {
+    request.setError(error);
+    failed = 1;
+  }
+  Atomics.store(words, C_SNAPSHOT_FAILED, failed);
+  Atomics.store(words, C_SNAPSHOTS_ENDED, asked);
   state.ringRoundBell();
 }
 

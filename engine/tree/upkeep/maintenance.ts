@@ -8,36 +8,21 @@ import { roundDueAt } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE, CHECKPOINT_JOURNAL_BYTES, JOURNAL_SEGMENT_BYTES } from '../../limits.js';
 import {
-  C_ASKED_FAILED,
   C_DIRTY,
-  C_MAINTENANCE_STATE,
   C_OUT_OF_SPACE,
   C_PENDING,
   C_REMOVED,
-  C_ROUND_BELL,
-  C_ROUND_RUNNING,
   C_ROUND_WANTED,
-  C_ROUNDS_ASKED,
-  C_ROUNDS_ENDED,
-  C_SLOTS_WANTED,
-  C_SPACE_ASKED,
-  C_SPACE_ENDED,
-  C_SPACE_KINDS,
-  C_SPACE_OUTCOME,
   F_JOURNAL_AT_CAPTURE,
   F_JOURNAL_BOUND,
-  MAINTENANCE_STARTING,
-  MAINTENANCE_WORKER,
-  SPACE_FOR_JOURNAL,
-  SPACE_FOR_REMOVAL,
-  SPACE_LACKING,
-  SPACE_ROUND_FAILED,
 } from '../../shared/control.js';
-import { Need, needsRecovery, type TreeState, type Wanted } from '../state/state.js';
+import { Need, type TreeState, type Wanted } from '../state/state.js';
 import { Writer } from '../write/writer.js';
 import { Compaction } from './compaction.js';
 import type { Round, Shortage } from './round.js';
-import { outOfSpace, Space, type SpaceRequest } from './space.js';
+import { deleteSnapshot, takeSnapshot } from './snapshots.js';
+import { Space, type SpaceRequest } from './space.js';
+import { isRoundRunning, waitForRound } from './waiting.js';
 
 /** The options with their defaults; without a threshold of its own a round begins when it pays. */
 export interface Schedule extends Required<Omit<CheckpointOptions, 'dirtyBlobThreshold'>> {
@@ -58,15 +43,12 @@ const MOST_WRITTEN_PER_JOURNAL_BYTE = 4;
 /** Background merging looks at so many blobs at a time, after so many removals. */
 const MERGE_SLICE = 16;
 const MERGE_AFTER_REMOVALS = 1000;
-/** A waiter looks this often whether what it waits for can still come. */
-const LOOK_AGAIN_MS = 200;
-/** A worker that was not alive by then will not be. */
-const START_DEADLINE_MS = 30_000;
 /** After a failed background round the next waits this long, doubled with each failure up to the limit. */
 const FIRST_BACK_OFF_MS = 50;
 const LONGEST_BACK_OFF_MS = 30_000;
 
-export interface Maintenance {
+/** What writers need, before they can go on. */
+export interface Rounds {
   /**
    * Runs a round that begins after this call; throws what made it fail. Where another thread runs it, returns as soon as
    * `isEnough`.
@@ -76,12 +58,20 @@ export interface Maintenance {
   findSpace(request: SpaceRequest): void;
 }
 
+export interface Maintenance extends Rounds {
+  /** See snapshots.ts. */
+  takeSnapshot(name: string): void;
+  deleteSnapshot(name: string): void;
+}
+
 /** Of the thread that writes the store itself. */
 export function inlineMaintenance(state: TreeState, round: Round): Maintenance {
   const space = new Space(state, (shortage) => round.run(undefined, shortage));
   return {
     checkpoint: () => round.run(),
     findSpace: (request) => space.find(request),
+    takeSnapshot: (name) => takeSnapshot(state, round, name),
+    deleteSnapshot: (name) => deleteSnapshot(state, round, name),
   };
 }
 
@@ -89,7 +79,7 @@ export function inlineMaintenance(state: TreeState, round: Round): Maintenance {
 const NOTHING: Wanted = { journalBytes: 0, freeSlots: 0, mayUseReserve: true };
 
 /** Sees to what a mutation or a load lacked; holds no lock. */
-export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, wanted = NOTHING): void {
+export function satisfy(state: TreeState, maintenance: Rounds, need: Need, wanted = NOTHING): void {
   if (need.what === 'frames') waitForFrames(state, maintenance);
   else if (need.what === 'pace') waitForPace(state, maintenance);
   // Only a round in another thread leaves pre-images, and it frees their slots even when it fails.
@@ -97,7 +87,7 @@ export function satisfy(state: TreeState, maintenance: Maintenance, need: Need, 
   else findSpace(state, maintenance, need, wanted);
 }
 
-function findSpace(state: TreeState, maintenance: Maintenance, need: Need, wanted: Wanted): void {
+function findSpace(state: TreeState, maintenance: Rounds, need: Need, wanted: Wanted): void {
   const { words } = state.control;
   try {
     if (need.what === 'slots') {
@@ -112,7 +102,7 @@ function findSpace(state: TreeState, maintenance: Maintenance, need: Need, wante
   }
 }
 
-function makeJournalRoom(state: TreeState, maintenance: Maintenance, wanted: Wanted): void {
+function makeJournalRoom(state: TreeState, maintenance: Rounds, wanted: Wanted): void {
   const { journal } = state;
   if (journal === undefined) return;
   const { journalBytes, mayUseReserve } = wanted;
@@ -146,97 +136,18 @@ function isNoSpace(error: unknown): boolean {
 }
 
 /** The end of a round frees frames: of the one that goes on, or else of one that is made for it. */
-function waitForFrames(state: TreeState, maintenance: Maintenance): void {
+function waitForFrames(state: TreeState, maintenance: Rounds): void {
   const ended = state.roundCount;
   if (!isRoundRunning(state)) maintenance.checkpoint();
   else waitForRound(state, () => state.roundCount !== ended || !isRoundRunning(state));
 }
 
 /** A round that goes on lets ever more frames become dirty, and so does one that begins. */
-function waitForPace(state: TreeState, maintenance: Maintenance): void {
+function waitForPace(state: TreeState, maintenance: Rounds): void {
   const { cache } = state;
   const keepsStep = (): boolean => cache.dirty < cache.pace;
   if (isRoundRunning(state)) waitForRound(state, () => keepsStep() || !isRoundRunning(state));
   else maintenance.checkpoint(keepsStep);
-}
-
-function isRoundRunning(state: TreeState): boolean {
-  return Atomics.load(state.control.words, C_ROUND_RUNNING) !== 0;
-}
-
-/** Sleeps until `isEnough`, which is asked each time that the round under way has come further. */
-function waitForRound(state: TreeState, isEnough: () => boolean): void {
-  const { words } = state.control;
-  const since = performance.now();
-  for (;;) {
-    const seen = Atomics.load(words, C_ROUND_BELL);
-    if (isEnough()) return;
-    assertWorkerLives(state, since);
-    Atomics.wait(words, C_ROUND_BELL, seen, LOOK_AGAIN_MS);
-  }
-}
-
-/** Throws where nothing will come of waiting, as the caller does since `since` (ms, of performance.now). */
-function assertWorkerLives(state: TreeState, since: number): void {
-  state.checkOpen();
-  const is = Atomics.load(state.control.words, C_MAINTENANCE_STATE);
-  if (is === MAINTENANCE_WORKER) return;
-  // Should it fail to start, only its maker's event loop hears of it, and the maker may be the one who waits.
-  if (is === MAINTENANCE_STARTING && performance.now() - since < START_DEADLINE_MS) return;
-  throw new SpinneyError(
-    'ERR_POISONED',
-    `Cannot go on with the tree in ${state.place}: its maintenance worker has ended or did not start; reopening recovers`,
-  );
-}
-
-/** Asks the maintenance worker, from any other thread. */
-export class RemoteMaintenance implements Maintenance {
-  readonly #state: TreeState;
-
-  constructor(state: TreeState) {
-    this.#state = state;
-  }
-
-  checkpoint(isEnough?: () => boolean): void {
-    if (this.#state.options.readOnly) throw needsRecovery(this.#state.place);
-    if (!this.#ask(C_ROUNDS_ASKED, C_ROUNDS_ENDED, isEnough)) return;
-    if (Atomics.load(this.#state.control.words, C_ASKED_FAILED) !== 0) throw this.#lastError();
-  }
-
-  findSpace({ freeSlots, forJournal, forRemoval }: SpaceRequest): void {
-    const { words } = this.#state.control;
-    Atomics.or(
-      words,
-      C_SPACE_KINDS,
-      (forJournal ? SPACE_FOR_JOURNAL : 0) | (forRemoval ? SPACE_FOR_REMOVAL : 0),
-    );
-    let most = Atomics.load(words, C_SLOTS_WANTED);
-    while (most < freeSlots) {
-      const seen = Atomics.compareExchange(words, C_SLOTS_WANTED, most, freeSlots);
-      if (seen === most) break;
-      most = seen;
-    }
-    this.#ask(C_SPACE_ASKED, C_SPACE_ENDED);
-    const outcome = Atomics.load(words, C_SPACE_OUTCOME);
-    if (outcome === SPACE_ROUND_FAILED) throw this.#lastError();
-    // Another may have asked for more than this one needs.
-    if (outcome === SPACE_LACKING && this.#state.freeSlots < freeSlots) throw outOfSpace(this.#state);
-  }
-
-  /** Waits until the worker has seen to all that was asked by now, or until `isEnough`; whether it has. */
-  #ask(asked: number, answered: number, isEnough?: () => boolean): boolean {
-    const { words } = this.#state.control;
-    const ticket = Atomics.add(words, asked, 1) + 1;
-    this.#state.wakeWorker();
-    const hasEnded = (): boolean => ((Atomics.load(words, answered) - ticket) | 0) >= 0;
-    waitForRound(this.#state, () => hasEnded() || isEnough?.() === true);
-    return hasEnded();
-  }
-
-  #lastError(): SpinneyError {
-    const { code, message } = this.#state.control.lastError();
-    return new SpinneyError(code as SpinneyError['code'], message);
-  }
 }
 
 /** The work itself, done by whichever thread hosts it. */
@@ -264,7 +175,7 @@ export class Chores {
     this.#schedule = schedule;
     this.#durability = state.options.durability;
     this.#space = new Space(state, (shortage) => this.runRound(shortage));
-    const inline: Maintenance = {
+    const inline: Rounds = {
       checkpoint: () => this.runRound(),
       findSpace: (request) => this.findSpace(request),
     };
@@ -275,6 +186,14 @@ export class Chores {
   /** A round, however long, beside which the journal is tended. Throws the error that made it fail. */
   runRound(shortage?: Shortage): void {
     this.#round.run(this.#tendDuringRound, shortage);
+  }
+
+  takeSnapshot(name: string): void {
+    takeSnapshot(this.#state, this.#round, name, this.#tendDuringRound);
+  }
+
+  deleteSnapshot(name: string): void {
+    deleteSnapshot(this.#state, this.#round, name, this.#tendDuringRound);
   }
 
   /** See `Space.find`. */
@@ -390,6 +309,14 @@ export class InlineMaintenance implements Maintenance {
 
   findSpace(request: SpaceRequest): void {
     this.#inline.findSpace(request);
+  }
+
+  takeSnapshot(name: string): void {
+    this.#inline.takeSnapshot(name);
+  }
+
+  deleteSnapshot(name: string): void {
+    this.#inline.deleteSnapshot(name);
   }
 
   stop(): void {

@@ -1,8 +1,9 @@
 /**
- * A checkpoint round: writes the exact tree as of one LSN to the store and publishes it.
+ * A checkpoint round: writes the exact tree as of one LSN to the store and publishes it, and pins it if it is to be a snapshot.
  *
  * Order (each step only after the one before): capture under the tree lock; journal durable to the captured LSN;
- * every captured blob written; flush with the mark; pending deletes applied; flush; journal cut. A failure in any
+ * every captured blob written; flush with the mark; pending deletes applied; flush; journal cut. The pin goes with the last
+ * flush, when the store has the tree's blobs and no others. A failure in any
  * step gives all that was captured back, is remembered for stats and thrown; the next round starts afresh. Blobs
  * that died meanwhile need no giving back: they are pending deletes by then.
  */
@@ -28,6 +29,7 @@ import {
   F_ROUNDS,
   NO_PACE,
 } from '../../shared/control.js';
+import type { PinChanges } from '../../store/blob-store.js';
 import { sealImage } from '../../store/image.js';
 import { keptFree } from '../state/free-slots.js';
 import { needsRecovery, poisoned, type TreeState } from '../state/state.js';
@@ -44,6 +46,8 @@ interface Capture {
   /** Frame and blob of each captured image, in pairs. */
   frames: number[];
   deletes: number[];
+  /** Name of the snapshot that it is to be. */
+  pinAs: string | undefined;
 }
 
 export class Round {
@@ -63,9 +67,10 @@ export class Round {
    * Runs a round; returns at once when there is nothing to write. A worker gives `tend`, which is called after each blob, for
    * what must not wait until a long round has ended; and writers keep step with its rounds. `forSpace`: there is none for
    * the journal, or no slots for frames: the journal is to give back what it can, and the store keeps the slots that it
-   * gets back. Throws the error that made it fail.
+   * gets back. `pinAs`: a snapshot of this name is made of it, also when there is nothing to write; REQUIRES that it can be.
+   * Throws the error that made it fail.
    */
-  run(tend?: () => void, forSpace?: Shortage): void {
+  run(tend?: () => void, forSpace?: Shortage, pinAs?: string): void {
     const { roundLock, place, control, cache } = this.#state;
     if (!roundLock.lock()) throw poisoned(place);
     Atomics.store(control.words, C_ROUND_RUNNING, 1);
@@ -73,7 +78,7 @@ export class Round {
     let capture: Capture | undefined;
     try {
       this.#rotate(forSpace);
-      capture = this.#capture();
+      capture = this.#capture(pinAs);
       if (capture === undefined) {
         if (forSpace !== undefined)
           this.#state.journal?.removeBefore(control.floats[F_CHECKPOINT_LSN] as number);
@@ -91,6 +96,27 @@ export class Round {
       Atomics.store(control.words, C_ROUND_RUNNING, 0);
       Atomics.add(control.words, C_ROUND_COUNT, 1);
       this.#state.ringRoundBell();
+      roundLock.unlock();
+    }
+  }
+
+  /** Deletes a pin, and frees what only it kept; `tend` as for `run`. Throws what made that fail: the pin is there still. */
+  unpin(id: number, tend?: () => void): void {
+    const { roundLock, place, store } = this.#state;
+    // What a failed round left staged belongs to no checkpoint: nothing but a round may publish it.
+    if (store.needsFlush()) this.run(tend);
+    if (!roundLock.lock()) throw poisoned(place);
+    try {
+      store.flush(undefined, { remove: [id] });
+      this.#state.lockTree();
+      let kept: number;
+      try {
+        kept = this.#countSlots(keptFree(this.#state.blobCount) + this.#expected);
+      } finally {
+        this.#state.treeLock.unlock();
+      }
+      store.trimSlots?.(kept);
+    } finally {
       roundLock.unlock();
     }
   }
@@ -116,7 +142,7 @@ export class Round {
   }
 
   /** Notes, in one step, what the checkpoint is made of; undefined when the store is up to date. */
-  #capture(): Capture | undefined {
+  #capture(pinAs: string | undefined): Capture | undefined {
     const state = this.#state;
     const { cache, control, store } = state;
     const { words, floats } = control;
@@ -129,7 +155,8 @@ export class Round {
         if ((cache.flags(index) & DIRTY) !== 0) frames.push(index, blobId);
       });
       const deletes = Array.from(control.pending.subarray(0, words[C_PENDING]), (id) => id >>> 0);
-      if (frames.length === 0 && deletes.length === 0 && !store.needsFlush()) return undefined;
+      const isClean = frames.length === 0 && deletes.length === 0 && !store.needsFlush();
+      if (isClean && pinAs === undefined) return undefined;
       for (let i = 0; i < frames.length; i += 2)
         cache.setFlags(frames[i] as number, CAPTURED, DIRTY | COPIED);
       cache.pace = mayBeDirtyInRound(this.#due, frames.length / 2, 0);
@@ -145,6 +172,7 @@ export class Round {
         nextBlobId: words[C_NEXT_BLOB] as number,
         frames,
         deletes,
+        pinAs,
       };
     } finally {
       state.treeLock.unlock();
@@ -157,15 +185,23 @@ export class Round {
     const { lsn, generation, nextBlobId, deletes } = capture;
     journal?.waitSynced(lsn);
     this.#writeBlobs(capture, tend);
-    store.flush({ lsn, generation, nextBlobId, pendingDeletes: deletes });
+    const pins = this.#pinsOf(capture);
+    const mark = { lsn, generation, nextBlobId, pendingDeletes: deletes };
+    store.flush(mark, deletes.length === 0 ? pins : undefined);
     state.control.floats[F_CHECKPOINT_LSN] = lsn;
     if (deletes.length > 0) {
       for (const blobId of deletes) store.deleteBlob(blobId);
-      store.flush();
+      store.flush(undefined, pins);
     }
     const kept = this.#release(capture, forSpace);
     store.trimSlots?.(kept);
     journal?.removeBefore(lsn);
+  }
+
+  #pinsOf({ pinAs, lsn, generation }: Capture): PinChanges | undefined {
+    const { pins } = this.#state.store;
+    if (pinAs === undefined || pins === undefined) return undefined;
+    return { add: { id: pins.lastId() + 1, name: pinAs, lsn, generation, createdAt: Date.now() } };
   }
 
   /** Kept pre-images go first, since writers may be waiting for their slots. Images are copied beside writers where that does. */
@@ -277,8 +313,7 @@ export class Round {
   #failed(error: unknown): void {
     const { control } = this.#state;
     control.floats[F_FAILURES] = (control.floats[F_FAILURES] as number) + 1;
-    const code = error instanceof SpinneyError ? error.code : 'ERR_IO';
-    control.leaveError(code, error instanceof Error ? error.message : String(error));
+    control.lastRound.setError(error);
     Atomics.store(control.words, C_ROUND_FAILED, 1);
   }
 }

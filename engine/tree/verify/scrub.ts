@@ -5,14 +5,24 @@
 import { Frame } from '../../art/frame.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
-import type { BlobId, BlobStore } from '../../store/blob-store.js';
+import type { BlobId, BlobStore, KeptImage } from '../../store/blob-store.js';
 import { printable } from '../state/arguments.js';
 import { prefixOf } from './blob-prefix.js';
 import { type BlobFacts, verifyBlob } from './verify-blob.js';
 
+/** A blob as it is, or an image that is kept for snapshots. */
+export type ScrubTarget = BlobId | KeptImage;
+
 export interface DamagedBlob {
   id: BlobId;
   message: string;
+  /** The snapshot that keeps the image; undefined for a blob as it is. */
+  snapshot?: string;
+}
+
+/** All that there is to verify. */
+export function scrubTargets(store: BlobStore): ScrubTarget[] {
+  return [...store.listBlobs(), ...(store.pins?.listKept() ?? [])];
 }
 
 export interface ScrubbedBlobs {
@@ -24,17 +34,19 @@ export interface ScrubbedBlobs {
 }
 
 /** @throws ERR_CLOSED */
-export function scrubBlobs(store: BlobStore, ids: readonly BlobId[]): ScrubbedBlobs {
+export function scrubBlobs(store: BlobStore, targets: readonly ScrubTarget[]): ScrubbedBlobs {
   const image = new Uint8Array(BLOB_SIZE);
   const found: ScrubbedBlobs = { blobs: 0, damaged: [], parents: [] };
-  for (const id of ids) {
-    let facts = factsOf(store, id, image);
+  for (const target of targets) {
+    const id = typeof target === 'number' ? target : target.id;
+    let facts = factsOf(store, target, image);
     // A second look: what was wrong on the way from the disk is not damage, nor is a blob that was just replaced.
-    if (typeof facts === 'string') facts = factsOf(store, id, image);
+    if (typeof facts === 'string') facts = factsOf(store, target, image);
     if (facts === undefined) continue;
     found.blobs++;
-    if (typeof facts === 'string') found.damaged.push({ id, message: facts });
-    else for (const { blobId } of facts.references) found.parents.push([blobId, id]);
+    if (typeof facts === 'string') found.damaged.push({ id, message: facts, ...snapshotOf(store, target) });
+    else if (typeof target === 'number')
+      for (const { blobId } of facts.references) found.parents.push([blobId, id]);
   }
   return found;
 }
@@ -55,17 +67,26 @@ export function prefixesOf(
   });
 }
 
-/** A text where the blob is damaged; undefined where the store does not have it. */
+function snapshotOf(store: BlobStore, target: ScrubTarget): { snapshot?: string } {
+  if (typeof target === 'number') return {};
+  const pin = store.pins?.list().find(({ id }) => id === target.pin);
+  return pin === undefined ? {} : { snapshot: pin.name };
+}
+
+/** A text where the image is damaged; undefined where the store does not have it. */
 function factsOf(
   store: BlobStore,
-  id: BlobId,
+  target: ScrubTarget,
   image: Uint8Array<ArrayBuffer>,
 ): BlobFacts | string | undefined {
+  const id = typeof target === 'number' ? target : target.id;
   try {
-    store.readBlob(id, image);
+    if (typeof target === 'number') store.readBlob(id, image);
+    else store.pins?.readBlob(target.pin, id, image);
   } catch (error) {
     if (!(error instanceof SpinneyError) || error.code === 'ERR_CLOSED') throw error;
-    return error.code === 'ERR_BLOB_MISSING' ? undefined : error.message;
+    // Of a snapshot that was deleted meanwhile.
+    return error.code === 'ERR_BLOB_MISSING' || error.code === 'ERR_NOT_FOUND' ? undefined : error.message;
   }
   const facts = verifyBlob(new Frame(image.buffer, 0), id);
   return typeof facts === 'string' ? `Blob ${id}: ${facts}` : facts;

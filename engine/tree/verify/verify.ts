@@ -9,7 +9,7 @@ import { type ErrorCode, SpinneyError } from '../../errors.js';
 import { recoverJournal } from '../../journal/recovery.js';
 import { BLOB_SIZE } from '../../limits.js';
 import { SILENT, type WorkProgress } from '../../progress.js';
-import type { BlobId, BlobStore } from '../../store/blob-store.js';
+import type { BlobId, BlobStore, Pins } from '../../store/blob-store.js';
 import { FileBlobStore } from '../../store/file/file-blob-store.js';
 import { printable } from '../state/arguments.js';
 import { Tree } from '../tree.js';
@@ -28,6 +28,9 @@ export interface VerifiedBlobs {
   liveBytes: number;
   /** Blobs on the longest way; 0 where damage hides it. */
   depth: number;
+  snapshots: number;
+  /** Images that were read for these alone. */
+  snapshotImages: number;
 }
 
 export interface VerifiedTree extends VerifiedBlobs {
@@ -65,6 +68,8 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
     leaves: 0,
     liveBytes: 0,
     depth: 0,
+    snapshots: 0,
+    snapshotImages: 0,
     checkpointLsn: 0,
     journalRecords: 0,
   };
@@ -77,7 +82,9 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
   const store = attempt(damage, () => FileBlobStore.open({ dir, disk, readOnly: true }));
   if (store === undefined) return found;
   try {
-    Object.assign(found, verifyBlobs(store, damage, progress));
+    // Damage to what only snapshots have is no reason not to look at the rest.
+    const snapshotDamage = (message: string): void => report({ kind: 'damage', message });
+    Object.assign(found, verifyBlobs(store, damage, progress, snapshotDamage));
     progress.begin('checking the journal', 0);
     const markLsn = store.readMark()?.lsn ?? 0;
     found.checkpointLsn = markLsn;
@@ -129,51 +136,122 @@ function attempt<T>(damage: (message: string) => void, action: () => T): T | und
 }
 
 /**
- * Checks every blob of a store and how they hang together; `damage` is told of each fault. Nothing may be staged.
+ * Checks every blob of a store and how they hang together, and likewise what each snapshot keeps; `damage` is told of each
+ * fault, `snapshotDamage` of those that only snapshots have. Nothing may be staged.
  */
 export function verifyBlobs(
   store: BlobStore,
   damage: (message: string) => void,
   progress: WorkProgress = SILENT,
+  snapshotDamage = damage,
 ): VerifiedBlobs {
   const mark = store.readMark();
   // Left the tree by the checkpoint, and not deleted yet.
   const pending = new Set(mark?.pendingDeletes ?? []);
   const ids = store.listBlobs().filter((id) => !pending.has(id));
-  const total: VerifiedBlobs = { blobs: ids.length, leaves: 0, liveBytes: 0, depth: 0 };
+  const { pins } = store;
+  progress.begin('checking blobs', ids.length + (pins?.countKept().images ?? 0));
+  const read = (id: BlobId, into: Uint8Array): void => store.readBlob(id, into);
+  const { facts, depth } = verifyVersion({ ids, read, damage, progress, known: () => undefined });
+  const total: VerifiedBlobs = {
+    blobs: ids.length,
+    leaves: 0,
+    liveBytes: 0,
+    depth,
+    snapshots: 0,
+    snapshotImages: 0,
+  };
+  for (const [id, { leaves, liveBytes }] of facts) {
+    total.leaves += leaves;
+    total.liveBytes += liveBytes;
+    if (mark !== undefined && mark.nextBlobId <= id)
+      damage(`Blob ${id}: the checkpoint's next blob id is ${mark.nextBlobId}`);
+  }
+  if (pins !== undefined) verifySnapshots(store, pins, facts, total, snapshotDamage, progress);
+  return total;
+}
+
+/** What is known of images, by blob and generation; undefined: they are damaged, which was told. */
+type Known = Map<string, BlobFacts | undefined>;
+
+/** An image that a snapshot shares with the tree, or with one before it, is not read again. */
+function verifySnapshots(
+  store: BlobStore,
+  pins: Pins,
+  live: ReadonlyMap<BlobId, BlobFacts>,
+  total: VerifiedBlobs,
+  damage: (message: string) => void,
+  progress: WorkProgress,
+): void {
+  const seen: Known = new Map();
+  for (const id of store.listBlobs()) {
+    const generation = store.blobRow?.(id)?.generation;
+    if (generation !== undefined) seen.set(`${id} ${generation}`, live.get(id));
+  }
+  for (const { id: pin, name } of pins.list()) {
+    total.snapshots++;
+    const keyOf = (id: BlobId): string => `${id} ${pins.blobRow(pin, id)?.generation}`;
+    const version = verifyVersion({
+      ids: pins.listBlobs(pin),
+      read: (id, into) => pins.readBlob(pin, id, into),
+      known: (id) => (seen.has(keyOf(id)) ? { facts: seen.get(keyOf(id)) } : undefined),
+      damage: (message) =>
+        damage(`Snapshot ${JSON.stringify(name)}: ${message}; the tree as it is does not need it`),
+      progress,
+    });
+    for (const id of version.read) seen.set(keyOf(id), version.facts.get(id));
+    total.snapshotImages += version.read.length;
+  }
+}
+
+interface Version {
+  ids: readonly BlobId[];
+  read: (id: BlobId, into: Uint8Array) => void;
+  /** What is known of the blob's image already; undefined: it is to be read. */
+  known: (id: BlobId) => { facts: BlobFacts | undefined } | undefined;
+  damage: (message: string) => void;
+  progress: WorkProgress;
+}
+
+/** Checks the blobs of one tree, be it as it is or as a snapshot keeps it. */
+function verifyVersion({ ids, read, known, damage, progress }: Version): {
+  facts: Map<BlobId, BlobFacts>;
+  read: BlobId[];
+  depth: number;
+} {
   const facts = new Map<BlobId, BlobFacts>();
   const image = new Uint8Array(BLOB_SIZE);
   const frame = new Frame(image.buffer, 0);
   const damaged = new Map<BlobId, string>();
   const noteDamage = (id: BlobId) => (message: string) => damaged.set(id, message);
-  progress.begin('checking blobs', ids.length);
+  const wereRead: BlobId[] = [];
   for (const id of ids) {
+    const before = known(id);
+    if (before !== undefined) {
+      if (before.facts !== undefined) facts.set(id, before.facts);
+      continue;
+    }
     progress.step();
+    wereRead.push(id);
     const fact = attempt(noteDamage(id), () => {
-      store.readBlob(id, image);
+      read(id, image);
       return verifyBlob(frame, id);
     });
     if (typeof fact === 'string') noteDamage(id)(`Blob ${id}: ${fact}`);
-    if (fact === undefined || typeof fact === 'string') continue;
-    facts.set(id, fact);
-    total.leaves += fact.leaves;
-    total.liveBytes += fact.liveBytes;
-    if (mark !== undefined && mark.nextBlobId <= id) {
-      damage(`Blob ${id}: the checkpoint's next blob id is ${mark.nextBlobId}`);
-    }
+    if (fact !== undefined && typeof fact !== 'string') facts.set(id, fact);
   }
   const parents = new Map<BlobId, BlobId>();
   for (const [id, { references }] of facts) for (const { blobId } of references) parents.set(blobId, id);
   for (const [id, message] of damaged) {
     const prefix = prefixOf(id, parents, (parent) => {
       if (!facts.has(parent)) return undefined;
-      store.readBlob(parent, image);
+      read(parent, image);
       return frame;
     });
     damage(prefix === undefined ? message : `${message}; its keys begin with "${printable(prefix)}"`);
   }
-  if (ids.length > 0) total.depth = verifyReferences(ids, facts, damage);
-  return total;
+  const depth = ids.length > 0 ? verifyReferences(ids, facts, damage) : 0;
+  return { facts, read: wereRead, depth };
 }
 
 /** Every blob but the first is led to by one crossing of one node; returns the tree's height. */

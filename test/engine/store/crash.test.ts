@@ -1,6 +1,7 @@
 /**
  * Kills the process and cuts the power before and after every disk call of a run, and of recoveries from it: what
- * the next open finds is the last state whose flush returned, or the one whose flush was under way.
+ * the next open finds is the last state whose flush returned, or the one whose flush was under way: with all that its pins
+ * keep, whole.
  */
 import { describe, expect, it } from 'vitest';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
@@ -8,7 +9,7 @@ import { FaultDisk } from '../../support/disk/fault-disk.js';
 import { SimulatedCrash } from '../../support/disk/faults.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';
-import { type Contents, contentsOf, makeImage, makeMark } from './images.js';
+import { type Contents, contentsOf, makeImage, makeMark, makePin } from './images.js';
 
 const RANDOM_CUTS = 4;
 
@@ -21,8 +22,16 @@ interface Possible {
 
 const empty: Contents = { blobs: {}, mark: undefined };
 
-/** Runs a seeded load and keeps the disk as it was before every call. `fail` may make calls fail. */
-function record(seed: number, rounds: number, fail?: (faults: FaultDisk, round: number) => void): Possible[] {
+/**
+ * Runs a seeded load and keeps the disk as it was before every call. `fail` may make calls fail. With `pins`, flushes also add
+ * and remove these.
+ */
+function record(
+  seed: number,
+  rounds: number,
+  fail?: (faults: FaultDisk, round: number) => void,
+  pins = true,
+): Possible[] {
   const random = seededRandom(seed);
   const faults = new FaultDisk(new MemoryDisk());
   const states: Possible[] = [];
@@ -37,6 +46,7 @@ function record(seed: number, rounds: number, fail?: (faults: FaultDisk, round: 
   };
   let store = FileBlobStore.open({ dir: '/store', disk: faults, create: true });
   const blobs: Record<number, number> = {};
+  let kept: NonNullable<Contents['pins']> = {};
   let tag = 0;
   for (let round = 1; round <= rounds; round++) {
     fail?.(faults, round);
@@ -46,15 +56,22 @@ function record(seed: number, rounds: number, fail?: (faults: FaultDisk, round: 
         store.deleteBlob(id);
         delete blobs[id];
       } else {
-        store.writeBlob(id, makeImage(id, ++tag));
+        store.writeBlob(id, makeImage(id, ++tag, round));
         blobs[id] = tag;
       }
     }
-    const next: Contents = { blobs: { ...blobs }, mark: makeMark(round, [round]) };
+    const remove = Object.keys(kept)
+      .map(Number)
+      .filter(() => pins && random() < 0.2);
+    const add = pins && random() < 0.5 ? makePin(round, round) : undefined;
+    const then = Object.fromEntries(Object.entries(kept).filter(([id]) => !remove.includes(Number(id))));
+    if (add !== undefined) then[add.id] = { pin: add, blobs: { ...blobs } };
+    const next = withPins({ blobs: { ...blobs }, mark: makeMark(round, [round]) }, then);
     contents = [...contents, next];
     try {
-      store.flush(next.mark);
+      store.flush(next.mark, { remove, ...(add && { add }) });
       contents = [next];
+      kept = then;
     } catch (error) {
       // In doubt: either state may be found, until a later flush returns.
       expect(error).toMatchObject({ code: expect.stringMatching(/ERR_IO|ERR_NO_SPACE/) });
@@ -68,6 +85,10 @@ function record(seed: number, rounds: number, fail?: (faults: FaultDisk, round: 
   return states;
 }
 
+function withPins(contents: Contents, pins: Contents['pins'] = {}): Contents {
+  return Object.keys(pins).length === 0 ? contents : { ...contents, pins };
+}
+
 /** Opens, checks, changes, and opens again: the store must work on, not only be readable. */
 function check({ contents, call }: Possible, disk: MemoryDisk, how: string): void {
   const seen: string[] = [];
@@ -79,12 +100,15 @@ function check({ contents, call }: Possible, disk: MemoryDisk, how: string): voi
     store.writeBlob(1, makeImage(1, 999_999));
     store.writeBlob(9, makeImage(9, 999_999));
     store.flush(makeMark(77));
-    const { blobs } = found;
+    const { blobs, pins } = found;
     const durable = FileBlobStore.open({ dir: '/store', disk: disk.afterPowerCut('drop') });
-    expect(contentsOf(durable)).toEqual({
-      blobs: { ...blobs, 1: 999_999, 9: 999_999 },
-      mark: makeMark(77),
-    });
+    const now = { blobs: { ...blobs, 1: 999_999, 9: 999_999 }, mark: makeMark(77) };
+    expect(contentsOf(durable)).toEqual(withPins(now, pins));
+    // With no pin left, the slots are those of the blobs.
+    durable.flush(undefined, { remove: durable.pins.list().map(({ id }) => id) });
+    durable.trimSlots(0);
+    expect(contentsOf(durable)).toEqual(now);
+    expect(durable.pins.countKept().images).toBe(0);
   } catch (error) {
     throw new Error(`before call ${call}, ${how}: found ${seen.join()}`, { cause: error });
   }

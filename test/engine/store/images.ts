@@ -1,5 +1,5 @@
 import { BLOB_SIZE } from '../../../engine/limits.js';
-import type { BlobStore, CheckpointMark } from '../../../engine/store/blob-store.js';
+import type { BlobStore, CheckpointMark, Pin } from '../../../engine/store/blob-store.js';
 import { IMAGE_OFFSET, sealImage } from '../../../engine/store/image.js';
 
 const TAG_OFFSET = 4096;
@@ -23,12 +23,18 @@ export function makeMark(generation: number, pendingDeletes: number[] = []): Che
   return { lsn: generation * 100, generation, nextBlobId: 1000 + generation, pendingDeletes };
 }
 
+export function makePin(id: number, generation: number, name = `pin ${id}`): Pin {
+  return { id, name, lsn: generation * 100, generation, createdAt: 1_000_000 + id };
+}
+
 export interface Contents {
   blobs: Record<number, number>;
   mark: CheckpointMark | undefined;
+  /** What each pin keeps; undefined where there is none. */
+  pins?: Record<number, { pin: Pin; blobs: Record<number, number> }>;
 }
 
-/** Everything that a store holds, read through its checks: blobs by tag, and the mark. */
+/** Everything that a store holds, read through its checks: blobs by tag, the mark, and all pins likewise. */
 export function contentsOf(store: BlobStore): Contents {
   const into = new Uint8Array(BLOB_SIZE);
   const blobs: Record<number, number> = {};
@@ -36,5 +42,24 @@ export function contentsOf(store: BlobStore): Contents {
     store.readBlob(id, into);
     blobs[id] = tagOf(into);
   }
-  return { blobs, mark: store.readMark() };
+  const contents: Contents = { blobs, mark: store.readMark() };
+  for (const pin of store.pins?.list() ?? []) {
+    contents.pins ??= {};
+    contents.pins[pin.id] = { pin: { ...pin }, blobs: pinnedIn(store, pin.id) };
+  }
+  return contents;
+}
+
+/** Blobs by tag that the pin keeps. */
+export function pinnedIn(store: BlobStore, pin: number): Record<number, number> {
+  const into = new Uint8Array(BLOB_SIZE);
+  const { pins } = store;
+  const blobs: Record<number, number> = {};
+  for (const id of pins?.listBlobs(pin) ?? []) {
+    pins?.readBlob(pin, id, into);
+    blobs[id] = tagOf(into);
+    if (pins?.blobRow(pin, id)?.liveBytes !== blobs[id])
+      throw new Error(`the row of blob ${id} is another's`);
+  }
+  return blobs;
 }

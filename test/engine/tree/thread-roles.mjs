@@ -122,6 +122,37 @@ const roles = {
     }
     return rounds;
   },
+  /** Takes snapshots, finds in each what was acknowledged before it and whole pairs, and deletes it. */
+  snapshots() {
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      const name = `of ${me}, ${i}`;
+      tree.put(`own${me}`, stamped(i, 10));
+      const { lsn } = tree.snapshot(name);
+      tree.put(`own${me}`, stamped(i + 1000, 10));
+      if (lsn > tree.lastLsn()) throw new Error(`${name} is of LSN ${lsn}`);
+      const reads = tree.at(name);
+      if (numberIn(reads.get(`own${me}`), name) !== i) throw new Error(`${name} is of another moment`);
+      for (let pair = 0; pair < 20; pair++) {
+        const [left, right] = pairKeys(pair).map((key) => reads.get(key));
+        if ((left === undefined) !== (right === undefined))
+          throw new Error(`${name} has half of pair ${pair}`);
+        if (left !== undefined && numberIn(left, 'left') !== numberIn(right, 'right'))
+          throw new Error(`${name} has two ages of pair ${pair}`);
+      }
+      if (reads.countPrefix('key/') !== 3000) throw new Error(`${name} has too few keys`);
+      let own = 0;
+      for (const { key, before, after } of tree.diff(name, undefined)) {
+        if (Buffer.from(key).toString() !== `own${me}`) continue;
+        own = numberIn(after.value, 'after') - numberIn(before.value, 'before');
+      }
+      if (own !== 1000) throw new Error(`${name} differs from now by ${own}`);
+      reads.close();
+      tree.deleteSnapshot(name);
+      taken++;
+    }
+    return taken;
+  },
   exits() {
     for (let i = 0; i < count; i++) tree.put(`exits/${i}`, stamped(i, 10));
     process.exit(0);

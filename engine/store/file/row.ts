@@ -1,0 +1,31 @@
+/** One blob's row in a record of the manifest; the table of its bytes is in engine/FORMAT.md. */
+import type { StoredRow } from './slot-map.js';
+
+export const ROW_BYTES = 40;
+
+/** Writes the row at byte `at`. */
+export function writeRow(view: DataView, at: number, row: StoredRow): void {
+  view.setUint32(at, row.id, true);
+  view.setUint32(at + 4, row.slot, true);
+  view.setFloat64(at + 8, row.generation, true);
+  view.setUint32(at + 16, row.liveBytes, true);
+  view.setUint32(at + 20, row.leaves, true);
+  view.setUint32(at + 24, row.crossings, true);
+  view.setUint32(at + 28, row.compactions, true);
+  view.setUint32(at + 32, row.crc, true);
+  view.setUint16(at + 36, row.height, true);
+}
+
+export function readRow(view: DataView, at: number): StoredRow {
+  return {
+    id: view.getUint32(at, true),
+    slot: view.getUint32(at + 4, true),
+    generation: view.getFloat64(at + 8, true),
+    liveBytes: view.getUint32(at + 16, true),
+    leaves: view.getUint32(at + 20, true),
+    crossings: view.getUint32(at + 24, true),
+    compactions: view.getUint32(at + 28, true),
+    crc: view.getUint32(at + 32, true),
+    height: view.getUint16(at + 36, true),
+  };
+}
