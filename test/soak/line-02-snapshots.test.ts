@@ -5,7 +5,7 @@
  */
 
 import { checkStore } from '../engine/tree/check.js';
-import type { DiskCall, Fault } from '../support/disk/fault-disk.js';
+import type { DiskCall, Fault } from '../support/disk/faults.js';
 import type { MemoryDisk } from '../support/disk/memory-disk.js';
 import { seededRandom } from '../support/disk/random.js';
 import { abandon, digestOf, isLook, SeededTree } from '../support/seeded-tree.js';

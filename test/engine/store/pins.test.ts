@@ -1,8 +1,10 @@
 /** Pins of the file store: kept over reopening and compaction of the manifest, in slots that nobody else gets. */
+import { readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { BLOB_SIZE } from '../../../engine/limits.js';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
+import { encodePinsPart, pinsPartBytes } from '../../../engine/store/file/pins/pins-part.js';
 import { MANIFEST_VERSION } from '../../../engine/store/file/record.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
@@ -295,6 +297,16 @@ describe('pins of a FileBlobStore', () => {
     const log = Buffer.from(disk.readFile('/store/manifest.log'));
     expect(log.readUInt16LE(4096 + 4)).toBe(3);
     expect(contentsOf(open(disk)).pins).toEqual({ 1: { pin: makePin(1, 1), blobs: { 1: 1 } } });
+  });
+
+  it('are written as the format document shows', () => {
+    const document = readFileSync(new URL('../../../engine/FORMAT.md', import.meta.url), 'utf8');
+    const example = /```text\n(53 50 4d 50 [^`]+)```/.exec(document)![1]!.replaceAll(/\s/g, '');
+    const pin = { id: 1, name: 'ab', lsn: 7, generation: 3, createdAt: 1_000_000 };
+    const part = { lastPin: 1, pins: [pin], removed: [], kept: [] };
+    const bytes = new Uint8Array(pinsPartBytes(part));
+    encodePinsPart(part, 5, bytes);
+    expect(Buffer.from(bytes).toString('hex')).toBe(example);
   });
 
   it.each([1, 2])('are seen whole by threads that attached, while they come and go, seed %i', (seed) => {
