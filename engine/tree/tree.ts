@@ -1,4 +1,3 @@
-import { Worker } from 'node:worker_threads';
 import type {
   AtomicOptions,
   Batch,
@@ -23,15 +22,7 @@ import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import { BatchEncoder } from '../journal/batch-encoder.js';
 import { MIN_CACHE_BYTES } from '../limits.js';
-import {
-  C_CLOSED,
-  C_MAINTENANCE_STATE,
-  MAINTENANCE_DIED,
-  MAINTENANCE_ENDED,
-  MAINTENANCE_ENDING,
-  MAINTENANCE_STARTING,
-  MAINTENANCE_WORKER,
-} from '../shared/control.js';
+import { C_CLOSED } from '../shared/control.js';
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { cacheBytesOf, closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
@@ -42,26 +33,22 @@ import { Scanner } from './read/scanner.js';
 import { OpenSnapshot } from './read/snapshot-reads.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
-import type { Bound } from './state/bound.js';
 import { keptFree } from './state/free-slots.js';
 import { findPin, pinsOf, snapshotDeleted, snapshotName } from './state/pins.js';
-import { attachState, type TreeHandle } from './state/shared-tree.js';
+import { attachState, handleOf, type TreeHandle } from './state/shared-tree.js';
 import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
 import { checkpointStats, snapshotsOf, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
 import { InlineMaintenance, type Maintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
-import type { MaintenanceWorkerData } from './upkeep/maintenance-worker.js';
+import { MaintenanceHost } from './upkeep/maintenance-host.js';
 import { RemoteMaintenance } from './upkeep/remote-maintenance.js';
 import { Round } from './upkeep/round.js';
 import { BatchRecorder, type GuardFailure } from './write/batch.js';
 import type { Change } from './write/changes.js';
 import { ABSENT, ANY_VERSION } from './write/mutation.js';
-import type { Projection } from './write/projected-tree.js';
+import { type Projection, projectionOf } from './write/projected-tree.js';
 import { Writer } from './write/writer.js';
-
-/** Entries that a batch's look at a prefix collects at a time, after the first. */
-const SCANNED_AT_ONCE = 256;
 
 /** How writes of a tree without a journal reach its store by themselves. */
 type Mirror = 'never' | 'each write' | 'when looked at';
@@ -87,8 +74,6 @@ export class Tree implements TreeOperations {
   readonly #state: TreeState;
   readonly #reader: Reader;
   readonly #writer: Writer;
-  /** For looks at prefixes inside batches. */
-  readonly #scanner: Scanner;
   readonly #reads: Reads;
   readonly #views: Views;
   readonly #compaction: Compaction;
@@ -100,7 +85,7 @@ export class Tree implements TreeOperations {
   readonly #mirror: Mirror;
   #round: Round | undefined;
   #maintenance: Maintenance;
-  #worker: Worker | undefined;
+  #worker: MaintenanceHost | undefined;
 
   private constructor(state: TreeState, settings?: Settings, recovery?: Recovery) {
     this.#state = state;
@@ -109,13 +94,7 @@ export class Tree implements TreeOperations {
     this.#settings = settings;
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES));
     this.#writer = new Writer(state, (need, wanted) => satisfy(state, this.#maintenance, need, wanted));
-    this.#scanner = new Scanner(state, this.#reader);
-    this.#projection = {
-      version: (key) => this.#writer.version(key),
-      value: (key) => this.#writer.value(key),
-      isEmpty: (prefix) => this.#scanner.count({ key: prefix, inclusive: true }, 1, prefix).keys === 0,
-      scan: (prefix) => this.#scan(prefix),
-    };
+    this.#projection = projectionOf(this.#writer, new Scanner(state, this.#reader));
     this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), () => state.checkOpen());
     this.#views = new Views(state, this.#reader.makeRoom);
     this.#compaction = new Compaction(state, this.#writer);
@@ -163,24 +142,11 @@ export class Tree implements TreeOperations {
    * @throws ERR_NOT_SHAREABLE for a tree without a directory
    */
   share(): TreeHandle {
-    const { store, journal, control, cache, preImages, options } = this.#state;
-    if (!(store instanceof FileBlobStore)) {
-      throw new SpinneyError(
-        'ERR_NOT_SHAREABLE',
-        `Cannot share the tree in ${options.place}: only one in a directory can be shared`,
-      );
-    }
-    if (this.#settings !== undefined && this.#worker === undefined && !options.readOnly) {
+    const handle = handleOf(this.#state);
+    if (this.#settings !== undefined && this.#worker === undefined && !this.#state.options.readOnly) {
       this.#startWorker(this.#settings.schedule);
     }
-    return {
-      control: control.buffer,
-      cache: cache.handle,
-      preImages: preImages.handle,
-      store: store.share(),
-      journal: journal?.share(),
-      options,
-    };
+    return handle;
   }
 
   /**
@@ -307,17 +273,6 @@ export class Tree implements TreeOperations {
     return done ? undefined : batch.failure;
   }
 
-  /** REQUIRES the tree lock throughout the iteration. */
-  *#scan(prefix: Uint8Array): Generator<{ key: Uint8Array; value: Uint8Array }> {
-    const options = { prefix, delimiter: -1, keysOnly: false };
-    let bound: Bound | undefined = { key: prefix, inclusive: true };
-    for (let size = 1; bound !== undefined; size = SCANNED_AT_ONCE) {
-      const found: RangeEntry[] = [];
-      bound = this.#scanner.collect(bound, size, options, found);
-      for (const entry of found) if (entry.type === 'key') yield entry;
-    }
-  }
-
   #encode(changes: readonly Change[]): { body: Uint8Array; length: number } {
     const encoder = this.#encoder;
     encoder.reset();
@@ -370,8 +325,7 @@ export class Tree implements TreeOperations {
     state.checkOpen();
     const pinOf = (name: string | undefined) =>
       name === undefined ? undefined : findPin(state, name, 'compare');
-    const bytes = new Uint8Array(prefixBytes(prefix));
-    return new Diff(state, pinsOf(state), pinOf(before), pinOf(after), bytes);
+    return new Diff(state, pinsOf(state), [pinOf(before), pinOf(after)], prefixBytes(prefix));
   }
 
   // Durability and upkeep.
@@ -458,30 +412,9 @@ export class Tree implements TreeOperations {
     if (store.needsFlush()) this.#round?.run();
     store.handOver();
     this.#stopMaintenance();
-    const { words } = state.control;
-    Atomics.store(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING);
     this.#round = undefined;
     this.#maintenance = new RemoteMaintenance(state);
-    const handle: TreeHandle = {
-      control: state.control.buffer,
-      cache: state.cache.handle,
-      preImages: state.preImages.handle,
-      store: store.share(),
-      journal: state.journal?.share(),
-      options: state.options,
-    };
-    const workerData: MaintenanceWorkerData = { handle, schedule };
-    // Without the program's own flags: some of them (--input-type) would keep the worker from starting.
-    const url = new URL('./upkeep/maintenance-worker.js', import.meta.url);
-    const worker = new Worker(url, { workerData, execArgv: [] });
-    this.#worker = worker;
-    const { threadId } = worker;
-    worker.on('error', () => {});
-    worker.on('exit', () => {
-      this.#leaveWorker(MAINTENANCE_DIED);
-      this.threadDied(threadId);
-    });
-    worker.unref();
+    this.#worker = new MaintenanceHost(state, handleOf(state), schedule, (id) => this.threadDied(id));
   }
 
   /** The first write need not wait until the worker has come to life. */
@@ -494,24 +427,9 @@ export class Tree implements TreeOperations {
     }
   }
 
-  /** From a worker that is alive, or is about to be, to another state. */
-  #leaveWorker(state: number): void {
-    const { words } = this.#state.control;
-    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_STARTING, state);
-    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_WORKER, state);
-  }
-
   #stopMaintenance(): void {
     if (this.#maintenance instanceof InlineMaintenance) this.#maintenance.stop();
-    if (this.#worker === undefined) return;
-    const { words } = this.#state.control;
-    this.#leaveWorker(MAINTENANCE_ENDING);
-    this.#state.wakeWorker();
-    while (Atomics.load(words, C_MAINTENANCE_STATE) === MAINTENANCE_ENDING) {
-      // The worker answers within one round; should it die first, its exit cannot be seen from here.
-      if (Atomics.wait(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, 30_000) === 'timed-out') break;
-    }
-    Atomics.compareExchange(words, C_MAINTENANCE_STATE, MAINTENANCE_ENDING, MAINTENANCE_ENDED);
+    this.#worker?.stop();
     this.#worker = undefined;
   }
 }

@@ -3,6 +3,7 @@ import { FrameCache, type FrameCacheHandle } from '../../cache/frame-cache.js';
 import { PreImages, type PreImagesHandle } from '../../cache/pre-images.js';
 import { AnchoredDisk } from '../../disk/anchored-disk.js';
 import { NodeDisk } from '../../disk/node-disk.js';
+import { SpinneyError } from '../../errors.js';
 import { Journal, type JournalHandle } from '../../journal/journal.js';
 import { Control } from '../../shared/control.js';
 import { FileBlobStore, type FileBlobStoreHandle } from '../../store/file/file-blob-store.js';
@@ -17,6 +18,24 @@ export interface TreeHandle {
   store: FileBlobStoreHandle;
   journal: JournalHandle | undefined;
   options: TreeState['options'];
+}
+
+/** @throws ERR_NOT_SHAREABLE for a tree without a directory */
+export function handleOf({ control, cache, preImages, store, journal, options }: TreeState): TreeHandle {
+  if (!(store instanceof FileBlobStore)) {
+    throw new SpinneyError(
+      'ERR_NOT_SHAREABLE',
+      `Cannot share the tree in ${options.place}: only one in a directory can be shared`,
+    );
+  }
+  return {
+    control: control.buffer,
+    cache: cache.handle,
+    preImages: preImages.handle,
+    store: store.share(),
+    journal: journal?.share(),
+    options,
+  };
 }
 
 /** The calling thread's view of the tree behind the handle; one thread attaches as the store's writer. */

@@ -2,10 +2,12 @@
  * The tree as it would be after the operations of a batch that were played so far: what they left under each key they
  * touched, in layers between which a graft changed the names of keys; below that the tree as it stands.
  */
+import type { RangeEntry } from '../../api.js';
 import { SpinneyError } from '../../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../../limits.js';
 import { keepShape } from '../../shared/shapes.js';
-import { startsWith } from '../state/bound.js';
+import type { Scanner } from '../read/scanner.js';
+import { type Bound, startsWith } from '../state/bound.js';
 import type { Change, Graft } from './changes.js';
 import { KeyTable } from './key-table.js';
 
@@ -22,6 +24,27 @@ export interface Projection {
 interface Entry {
   key: Uint8Array;
   value: Uint8Array;
+}
+
+/** Entries that a look at a prefix collects at a time, after the first. */
+const SCANNED_AT_ONCE = 256;
+
+/** What the writer finds of keys, and the scanner of prefixes. */
+export function projectionOf(writer: Pick<Projection, 'version' | 'value'>, scanner: Scanner): Projection {
+  return {
+    version: (key) => writer.version(key),
+    value: (key) => writer.value(key),
+    isEmpty: (prefix) => scanner.count({ key: prefix, inclusive: true }, 1, prefix).keys === 0,
+    *scan(prefix) {
+      const options = { prefix, delimiter: -1, keysOnly: false };
+      let bound: Bound | undefined = { key: prefix, inclusive: true };
+      for (let size = 1; bound !== undefined; size = SCANNED_AT_ONCE) {
+        const found: RangeEntry[] = [];
+        bound = scanner.collect(bound, size, options, found);
+        for (const entry of found) if (entry.type === 'key') yield entry;
+      }
+    },
+  };
 }
 
 /** What a key holds once the batch has touched it. */

@@ -50,20 +50,19 @@ export class Diff implements IterableIterator<TreeChange, undefined, undefined> 
   #at = 0;
   #isDone: boolean;
 
-  /** `before`, `after`: snapshots, or undefined for the tree as it is. */
+  /** `ends`: what was and what is, snapshots, or undefined for the tree as it is. */
   constructor(
     state: TreeState,
     pins: Pins,
-    before: Pin | undefined,
-    after: Pin | undefined,
+    ends: readonly [before: Pin | undefined, after: Pin | undefined],
     prefix: Uint8Array,
   ) {
     this.#state = state;
     this.#pins = pins;
-    this.#ends = [before, after];
-    this.#prefix = prefix;
-    this.#from = { key: prefix, inclusive: true };
-    this.#isDone = before?.id === after?.id;
+    this.#ends = ends;
+    this.#prefix = new Uint8Array(prefix);
+    this.#from = { key: this.#prefix, inclusive: true };
+    this.#isDone = ends[0]?.id === ends[1]?.id;
   }
 
   [Symbol.iterator](): this {
