@@ -141,8 +141,8 @@ export class Diff implements IterableIterator<TreeChange, undefined, undefined> 
     const trails: Trail[] = [];
     try {
       for (const pin of this.#ends) {
-        const { place } = this.#state;
-        sides.push(pin === undefined ? new LiveSide(this.#state) : new SnapshotSide(pin, this.#pins, place));
+        const state = this.#state;
+        sides.push(pin === undefined ? new LiveSide(state) : new SnapshotSide(state, pin, this.#pins));
       }
       for (const side of sides) trails.push(new Trail(side, this.#images, this.#prefix, this.#from));
       return { sides, trails, merge: new Merge(trails[0]!, trails[1]!, this.#images) };

@@ -4,6 +4,7 @@ import type { Frame } from '../../../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../../../art/layout.js';
 import type { Bound } from '../../state/bound.js';
 import type { Images } from './images.js';
+import { SameSubtrees } from './same-subtrees.js';
 import { AT_CROSSING, AT_END, AT_LEAF, AT_NODE, type Trail } from './trail.js';
 
 /** What ends a run: changes found, bytes of their keys and values; and once it has passed something by, steps, images loaded. */
@@ -27,6 +28,7 @@ export class Merge {
   readonly #before: Trail;
   readonly #after: Trail;
   readonly #images: Images;
+  readonly #same = new SameSubtrees();
   /** So many bytes were the same when the items were last compared. */
   #matched = 0;
   #bytes = 0;
@@ -117,7 +119,9 @@ export class Merge {
     const before = this.#before;
     const after = this.#after;
     if (before.at === AT_NODE && after.at === AT_NODE) {
-      return before.image === after.image && before.node === after.node && before.frame.crossings === 0;
+      if (before.node !== after.node) return false;
+      if (before.image === after.image && before.frame.crossings === 0) return true;
+      return this.#same.has(before.image!, after.image!, before.node);
     }
     if (before.at !== AT_CROSSING || after.at !== AT_CROSSING || before.blobId !== after.blobId) return false;
     const one = before.side.imageOf(before.blobId);

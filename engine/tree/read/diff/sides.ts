@@ -25,10 +25,12 @@ export interface Side {
 
 export class SnapshotSide implements Side {
   readonly isEmpty: boolean;
+  readonly #state: TreeState;
   readonly #store: SnapshotStore;
 
-  constructor(pin: Pin, pins: Pins, place: string) {
-    this.#store = new SnapshotStore(pin, pins, place);
+  constructor(state: TreeState, pin: Pin, pins: Pins) {
+    this.#state = state;
+    this.#store = new SnapshotStore(pin, pins, state.place);
     this.isEmpty = !this.#store.hasBlob(ROOT_BLOB);
   }
 
@@ -37,6 +39,8 @@ export class SnapshotSide implements Side {
   }
 
   load(id: BlobId, into: Frame): void {
+    const generation = this.#store.blobRow(id)?.generation;
+    if (generation !== undefined && copyClean(this.#state, id, generation, into)) return;
     try {
       this.#store.readBlob(id, into.u8);
     } catch (error) {
@@ -49,6 +53,20 @@ export class SnapshotSide implements Side {
   }
 
   end(): void {}
+}
+
+/** Copies the blob from the tree's own cache, where that has it as the store does and in this generation: costs a tenth of reading. */
+function copyClean({ cache, store }: TreeState, id: BlobId, generation: number, into: Frame): boolean {
+  const index = cache.find(id);
+  if (index < 0) return false;
+  const version = cache.version(index);
+  if ((version & 1) !== 0 || !cache.holds(index, id)) return false;
+  // In this order: what is clean is what the row tells of, or of an older one; then it changes before the row does.
+  if ((cache.flags(index) & (DIRTY | CAPTURED)) !== 0) return false;
+  if (store.blobRow?.(id)?.generation !== generation) return false;
+  into.u8.set(cache.frame(index).u8);
+  readFence();
+  return cache.version(index) === version;
 }
 
 /** The tree as it is when this is made: a view of it (see view.ts), to be ended soon. */

@@ -9,14 +9,20 @@ import type { Frame } from '../../../art/frame.js';
 import {
   KIND_CROSSING,
   KIND_LEAF,
+  KIND_N4,
+  KIND_N16,
   LEAF_HEADER_BYTES,
+  N_COUNT,
+  N_KEYS,
   N_PREFIX_LENGTH,
   N_TERMINATOR,
+  N4_CHILDREN,
+  N16_CHILDREN,
   prefixOffset,
   ROOT_BLOB,
   X_BLOB_ID,
 } from '../../../art/layout.js';
-import { findChild, nextChildByte } from '../../../art/node.js';
+import { findChild, nextChildByte, positionAfter } from '../../../art/node.js';
 import type { BlobId } from '../../../store/blob-store.js';
 import type { Bound } from '../../state/bound.js';
 import type { Image, Images } from './images.js';
@@ -31,7 +37,7 @@ export const AT_CROSSING = 3;
 interface Step {
   image: Image;
   node: number;
-  /** The byte that comes next; -1: the terminator does. */
+  /** What comes next: -1 the terminator, else the index of a child (N4, N16) or its least byte. */
   position: number;
   /** Bytes of the key up to and with the node's prefix. */
   length: number;
@@ -84,24 +90,16 @@ export class Trail {
         this.base = 0;
         return;
       }
-      const { image, node, position, length } = top;
-      const { frame } = image;
+      const { image, node, length } = top;
       this.base = length;
-      if (position < 0) {
+      if (top.position < 0) {
         top.position = 0;
-        const leaf = frame.u16[(node + N_TERMINATOR) >> 1]! << 3;
+        const leaf = image.frame.u16[(node + N_TERMINATOR) >> 1]! << 3;
         if (leaf !== 0) this.#standAt(image, leaf, length);
-      } else {
-        const byte = nextChildByte(frame, node, position);
-        if (byte < 0) {
-          steps.pop();
-          this.#images.giveBack(image);
-          continue;
-        }
-        top.position = byte + 1;
-        this.#reserve(length + 1);
-        this.key[length] = byte;
-        this.#standAt(image, frame.u16[findChild(frame, node, byte) >> 1]! << 3, length + 1);
+      } else if (!this.#standAtChild(top)) {
+        steps.pop();
+        this.#images.giveBack(image);
+        continue;
       }
       if (this.at === AT_END) continue;
       if (this.#isWanted()) return;
@@ -114,7 +112,12 @@ export class Trail {
     if (this.at === AT_NODE) {
       const { image, node, length } = this;
       image!.users++;
-      this.#steps.push({ image: image!, node, position: this.#firstPosition(length), length });
+      this.#steps.push({
+        image: image!,
+        node,
+        position: this.#firstPosition(image!.frame, node, length),
+        length,
+      });
       this.next();
       return;
     }
@@ -139,6 +142,31 @@ export class Trail {
     if (this.image !== undefined) this.#images.giveBack(this.image);
     this.image = undefined;
     this.at = AT_END;
+  }
+
+  /** Makes the node's next child the item; false where there is none. */
+  #standAtChild(step: Step): boolean {
+    const { image, node, position, length } = step;
+    const { frame } = image;
+    const { u8, u16 } = frame;
+    const kind = u8[node]! & 15;
+    let byte: number;
+    let child: number;
+    if (kind === KIND_N4 || kind === KIND_N16) {
+      if (position >= u16[(node + N_COUNT) >> 1]!) return false;
+      byte = u8[node + N_KEYS + position]!;
+      child = u16[((node + (kind === KIND_N4 ? N4_CHILDREN : N16_CHILDREN)) >> 1) + position]!;
+      step.position = position + 1;
+    } else {
+      byte = nextChildByte(frame, node, position);
+      if (byte < 0) return false;
+      child = u16[findChild(frame, node, byte) >> 1]!;
+      step.position = byte + 1;
+    }
+    this.#reserve(length + 1);
+    this.key[length] = byte;
+    this.#standAt(image, child << 3, length + 1);
+    return true;
   }
 
   /** Makes the node at `node`, to which the first `length` bytes of the key lead, the item. */
@@ -199,11 +227,12 @@ export class Trail {
   }
 
   /** Where the children of the node to which `length` bytes of the key lead begin to count. */
-  #firstPosition(length: number): number {
+  #firstPosition(frame: Frame, node: number, length: number): number {
     const { key: from } = this.#from;
     if (this.#isBehindFrom || length >= from.length) return -1;
     for (let i = 0; i < length; i++) if (this.key[i] !== from[i]) return -1;
-    return from[length]!;
+    const byte = from[length]!;
+    return byte === 0 ? 0 : positionAfter(frame, node, byte - 1);
   }
 
   #reserve(length: number): void {
