@@ -12,6 +12,7 @@ import { codeOf } from './harness.js';
 import { below } from './keys.js';
 
 const KEYS = 6000;
+const BYTES = 1200;
 
 /** Tells of each image that is read, by blob and generation. */
 class WatchedDisk extends NodeDisk {
@@ -37,7 +38,7 @@ beforeEach(() => {
     { dir, cacheBytes: 64 * 1024 * 1024, durability: 'buffered', checkpoint: { enabled: false } },
     { disk },
   );
-  for (let n = 0; n < KEYS; n++) tree.put(key(n), Buffer.alloc(4000, n));
+  for (let n = 0; n < KEYS; n++) tree.put(key(n), Buffer.alloc(BYTES, n));
 });
 afterEach(() => {
   tree.close();
@@ -59,14 +60,14 @@ function readBy(act: () => void): string[] {
 describe('the difference of two trees', () => {
   test('is found without reading what both share', () => {
     tree.snapshot('a');
-    for (const n of [7, 67, 127]) tree.put(key(n), Buffer.alloc(4000, 'x'));
+    for (const n of [7, 67, 127]) tree.put(key(n), Buffer.alloc(BYTES, 'x'));
     tree.delete(key(3000));
     tree.put('e/new', Buffer.from('!'));
     tree.snapshot('b');
     const { pins } = tree.store;
     const [a, b] = tree.snapshots().map(({ id }) => id);
     const blobs = pins?.listBlobs(a!) ?? [];
-    expect(blobs.length).toBeGreaterThan(50);
+    expect(blobs.length).toBeGreaterThan(15);
     let changes: string[] = [];
     const read = readBy(() => {
       changes = Array.from(tree.diff('a', 'b'), shown);
@@ -85,7 +86,7 @@ describe('the difference of two trees', () => {
     const leading = new Set(
       [...shared].filter((row) => pins?.blobRow(a!, Number(row.split(' ')[0]))?.crossings !== 0),
     );
-    expect(shared.size).toBeGreaterThan(40);
+    expect(shared.size).toBeGreaterThan(blobs.length / 2);
     // Each once, and none that both share but for those with crossings, which are few.
     expect(new Set(read).size).toBe(read.length);
     expect(read.filter((row) => shared.has(row) && !leading.has(row))).toEqual([]);
@@ -95,7 +96,7 @@ describe('the difference of two trees', () => {
 
   test('below a prefix reads no more than what is there', () => {
     tree.snapshot('a');
-    for (let n = 0; n < KEYS; n += 10) tree.put(key(n), Buffer.alloc(4001, 'x'));
+    for (let n = 0; n < KEYS; n += 10) tree.put(key(n), Buffer.alloc(BYTES + 1, 'x'));
     tree.snapshot('b');
     let changes: string[] = [];
     const read = readBy(() => {
@@ -135,7 +136,7 @@ describe('the difference of two trees', () => {
     tree.renamePrefix('d/3/', 'x/');
     tree.renamePrefix('x/', 'd/3/');
     tree.delete(key(8));
-    tree.put(key(8), Buffer.alloc(4000, 8));
+    tree.put(key(8), Buffer.alloc(BYTES, 8));
     tree.snapshot('b');
     tree.compact();
     tree.snapshot('c');
@@ -154,16 +155,17 @@ describe('the difference of two trees', () => {
     ).toBe(true);
     const keys = changes.map(({ key: name }) => Buffer.from(name).toString());
     expect(keys).toEqual([...keys].sort());
-    expect([...tree.diff(undefined, 'a')]).toEqual(
-      changes.map(({ key: name, before, after }) => ({ key: name, before: after, after: before })),
+    const turned = changes.map(({ key: name, before, after }) =>
+      shown({ key: name, before: after, after: before }),
     );
+    expect(Array.from(tree.diff(undefined, 'a'), shown)).toEqual(turned);
   });
 
   test('is given while the tree changes under it: what stays is told once, and right', () => {
     const random = seededRandom(3);
-    for (let n = 0; n < KEYS; n += 3) tree.put(key(n), Buffer.alloc(4000, 'a'));
+    for (let n = 0; n < KEYS; n += 3) tree.put(key(n), Buffer.alloc(BYTES, 'a'));
     tree.snapshot('a');
-    for (let n = 0; n < KEYS; n += 3) tree.put(key(n), Buffer.alloc(4000, 'b'));
+    for (let n = 0; n < KEYS; n += 3) tree.put(key(n), Buffer.alloc(BYTES, 'b'));
     const told = new Map<string, string>();
     let last = '';
     for (const change of tree.diff('a', undefined)) {
@@ -173,7 +175,7 @@ describe('the difference of two trees', () => {
       told.set(name, `${change.before?.value[0]} ${change.after?.value[0]}`);
       // Others are written, and moved about, by whoever; rounds come between.
       const other = 1 + 3 * below(random, KEYS / 3);
-      tree.put(key(other), Buffer.alloc(4000, below(random, 200)));
+      tree.put(key(other), Buffer.alloc(BYTES, below(random, 200)));
       if (random() < 0.02) tree.checkpoint();
       if (random() < 0.01) tree.renamePrefix(`d/${1 + 3 * below(random, 20)}/`, `y${told.size}/`);
     }
@@ -182,10 +184,10 @@ describe('the difference of two trees', () => {
 
   test('can be left in the middle', () => {
     tree.snapshot('a');
-    for (let n = 0; n < KEYS; n++) tree.put(key(n), Buffer.alloc(4000, n + 1));
+    for (let n = 0; n < KEYS; n++) tree.put(key(n), Buffer.alloc(BYTES, n + 1));
     for (const after of [undefined, 'b']) {
       if (after !== undefined) tree.snapshot(after);
-      for (let time = 0; time < 100; time++) {
+      for (let time = 0; time < 20; time++) {
         const changes = tree.diff('a', after);
         expect(changes.next().done).toBe(false);
       }
