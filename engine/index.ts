@@ -6,6 +6,7 @@ export type {
   Durability,
   Key,
   KeyRecord,
+  MeasureOptions,
   PreviousEnd,
   RangeEntry,
   RangeKey,

@@ -4,6 +4,7 @@ import type {
   Batch,
   Key,
   KeyRecord,
+  MeasureOptions,
   PreviousEnd,
   RangeEntry,
   RangeOptions,
@@ -14,6 +15,7 @@ import type {
   TreeRecord,
   TreeStats,
 } from '../api.js';
+import { Measure } from '../art/measure.js';
 import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import { BatchEncoder } from '../journal/batch-encoder.js';
@@ -28,10 +30,11 @@ import {
 } from '../shared/control.js';
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
+import { closeState, inlineWriter, openState, type Settings, settingsOf, type Underlying } from './open.js';
 import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
+import { Summation } from './read/summation.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
 import type { Bound } from './state/bound.js';
@@ -41,6 +44,7 @@ import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
 import { checkpointStats, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
+import { completeSums } from './upkeep/complete-sums.js';
 import {
   InlineMaintenance,
   type Maintenance,
@@ -112,7 +116,9 @@ export class Tree implements TreeOperations {
       isEmpty: (prefix) => this.#scanner.count({ key: prefix, inclusive: true }, 1, prefix).keys === 0,
       scan: (prefix) => this.#scan(prefix),
     };
-    this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), () => state.checkOpen());
+    const check = () => state.checkOpen();
+    const summation = new Summation(state, this.#reader.makeRoom, check);
+    this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), summation, check);
     this.#views = new Views(state, this.#reader.makeRoom);
     this.#compaction = new Compaction(state, this.#writer);
     this.#mirror = mirrorOf(settings);
@@ -136,6 +142,7 @@ export class Tree implements TreeOperations {
     const settings = settingsOf(options);
     const { state, recovery } = openState(settings, underlying);
     try {
+      completeSums(state, inlineWriter(state), settings.onProgress);
       return new Tree(state, settings, recovery);
     } catch (error) {
       closeState(state);
@@ -143,9 +150,13 @@ export class Tree implements TreeOperations {
     }
   }
 
-  /** Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. */
-  static attach(handle: TreeHandle): Tree {
-    return new Tree(attachState(handle, 'reader'));
+  /**
+   * Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. A tree with a measure is
+   * given it here too, since functions do not cross threads; without it the thread only reads, and sums nothing up.
+   * @throws ERR_MEASURE where the tree has another measure
+   */
+  static attach(handle: TreeHandle, { measure }: { measure?: MeasureOptions } = {}): Tree {
+    return new Tree(attachState(handle, 'reader', measure && new Measure(measure)));
   }
 
   /** Where the tree's checkpoints are: to be read only, and for the time that the tree is open. */
@@ -222,6 +233,14 @@ export class Tree implements TreeOperations {
 
   countPrefix(prefix: Key, limit?: number): number {
     return this.#reads.countPrefix(prefix, limit);
+  }
+
+  measure(prefix: Key): Record<string, number> {
+    return this.#reads.measure(prefix);
+  }
+
+  valuesCounted(prefix: Key, field: string): Uint8Array[] {
+    return this.#reads.valuesCounted(prefix, field);
   }
 
   view<T>(prefix: Key, read: (view: TreeReads) => T): T {

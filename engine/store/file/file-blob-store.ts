@@ -15,6 +15,7 @@
  *   the images that it covered are written again before the next one.
  */
 import { randomBytes } from 'node:crypto';
+import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError, readFully, writeFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
@@ -66,6 +67,8 @@ export class FileBlobStore implements BlobStore {
   /** The store's own, 16 bytes; known to the opener only. */
   #uuid: Uint8Array | undefined;
   #hasRun = false;
+  /** The measure that the last published mark tells of; known to the opener and the writer only. */
+  #measure: MeasureName | undefined;
   #writer: Writer | undefined;
   #closed = false;
 
@@ -234,6 +237,7 @@ export class FileBlobStore implements BlobStore {
     this.#flushFailed = true;
     this.#syncImages();
     const newMark = this.#stagedMark;
+    if (newMark !== undefined) manifest.measure = newMark.measure;
     const delta: Delta = {
       rows: this.#rows(this.#stagedWrites),
       deletes: [...this.#stagedDeletes],
@@ -248,7 +252,10 @@ export class FileBlobStore implements BlobStore {
       throw error;
     }
     this.#unpublished.clear();
-    if (newMark !== undefined) this.#map.setMark(newMark);
+    if (newMark !== undefined) {
+      this.#map.setMark(newMark);
+      this.#measure = newMark.measure;
+    }
     this.#stagedWrites.clear();
     this.#stagedDeletes.clear();
     this.#stagedMark = undefined;
@@ -258,7 +265,8 @@ export class FileBlobStore implements BlobStore {
 
   readMark(): CheckpointMark | undefined {
     this.#assertOpen();
-    return this.#map.mark();
+    const mark = this.#map.mark();
+    return mark === undefined || this.#measure === undefined ? mark : { ...mark, measure: this.#measure };
   }
 
   needsFlush(): boolean {
@@ -373,6 +381,7 @@ export class FileBlobStore implements BlobStore {
     const state = isNew ? this.#createFiles() : readManifest(this.#disk, this.directory);
     this.#uuid = state.uuid;
     this.#hasRun = state.hasRun;
+    this.#measure = state.measure;
     for (const row of state.rows.values()) this.#map.set(row);
     if (state.mark !== undefined) this.#map.setMark(state.mark);
     if (readOnly) return;
@@ -398,6 +407,7 @@ export class FileBlobStore implements BlobStore {
       rows: new Map(),
       mark: undefined,
       hasRun: false,
+      measure: undefined,
     };
   }
 

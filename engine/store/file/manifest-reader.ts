@@ -11,6 +11,7 @@
  * Either means damage: ERR_MANIFEST_CORRUPT.
  */
 import { crc32 } from 'node:zlib';
+import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError, hasErrno, readFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
@@ -55,6 +56,8 @@ export interface ManifestState {
   mark: CheckpointMark | undefined;
   /** Whether the store has a record of its last run. */
   hasRun: boolean;
+  /** The measure that the rows' sums are of. */
+  measure: MeasureName | undefined;
 }
 
 export function encodeLogHeader(uuid: Uint8Array): Uint8Array {
@@ -96,6 +99,7 @@ export function readManifest(disk: Disk, directory: string): ManifestState {
     rows: new Map(),
     mark: undefined,
     hasRun: false,
+    measure: undefined,
   };
   apply(state, snapshot);
   for (;;) {
@@ -113,6 +117,10 @@ export function readManifest(disk: Disk, directory: string): ManifestState {
 }
 
 function apply(state: ManifestState, record: ManifestRecord): void {
+  if (record.measure?.name !== state.measure?.name || record.measure?.fields !== state.measure?.fields) {
+    state.measure = record.measure;
+    for (const row of state.rows.values()) delete row.sums;
+  }
   for (const id of record.deletes) state.rows.delete(id);
   for (const row of record.rows) state.rows.set(row.id, row);
   if (record.mark !== undefined) state.mark = record.mark;

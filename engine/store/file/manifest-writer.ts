@@ -11,6 +11,7 @@
  *   that is large enough. (Where a filesystem has no hard links the old snapshot's space goes back to the disk, and
  *   the next spare is to be had from it again.)
  */
+import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace, writeFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
@@ -76,6 +77,8 @@ export class ManifestWriter {
   #manifestSize = 0;
   #inDoubt = false;
   #hasRun: boolean;
+  /** The measure that the rows' sums are of, from the next record on. */
+  measure: MeasureName | undefined;
 
   /** @param state what the files say; all of it durable, except when a snapshot is written before any delta. */
   constructor(disk: Disk, directory: string, state: ManifestState) {
@@ -87,6 +90,7 @@ export class ManifestWriter {
     this.#logEnd = state.logEnd;
     this.#logSize = state.logSize;
     this.#hasRun = state.hasRun;
+    this.measure = state.measure;
     this.#findRetired();
     this.#spareSize = this.#sizeOf(SPARE_FILE);
     this.#manifestSize = this.#sizeOf(MANIFEST_FILE);
@@ -122,8 +126,9 @@ export class ManifestWriter {
       delta.deletes.length,
       pending,
       delta.mark !== undefined,
+      this.measure,
     );
-    const snapshotBytes = recordBytes(blobCount, 0, pending, true);
+    const snapshotBytes = recordBytes(blobCount, 0, pending, true, this.measure);
     const logLimit = LOG_RECORDS_AT + Math.max(LOG_LEAST_LIMIT, LOG_TO_SNAPSHOT * snapshotBytes);
     const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
     if (appends) this.#append(delta);
@@ -143,6 +148,7 @@ export class ManifestWriter {
       deletes: [],
       mark: snapshot.mark,
       hasRun: this.#hasRun,
+      measure: this.measure,
     });
     const spare = `${this.#directory}/${SPARE_FILE}`;
     const manifest = `${this.#directory}/${MANIFEST_FILE}`;
@@ -196,7 +202,7 @@ export class ManifestWriter {
 
   /** Makes sure that a snapshot of so many blobs, and the one after it, will find their space; false where the disk is too full. */
   reserve(blobCount: number): boolean {
-    const bytes = recordBytes(blobCount, 0, blobCount, true);
+    const bytes = recordBytes(blobCount, 0, blobCount, true, this.measure);
     return this.#reserveSpare(bytes) && this.#reserveManifest();
   }
 
@@ -208,6 +214,7 @@ export class ManifestWriter {
       base: this.#base,
       sequence,
       hasRun: this.#hasRun,
+      measure: this.measure,
       ...delta,
     });
     this.#inDoubt = true;

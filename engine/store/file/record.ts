@@ -4,13 +4,15 @@
  * body follows, can be trusted before the body is looked at.
  */
 import { crc32 } from 'node:zlib';
+import type { MeasureName } from '../../art/measure.js';
+import { MAX_MEASURE_FIELDS, MAX_MEASURE_NAME_BYTES } from '../../limits.js';
 import type { BlobId, CheckpointMark } from '../blob-store.js';
 import { MAX_SLOTS, type StoredRow } from './slot-map.js';
 
 /** "SPMR" */
 export const RECORD_MAGIC = 0x524d5053;
-/** Version 1 has no HAS_RUN; it is read, and what is written is of version 2, which those who know no runs refuse. */
-export const MANIFEST_VERSION = 2;
+/** Version 1 has no HAS_RUN, version 2 no measures. Both are read; those who know no measures refuse what is written. */
+export const MANIFEST_VERSION = 3;
 const OLDEST_VERSION = 1;
 export const HEADER_BYTES = 64;
 export const ROW_BYTES = 40;
@@ -36,6 +38,11 @@ const OFFSET = {
 } as const;
 const HAS_MARK = 1;
 const HAS_RUN = 2;
+/** Bits of the flags: fields of the measure, 0 for none, and bytes of its name. */
+const FIELDS_SHIFT = 8;
+const FIELDS_MASK = 0xf;
+const NAME_SHIFT = 16;
+const NAME_MASK = 0xff;
 const MARK_BYTES = 24;
 
 export interface RecordHeader {
@@ -50,6 +57,9 @@ export interface RecordHeader {
   pendingDeletes: number;
   hasMark: boolean;
   hasRun: boolean;
+  /** Fields of the measure, and bytes of its name; 0: none. */
+  fields: number;
+  nameBytes: number;
   bodyCrc: number;
   /** Bytes of the whole record. */
   length: number;
@@ -65,19 +75,32 @@ export interface ManifestRecord {
   mark: CheckpointMark | undefined;
   /** The store has a record of its last run (journal.run), whose loss is damage. */
   hasRun: boolean;
+  /** The measure that the rows' sums are of. */
+  measure: MeasureName | undefined;
 }
 
 /** Bytes of a record with so many rows, deletes and, if it carries a mark, pending deletes. */
-export function recordBytes(rows: number, deletes: number, pendingDeletes: number, hasMark: boolean): number {
-  const body = (hasMark ? MARK_BYTES : 0) + rows * ROW_BYTES + (deletes + pendingDeletes) * 4;
+export function recordBytes(
+  rows: number,
+  deletes: number,
+  pendingDeletes: number,
+  hasMark: boolean,
+  measure: MeasureName | undefined,
+): number {
+  const nameBytes = measure?.name.length ?? 0;
+  return bytesOf(rows, deletes + pendingDeletes, hasMark, measure?.fields ?? 0, nameBytes);
+}
+
+function bytesOf(rows: number, ids: number, hasMark: boolean, fields: number, nameBytes: number): number {
+  const body = (hasMark ? MARK_BYTES : 0) + rows * (ROW_BYTES + fields * 8) + ids * 4 + nameBytes;
   return HEADER_BYTES + Math.ceil(body / RECORD_ALIGNMENT) * RECORD_ALIGNMENT;
 }
 
 export function encodeRecord(record: ManifestRecord): Uint8Array {
-  const { rows, deletes, mark } = record;
+  const { rows, deletes, mark, measure } = record;
   const pendingDeletes = mark?.pendingDeletes ?? [];
   const bytes = new Uint8Array(
-    recordBytes(rows.length, deletes.length, pendingDeletes.length, mark !== undefined),
+    recordBytes(rows.length, deletes.length, pendingDeletes.length, mark !== undefined, measure),
   );
   const view = new DataView(bytes.buffer);
   view.setUint32(OFFSET.magic, RECORD_MAGIC, true);
@@ -89,7 +112,13 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   view.setUint32(OFFSET.rows, rows.length, true);
   view.setUint32(OFFSET.deletes, deletes.length, true);
   view.setUint32(OFFSET.pendingDeletes, pendingDeletes.length, true);
-  const flags = (mark === undefined ? 0 : HAS_MARK) | (record.hasRun ? HAS_RUN : 0);
+  const fields = measure?.fields ?? 0;
+  const name = Buffer.from(measure?.name ?? '', 'latin1');
+  const flags =
+    (mark === undefined ? 0 : HAS_MARK) |
+    (record.hasRun ? HAS_RUN : 0) |
+    (fields << FIELDS_SHIFT) |
+    (name.length << NAME_SHIFT);
   view.setUint32(OFFSET.flags, flags, true);
   let at = HEADER_BYTES;
   if (mark !== undefined) {
@@ -100,7 +129,8 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   }
   for (const row of rows) {
     writeRow(view, at, row);
-    at += ROW_BYTES;
+    writeSums(view, at + ROW_BYTES, row, fields);
+    at += ROW_BYTES + fields * 8;
   }
   for (const list of [deletes, pendingDeletes]) {
     for (const id of list) {
@@ -108,6 +138,7 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
       at += 4;
     }
   }
+  bytes.set(name, at);
   view.setUint32(OFFSET.bodyCrc, crc32(bytes.subarray(HEADER_BYTES)), true);
   view.setUint32(OFFSET.headerCrc, crc32(bytes.subarray(0, HEADER_BYTES)), true);
   return bytes;
@@ -130,6 +161,11 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
   const pendingDeletes = view.getUint32(OFFSET.pendingDeletes, true);
   const flags = view.getUint32(OFFSET.flags, true);
   const hasMark = (flags & HAS_MARK) !== 0;
+  const fields = (flags >> FIELDS_SHIFT) & FIELDS_MASK;
+  const nameBytes = (flags >> NAME_SHIFT) & NAME_MASK;
+  if (fields > MAX_MEASURE_FIELDS || nameBytes > MAX_MEASURE_NAME_BYTES) {
+    return `the record's measure has ${fields} fields and a name of ${nameBytes} bytes`;
+  }
   return {
     kind: kind === KIND.snapshot ? 'snapshot' : 'delta',
     uuid: bytes.slice(at + OFFSET.uuid, at + OFFSET.uuid + UUID_BYTES),
@@ -140,8 +176,10 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
     pendingDeletes,
     hasMark,
     hasRun: (flags & HAS_RUN) !== 0,
+    fields,
+    nameBytes,
     bodyCrc: view.getUint32(OFFSET.bodyCrc, true),
-    length: recordBytes(rows, deletes, pendingDeletes, hasMark),
+    length: bytesOf(rows, deletes + pendingDeletes, hasMark, fields, nameBytes),
   };
 }
 
@@ -153,8 +191,9 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   let pos = header.hasMark ? MARK_BYTES : 0;
   const rows: StoredRow[] = [];
-  for (let i = 0; i < header.rows; i++, pos += ROW_BYTES) {
-    const row = readRow(view, pos);
+  for (let i = 0; i < header.rows; i++) {
+    const row = readRow(view, pos, header.fields);
+    pos += ROW_BYTES + header.fields * 8;
     if (row.id === 0 || row.slot >= MAX_SLOTS) return `the row of blob ${row.id} names slot ${row.slot}`;
     rows.push(row);
   }
@@ -173,8 +212,10 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
         pendingDeletes,
       }
     : undefined;
-  const { kind, uuid, base, sequence, hasRun } = header;
-  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun };
+  const { kind, uuid, base, sequence, hasRun, fields, nameBytes } = header;
+  const name = Buffer.from(body.subarray(pos, pos + nameBytes)).toString('latin1');
+  const measure = fields === 0 ? undefined : { name, fields };
+  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun, measure };
 }
 
 /** A whole record of another format version: not damage, but not for this release. */
@@ -199,7 +240,15 @@ function writeRow(view: DataView, at: number, row: StoredRow): void {
   view.setUint16(at + 36, row.height, true);
 }
 
-function readRow(view: DataView, at: number): StoredRow {
+/** Sums that are not known are written as NaN. */
+function writeSums(view: DataView, at: number, { sums }: StoredRow, fields: number): void {
+  const isKnown = sums?.length === fields;
+  for (let i = 0; i < fields; i++) view.setFloat64(at + i * 8, isKnown ? sums[i]! : Number.NaN, true);
+}
+
+function readRow(view: DataView, at: number, fields: number): StoredRow {
+  const sums = Array.from({ length: fields }, (_, i) => view.getFloat64(at + ROW_BYTES + i * 8, true));
+  const isKnown = fields > 0 && !sums.some(Number.isNaN);
   return {
     id: view.getUint32(at, true),
     slot: view.getUint32(at + 4, true),
@@ -210,5 +259,6 @@ function readRow(view: DataView, at: number): StoredRow {
     compactions: view.getUint32(at + 28, true),
     crc: view.getUint32(at + 32, true),
     height: view.getUint16(at + 36, true),
+    ...(isKnown && { sums }),
   };
 }

@@ -157,7 +157,11 @@ export class Round {
     const { lsn, generation, nextBlobId, deletes } = capture;
     journal?.waitSynced(lsn);
     this.#writeBlobs(capture, tend);
-    store.flush({ lsn, generation, nextBlobId, pendingDeletes: deletes });
+    const { measure } = state.options;
+    const mark = { lsn, generation, nextBlobId, pendingDeletes: deletes };
+    store.flush(
+      measure === undefined ? mark : { ...mark, measure: { name: measure.name, fields: measure.fields } },
+    );
     state.control.floats[F_CHECKPOINT_LSN] = lsn;
     if (deletes.length > 0) {
       for (const blobId of deletes) store.deleteBlob(blobId);

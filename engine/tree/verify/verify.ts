@@ -4,6 +4,7 @@
  */
 import { Frame } from '../../art/frame.js';
 import { ROOT_BLOB } from '../../art/layout.js';
+import { identityOf, Measure, type MeasureOptions } from '../../art/measure.js';
 import { NodeDisk } from '../../disk/node-disk.js';
 import { type ErrorCode, SpinneyError } from '../../errors.js';
 import { recoverJournal } from '../../journal/recovery.js';
@@ -15,6 +16,7 @@ import { printable } from '../state/arguments.js';
 import { Tree } from '../tree.js';
 import { prefixOf } from './blob-prefix.js';
 import { type BlobFacts, verifyBlob } from './verify-blob.js';
+import { verifySums } from './verify-sums.js';
 
 /** Something that verification found. `damage` lost or may lose data; a `note` is worth knowing. */
 export interface Finding {
@@ -41,6 +43,8 @@ export interface VerifyOptions {
   dir: string;
   /** As of `Tree.open`: what the journal holds beyond the checkpoint must fit, since nothing is written. */
   cacheBytes?: number;
+  /** With it the sums that blobs carry are compared with their records, where they are of this measure. */
+  measure?: MeasureOptions;
   report: (finding: Finding) => void;
   progress?: WorkProgress;
   /** Called with the recovered tree, read-only, where all up to there is undamaged. It is closed afterwards. */
@@ -77,7 +81,8 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
   const store = attempt(damage, () => FileBlobStore.open({ dir, disk, readOnly: true }));
   if (store === undefined) return found;
   try {
-    Object.assign(found, verifyBlobs(store, damage, progress));
+    const measure = measureFor(store, options.measure);
+    Object.assign(found, verifyBlobs(store, damage, progress, measure && new Measure(measure)));
     progress.begin('checking the journal', 0);
     const markLsn = store.readMark()?.lsn ?? 0;
     found.checkpointLsn = markLsn;
@@ -103,7 +108,12 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
     if (damaged) return found;
     const { cacheBytes } = options;
     const tree = attempt(damage, () =>
-      Tree.open({ dir, readOnly: true, ...(cacheBytes !== undefined && { cacheBytes }) }),
+      Tree.open({
+        dir,
+        readOnly: true,
+        ...(cacheBytes !== undefined && { cacheBytes }),
+        ...(measure !== undefined && { measure }),
+      }),
     );
     if (tree === undefined) return found;
     try {
@@ -115,6 +125,13 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
   } finally {
     store.close();
   }
+}
+
+/** The measure, if it is the one whose sums the store's blobs carry. */
+function measureFor(store: BlobStore, measure: MeasureOptions | undefined): MeasureOptions | undefined {
+  const recorded = store.readMark()?.measure;
+  if (measure === undefined || recorded === undefined) return undefined;
+  return identityOf(recorded) === new Measure(measure).identity ? measure : undefined;
 }
 
 /** What the action gives; undefined where it found damage, which is told. Other errors are passed on. */
@@ -129,12 +146,14 @@ function attempt<T>(damage: (message: string) => void, action: () => T): T | und
 }
 
 /**
- * Checks every blob of a store and how they hang together; `damage` is told of each fault. Nothing may be staged.
+ * Checks every blob of a store and how they hang together; `damage` is told of each fault. Nothing may be staged. `measure`: the
+ * one that the store's sums are of, if they are to be checked.
  */
 export function verifyBlobs(
   store: BlobStore,
   damage: (message: string) => void,
   progress: WorkProgress = SILENT,
+  measure?: Measure,
 ): VerifiedBlobs {
   const mark = store.readMark();
   // Left the tree by the checkpoint, and not deleted yet.
@@ -155,6 +174,7 @@ export function verifyBlobs(
     });
     if (typeof fact === 'string') noteDamage(id)(`Blob ${id}: ${fact}`);
     if (fact === undefined || typeof fact === 'string') continue;
+    if (measure !== undefined) verifySums(frame, measure, store.blobRow?.(id)?.sums, damage);
     facts.set(id, fact);
     total.leaves += fact.leaves;
     total.liveBytes += fact.liveBytes;

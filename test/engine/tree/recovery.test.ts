@@ -240,7 +240,7 @@ test('a store of version 0.1.0 opens, and is held to what later runs note', () =
   expect(errorOf(() => open()).code).toBe('ERR_JOURNAL_CORRUPT');
   const manifest = path.join(dir, 'manifest');
   const bytes = fs.readFileSync(manifest);
-  expect([bytes.readUInt16LE(4), bytes.readUInt32LE(60) & 2]).toEqual([2, 2]);
+  expect([bytes.readUInt16LE(4), bytes.readUInt32LE(60) & 2]).toEqual([3, 2]);
   bytes.writeUInt16LE(1, 4);
   bytes.writeUInt32LE(bytes.readUInt32LE(60) & ~2, 60);
   bytes.writeUInt32LE(0, 8);
@@ -251,7 +251,7 @@ test('a store of version 0.1.0 opens, and is held to what later runs note', () =
   expect(Buffer.from(open().get('a') ?? []).toString()).toBe('1');
   expect(tree?.previousEnd).toBe('closed');
   tree?.close();
-  expect(fs.readFileSync(manifest).readUInt16LE(4)).toBe(2);
+  expect(fs.readFileSync(manifest).readUInt16LE(4)).toBe(3);
   fs.rmSync(path.join(dir, 'journal.run'));
   expect(errorOf(() => open()).message).toMatch(/journal\.run at offset 0: the file is missing/);
 });
