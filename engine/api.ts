@@ -1,5 +1,8 @@
 /** The public shapes of the engine: what `Tree` takes and gives. `Tree` itself is in tree/tree.ts. */
+import type { MeasureOptions } from './art/measure.js';
 import type { BlobRow, BlobStore } from './store/blob-store.js';
+
+export type { MeasureOptions };
 
 /** A key is any bytes; a string is taken as UTF-8. */
 export type Key = Uint8Array | string;
@@ -59,6 +62,15 @@ export interface TreeOptions {
   /** Memory and `{ store }` trees: mirror every write into the store. Default true. */
   flushOnWrite?: boolean;
   checkpoint?: CheckpointOptions;
+  /**
+   * What is to be added up over records, for `measure`. Recorded by its name: a tree that has another is refused with
+   * ERR_MEASURE. A tree that has none yet gets its sums now, which reads and rewrites all its blobs once (`onProgress` is told);
+   * where the disk has no space for that, or the tree is opened read-only, blobs without sums are looked at when they are
+   * needed. Opened for writing without a measure, a tree gives up the one that it had.
+   */
+  measure?: MeasureOptions;
+  /** Told how far work that takes long at opening has come: how many of how many blobs have their sums. */
+  onProgress?: (done: number, total: number) => void;
 }
 
 /** What opening a directory found in its journal beyond the last checkpoint. */
@@ -236,10 +248,24 @@ export interface TreeReads {
   /** Whether no key begins with the prefix. One descent. */
   isPrefixEmpty(prefix: Key): boolean;
   /**
-   * How many keys begin with the prefix, but at most `limit` (a number from 0; default: no limit). A step for each key
-   * counted; nothing is copied. Counts 4096 keys at a time: each part is of one moment.
+   * How many keys begin with the prefix, but at most `limit` (a number from 0; default: no limit). Up to a limit of 4096 a
+   * step for each key counted; with a larger one, or none, as `measure`, and of one moment as that is.
    */
   countPrefix(prefix: Key, limit?: number): number;
+  /**
+   * The sums of the tree's measure, by their fields' names, over all records whose keys begin with the prefix, at one moment.
+   * Blobs that lie wholly below the prefix tell theirs without being read, unless others hang from them. So the
+   * cost is a step for each blob, and one for each record in the blob where the prefix begins. Writers wait meanwhile.
+   * @throws ERR_MEASURE in a tree, or a thread, without a measure
+   */
+  measure(prefix: Key): Record<string, number>;
+  /**
+   * The values of the records below the prefix that count anything in one field of the measure, in no order, at one moment.
+   * Blobs whose records count nothing in it are passed over, so this costs what `measure` does and a step for each record in
+   * the others.
+   * @throws ERR_MEASURE as `measure`
+   */
+  valuesCounted(prefix: Key, field: string): Uint8Array[];
 }
 
 /** A snapshot: the tree as it was at one moment, under a name. */

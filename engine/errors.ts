@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'ERR_STORE_LOCKED'
   | 'ERR_NEEDS_RECOVERY'
   | 'ERR_FORMAT_VERSION'
+  | 'ERR_MEASURE'
   // Damage found in persisted bytes.
   | 'ERR_BLOB_CORRUPT'
   | 'ERR_BLOB_MISSING'

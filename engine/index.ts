@@ -7,6 +7,7 @@ export type {
   Durability,
   Key,
   KeyRecord,
+  MeasureOptions,
   PreviousEnd,
   RangeEntry,
   RangeKey,

@@ -7,6 +7,9 @@ export const MAX_KEY_BYTES = 16 * 1024;
 /** Longest part of a key that one leaf stores; what grafts make longer is spelled by inner nodes above it. */
 export const MAX_LEAF_KEY_BYTES = 2 * MAX_KEY_BYTES;
 export const MAX_VALUE_BYTES = 128 * 1024;
+/** Sums that a measure has, and bytes of its name: both are told in few bits of a manifest record. */
+export const MAX_MEASURE_FIELDS = 8;
+export const MAX_MEASURE_NAME_BYTES = 64;
 /** Longest inline prefix of an inner node; longer common prefixes are chained. */
 export const MAX_PREFIX_BYTES = 255;
 

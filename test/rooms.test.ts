@@ -61,6 +61,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'content-sync',
     'scrub-record',
     'new-store',
+    'filesystem-measure',
+    'directory-sums',
     'check',
     'repair',
     'dump',

@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import type { Durability } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
+import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
 import { ContentSync, mountTree } from '../../mount/index.js';
 import { findMount, type MountEntry } from '../../mount/mountinfo.js';
 import { readScrubRecord, writeScrubRecord } from '../../mount/scrub-record.js';
@@ -34,6 +35,8 @@ import { Status } from './status.js';
 import { breakMount, endMount, unmountWithin } from './unmounting.js';
 
 const ADMIN_DEADLINE_MS = 2_000;
+/** How often long work while the store is opened is told. */
+const SUMMING_TOLD_MS = 5_000;
 /** The last checkpoint; less than `umount` waits. What it does not write the journal has. */
 const CHECKPOINT_DEADLINE_MS = 100_000;
 /** Writing the record takes a moment, or the disk hangs. */
@@ -389,6 +392,16 @@ export class Daemon {
   }
 }
 
+/** Tells now and then how far the sums have come that a store of before gets, once. */
+function summingTold(notice: (text: string) => void = () => {}): (done: number, total: number) => void {
+  let toldAt = performance.now();
+  return (done, total) => {
+    if (performance.now() - toldAt < SUMMING_TOLD_MS) return;
+    toldAt = performance.now();
+    notice(`summing up what the store has, once: ${done} of ${total} blobs`);
+  };
+}
+
 /** Waits for a daemon that is on its way out of the store. */
 async function openTree(options: DaemonOptions, waiting: WaitOptions): Promise<Tree> {
   for (;;) {
@@ -401,6 +414,8 @@ async function openTree(options: DaemonOptions, waiting: WaitOptions): Promise<T
         durability: options.durability,
         readOnly: options.readOnly,
         checkpoint: { host: 'worker' },
+        measure: FILESYSTEM_MEASURE,
+        onProgress: summingTold(waiting.notice),
       });
     } catch (error) {
       if (failureOf(error).code !== 'ERR_STORE_LOCKED' || leaving.length === 0) throw error;

@@ -45,12 +45,14 @@ export class Frame {
   readonly u8: Uint8Array;
   readonly u16: Uint16Array;
   readonly u32: Uint32Array;
+  readonly f64: Float64Array;
 
   /** Views of the BLOB_SIZE bytes of `buffer` at `offset` (a multiple of 8). */
   constructor(buffer: ArrayBufferLike, offset: number) {
     this.u8 = new Uint8Array(buffer, offset, BLOB_SIZE);
     this.u16 = new Uint16Array(buffer, offset, BLOB_SIZE / 2);
     this.u32 = new Uint32Array(buffer, offset, BLOB_SIZE / 4);
+    this.f64 = new Float64Array(buffer, offset, BLOB_SIZE / 8);
   }
 
   /** Makes this an empty blob: no root, everything free. */

@@ -22,6 +22,7 @@ import {
   prefixOffset,
   X_BLOB_ID,
 } from './layout.js';
+import { type Measure, moveSums, takeSums } from './measure.js';
 import { addChild, cutPrefix, findChild, firstBelow, initInner, PLACEHOLDER, removeChild } from './node.js';
 import { copySubtree, freeSubtree, greatestHeight, writeCrossing } from './rewrite.js';
 import { chainLast, cutLeaf, makeChain, tidyInner } from './write.js';
@@ -96,9 +97,9 @@ export function findSubtree(
  * Takes the subtree out of its frame and into `scratch`, a newly formatted frame, as its root; what it is called
  * there no longer has the prefix. An empty subtree leaves scratch empty. REQUIRES the frame latched.
  */
-export function detach(at: SubtreeSpot, scratch: Frame): void {
+export function detach(at: SubtreeSpot, scratch: Frame, measure: Measure | undefined): void {
   cutLabel(at);
-  copyOut(at, scratch);
+  copyOut(at, scratch, measure);
   unlink(at);
 }
 
@@ -107,7 +108,8 @@ function cutLabel({ frame, node, cut }: SubtreeSpot): void {
   else cutPrefix(frame, node, cut);
 }
 
-function copyOut({ frame, node }: SubtreeSpot, scratch: Frame): void {
+function copyOut({ frame, node }: SubtreeSpot, scratch: Frame, measure: Measure | undefined): void {
+  moveSums(measure, frame, node, scratch);
   copySubtree(frame, node, scratch, H_ROOT, [], false);
   scratch.height = greatestHeight(frame, node) + 1;
 }
@@ -131,8 +133,8 @@ export function unhang(at: SubtreeSpot): void {
 }
 
 /** Ends as `detach` does what `unhang` began. */
-export function copyUnhung(at: SubtreeSpot, scratch: Frame): void {
-  copyOut(at, scratch);
+export function copyUnhung(at: SubtreeSpot, scratch: Frame, measure: Measure | undefined): void {
+  copyOut(at, scratch, measure);
   freeSubtree(at.frame, at.node);
 }
 
@@ -200,9 +202,15 @@ function clearPlace(at: Descent, destination: Uint8Array): Place {
 }
 
 /** Plants the subtree in the frame where the descent for `destination` ended. REQUIRES roomToPlant() bytes there. */
-export function plant(at: Descent, destination: Uint8Array, scratch: Frame): void {
+export function plant(
+  at: Descent,
+  destination: Uint8Array,
+  scratch: Frame,
+  measure: Measure | undefined,
+): void {
   const { slot, from } = clearPlace(at, destination);
   at.frame.u16[slot >> 1] = copyLabelled(scratch, at.frame, destination, from);
+  takeSums(measure, scratch, at.frame);
 }
 
 /** Plants the subtree in `target`, a newly formatted frame of blob `blobId`, and leads to it from where the descent ended. */
@@ -212,6 +220,7 @@ export function plantBlob(
   scratch: Frame,
   target: Frame,
   blobId: number,
+  measure: Measure | undefined,
 ): void {
   const { frame } = at;
   const { slot, byte, from } = clearPlace(at, destination);
@@ -224,6 +233,7 @@ export function plantBlob(
   target.height = scratch.height;
   addChild(target, root, byte, PLACEHOLDER);
   target.u16[findChild(target, root, byte) >> 1] = copyLabelled(scratch, target, destination, from);
+  takeSums(measure, scratch, target);
 }
 
 /** Copies scratch's tree into `target` below nodes that spell bytes[from..]; returns the pointer to the topmost. */

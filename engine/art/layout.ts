@@ -30,6 +30,8 @@ export const H_ROOT = 42;
 export const H_BUMP = 44;
 /** Free list of blocks larger than MAX_CLASS_BYTES. */
 export const H_LARGE_FREE = 48;
+/** Pointer to the block of sums (measure.ts); 0: there is none. */
+export const H_SUMS = 50;
 /** Free lists of blocks of exactly 8 x i bytes, for i in 1..CLASSES; entry 0 is unused. */
 export const H_CLASS_FREE = 52;
 export const CLASSES = 128;
@@ -79,6 +81,9 @@ export const N256_PREFIX = 520;
 export const X_HEIGHT = 2; // u16, the blob's height when it was last known
 export const X_BLOB_ID = 4; // u32
 export const CROSSING_BYTES = 8;
+
+/** Block of sums: u32 identity of the measure, u32 number of fields; then an f64 for each field. */
+export const SUMS_HEADER_BYTES = 8;
 
 export function leafBytes(keyLength: number, valueLength: number): number {
   return (LEAF_HEADER_BYTES + keyLength + valueLength + 7) & ~7;

@@ -8,6 +8,7 @@
 import type { Frame } from './frame.js';
 import {
   capacityOf,
+  childrenOffset,
   innerBytes,
   KIND_CROSSING,
   KIND_LEAF,
@@ -239,4 +240,25 @@ export function positionAfter(frame: Frame, node: number, byte: number): number 
   let at = 0;
   while (at < count && at < 16 && frame.u8[node + N_KEYS + at] <= byte) at++;
   return at;
+}
+
+/**
+ * Puts the node's terminator and children on the stack, in no particular order, once for each byte; returns its new top.
+ * REQUIRES room for 257 more.
+ */
+export function pushBelow(frame: Frame, node: number, stack: Int32Array, from: number): number {
+  const { u8, u16 } = frame;
+  const kind = u8[node] & 15;
+  if (kind === KIND_LEAF || kind === KIND_CROSSING) return from;
+  let top = from;
+  const terminator = u16[(node + N_TERMINATOR) >> 1];
+  if (terminator !== 0) stack[top++] = terminator << 3;
+  const isSparse = kind === KIND_N48 || kind === KIND_N256;
+  const children = (node + childrenOffset(kind)) >> 1;
+  const slots = isSparse ? capacityOf(kind) : u16[(node + N_COUNT) >> 1];
+  for (let i = 0; i < slots; i++) {
+    const child = u16[children + i];
+    if (child !== 0) stack[top++] = child << 3;
+  }
+  return top;
 }

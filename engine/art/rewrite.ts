@@ -11,13 +11,10 @@ import { BLOB_SIZE, MAX_LEAF_KEY_BYTES, MAX_PREFIX_BYTES } from '../limits.js';
 import type { Frame } from './frame.js';
 import {
   CROSSING_BYTES,
-  capacityOf,
-  childrenOffset,
   innerBytes,
   KIND_CROSSING,
   KIND_LEAF,
   KIND_N4,
-  KIND_N48,
   KIND_N256,
   kindFor,
   LEAF_HEADER_BYTES,
@@ -29,7 +26,15 @@ import {
   X_BLOB_ID,
   X_HEIGHT,
 } from './layout.js';
-import { addChild, findChild, initInner, nextChildByte, PLACEHOLDER, removeChild } from './node.js';
+import {
+  addChild,
+  findChild,
+  initInner,
+  nextChildByte,
+  PLACEHOLDER,
+  pushBelow,
+  removeChild,
+} from './node.js';
 
 const EMPTY = new Uint8Array(0);
 const POINTERS = BLOB_SIZE / 8;
@@ -318,7 +323,7 @@ export function freeSubtree(frame: Frame, node: number): void {
     const at = work[--top];
     if (seenIn[at >> 3] === walk) continue;
     seenIn[at >> 3] = walk;
-    top = pushChildren(frame, at, top);
+    top = pushBelow(frame, at, work, top);
     frame.freeNode(at);
   }
 }
@@ -335,7 +340,7 @@ export function subtreeBytes(frame: Frame, node: number): number {
     if (seenIn[at >> 3] === walk) continue;
     seenIn[at >> 3] = walk;
     bytes += frame.blockBytes(at);
-    top = pushChildren(frame, at, top);
+    top = pushBelow(frame, at, work, top);
   }
   return bytes;
 }
@@ -348,7 +353,7 @@ export function greatestHeight(frame: Frame, node: number): number {
   while (top > 0) {
     const at = work[--top];
     if ((frame.u8[at] & 15) === KIND_CROSSING) height = Math.max(height, crossingHeight(frame, at));
-    else top = pushChildren(frame, at, top);
+    else top = pushBelow(frame, at, work, top);
   }
   return height;
 }
@@ -382,7 +387,7 @@ export function crossingsByNode(frame: Frame): Map<number, number[]> {
   const stack = [frame.root << 3];
   for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
     const crossings = new Set<number>();
-    const top = pushChildren(frame, at, 0);
+    const top = pushBelow(frame, at, work, 0);
     for (let i = 0; i < top; i++) {
       const kind = frame.u8[work[i]] & 15;
       if (kind === KIND_CROSSING) crossings.add(work[i]);
@@ -402,26 +407,8 @@ export function crossingsBelow(frame: Frame, node: number): number[] {
       found.add(at);
       continue;
     }
-    const top = pushChildren(frame, at, 0);
+    const top = pushBelow(frame, at, work, 0);
     for (let i = 0; i < top; i++) stack.push(work[i]);
   }
   return [...found];
-}
-
-/** Puts the node's terminator and children on the stack `work`, in no particular order; returns its new top. */
-function pushChildren(frame: Frame, node: number, from: number): number {
-  const { u8, u16 } = frame;
-  const kind = u8[node] & 15;
-  if (kind === KIND_LEAF || kind === KIND_CROSSING) return from;
-  let top = from;
-  const terminator = u16[(node + N_TERMINATOR) >> 1];
-  if (terminator !== 0) work[top++] = terminator << 3;
-  const isSparse = kind === KIND_N48 || kind === KIND_N256;
-  const children = (node + childrenOffset(kind)) >> 1;
-  const slots = isSparse ? capacityOf(kind) : u16[(node + N_COUNT) >> 1];
-  for (let i = 0; i < slots; i++) {
-    const child = u16[children + i];
-    if (child !== 0) work[top++] = child << 3;
-  }
-  return top;
 }

@@ -23,6 +23,7 @@ import {
   N_TERMINATOR,
   prefixOffset,
 } from './layout.js';
+import { type Measure, moveSums, uniteSums } from './measure.js';
 import {
   addChild,
   childOf,
@@ -48,11 +49,16 @@ import type { SplitPlan } from './split-plan.js';
  * Copies the planned run's subtrees into `target` as children of its root node, which is made or grown as needed, and
  * frees them here. The run's slots are the caller's to set.
  */
-function moveRun(frame: Frame, { node, children, height }: SplitPlan, target: Frame): void {
+function moveRun(
+  frame: Frame,
+  { node, children, height }: SplitPlan,
+  target: Frame,
+  measure: Measure | undefined,
+): void {
   const root = rootFor(target, children.length);
   if (target.height < height) target.height = height;
   for (const byte of children) addChild(target, root, byte, PLACEHOLDER);
-  for (const byte of children) moveChild(frame, childOf(frame, node, byte), target, root, byte);
+  for (const byte of children) moveChild(frame, childOf(frame, node, byte), target, root, byte, measure);
 }
 
 /** The target's root node with room for so many children more. */
@@ -72,7 +78,15 @@ function rootFor(target: Frame, more: number): number {
 }
 
 /** Copies a subtree to where the target's node has a child under `byte` already, and frees it here. */
-function moveChild(frame: Frame, child: number, target: Frame, node: number, byte: number): void {
+function moveChild(
+  frame: Frame,
+  child: number,
+  target: Frame,
+  node: number,
+  byte: number,
+  measure: Measure | undefined,
+): void {
+  moveSums(measure, frame, child, target);
   const slot = findChild(target, node, byte);
   target.u16[slot >> 1] = PLACEHOLDER;
   copySubtree(frame, child, target, slot, [], false);
@@ -101,8 +115,8 @@ function crossingTo(frame: Frame, { frame: target, crossing }: Neighbour): numbe
  * Moves the planned run to a blob below the node that it leaves. Possible with every plan; where the blob is new it may
  * come to lie one level deeper. REQUIRES both latched, nothing changed since the plan was made.
  */
-export function moveBelow(frame: Frame, plan: SplitPlan, to: Neighbour): void {
-  moveRun(frame, plan, to.frame);
+export function moveBelow(frame: Frame, plan: SplitPlan, to: Neighbour, measure: Measure | undefined): void {
+  moveRun(frame, plan, to.frame, measure);
   // What was freed leaves room for the crossing: the smallest node is larger than it.
   const crossing = crossingTo(frame, to);
   for (const byte of plan.children) setChild(frame, plan.node, byte, crossing);
@@ -131,9 +145,15 @@ export function roomBeside(frame: Frame): number {
  * no blob comes to lie deeper, and those that the root node itself leads to less deep. Returns the crossing to it.
  * REQUIRES roomBeside() bytes in the parent, all three latched.
  */
-export function moveBeside(frame: Frame, plan: SplitPlan, to: Neighbour, above: Above): number {
+export function moveBeside(
+  frame: Frame,
+  plan: SplitPlan,
+  to: Neighbour,
+  above: Above,
+  measure: Measure | undefined,
+): number {
   const { node, children } = plan;
-  moveRun(frame, plan, to.frame);
+  moveRun(frame, plan, to.frame, measure);
   const crossing = crossingTo(above.frame, to);
   for (const byte of children) {
     setChild(above.frame, above.node, byte, crossing);
@@ -149,9 +169,14 @@ export function hoistCrossings(frame: Frame, above: Above): void {
 }
 
 /** Moves a run of the root node's children to the parent's node. REQUIRES plan.bytes in the parent, both latched. */
-export function moveUp(frame: Frame, { node, children }: SplitPlan, above: Above): void {
+export function moveUp(
+  frame: Frame,
+  { node, children }: SplitPlan,
+  above: Above,
+  measure: Measure | undefined,
+): void {
   for (const byte of children) {
-    moveChild(frame, childOf(frame, node, byte), above.frame, above.node, byte);
+    moveChild(frame, childOf(frame, node, byte), above.frame, above.node, byte, measure);
     removeChild(frame, node, byte);
   }
 }
@@ -182,7 +207,7 @@ function hoist(frame: Frame, node: number, parent: Frame, into: number): void {
  * Lifts a child of the root node into the parent, and with it the little else that the root node has: the blob then
  * begins with the lifted node's children, which can be divided. REQUIRES roomToLift() bytes in the parent, both latched.
  */
-export function lift(frame: Frame, node: number, above: Above): void {
+export function lift(frame: Frame, node: number, above: Above, measure: Measure | undefined): void {
   const parent = above.frame;
   const root = frame.root << 3;
   hoist(frame, root, parent, above.node);
@@ -190,7 +215,7 @@ export function lift(frame: Frame, node: number, above: Above): void {
   for (let byte = nextChildByte(frame, root, 0); byte >= 0; byte = nextChildByte(frame, root, byte + 1)) {
     const child = childOf(frame, root, byte);
     if (child === node) own = byte;
-    else moveChild(frame, child, parent, above.node, byte);
+    else moveChild(frame, child, parent, above.node, byte, measure);
   }
   // Bytes that led here and have nothing must not lead to a blob that now begins further down.
   for (let byte = nextChildByte(parent, above.node, 0); byte >= 0; ) {
@@ -210,6 +235,7 @@ export function lift(frame: Frame, node: number, above: Above): void {
   }
   const terminator = frame.u16[(node + N_TERMINATOR) >> 1] << 3;
   if (terminator !== 0) {
+    moveSums(measure, frame, terminator, parent);
     copySubtree(frame, terminator, parent, lifted + N_TERMINATOR, [], false);
     frame.freeNode(terminator);
   }
@@ -243,7 +269,10 @@ export function repack(
   scratch: Frame,
   merges: Parameters<typeof copySubtree>[4],
   isRootBlob: boolean,
+  measure: Measure | undefined,
 ): void {
   if (frame.root !== 0) copySubtree(frame, frame.root << 3, scratch, H_ROOT, merges, !isRootBlob);
+  const merged = merges.map((merge) => merge.frame);
+  uniteSums(measure, frame, merged, scratch);
   scratch.compactions = frame.compactions + 1;
 }

@@ -1,3 +1,5 @@
+import type { MeasureName } from '../art/measure.js';
+
 /** Names a blob. An unsigned 32-bit number from 1; never reused within a store. */
 export type BlobId = number;
 
@@ -11,6 +13,8 @@ export interface CheckpointMark {
   nextBlobId: BlobId;
   /** Blobs that left the tree by `lsn` and that the store may still hold. */
   pendingDeletes: readonly BlobId[];
+  /** The measure whose sums the blobs carry; absent where there is none. */
+  measure?: MeasureName;
 }
 
 /** A blob's counts, for stats; a store that keeps them beside its index spares stats the reading of blobs. */
@@ -22,6 +26,8 @@ export interface BlobRow {
   crossings: number;
   compactions: number;
   height: number;
+  /** The sums of its records, one for each field of the tree's measure; absent where they are not known. */
+  sums?: readonly number[];
 }
 
 /**

@@ -21,8 +21,7 @@ export function assertImageSize(image: Uint8Array): void {
 }
 
 export function copyMark(mark: CheckpointMark): CheckpointMark {
-  const { lsn, generation, nextBlobId, pendingDeletes } = mark;
-  return { lsn, generation, nextBlobId, pendingDeletes: [...pendingDeletes] };
+  return { ...mark, pendingDeletes: [...mark.pendingDeletes] };
 }
 
 export function assertPendingDeletes(mark: CheckpointMark, limit: number): void {

@@ -14,10 +14,12 @@ import {
   H_LEAVES,
   H_LIVE_BYTES,
   H_MAGIC,
+  H_SUMS,
   IMAGE_FORMAT_VERSION,
   IMAGE_MAGIC,
+  SUMS_HEADER_BYTES,
 } from '../art/layout.js';
-import { BLOB_SIZE } from '../limits.js';
+import { BLOB_SIZE, MAX_MEASURE_FIELDS } from '../limits.js';
 import type { BlobId, BlobRow } from './blob-store.js';
 
 export { IMAGE_MAGIC };
@@ -97,6 +99,7 @@ export function imageCrc(image: Uint8Array): number {
 
 export function imageRow(image: Uint8Array): BlobRow {
   const view = viewOf(image);
+  const sums = imageSums(view);
   return {
     id: view.getUint32(IMAGE_OFFSET.id, true),
     generation: view.getFloat64(IMAGE_OFFSET.generation, true),
@@ -105,7 +108,18 @@ export function imageRow(image: Uint8Array): BlobRow {
     crossings: view.getUint32(IMAGE_OFFSET.crossings, true),
     compactions: view.getUint32(IMAGE_OFFSET.compactions, true),
     height: view.getUint16(IMAGE_OFFSET.height, true),
+    ...(sums !== undefined && { sums }),
   };
+}
+
+/** The sums of the image's records; undefined where it has none. */
+function imageSums(view: DataView): number[] | undefined {
+  const block = view.getUint16(H_SUMS, true) << 3;
+  if (block === 0 || block + SUMS_HEADER_BYTES > BLOB_SIZE) return undefined;
+  const fields = view.getUint32(block + 4, true);
+  const at = block + SUMS_HEADER_BYTES;
+  if (fields > MAX_MEASURE_FIELDS || at + fields * 8 > BLOB_SIZE) return undefined;
+  return Array.from({ length: fields }, (_, i) => view.getFloat64(at + i * 8, true));
 }
 
 function hex(value: number): string {

@@ -1,6 +1,7 @@
 /** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
 import { dirname } from 'node:path';
 import type { Durability, PreviousEnd, Recovery, TreeOptions } from '../api.js';
+import { identityOf, Measure, type MeasureName } from '../art/measure.js';
 import { defaultCacheBytes } from '../cache/available-memory.js';
 import { FrameCache } from '../cache/frame-cache.js';
 import { PreImages } from '../cache/pre-images.js';
@@ -30,7 +31,7 @@ import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { DATA_FILE } from '../store/file/names.js';
 import { MemoryBlobStore } from '../store/memory-blob-store.js';
 import { keptFree } from './state/free-slots.js';
-import { ROOT_BLOB, TreeState } from './state/state.js';
+import { otherMeasure, ROOT_BLOB, TreeState } from './state/state.js';
 import { threadNumber } from './state/thread-number.js';
 import { inlineMaintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
 import { Round } from './upkeep/round.js';
@@ -47,6 +48,8 @@ export interface Settings {
   readOnly: boolean;
   flushOnWrite: boolean;
   schedule: Schedule;
+  measure: Measure | undefined;
+  onProgress: (done: number, total: number) => void;
 }
 
 function invalid(message: string): SpinneyError {
@@ -93,6 +96,8 @@ export function settingsOf(options: TreeOptions): Settings {
     readOnly: options.readOnly ?? false,
     flushOnWrite: kind !== 'dir' && (options.flushOnWrite ?? true),
     schedule,
+    measure: options.measure && new Measure(options.measure),
+    onProgress: options.onProgress ?? (() => {}),
   };
 }
 
@@ -137,24 +142,46 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
       kind === 'dir'
         ? FileBlobStore.open({ dir, disk, readOnly, create: !readOnly })
         : (settings.store ?? new MemoryBlobStore());
+    const recorded = store.readMark()?.measure;
+    const place = kind === 'dir' ? dir : kind;
+    const measure = measureOf(settings, recorded, place);
     const control = new Control();
     const cache = new FrameCache(control, { bytes: settings.cacheBytes });
     if (isOnMachine) adviseHugePages(cache.handle.frames);
     const options: TreeState['options'] = {
-      place: kind === 'dir' ? dir : kind,
+      place,
       readOnly,
       durability: settings.durability,
       previousEnd: 'none',
       anchor,
+      measure,
     };
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
     if (!readOnly) countSlots(control, store);
     if (!(store instanceof FileBlobStore)) {
-      const state = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
+      const state = new TreeState(
+        control,
+        cache,
+        preImages,
+        store,
+        undefined,
+        threadNumber,
+        options,
+        settings.measure,
+      );
       return { state, recovery: undefined };
     }
-    const bare = new TreeState(control, cache, preImages, store, undefined, threadNumber, options);
+    const bare = new TreeState(
+      control,
+      cache,
+      preImages,
+      store,
+      undefined,
+      threadNumber,
+      options,
+      settings.measure,
+    );
     const { previousEnd, ...recovery } = recover(bare, disk, store, settings);
     options.previousEnd = previousEnd;
     if (readOnly) return { state: bare, recovery };
@@ -173,7 +200,16 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
       journal.close();
       throw error;
     }
-    const state = new TreeState(control, cache, preImages, store, journal, threadNumber, options);
+    const state = new TreeState(
+      control,
+      cache,
+      preImages,
+      store,
+      journal,
+      threadNumber,
+      options,
+      settings.measure,
+    );
     bare.end();
     return { state, recovery };
   } catch (error) {
@@ -181,6 +217,19 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
     if (anchor !== undefined) closeAnchor(anchor);
     throw error;
   }
+}
+
+/** The measure whose sums the blobs are to carry: the one given. */
+function measureOf(
+  { measure }: Settings,
+  recorded: MeasureName | undefined,
+  place: string,
+): TreeState['options']['measure'] {
+  if (measure === undefined) return undefined;
+  const { name, fields, identity } = measure;
+  if (recorded !== undefined && identityOf(recorded) !== identity)
+    throw otherMeasure(place, measure, recorded);
+  return { name, fields, identity };
 }
 
 /** A store needs so many bytes before it has anything in it, and as much again for the first that it is given. */
@@ -230,9 +279,7 @@ function recover(
   store: FileBlobStore,
   settings: Settings,
 ): Recovery & { previousEnd: PreviousEnd } {
-  const round = new Round(state);
-  const inline = inlineMaintenance(state, round);
-  const writer = new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
+  const writer = inlineWriter(state);
   const { lastLsn, ...recovery } = recoverJournal({
     disk,
     directory: settings.dir,
@@ -249,6 +296,12 @@ function recover(
     );
   }
   return recovery;
+}
+
+/** A writer of a thread that has the store for itself. */
+export function inlineWriter(state: TreeState): Writer {
+  const inline = inlineMaintenance(state, new Round(state));
+  return new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
 }
 
 /** Keys and values of a record are copied into the tree during the call: views will do. */

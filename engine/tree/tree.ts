@@ -4,6 +4,7 @@ import type {
   DiffOptions,
   Key,
   KeyRecord,
+  MeasureOptions,
   PreviousEnd,
   RangeEntry,
   RangeOptions,
@@ -18,6 +19,7 @@ import type {
   TreeRecord,
   TreeStats,
 } from '../api.js';
+import { Measure } from '../art/measure.js';
 import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import { BatchEncoder } from '../journal/batch-encoder.js';
@@ -25,12 +27,21 @@ import { MIN_CACHE_BYTES } from '../limits.js';
 import { C_CLOSED } from '../shared/control.js';
 import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
-import { cacheBytesOf, closeState, openState, type Settings, settingsOf, type Underlying } from './open.js';
+import {
+  cacheBytesOf,
+  closeState,
+  inlineWriter,
+  openState,
+  type Settings,
+  settingsOf,
+  type Underlying,
+} from './open.js';
 import { Diff } from './read/diff/diff.js';
 import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
 import { OpenSnapshot } from './read/snapshot-reads.js';
+import { Summation } from './read/summation.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
 import { keptFree } from './state/free-slots.js';
@@ -40,6 +51,7 @@ import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
 import { checkpointStats, snapshotsOf, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
+import { completeSums } from './upkeep/complete-sums.js';
 import { InlineMaintenance, type Maintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
 import { MaintenanceHost } from './upkeep/maintenance-host.js';
 import { RemoteMaintenance } from './upkeep/remote-maintenance.js';
@@ -95,7 +107,9 @@ export class Tree implements TreeOperations {
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES));
     this.#writer = new Writer(state, (need, wanted) => satisfy(state, this.#maintenance, need, wanted));
     this.#projection = projectionOf(this.#writer, new Scanner(state, this.#reader));
-    this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), () => state.checkOpen());
+    const check = () => state.checkOpen();
+    const summation = new Summation(state, this.#reader.makeRoom, check);
+    this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), summation, check);
     this.#views = new Views(state, this.#reader.makeRoom);
     this.#compaction = new Compaction(state, this.#writer);
     this.#mirror = mirrorOf(settings);
@@ -119,6 +133,7 @@ export class Tree implements TreeOperations {
     const settings = settingsOf(options);
     const { state, recovery } = openState(settings, underlying);
     try {
+      completeSums(state, inlineWriter(state), settings.onProgress);
       return new Tree(state, settings, recovery);
     } catch (error) {
       closeState(state);
@@ -126,9 +141,13 @@ export class Tree implements TreeOperations {
     }
   }
 
-  /** Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. */
-  static attach(handle: TreeHandle): Tree {
-    return new Tree(attachState(handle, 'reader'));
+  /**
+   * Opens, in another thread, the tree whose `share` gave the handle. It lives as long as the opener's. A tree with a measure is
+   * given it here too, since functions do not cross threads; without it the thread only reads, and sums nothing up.
+   * @throws ERR_MEASURE where the tree has another measure
+   */
+  static attach(handle: TreeHandle, { measure }: { measure?: MeasureOptions } = {}): Tree {
+    return new Tree(attachState(handle, 'reader', measure && new Measure(measure)));
   }
 
   /** Where the tree's checkpoints are: to be read only, and for the time that the tree is open. */
@@ -192,6 +211,14 @@ export class Tree implements TreeOperations {
 
   countPrefix(prefix: Key, limit?: number): number {
     return this.#reads.countPrefix(prefix, limit);
+  }
+
+  measure(prefix: Key): Record<string, number> {
+    return this.#reads.measure(prefix);
+  }
+
+  valuesCounted(prefix: Key, field: string): Uint8Array[] {
+    return this.#reads.valuesCounted(prefix, field);
   }
 
   view<T>(prefix: Key, read: (view: TreeReads) => T): T {

@@ -28,11 +28,13 @@ import {
   orphanKey,
   ownerOfXattr,
   pathOfKey,
+  QUOTA,
   SLASH,
   showPath,
   showText,
   showXattr,
 } from '../filesystem/records/keys.js';
+import { readLimits } from '../filesystem/records/limits.js';
 import * as record from '../filesystem/records/record.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
 
@@ -152,6 +154,9 @@ class NamespaceCheck {
         else if (key[0] === INODE) this.#inode(key, value, version);
         else this.#orphan(key, value);
         break;
+      case QUOTA:
+        this.#quota(pathOfKey(key), value);
+        break;
       case FACT:
         break;
       default:
@@ -251,6 +256,14 @@ class NamespaceCheck {
     this.#takeIno(where, ino);
     this.#note(`${where}: it was removed while open, and goes at the next mount`);
     this.#expectContent(value);
+  }
+
+  #quota(path: Uint8Array, value: Uint8Array): void {
+    const directory = this.#tree.get(entryKey(path));
+    if (directory === undefined || record.typeOf(directory) !== record.DIRECTORY) {
+      this.#damage(`${showPath(path)}: it has limits, and is missing or no directory`);
+    }
+    if (readLimits(value) === undefined) this.#damage(`${showPath(path)}: its limits are no two numbers`);
   }
 
   #isMisplaced(where: string, ino: number, value: Uint8Array): boolean {

@@ -3,6 +3,7 @@ import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
 import { SystemClock, SystemDisk } from '../filesystem/contents/system.js';
+import { FILESYSTEM_MEASURE } from '../filesystem/records/measure.js';
 import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from '../repair/index.js';
 import { type LoadedNamespace, Loader } from './load.js';
@@ -59,7 +60,13 @@ async function makeStore(
   wasCut: boolean,
 ): Promise<LoadedStore> {
   const { target, progress } = options;
-  const tree = Tree.open({ dir: target, durability: 'buffered', checkpoint: { enabled: false }, ...cache });
+  const tree = Tree.open({
+    dir: target,
+    durability: 'buffered',
+    checkpoint: { enabled: false },
+    measure: FILESYSTEM_MEASURE,
+    ...cache,
+  });
   try {
     const loaded = await fill(tree, options, wasCut);
     progress.begin('making it durable', 0);

@@ -24,6 +24,7 @@ export const EFBIG = numbers.EFBIG;
 export const ENFILE = numbers.ENFILE;
 export const EMFILE = numbers.EMFILE;
 export const ENOSPC = numbers.ENOSPC;
+export const EDQUOT = numbers.EDQUOT;
 export const EROFS = numbers.EROFS;
 export const ELOOP = numbers.ELOOP;
 export const EMLINK = numbers.EMLINK;

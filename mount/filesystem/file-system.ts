@@ -215,7 +215,8 @@ export class FileSystem {
     out: Attributes,
   ): number {
     const inodes = this.#inodes;
-    const isLive = isPassed && (flags & O_ACCMODE) !== 0 && inodes.spares !== undefined;
+    const isSeen = !isPassed || (typeof parent !== 'number' && inodes.quotas.limitsBytes(parent));
+    const isLive = !isSeen && (flags & O_ACCMODE) !== 0 && inodes.spares !== undefined;
     const regular = (mode & ~record.TYPE_MASK) | record.REGULAR;
     return this.#mutate(() => {
       const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
@@ -372,8 +373,8 @@ export class FileSystem {
     });
   }
 
-  setxattr(_caller: Caller, place: Place, name: Uint8Array, value: Uint8Array, flags: number): number {
-    return this.#mutate(() => setXattr(this.#inodes, place, name, value, flags));
+  setxattr(caller: Caller, place: Place, name: Uint8Array, value: Uint8Array, flags: number): number {
+    return this.#mutate(() => setXattr(this.#inodes, caller, place, name, value, flags));
   }
 
   /**
@@ -394,16 +395,17 @@ export class FileSystem {
     return this.#answer(() => listXattrs(this.#inodes, caller, place));
   }
 
-  removexattr(_caller: Caller, place: Place, name: Uint8Array): number {
+  removexattr(caller: Caller, place: Place, name: Uint8Array): number {
     return this.#mutate(() =>
       isAccessListName(name)
         ? removeAccessList(this.#inodes, place, name)
-        : removeXattr(this.#inodes, place, name),
+        : removeXattr(this.#inodes, caller, place, name),
     );
   }
 
-  statfs(out: StatFs): number {
-    return this.#answer(() => readSpace(this.#inodes, out));
+  /** Space there is for what is at `place`. */
+  statfs(place: Place, out: StatFs): number {
+    return this.#answer(() => readSpace(this.#inodes, place, out));
   }
 
   /** The driver knows the inode no more; an orphan is reclaimed. */

@@ -75,6 +75,7 @@ export function startStore(inodes: Inodes, log: MountLog): void {
   const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
   prepareContentDirectory(content.disk, content.directory, readOnly);
   startContents(inodes, hasRoot, log);
+  inodes.quotas.load();
   if (readOnly) {
     if (hasRoot) return;
     throw new SpinneyError(

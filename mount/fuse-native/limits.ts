@@ -42,7 +42,7 @@ const LIST = [
     id: 'caller',
     limit: 'no identity of the caller',
     effect:
-      "new files belong to the daemon's user and group; names of `trusted` attributes are listed to all",
+      "new files belong to the daemon's user and group; names of `trusted` attributes are listed to all; who may write to a directory may set its limits",
     inReadme: true,
   },
   {

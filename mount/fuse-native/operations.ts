@@ -237,8 +237,8 @@ export function makeOperations(
     removexattr: (reply: Reply, path: string, name: string) =>
       reply(fs.removexattr(caller, place(path), Buffer.from(name))),
 
-    statfs: (reply: Reply) => {
-      const result = fs.statfs(statfs);
+    statfs: (reply: Reply, path: string) => {
+      const result = fs.statfs(place(path), statfs);
       reply(result, statfsArray(statfs));
     },
   } satisfies Record<string, (reply: Reply, ...args: never[]) => void>;

@@ -151,6 +151,13 @@ export const prctl = libc.func('prctl', 'int', ['int', 'ulong', 'ulong', 'ulong'
   fourth: number,
   fifth: number,
 ) => number;
+/** `path` ends with a zero byte. */
+export const getxattr = libc.func('getxattr', 'long', [
+  'const void *',
+  'const char *',
+  'void *',
+  'size_t',
+]) as (path: Uint8Array, name: string, into: Uint8Array, size: number) => number;
 /** Gives the processor to whoever waits for it. */
 export const schedYield = libc.func('sched_yield', 'int', []) as () => number;
 

@@ -19,10 +19,12 @@ import {
   NEXT_INODE_KEY,
   ownerOfXattr,
   pathOfKey,
+  QUOTAS_PREFIX,
   SLASH,
   showPath,
   showXattr,
 } from '../filesystem/records/keys.js';
+import { readLimits } from '../filesystem/records/limits.js';
 import * as record from '../filesystem/records/record.js';
 import { RepairContext, type RepairedNamespace, type RepairNamespaceOptions } from './context.js';
 import { FileRepair } from './file-repair.js';
@@ -55,6 +57,7 @@ class NamespaceRepair {
     this.#files.finish();
     this.#settleXattrs();
     this.#settleDirectories();
+    this.#settleLimits();
     contents.finish();
     this.#writeFacts();
     return this.#context.found;
@@ -134,6 +137,18 @@ class NamespaceRepair {
         'mended',
         `${showPath(path)}: its record told ${told} links, there are ${told + by}`,
       );
+    }
+  }
+
+  #settleLimits(): void {
+    for (const { key, value } of itemsBelow(this.#tree, QUOTAS_PREFIX)) {
+      const path = pathOfKey(key);
+      const directory = this.#tree.get(entryKey(path));
+      const isThere = directory !== undefined && record.typeOf(directory) === record.DIRECTORY;
+      if (isThere && readLimits(value) !== undefined) continue;
+      this.#tree.delete(key);
+      const why = isThere ? 'they are no two numbers' : 'there is no such directory';
+      this.#context.report('lost', `limits of ${showPath(path)}: ${why}: they are left out`);
     }
   }
 

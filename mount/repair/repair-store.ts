@@ -10,6 +10,7 @@ import { type ContentMark, readMark } from '../filesystem/contents/content-mark.
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
+import { FILESYSTEM_MEASURE } from '../filesystem/records/measure.js';
 import * as record from '../filesystem/records/record.js';
 import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from './contents-move.js';
@@ -114,6 +115,7 @@ function makeStore(target: string, wreck: Wreck, options: RepairOptions): Omit<R
     dir: target,
     durability: 'buffered',
     checkpoint: { enabled: false },
+    measure: FILESYSTEM_MEASURE,
     ...(cacheBytes !== undefined && { cacheBytes }),
   });
   try {

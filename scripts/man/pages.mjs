@@ -21,6 +21,8 @@ const MANUAL_SECTIONS = [
   'Signals',
   'Logs',
   'Checking',
+  'What is in a directory',
+  'Limits of directories',
   'Running it as a service',
   'The control socket',
   'Errors',

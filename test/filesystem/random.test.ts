@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Tree } from '../../engine/index.js';
 import * as types from '../../mount/filesystem/types.js';
+import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
 import { ModelTree } from '../support/model-tree.js';
 import { bytes, CALLER, Fixture } from './fixture.js';
 
@@ -233,7 +234,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 describe.each([
   ['the model tree', () => new ModelTree()],
-  ['the engine', () => Tree.open({ memory: true })],
+  ['the engine', () => Tree.open({ memory: true, measure: FILESYSTEM_MEASURE })],
 ] as const)('random operations over %s', (_name, makeTree) => {
   it('agree with a model of POSIX, over crashes, and leave nothing behind', () => {
     fc.assert(

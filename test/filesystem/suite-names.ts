@@ -347,7 +347,7 @@ export function namesSuite(name: string, makeTree: () => TreeOperations): void {
         filesFree: 0,
         nameMax: 0,
       };
-      expect(f.fs.statfs(out)).toBe(0);
+      expect(f.fs.statfs(new Uint8Array(0), out)).toBe(0);
       expect(out.blockSize).toBeGreaterThan(0);
       expect(out.nameMax).toBe(255);
     });

@@ -19,6 +19,10 @@ import type {
 } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../engine/limits.js';
+import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+
+const FIELDS = FILESYSTEM_MEASURE.fields as readonly string[];
+const NO_KEY = new Uint8Array(0);
 
 type Operation = (state: Draft, lsn: number) => boolean;
 
@@ -301,6 +305,30 @@ export class ModelTree implements TreeOperations {
   countPrefix(prefix: Key, limit = Number.POSITIVE_INFINITY): number {
     const count = this.keys().filter((key) => key.startsWith(text(prefix))).length;
     return Math.min(count, Math.floor(limit));
+  }
+
+  measure(prefix: Key): Record<string, number> {
+    const out = new Float64Array(FIELDS.length);
+    const sums = FIELDS.map(() => 0);
+    for (const item of this.range({ prefix })) {
+      if (item.type !== 'key') continue;
+      out.fill(0);
+      FILESYSTEM_MEASURE.of(NO_KEY, item.value, out);
+      for (const [i, counted] of out.entries()) sums[i] = (sums[i] ?? 0) + counted;
+    }
+    return Object.fromEntries(FIELDS.map((name, i) => [name, sums[i] ?? 0]));
+  }
+
+  valuesCounted(prefix: Key, field: string): Uint8Array[] {
+    const out = new Float64Array(FIELDS.length);
+    const found: Uint8Array[] = [];
+    for (const item of this.range({ prefix })) {
+      if (item.type !== 'key') continue;
+      out.fill(0);
+      FILESYSTEM_MEASURE.of(NO_KEY, item.value, out);
+      if (out[FIELDS.indexOf(field)] !== 0) found.push(item.value);
+    }
+    return found;
   }
 
   view<T>(_prefix: Key, read: (view: TreeReads) => T): T {

@@ -18,6 +18,7 @@ import { FaultDisk } from './disk/fault-disk.js';
 import type { DiskCall, DiskCallName } from './disk/faults.js';
 import { MemoryDisk } from './disk/memory-disk.js';
 import { seededRandom } from './disk/random.js';
+import { assertSums, SIZES } from './measured.js';
 
 export const STORE = '/store';
 
@@ -88,7 +89,7 @@ export function openOn(disk: Disk, options: { durability?: Durability; scale?: S
   const checkpoint = { enabled: false };
   if (++openings % OPENINGS_PER_COLLECTION === 0) collectGarbage();
   return Tree.open(
-    { dir: STORE, cacheBytes: MIN_CACHE_BYTES, durability, checkpoint },
+    { dir: STORE, cacheBytes: MIN_CACHE_BYTES, durability, checkpoint, measure: SIZES },
     { disk, journalSizes: SCALES[scale].sizes },
   );
 }
@@ -243,6 +244,7 @@ export class SeededTree {
     if (lsn < least || lsn > most) throw new Error(`found LSN ${lsn}, must be ${least} to ${most}`);
     if (digestOf(tree) !== this.#moments.get(lsn)?.digest)
       throw new Error(`the contents at LSN ${lsn} are not what they were`);
+    assertSums(tree, '');
     return lsn;
   }
 

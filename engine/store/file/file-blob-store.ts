@@ -14,6 +14,7 @@
  *   without doubt.
  */
 import { randomBytes } from 'node:crypto';
+import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
@@ -75,6 +76,8 @@ export class FileBlobStore implements BlobStore {
   /** The store's own, 16 bytes; known to the opener only. */
   #uuid: Uint8Array | undefined;
   #hasRun = false;
+  /** The measure that the last published mark tells of; known to the opener and the writer only. */
+  #measure: MeasureName | undefined;
   #writer: Writer | undefined;
   #closed = false;
 
@@ -247,6 +250,7 @@ export class FileBlobStore implements BlobStore {
     this.#flushFailed = true;
     this.#data.sync();
     const newMark = this.#stagedMark;
+    if (newMark !== undefined) manifest.measure = newMark.measure;
     const delta: Delta = {
       rows: this.#map.rows(this.#stagedWrites),
       deletes: [...this.#stagedDeletes],
@@ -264,7 +268,10 @@ export class FileBlobStore implements BlobStore {
       throw error;
     }
     this.#unpublished.clear();
-    if (newMark !== undefined) this.#map.setMark(newMark);
+    if (newMark !== undefined) {
+      this.#map.setMark(newMark);
+      this.#measure = newMark.measure;
+    }
     this.#stagedWrites.clear();
     this.#stagedDeletes.clear();
     this.#stagedMark = undefined;
@@ -276,7 +283,8 @@ export class FileBlobStore implements BlobStore {
 
   readMark(): CheckpointMark | undefined {
     this.#assertOpen();
-    return this.#map.mark();
+    const mark = this.#map.mark();
+    return mark === undefined || this.#measure === undefined ? mark : { ...mark, measure: this.#measure };
   }
 
   needsFlush(): boolean {
@@ -388,6 +396,7 @@ export class FileBlobStore implements BlobStore {
     const state = isNew ? this.#createFiles() : readManifest(this.#disk, this.directory);
     this.#uuid = state.uuid;
     this.#hasRun = state.hasRun;
+    this.#measure = state.measure;
     for (const row of state.rows.values()) this.#map.set(row);
     this.#pins.load(state.pins);
     if (state.mark !== undefined) this.#map.setMark(state.mark);

@@ -11,6 +11,7 @@
  * Either means damage: ERR_MANIFEST_CORRUPT.
  */
 import { crc32 } from 'node:zlib';
+import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError, hasErrno, readFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
@@ -57,6 +58,8 @@ export interface ManifestState {
   mark: CheckpointMark | undefined;
   /** Whether the store has a record of its last run. */
   hasRun: boolean;
+  /** The measure that the rows' sums are of. */
+  measure: MeasureName | undefined;
 }
 
 /** Before anything was told, or by the snapshot of this sequence number before it is looked into. */
@@ -71,6 +74,7 @@ export function newState(uuid: Uint8Array, logSize: number, base = 0): ManifestS
     pins: new PinSet(),
     mark: undefined,
     hasRun: false,
+    measure: undefined,
   };
 }
 
@@ -121,6 +125,10 @@ export function readManifest(disk: Disk, directory: string): ManifestState {
 }
 
 function apply(state: ManifestState, record: ManifestRecord): void {
+  if (record.measure?.name !== state.measure?.name || record.measure?.fields !== state.measure?.fields) {
+    state.measure = record.measure;
+    for (const row of state.rows.values()) delete row.sums;
+  }
   for (const id of record.deletes) {
     state.pins.keep(state.rows.get(id));
     state.rows.delete(id);

@@ -11,6 +11,7 @@
  *   that is large enough. (Where a filesystem has no hard links the old snapshot's space goes back to the disk, and
  *   the next spare is to be had from it again.)
  */
+import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError, isNoSpace, writeFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
@@ -79,6 +80,8 @@ export class ManifestWriter {
   #manifestSize = 0;
   #inDoubt = false;
   #hasRun: boolean;
+  /** The measure that the rows' sums are of, from the next record on. */
+  measure: MeasureName | undefined;
 
   /** @param state what the files say; all of it durable, except when a snapshot is written before any delta. */
   constructor(disk: Disk, directory: string, state: ManifestState) {
@@ -90,6 +93,7 @@ export class ManifestWriter {
     this.#logEnd = state.logEnd;
     this.#logSize = state.logSize;
     this.#hasRun = state.hasRun;
+    this.measure = state.measure;
     this.#findRetired();
     this.#spareSize = this.#sizeOf(SPARE_FILE);
     this.#manifestSize = this.#sizeOf(MANIFEST_FILE);
@@ -123,9 +127,9 @@ export class ManifestWriter {
     const { rows, deletes, mark, pins } = delta;
     const pending = mark?.pendingDeletes.length ?? 0;
     const deltaBytes =
-      recordBytes(rows.length, deletes.length, pending, mark !== undefined) +
+      recordBytes(rows.length, deletes.length, pending, mark !== undefined, this.measure) +
       (pins === undefined ? 0 : pinsPartBytes(pins));
-    const snapshotBytes = recordBytes(blobCount, 0, pending, true) + pinBytes;
+    const snapshotBytes = recordBytes(blobCount, 0, pending, true, this.measure) + pinBytes;
     const logLimit = LOG_RECORDS_AT + Math.max(LOG_LEAST_LIMIT, LOG_TO_SNAPSHOT * snapshotBytes);
     const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
     if (appends) this.#append(delta);
@@ -145,6 +149,7 @@ export class ManifestWriter {
       deletes: [],
       mark: snapshot.mark,
       hasRun: this.#hasRun,
+      measure: this.measure,
       pins: snapshot.pins,
     });
     const spare = `${this.#directory}/${SPARE_FILE}`;
@@ -202,7 +207,7 @@ export class ManifestWriter {
    * it, will find their space; false where the disk is too full.
    */
   reserve(rows: number, pinBytes: number): boolean {
-    const bytes = recordBytes(rows, 0, rows, true) + pinBytes;
+    const bytes = recordBytes(rows, 0, rows, true, this.measure) + pinBytes;
     return this.#reserveSpare(bytes) && this.#reserveManifest();
   }
 
@@ -214,6 +219,7 @@ export class ManifestWriter {
       base: this.#base,
       sequence,
       hasRun: this.#hasRun,
+      measure: this.measure,
       ...delta,
     });
     this.#inDoubt = true;

@@ -4,6 +4,8 @@
  * the counts in it, from which the length of the body follows, can be trusted before the body is looked at.
  */
 import { crc32 } from 'node:zlib';
+import type { MeasureName } from '../../art/measure.js';
+import { MAX_MEASURE_FIELDS, MAX_MEASURE_NAME_BYTES } from '../../limits.js';
 import type { BlobId, CheckpointMark } from '../blob-store.js';
 import {
   decodePinsHeader,
@@ -13,12 +15,12 @@ import {
   type PinsPart,
   pinsPartBytes,
 } from './pins/pins-part.js';
-import { ROW_BYTES, readRow, writeRow } from './row.js';
+import { ROW_BYTES, readRow, writeRow, writeSums } from './row.js';
 import { MAX_SLOTS, type StoredRow } from './slot-map.js';
 
 /** "SPMR" */
 export const RECORD_MAGIC = 0x524d5053;
-/** Version 1 has no HAS_RUN, version 2 no HAS_PINS; both are read. What is written is of version 3, which older releases refuse. */
+/** Version 1 has no HAS_RUN, version 2 no HAS_PINS and no measures; both are read. What is written is of version 3, which older releases refuse. */
 export const MANIFEST_VERSION = 3;
 const OLDEST_VERSION = 1;
 export const HEADER_BYTES = 64;
@@ -45,6 +47,11 @@ const OFFSET = {
 const HAS_MARK = 1;
 const HAS_RUN = 2;
 const HAS_PINS = 4;
+/** Bits of the flags: fields of the measure, 0 for none, and bytes of its name. */
+const FIELDS_SHIFT = 8;
+const FIELDS_MASK = 0xf;
+const NAME_SHIFT = 16;
+const NAME_MASK = 0xff;
 const MARK_BYTES = 24;
 
 export interface RecordHeader {
@@ -59,6 +66,9 @@ export interface RecordHeader {
   pendingDeletes: number;
   hasMark: boolean;
   hasRun: boolean;
+  /** Fields of the measure, and bytes of its name; 0: none. */
+  fields: number;
+  nameBytes: number;
   bodyCrc: number;
   /** Of the pins part, if there is one. */
   pins: PinsHeader | undefined;
@@ -79,18 +89,37 @@ export interface ManifestRecord {
   hasRun: boolean;
   /** Changes about pins; of a snapshot all pins, and all rows that are kept for them. */
   pins: PinsPart | undefined;
+  /** The measure that the rows' sums are of. */
+  measure: MeasureName | undefined;
 }
 
 /** Bytes, without a pins part, of a record with so many rows, deletes and, if it carries a mark, pending deletes. */
-export function recordBytes(rows: number, deletes: number, pendingDeletes: number, hasMark: boolean): number {
-  const body = (hasMark ? MARK_BYTES : 0) + rows * ROW_BYTES + (deletes + pendingDeletes) * 4;
+export function recordBytes(
+  rows: number,
+  deletes: number,
+  pendingDeletes: number,
+  hasMark: boolean,
+  measure: MeasureName | undefined,
+): number {
+  const nameBytes = measure?.name.length ?? 0;
+  return bytesOf(rows, deletes + pendingDeletes, hasMark, measure?.fields ?? 0, nameBytes);
+}
+
+function bytesOf(rows: number, ids: number, hasMark: boolean, fields: number, nameBytes: number): number {
+  const body = (hasMark ? MARK_BYTES : 0) + rows * (ROW_BYTES + fields * 8) + ids * 4 + nameBytes;
   return HEADER_BYTES + Math.ceil(body / RECORD_ALIGNMENT) * RECORD_ALIGNMENT;
 }
 
 export function encodeRecord(record: ManifestRecord): Uint8Array {
-  const { rows, deletes, mark, pins } = record;
+  const { rows, deletes, mark, measure, pins } = record;
   const pendingDeletes = mark?.pendingDeletes ?? [];
-  const ownBytes = recordBytes(rows.length, deletes.length, pendingDeletes.length, mark !== undefined);
+  const ownBytes = recordBytes(
+    rows.length,
+    deletes.length,
+    pendingDeletes.length,
+    mark !== undefined,
+    measure,
+  );
   const whole = new Uint8Array(ownBytes + (pins === undefined ? 0 : pinsPartBytes(pins)));
   if (pins !== undefined) encodePinsPart(pins, record.sequence, whole.subarray(ownBytes));
   const bytes = whole.subarray(0, ownBytes);
@@ -104,8 +133,14 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   view.setUint32(OFFSET.rows, rows.length, true);
   view.setUint32(OFFSET.deletes, deletes.length, true);
   view.setUint32(OFFSET.pendingDeletes, pendingDeletes.length, true);
+  const fields = measure?.fields ?? 0;
+  const name = Buffer.from(measure?.name ?? '', 'latin1');
   const flags =
-    (mark === undefined ? 0 : HAS_MARK) | (record.hasRun ? HAS_RUN : 0) | (pins === undefined ? 0 : HAS_PINS);
+    (mark === undefined ? 0 : HAS_MARK) |
+    (record.hasRun ? HAS_RUN : 0) |
+    (pins === undefined ? 0 : HAS_PINS) |
+    (fields << FIELDS_SHIFT) |
+    (name.length << NAME_SHIFT);
   view.setUint32(OFFSET.flags, flags, true);
   let at = HEADER_BYTES;
   if (mark !== undefined) {
@@ -116,7 +151,8 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   }
   for (const row of rows) {
     writeRow(view, at, row);
-    at += ROW_BYTES;
+    writeSums(view, at + ROW_BYTES, row, fields);
+    at += ROW_BYTES + fields * 8;
   }
   for (const list of [deletes, pendingDeletes]) {
     for (const id of list) {
@@ -124,6 +160,7 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
       at += 4;
     }
   }
+  bytes.set(name, at);
   view.setUint32(OFFSET.bodyCrc, crc32(bytes.subarray(HEADER_BYTES)), true);
   view.setUint32(OFFSET.headerCrc, crc32(bytes.subarray(0, HEADER_BYTES)), true);
   return whole;
@@ -146,8 +183,13 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
   const pendingDeletes = view.getUint32(OFFSET.pendingDeletes, true);
   const flags = view.getUint32(OFFSET.flags, true);
   const hasMark = (flags & HAS_MARK) !== 0;
+  const fields = (flags >> FIELDS_SHIFT) & FIELDS_MASK;
+  const nameBytes = (flags >> NAME_SHIFT) & NAME_MASK;
+  if (fields > MAX_MEASURE_FIELDS || nameBytes > MAX_MEASURE_NAME_BYTES) {
+    return `the record's measure has ${fields} fields and a name of ${nameBytes} bytes`;
+  }
   const sequence = view.getFloat64(OFFSET.sequence, true);
-  const ownLength = recordBytes(rows, deletes, pendingDeletes, hasMark);
+  const ownLength = bytesOf(rows, deletes + pendingDeletes, hasMark, fields, nameBytes);
   const pins = (flags & HAS_PINS) === 0 ? undefined : decodePinsHeader(bytes, at + ownLength, sequence);
   if (typeof pins === 'string') return pins;
   return {
@@ -160,6 +202,8 @@ export function decodeHeader(bytes: Uint8Array, at: number): RecordHeader | stri
     pendingDeletes,
     hasMark,
     hasRun: (flags & HAS_RUN) !== 0,
+    fields,
+    nameBytes,
     bodyCrc: view.getUint32(OFFSET.bodyCrc, true),
     pins,
     ownLength,
@@ -175,8 +219,9 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   let pos = header.hasMark ? MARK_BYTES : 0;
   const rows: StoredRow[] = [];
-  for (let i = 0; i < header.rows; i++, pos += ROW_BYTES) {
-    const row = readRow(view, pos);
+  for (let i = 0; i < header.rows; i++) {
+    const row = readRow(view, pos, header.fields);
+    pos += ROW_BYTES + header.fields * 8;
     if (row.id === 0 || row.slot >= MAX_SLOTS) return `the row of blob ${row.id} names slot ${row.slot}`;
     rows.push(row);
   }
@@ -197,8 +242,10 @@ export function decodeRecord(bytes: Uint8Array, at: number, header: RecordHeader
     : undefined;
   const pins = header.pins && decodePinsPart(bytes, at + header.ownLength, header.pins);
   if (typeof pins === 'string') return pins;
-  const { kind, uuid, base, sequence, hasRun } = header;
-  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun, pins };
+  const { kind, uuid, base, sequence, hasRun, fields, nameBytes } = header;
+  const name = Buffer.from(body.subarray(pos, pos + nameBytes)).toString('latin1');
+  const measure = fields === 0 ? undefined : { name, fields };
+  return { kind, uuid, base, sequence, rows, deletes, mark, hasRun, measure, pins };
 }
 
 /** A whole record of another format version: not damage, but not for this release. */

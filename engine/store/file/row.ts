@@ -16,7 +16,10 @@ export function writeRow(view: DataView, at: number, row: StoredRow): void {
   view.setUint16(at + 36, row.height, true);
 }
 
-export function readRow(view: DataView, at: number): StoredRow {
+/** With the sums of `fields` fields behind it, where they are known. */
+export function readRow(view: DataView, at: number, fields = 0): StoredRow {
+  const sums = Array.from({ length: fields }, (_, i) => view.getFloat64(at + ROW_BYTES + i * 8, true));
+  const isKnown = fields > 0 && !sums.some(Number.isNaN);
   return {
     id: view.getUint32(at, true),
     slot: view.getUint32(at + 4, true),
@@ -27,5 +30,12 @@ export function readRow(view: DataView, at: number): StoredRow {
     compactions: view.getUint32(at + 28, true),
     crc: view.getUint32(at + 32, true),
     height: view.getUint16(at + 36, true),
+    ...(isKnown && { sums }),
   };
+}
+
+/** Writes the sums behind a row at byte `at`; those that are not known as NaN. */
+export function writeSums(view: DataView, at: number, { sums }: StoredRow, fields: number): void {
+  const isKnown = sums?.length === fields;
+  for (let i = 0; i < fields; i++) view.setFloat64(at + i * 8, isKnown ? sums[i]! : Number.NaN, true);
 }

@@ -11,6 +11,7 @@
  *   as a chain may be changed under a reader's feet.
  */
 import { SpinneyError } from '../../errors.js';
+import { MAX_MEASURE_FIELDS } from '../../limits.js';
 import type { BlobId, BlobRow, CheckpointMark } from '../blob-store.js';
 
 /** Most slots of a store, so 512 GiB of blobs; also the most pending deletes that a mark carries. */
@@ -43,6 +44,7 @@ const LEAVES = 5;
 const CROSSINGS = 6;
 const COMPACTIONS = 7;
 const HEIGHT = 8;
+const SUMS = 9; // how many there are
 const GENERATION_DOUBLE = 5; // words 10 and 11 as f64
 const SLOT_WORDS = 16;
 
@@ -51,10 +53,14 @@ const BUCKETS_AT = HEADER_WORDS;
 const SLOTS_AT = BUCKETS_AT + BUCKETS;
 const DELETES_AT = SLOTS_AT + MAX_SLOTS * SLOT_WORDS;
 const STATES_AT = DELETES_AT + MAX_SLOTS;
-const TOTAL_WORDS = STATES_AT + MAX_SLOTS / 4;
+/** Sums of each slot's blob, MAX_MEASURE_FIELDS doubles. */
+const SUMS_AT = STATES_AT + MAX_SLOTS / 4;
+const TOTAL_WORDS = SUMS_AT + MAX_SLOTS * MAX_MEASURE_FIELDS * 2;
 
 const bucketOf = (id: BlobId): number => BUCKETS_AT + ((Math.imul(id, 0x9e3779b1) >>> 12) & (BUCKETS - 1));
 const slotWord = (slot: number, word: number): number => SLOTS_AT + slot * SLOT_WORDS + word;
+/** The double of the slot's first sum. */
+const sumsDouble = (slot: number): number => SUMS_AT / 2 + slot * MAX_MEASURE_FIELDS;
 
 export class SlotMap {
   readonly buffer: SharedArrayBuffer;
@@ -139,6 +145,8 @@ export class SlotMap {
   rowAt(slot: number, id: BlobId): StoredRow {
     const words = this.#words;
     const at = slotWord(slot, 0);
+    const sums = words[at + SUMS]!;
+    const first = sumsDouble(slot);
     return {
       id,
       slot,
@@ -149,6 +157,7 @@ export class SlotMap {
       crossings: words[at + CROSSINGS]! >>> 0,
       compactions: words[at + COMPACTIONS]! >>> 0,
       height: words[at + HEIGHT]!,
+      ...(sums > 0 && { sums: Array.from(this.#doubles.subarray(first, first + sums)) }),
     };
   }
 
@@ -187,6 +196,8 @@ export class SlotMap {
     words[at + COMPACTIONS] = row.compactions;
     words[at + HEIGHT] = row.height;
     this.#doubles[at / 2 + GENERATION_DOUBLE] = row.generation;
+    words[at + SUMS] = row.sums?.length ?? 0;
+    if (row.sums !== undefined) this.#doubles.set(row.sums, sumsDouble(row.slot));
   }
 
   /** All blobs, ascending. */

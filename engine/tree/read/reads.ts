@@ -1,26 +1,28 @@
 import type { Key, KeyRecord, RangeEntry, RangeOptions, TreeReads, TreeRecord } from '../../api.js';
 import { SpinneyError } from '../../errors.js';
 import { prefixBytes } from '../state/arguments.js';
-import type { Bound } from '../state/bound.js';
 import { RangeCursor } from './range.js';
 import type { Reader } from './reader.js';
 import type { Scanner } from './scanner.js';
+import type { Summation } from './summation.js';
 
-/** Keys counted in one go; between two others get their turn. */
-const COUNTED_AT_ONCE = 4096;
+/** Up to so many keys are counted one by one; where there may be more, blobs tell how many they have. */
+const COUNTED_SINGLY = 4096;
 
 /** The reads of a tree, as it is or as a view shows it. */
 export class Reads implements TreeReads {
   readonly #reader: Reader;
   readonly #scanner: Scanner;
+  readonly #summation: Summation;
   readonly #check: () => void;
   /** Never read: cursors are seldom alive at a garbage collection, and their shape is to be known after it (see shapes.ts). */
   protected readonly kept: RangeCursor;
 
   /** `check` throws where reading cannot go on, or what was just read does not count. */
-  constructor(reader: Reader, scanner: Scanner, check: () => void) {
+  constructor(reader: Reader, scanner: Scanner, summation: Summation, check: () => void) {
     this.#reader = reader;
     this.#scanner = scanner;
+    this.#summation = summation;
     this.#check = check;
     this.kept = new RangeCursor(scanner, {}, check);
   }
@@ -64,13 +66,17 @@ export class Reads implements TreeReads {
     this.#check();
     const bytes = prefixBytes(prefix);
     const most = Math.floor(limit);
-    let bound: Bound | undefined = { key: bytes, inclusive: true };
-    let keys = 0;
-    while (bound !== undefined && keys < most) {
-      const counted = this.#scanner.count(bound, Math.min(COUNTED_AT_ONCE, most - keys), bytes);
-      keys += counted.keys;
-      bound = counted.next;
-    }
-    return keys;
+    if (most > COUNTED_SINGLY) return Math.min(this.#summation.count(bytes), most);
+    return this.#scanner.count({ key: bytes, inclusive: true }, most, bytes).keys;
+  }
+
+  measure(prefix: Key): Record<string, number> {
+    this.#check();
+    return this.#summation.sum(prefixBytes(prefix));
+  }
+
+  valuesCounted(prefix: Key, field: string): Uint8Array[] {
+    this.#check();
+    return this.#summation.valuesCounted(prefixBytes(prefix), field);
   }
 }

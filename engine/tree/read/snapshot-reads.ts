@@ -9,6 +9,7 @@ import { Reader } from './reader.js';
 import { Reads } from './reads.js';
 import { Scanner } from './scanner.js';
 import { SnapshotStore } from './snapshot-store.js';
+import { Summation } from './summation.js';
 
 /**
  * The reads of a snapshot: those of a tree of its own, which nobody changes, on what the pin keeps. Its frames belong to
@@ -33,14 +34,24 @@ export class OpenSnapshot implements SnapshotReads {
     const place = `snapshot ${JSON.stringify(name)} of ${tree.place}`;
     const options = { ...tree.options, place, readOnly: true };
     const preImages = new PreImages(control, { frames: 0 });
-    this.#state = new TreeState(control, cache, preImages, this.#store, undefined, tree.thread, options);
+    this.#state = new TreeState(
+      control,
+      cache,
+      preImages,
+      this.#store,
+      undefined,
+      tree.thread,
+      options,
+      tree.measure,
+    );
     // Whether it has one, that is: nothing else is asked of the count here.
     control.words[C_BLOB_COUNT] = this.#store.hasBlob(ROOT_BLOB) ? 1 : 0;
     const check = (): void => this.#check();
     check();
     // Nothing is dirty here: there is room for a way down, or it is too deep.
     const reader = new Reader(this.#state, () => {}, check);
-    this.#reads = new Reads(reader, new Scanner(this.#state, reader), check);
+    const summation = new Summation(this.#state, () => {}, check);
+    this.#reads = new Reads(reader, new Scanner(this.#state, reader), summation, check);
   }
 
   get(key: Key): Uint8Array | undefined {
@@ -69,6 +80,14 @@ export class OpenSnapshot implements SnapshotReads {
 
   countPrefix(prefix: Key, limit?: number): number {
     return this.#reads.countPrefix(prefix, limit);
+  }
+
+  measure(prefix: Key): Record<string, number> {
+    return this.#reads.measure(prefix);
+  }
+
+  valuesCounted(prefix: Key, field: string): Uint8Array[] {
+    return this.#reads.valuesCounted(prefix, field);
   }
 
   close(): void {

@@ -12,6 +12,7 @@ import { RangeCursor } from './range.js';
 import { Reader } from './reader.js';
 import { Reads } from './reads.js';
 import { Scanner } from './scanner.js';
+import { Summation } from './summation.js';
 
 /** Makes views of a tree, for one thread. */
 export class Views {
@@ -53,7 +54,8 @@ class ViewReads {
     this.#state = state.forViews();
     const reader = new Reader(this.#state, makeRoom, () => this.check());
     this.scanner = new Scanner(this.#state, reader);
-    this.reads = new Reads(reader, this.scanner, () => this.check());
+    const check = () => this.check();
+    this.reads = new Reads(reader, this.scanner, new Summation(this.#state, makeRoom, check), check);
   }
 
   seeAsOf(epoch: number): void {
@@ -121,6 +123,16 @@ class View implements TreeReads {
 
   countPrefix(prefix: Key, limit?: number): number {
     return this.#read(prefix, 0, (reads) => reads.countPrefix(prefix, limit));
+  }
+
+  measure(prefix: Key): Record<string, number> {
+    if (!this.#isEmpty) return this.#read(prefix, {}, (reads) => reads.measure(prefix));
+    const fields = this.#state.measure?.fieldNames ?? [];
+    return this.#read(prefix, Object.fromEntries(fields.map((name) => [name, 0])), () => ({}));
+  }
+
+  valuesCounted(prefix: Key, field: string): Uint8Array[] {
+    return this.#read(prefix, [], (reads) => reads.valuesCounted(prefix, field));
   }
 
   /** Reads something at or below `key`; `nothing` is what an empty tree gives. */

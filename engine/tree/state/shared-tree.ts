@@ -1,4 +1,5 @@
 /** What makes up an open tree in shared memory, and how another thread attaches to it. */
+import type { Measure } from '../../art/measure.js';
 import { FrameCache, type FrameCacheHandle } from '../../cache/frame-cache.js';
 import { PreImages, type PreImagesHandle } from '../../cache/pre-images.js';
 import { AnchoredDisk } from '../../disk/anchored-disk.js';
@@ -7,7 +8,7 @@ import { SpinneyError } from '../../errors.js';
 import { Journal, type JournalHandle } from '../../journal/journal.js';
 import { Control } from '../../shared/control.js';
 import { FileBlobStore, type FileBlobStoreHandle } from '../../store/file/file-blob-store.js';
-import { TreeState } from './state.js';
+import { otherMeasure, TreeState } from './state.js';
 import { threadNumber } from './thread-number.js';
 
 /** Posted to another thread, `Tree.attach` opens the same tree there. */
@@ -38,9 +39,20 @@ export function handleOf({ control, cache, preImages, store, journal, options }:
   };
 }
 
-/** The calling thread's view of the tree behind the handle; one thread attaches as the store's writer. */
-export function attachState(handle: TreeHandle, role: 'reader' | 'writer'): TreeState {
+/**
+ * The calling thread's view of the tree behind the handle; one thread attaches as the store's writer. `measure`: that of the
+ * tree, if it has one and the thread is to change records or to sum them up.
+ * @throws ERR_MEASURE where it is another
+ */
+export function attachState(
+  handle: TreeHandle,
+  role: 'reader' | 'writer',
+  measure: Measure | undefined,
+): TreeState {
   const { place, anchor } = handle.options;
+  if (measure !== undefined && measure.identity !== handle.options.measure?.identity) {
+    throw otherMeasure(place, measure, handle.options.measure);
+  }
   const disk = anchor === undefined ? new NodeDisk() : new AnchoredDisk(place, anchor);
   const control = new Control(handle.control);
   return new TreeState(
@@ -51,5 +63,6 @@ export function attachState(handle: TreeHandle, role: 'reader' | 'writer'): Tree
     handle.journal === undefined ? undefined : Journal.attach(handle.journal, disk),
     threadNumber,
     handle.options,
+    measure,
   );
 }

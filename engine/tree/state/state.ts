@@ -10,6 +10,7 @@
 
 import type { Durability, PreviousEnd } from '../../api.js';
 import type { Frame } from '../../art/frame.js';
+import { dropSums, hasSums, hasSumsOf, type Measure, type MeasureName } from '../../art/measure.js';
 import type { FrameCache } from '../../cache/frame-cache.js';
 import type { PreImages } from '../../cache/pre-images.js';
 import { SpinneyError, UnreadableBlobError } from '../../errors.js';
@@ -92,7 +93,11 @@ export class TreeState {
       previousEnd: PreviousEnd;
       /** Descriptor of the tree's directory, by which it is found wherever it is moved to. */
       anchor: number | undefined;
+      /** The measure whose sums blobs carry; undefined: none. */
+      measure: (MeasureName & { identity: number }) | undefined;
     },
+    /** What records count, where this thread was told; one that was not may not change them. */
+    readonly measure: Measure | undefined,
     readonly treeLock = new Gate(control.words, C_TREE_LOCK, control.gate, thread),
   ) {
     this.place = options.place;
@@ -105,8 +110,9 @@ export class TreeState {
 
   /** The same tree for the reads of views: its cache finds the blobs as of the epoch that it is told. */
   forViews(): TreeState {
-    const { control, cache, preImages, store, journal, thread, options, treeLock } = this;
-    return new TreeState(control, cache.forViews(), preImages, store, journal, thread, options, treeLock);
+    const { control, cache, preImages, store, journal, thread, options, measure, treeLock } = this;
+    const views = cache.forViews();
+    return new TreeState(control, views, preImages, store, journal, thread, options, measure, treeLock);
   }
 
   /** Ends this thread's use of an open tree. */
@@ -177,6 +183,12 @@ export class TreeState {
     if (this.options.readOnly) {
       throw new SpinneyError('ERR_READ_ONLY', `Cannot write to ${this.place}: it was opened read-only`);
     }
+    if (this.lacksMeasure) throw lacksMeasure(this.place, this.options.measure?.name);
+  }
+
+  /** Blobs carry sums, and this thread was not told what records count. */
+  get lacksMeasure(): boolean {
+    return this.measure === undefined && this.options.measure !== undefined;
   }
 
   /** Index of the frame that holds the blob, which is loaded if need be. REQUIRES the tree lock, and that the blob is in the tree. */
@@ -200,8 +212,16 @@ export class TreeState {
       throw thrown;
     }
     this.control.unreadable.forget(blobId);
+    this.#settleSums(cache.frame(index));
     cache.install(index, blobId, false);
     return index;
+  }
+
+  /** A blob that was just read has the sums of this tree's measure, or none: not those of another time's. */
+  #settleSums(frame: Frame): void {
+    const told = this.options.measure;
+    if (told === undefined ? hasSums(frame) : !hasSumsOf(frame, told.identity)) dropSums(frame);
+    if (told !== undefined && !hasSums(frame)) this.measure?.build(frame);
   }
 
   /** Whether a blob that once was in the tree still is. REQUIRES the tree lock; ids are never given out twice. */
@@ -249,6 +269,28 @@ export function impossible(place: string, blobId: number): SpinneyError {
   return new SpinneyError(
     'ERR_BLOB_CORRUPT',
     `Cannot read blob ${blobId} of ${place}: it has a leaf that ends outside of it`,
+  );
+}
+
+/** The sums that blobs carry are of a measure that the caller does not mean. */
+export function otherMeasure(
+  place: string,
+  { name, fields }: MeasureName,
+  recorded: MeasureName | undefined,
+): SpinneyError {
+  const has =
+    recorded === undefined ? 'no measure' : `the measure "${recorded.name}" of ${recorded.fields} fields`;
+  return new SpinneyError(
+    'ERR_MEASURE',
+    `Cannot open ${place} with the measure "${name}" of ${fields} fields: it has ${has}`,
+  );
+}
+
+/** A change without its sums would leave wrong ones behind. */
+export function lacksMeasure(place: string, name: string | undefined): SpinneyError {
+  return new SpinneyError(
+    'ERR_MEASURE',
+    `Cannot do this with the tree in ${place}: it has the measure "${name}", which this thread must give when it attaches`,
   );
 }
 

@@ -146,7 +146,8 @@ export class Compaction {
    */
   #unite(blobId: number, most: number): boolean {
     const state = this.#state;
-    if (!state.isInTree(blobId)) return false;
+    // Whoever does not know what records count moves none: the sums of both blobs would be lost.
+    if (state.lacksMeasure || !state.isInTree(blobId)) return false;
     const index = state.resident(blobId);
     state.cache.pin(index);
     const above = state.cache.frame(index);
@@ -207,7 +208,7 @@ export class Compaction {
       const neighbour = mutation.receive({ index: target, crossing: to.crossing }, plan.bytes);
       mutation.change(parent);
       mutation.change(index);
-      moveBeside(frame, plan, neighbour, above);
+      moveBeside(frame, plan, neighbour, above, this.#state.measure);
     }
     if (frame.leaves === 0 && frame.crossings === 0) {
       mutation.change(parent);

@@ -43,7 +43,7 @@ export interface MaintenanceWorkerData {
 }
 
 function main({ handle, schedule }: MaintenanceWorkerData): void {
-  const state = attachState(handle, 'writer');
+  const state = attachState(handle, 'writer', undefined);
   const chores = new Chores(state, new Round(state), schedule);
   const { words } = state.control;
   const { journal } = state;

@@ -7,6 +7,7 @@
  * step gives all that was captured back, is remembered for stats and thrown; the next round starts afresh. Blobs
  * that died meanwhile need no giving back: they are pending deletes by then.
  */
+import type { MeasureName } from '../../art/measure.js';
 import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
 import { mayBeDirtyBetween, mayBeDirtyInRound, roundDueAt } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
@@ -186,7 +187,7 @@ export class Round {
     journal?.waitSynced(lsn);
     this.#writeBlobs(capture, tend);
     const pins = this.#pinsOf(capture);
-    const mark = { lsn, generation, nextBlobId, pendingDeletes: deletes };
+    const mark = { lsn, generation, nextBlobId, pendingDeletes: deletes, ...measureOf(state) };
     store.flush(mark, deletes.length === 0 ? pins : undefined);
     state.control.floats[F_CHECKPOINT_LSN] = lsn;
     if (deletes.length > 0) {
@@ -316,4 +317,9 @@ export class Round {
     control.lastRound.setError(error);
     Atomics.store(control.words, C_ROUND_FAILED, 1);
   }
+}
+
+/** The measure whose sums the blobs carry, for the mark. */
+function measureOf({ options: { measure } }: TreeState): { measure?: MeasureName } {
+  return measure === undefined ? {} : { measure: { name: measure.name, fields: measure.fields } };
 }

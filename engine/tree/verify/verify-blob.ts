@@ -10,6 +10,7 @@ import {
   H_BUMP,
   H_CLASS_FREE,
   H_LARGE_FREE,
+  H_SUMS,
   HEADER_BYTES,
   KIND_CROSSING,
   KIND_LEAF,
@@ -28,8 +29,9 @@ import {
   N256_CHILDREN,
   ROOT_BLOB,
 } from '../../art/layout.js';
+import { sumsBytes } from '../../art/measure.js';
 import { crossingBlobId, crossingHeight } from '../../art/rewrite.js';
-import { BLOB_SIZE } from '../../limits.js';
+import { BLOB_SIZE, MAX_MEASURE_FIELDS } from '../../limits.js';
 import type { BlobId } from '../../store/blob-store.js';
 
 /** What a unit of 8 bytes belongs to. */
@@ -91,6 +93,7 @@ class BlobCheck {
     const bump = frame.u32[H_BUMP >> 2] as number;
     if (bump < HEADER_BYTES || bump > BLOB_SIZE || bump % 8 !== 0) this.#fail(`its data ends at ${bump}`);
     const rootBytes = this.#id === ROOT_BLOB ? [] : this.#checkBlobRoot();
+    this.#claimSums();
     if (frame.root !== 0) this.#walk(frame.root << 3);
     this.#equal('live bytes', frame.liveBytes, this.#liveBytes);
     this.#equal('leaves', frame.leaves, this.#leaves);
@@ -120,6 +123,15 @@ class BlobCheck {
       this.#units[unit] = owner;
     }
     if (owner === LIVE) this.#liveBytes += bytes;
+  }
+
+  #claimSums(): void {
+    const { u16, u32 } = this.#frame;
+    const block = (u16[H_SUMS >> 1] as number) << 3;
+    if (block === 0) return;
+    const fields = u32[(block >> 2) + 1] as number;
+    if (fields === 0 || fields > MAX_MEASURE_FIELDS) this.#fail(`its block of sums has ${fields} fields`);
+    this.#claim(block, sumsBytes(fields), LIVE);
   }
 
   /** The root node of a blob below a crossing: inner, without prefix and terminator. Returns its bytes. */

@@ -4,6 +4,7 @@
  */
 import { Frame } from '../../art/frame.js';
 import { ROOT_BLOB } from '../../art/layout.js';
+import { identityOf, Measure, type MeasureOptions } from '../../art/measure.js';
 import { NodeDisk } from '../../disk/node-disk.js';
 import { type ErrorCode, SpinneyError } from '../../errors.js';
 import { recoverJournal } from '../../journal/recovery.js';
@@ -15,6 +16,7 @@ import { printable } from '../state/arguments.js';
 import { Tree } from '../tree.js';
 import { prefixOf } from './blob-prefix.js';
 import { type BlobFacts, verifyBlob } from './verify-blob.js';
+import { verifySums } from './verify-sums.js';
 
 /** Something that verification found. `damage` lost or may lose data; a `note` is worth knowing. */
 export interface Finding {
@@ -44,6 +46,8 @@ export interface VerifyOptions {
   dir: string;
   /** As of `Tree.open`: what the journal holds beyond the checkpoint must fit, since nothing is written. */
   cacheBytes?: number;
+  /** With it the sums that blobs carry are compared with their records, where they are of this measure. */
+  measure?: MeasureOptions;
   report: (finding: Finding) => void;
   progress?: WorkProgress;
   /** Called with the recovered tree, read-only, where all up to there is undamaged. It is closed afterwards. */
@@ -82,9 +86,11 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
   const store = attempt(damage, () => FileBlobStore.open({ dir, disk, readOnly: true }));
   if (store === undefined) return found;
   try {
+    const measure = measureFor(store, options.measure);
     // Damage to what only snapshots have is no reason not to look at the rest.
     const snapshotDamage = (message: string): void => report({ kind: 'damage', message });
-    Object.assign(found, verifyBlobs(store, damage, progress, snapshotDamage));
+    const sums = measure && new Measure(measure);
+    Object.assign(found, verifyBlobs(store, damage, progress, snapshotDamage, sums));
     progress.begin('checking the journal', 0);
     const markLsn = store.readMark()?.lsn ?? 0;
     found.checkpointLsn = markLsn;
@@ -110,7 +116,12 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
     if (damaged) return found;
     const { cacheBytes } = options;
     const tree = attempt(damage, () =>
-      Tree.open({ dir, readOnly: true, ...(cacheBytes !== undefined && { cacheBytes }) }),
+      Tree.open({
+        dir,
+        readOnly: true,
+        ...(cacheBytes !== undefined && { cacheBytes }),
+        ...(measure !== undefined && { measure }),
+      }),
     );
     if (tree === undefined) return found;
     try {
@@ -122,6 +133,13 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
   } finally {
     store.close();
   }
+}
+
+/** The measure, if it is the one whose sums the store's blobs carry. */
+function measureFor(store: BlobStore, measure: MeasureOptions | undefined): MeasureOptions | undefined {
+  const recorded = store.readMark()?.measure;
+  if (measure === undefined || recorded === undefined) return undefined;
+  return identityOf(recorded) === new Measure(measure).identity ? measure : undefined;
 }
 
 /** What the action gives; undefined where it found damage, which is told. Other errors are passed on. */
@@ -137,13 +155,15 @@ function attempt<T>(damage: (message: string) => void, action: () => T): T | und
 
 /**
  * Checks every blob of a store and how they hang together, and likewise what each snapshot keeps; `damage` is told of each
- * fault, `snapshotDamage` of those that only snapshots have. Nothing may be staged.
+ * fault, `snapshotDamage` of those that only snapshots have. Nothing may be staged. `measure`: the one
+ * that the store's sums are of, if they are to be checked.
  */
 export function verifyBlobs(
   store: BlobStore,
   damage: (message: string) => void,
   progress: WorkProgress = SILENT,
   snapshotDamage = damage,
+  measure?: Measure,
 ): VerifiedBlobs {
   const mark = store.readMark();
   // Left the tree by the checkpoint, and not deleted yet.
@@ -152,7 +172,17 @@ export function verifyBlobs(
   const { pins } = store;
   progress.begin('checking blobs', ids.length + (pins?.countKept().images ?? 0));
   const read = (id: BlobId, into: Uint8Array): void => store.readBlob(id, into);
-  const { facts, depth } = verifyVersion({ ids, read, damage, progress, known: () => undefined });
+  const checkSums: SumsCheck = (frame, row, told) => {
+    if (measure !== undefined) verifySums(frame, measure, row, told);
+  };
+  const { facts, depth } = verifyVersion({
+    ids,
+    read,
+    damage,
+    progress,
+    known: () => undefined,
+    inspect: (frame) => checkSums(frame, store.blobRow?.(frame.blobId)?.sums, damage),
+  });
   const total: VerifiedBlobs = {
     blobs: ids.length,
     leaves: 0,
@@ -167,9 +197,15 @@ export function verifyBlobs(
     if (mark !== undefined && mark.nextBlobId <= id)
       damage(`Blob ${id}: the checkpoint's next blob id is ${mark.nextBlobId}`);
   }
-  if (pins !== undefined) verifySnapshots(store, pins, facts, total, snapshotDamage, progress);
+  if (pins !== undefined) verifySnapshots(store, pins, facts, total, snapshotDamage, progress, checkSums);
   return total;
 }
+
+type SumsCheck = (
+  frame: Frame,
+  row: readonly number[] | undefined,
+  damage: (message: string) => void,
+) => void;
 
 /** What is known of images, by blob and generation; undefined: they are damaged, which was told. */
 type Known = Map<string, BlobFacts | undefined>;
@@ -182,6 +218,7 @@ function verifySnapshots(
   total: VerifiedBlobs,
   damage: (message: string) => void,
   progress: WorkProgress,
+  checkSums: SumsCheck,
 ): void {
   const seen: Known = new Map();
   for (const id of store.listBlobs()) {
@@ -191,12 +228,14 @@ function verifySnapshots(
   for (const { id: pin, name } of pins.list()) {
     total.snapshots++;
     const keyOf = (id: BlobId): string => `${id} ${pins.blobRow(pin, id)?.generation}`;
+    const tell = (message: string): void =>
+      damage(`Snapshot ${JSON.stringify(name)}: ${message}; the tree as it is does not need it`);
     const version = verifyVersion({
       ids: pins.listBlobs(pin),
       read: (id, into) => pins.readBlob(pin, id, into),
       known: (id) => (seen.has(keyOf(id)) ? { facts: seen.get(keyOf(id)) } : undefined),
-      damage: (message) =>
-        damage(`Snapshot ${JSON.stringify(name)}: ${message}; the tree as it is does not need it`),
+      damage: tell,
+      inspect: (frame) => checkSums(frame, undefined, tell),
       progress,
     });
     for (const id of version.read) seen.set(keyOf(id), version.facts.get(id));
@@ -209,12 +248,14 @@ interface Version {
   read: (id: BlobId, into: Uint8Array) => void;
   /** What is known of the blob's image already; undefined: it is to be read. */
   known: (id: BlobId) => { facts: BlobFacts | undefined } | undefined;
+  /** Looks at an image whose structure is sound. */
+  inspect: (frame: Frame) => void;
   damage: (message: string) => void;
   progress: WorkProgress;
 }
 
 /** Checks the blobs of one tree, be it as it is or as a snapshot keeps it. */
-function verifyVersion({ ids, read, known, damage, progress }: Version): {
+function verifyVersion({ ids, read, known, inspect, damage, progress }: Version): {
   facts: Map<BlobId, BlobFacts>;
   read: BlobId[];
   depth: number;
@@ -238,7 +279,9 @@ function verifyVersion({ ids, read, known, damage, progress }: Version): {
       return verifyBlob(frame, id);
     });
     if (typeof fact === 'string') noteDamage(id)(`Blob ${id}: ${fact}`);
-    if (fact !== undefined && typeof fact !== 'string') facts.set(id, fact);
+    if (fact === undefined || typeof fact === 'string') continue;
+    inspect(frame);
+    facts.set(id, fact);
   }
   const parents = new Map<BlobId, BlobId>();
   for (const [id, { references }] of facts) for (const { blobId } of references) parents.set(blobId, id);

@@ -22,6 +22,7 @@ import {
   unlink,
 } from '../../art/graft.js';
 import { DATA_BYTES, N256_PREFIX } from '../../art/layout.js';
+import { hasSums } from '../../art/measure.js';
 import { crossingBlobId, crossingsBelow, eachCrossing, subtreeBytes } from '../../art/rewrite.js';
 import { moveBelow } from '../../art/split.js';
 import { planBelow, type SplitPlan } from '../../art/split-plan.js';
@@ -126,13 +127,16 @@ export class Grafting {
     this.#scratch ??= new Frame(new ArrayBuffer(BLOB_SIZE), 0);
     const scratch = this.#scratch;
     scratch.format(0);
+    const { measure } = this.#state;
     const { frame } = this.#spot;
+    // A full frame that has no room for sums leaves none in the scratch frame, either.
+    if (hasSums(frame)) measure?.begin(scratch);
     // Clearing a place that is above the source would give up the very blob that holds it.
     const isAbove = startsWith(source, destination);
     if (!isAbove && canRehang(this.#spot) && frame.bumpBytes >= roomToRehang(destination)) {
       if (this.#rehang(from, destination)) return;
-      copyUnhung(this.#unhung, scratch);
-    } else detach(this.#spot, scratch);
+      copyUnhung(this.#unhung, scratch, measure);
+    } else detach(this.#spot, scratch, measure);
     // The way to the source, for the blobs on it that may be empty now; it ends there, since the source is gone.
     mutation.descend(source);
     mutation.dropEmpty();
@@ -204,7 +208,8 @@ export class Grafting {
     const blobId = mutation.format(fresh);
     // A full frame has a plan.
     const plan = planBelow(scratch) as SplitPlan;
-    moveBelow(scratch, plan, { frame: this.#state.cache.frame(fresh), crossing: 0 });
+    const { cache, measure } = this.#state;
+    moveBelow(scratch, plan, { frame: cache.frame(fresh), crossing: 0 }, measure);
     scratch.height = Math.max(scratch.height, plan.height + 1);
     mutation.adopt(fresh, blobId);
   }
@@ -233,7 +238,7 @@ export class Grafting {
       mutation.change(index);
       const { bumpBytes, freeBytes } = cache.frame(index);
       if (bumpBytes >= room) {
-        plant(mutation.at, destination, scratch);
+        plant(mutation.at, destination, scratch, this.#state.measure);
         this.#raise(level, scratch.height);
         return;
       }
@@ -253,11 +258,11 @@ export class Grafting {
   }
 
   #plantBlob(level: number, destination: Uint8Array, scratch: Frame): void {
-    const { cache } = this.#state;
+    const { cache, measure } = this.#state;
     const mutation = this.#mutation;
     const fresh = mutation.newBlobFrame();
     const blobId = mutation.format(fresh);
-    plantBlob(mutation.at, destination, scratch, cache.frame(fresh), blobId);
+    plantBlob(mutation.at, destination, scratch, cache.frame(fresh), blobId, measure);
     mutation.adopt(fresh, blobId);
     this.#raise(level, scratch.height + 1);
   }

@@ -197,7 +197,7 @@ export class Mutation {
     const scratch = this.#scratch;
     scratch.format(frame.blobId);
     scratch.height = frame.height;
-    repack(frame, scratch, merges, frame.blobId === ROOT_BLOB);
+    repack(frame, scratch, merges, frame.blobId === ROOT_BLOB, this.#state.measure);
     this.change(index);
     frame.u8.set(scratch.u8.subarray(0, scratch.u32[H_BUMP >> 2] as number));
     control.floats[F_COMPACTIONS] = (control.floats[F_COMPACTIONS] as number) + 1;
@@ -242,8 +242,15 @@ export class Mutation {
     const { words } = this.#state.control;
     const blobId = words[C_NEXT_BLOB] as number;
     words[C_NEXT_BLOB] = blobId + 1;
-    this.#state.cache.frame(index).format(blobId);
+    this.#formatAs(index, blobId);
     return blobId;
+  }
+
+  #formatAs(index: number, blobId: number): void {
+    const { cache, measure } = this.#state;
+    const frame = cache.frame(index);
+    frame.format(blobId);
+    measure?.begin(frame);
   }
 
   /** Makes the frame's new blob one of the tree's. */
@@ -259,7 +266,7 @@ export class Mutation {
   /** The first blob of an empty tree. */
   makeRootBlob(): void {
     const index = this.newBlobFrame();
-    this.#state.cache.frame(index).format(ROOT_BLOB);
+    this.#formatAs(index, ROOT_BLOB);
     this.adopt(index, ROOT_BLOB);
   }
 

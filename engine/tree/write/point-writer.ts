@@ -104,18 +104,22 @@ export class PointWriter {
       return cache.version(index) === this.#version ? REFUSED : CHANGED;
     }
     if (!cache.isReady(index) || !this.#fits(key, value)) return ELSEWHERE;
+    const { measure } = this.#state;
+    if (measure !== undefined) measure.weigh(value);
     if (!cache.tryLatch(index, this.#version)) return CHANGED;
     try {
       if (!this.#append(key, value)) {
         cache.releaseUnchanged(index, this.#version);
         return ELSEWHERE;
       }
+      if (measure !== undefined && exists) measure.takeOff(at.frame, at.node);
       if (value === undefined) {
         removeAt(at);
         Atomics.add(this.#state.control.words, C_REMOVED, 1);
       } else if (!insertAt(at, key, value, this.lsn)) {
         throw new Error('Cannot make a change that is journalled: the frame has no room after all');
       }
+      if (measure !== undefined) measure.applyTo(at.frame);
       cache.unlatch(index);
       return DONE;
     } catch (error) {

@@ -142,7 +142,7 @@ export class Splitting {
     const index = mutation.path[level] as number;
     mutation.change(index);
     mutation.change(mutation.path[level - 1] as number);
-    lift(this.#state.cache.frame(index), plan.node, mutation.above(level - 1));
+    lift(this.#state.cache.frame(index), plan.node, mutation.above(level - 1), this.#state.measure);
     this.#settle(level);
   }
 
@@ -163,7 +163,7 @@ export class Splitting {
       if (shared !== undefined) {
         mutation.change(index);
         mutation.change(mutation.path[level - 1] as number);
-        moveBeside(frame, shared.plan, shared.to, above);
+        moveBeside(frame, shared.plan, shared.to, above, this.#state.measure);
         this.#settle(level);
         return;
       }
@@ -180,9 +180,10 @@ export class Splitting {
     const run =
       (rest > 0 ? planRun(frame, plan.node, (frame.liveBytes - rest) >> 1, 1, DATA_BYTES >> 1) : undefined) ??
       plan;
-    const crossing = moveBeside(frame, run, { frame: to, crossing: 0 }, above);
+    const { measure } = this.#state;
+    const crossing = moveBeside(frame, run, { frame: to, crossing: 0 }, above, measure);
     if (leaves !== undefined && to.bumpBytes >= rest + ROOT_GROWTH_BYTES) {
-      moveBelow(above.frame, leaves, { frame: to, crossing });
+      moveBelow(above.frame, leaves, { frame: to, crossing }, measure);
     }
     mutation.adopt(fresh, blobId);
     this.#settle(level);
@@ -222,7 +223,7 @@ export class Splitting {
     }
     mutation.change(index);
     mutation.change(mutation.path[level - 1] as number);
-    moveUp(frame, plan, above);
+    moveUp(frame, plan, above, this.#state.measure);
     this.#settle(level);
     return true;
   }
@@ -306,7 +307,7 @@ export class Splitting {
    */
   #splitBelow(level: number, plan: SplitPlan): void {
     const mutation = this.#mutation;
-    const { cache } = this.#state;
+    const { cache, measure } = this.#state;
     const index = mutation.path[level] as number;
     const frame = cache.frame(index);
     const mayShare = this.#mayShare;
@@ -324,12 +325,12 @@ export class Splitting {
     }
     if (neighbour !== undefined) {
       mutation.change(index);
-      moveBelow(frame, plan, mutation.receive(neighbour, plan.bytes));
+      moveBelow(frame, plan, mutation.receive(neighbour, plan.bytes), measure);
     } else {
       const fresh = mutation.newBlobFrame();
       const blobId = mutation.format(fresh);
       mutation.change(index);
-      moveBelow(frame, plan, { frame: cache.frame(fresh), crossing: 0 });
+      moveBelow(frame, plan, { frame: cache.frame(fresh), crossing: 0 }, measure);
       mutation.adopt(fresh, blobId);
     }
     for (let at = level, least = height; at >= 0; at--, least++) {
@@ -346,7 +347,7 @@ export class Splitting {
    */
   #handDown(index: number): boolean {
     const mutation = this.#mutation;
-    const { cache } = this.#state;
+    const { cache, measure } = this.#state;
     const frame = cache.frame(index);
     const plans: SplitPlan[] = [];
     for (const node of crossingsByNode(frame).keys()) {
@@ -367,7 +368,7 @@ export class Splitting {
     }
     if (bytes < LEAST_HANDED_DOWN) return false;
     mutation.change(index);
-    for (const { plan, to } of moves) moveBelow(frame, plan, mutation.receive(to, plan.bytes));
+    for (const { plan, to } of moves) moveBelow(frame, plan, mutation.receive(to, plan.bytes), measure);
     return true;
   }
 

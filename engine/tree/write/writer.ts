@@ -136,6 +136,7 @@ export class Writer {
       const index = mutation.target;
       mutation.prepare(index);
       this.#reserve(operationBodyBytes(key.length, value === undefined ? 0 : value.length));
+      state.measure?.weigh(value);
       const version = this.#nextLsn();
       mutation.change(index);
       const applied = this.#apply(key, value, version);
@@ -160,11 +161,19 @@ export class Writer {
   /** Does one change at the place where the descent ended; false: the frame has no room. */
   #apply(key: Uint8Array, value: Uint8Array | undefined, version: number): boolean {
     const { at } = this.mutation;
-    if (value !== undefined) return insertAt(at, key, value, version);
-    if (at.end === END_FOUND) {
+    const { measure } = this.#state;
+    const exists = at.end === END_FOUND;
+    if (measure !== undefined) {
+      measure.weigh(value);
+      if (exists) measure.takeOff(at.frame, at.node);
+    }
+    if (value !== undefined) {
+      if (!insertAt(at, key, value, version)) return false;
+    } else if (exists) {
       removeAt(at);
       Atomics.add(this.#state.control.words, C_REMOVED, 1);
     }
+    measure?.applyTo(at.frame);
     return true;
   }
 
@@ -211,6 +220,10 @@ export class Writer {
   #attemptBatch(changes: Change[], record: { body: Uint8Array; length: number }, maySplit: boolean): void {
     const state = this.#state;
     const { mutation } = this;
+    // Throws now what must not be thrown once something has changed.
+    if (state.measure !== undefined) {
+      for (const change of changes) if (!('source' in change)) state.measure.weigh(change.value);
+    }
     if (state.blobCount === 0) mutation.makeRootBlob();
     this.#plan.prepare(changes, maySplit);
     this.#reserve(record.length);

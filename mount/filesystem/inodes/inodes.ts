@@ -33,6 +33,8 @@ import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import type { Attributes, Place, Reclaimer } from '../types.js';
+import { Quotas } from './quotas.js';
+import { usageBelow } from './usage.js';
 
 export const NAME_MAX = 255;
 /** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */
@@ -77,6 +79,7 @@ export class Inodes {
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
   /** What was made, but is not known to last, failed with this. */
   #failure: unknown;
+  readonly quotas: Quotas;
   readonly #status: FileStatus = newFileStatus();
   readonly #attributes: Attributes = newAttributes();
 
@@ -105,6 +108,7 @@ export class Inodes {
     this.cut = parts.cut;
     this.readOnly = parts.readOnly;
     this.keepsNodes = parts.keepsNodes;
+    this.quotas = new Quotas(parts.tree, (path) => usageBelow(this, path));
   }
 
   /** The inode record at a place (never a link). */

@@ -2,6 +2,7 @@
  * Open files: handles, and what is done by them. All handles of an inode share its backing file (open-contents.ts), and
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
+import { newAttributes } from '../arguments.js';
 import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import { faultOf, NO_FILE } from '../contents/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
@@ -9,9 +10,10 @@ import { NO_SPARE } from '../contents/spare-files.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
-import { showKey } from '../records/keys.js';
+import type { Addition } from '../inodes/quotas.js';
+import { isKeptByNumber, parentOf, pathOfKey, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { FileIdentity, FsyncPlan, Place } from '../types.js';
+import type { Attributes, FileIdentity, FsyncPlan, Place } from '../types.js';
 import { Handles } from './handles.js';
 import { OpenContents } from './open-contents.js';
 
@@ -22,6 +24,10 @@ const SECTOR_BYTES = 512;
 /** A copy of this much takes a few milliseconds. */
 const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
+
+/** Modes of fallocate(2) that never make a file longer: KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE; and one that always does. */
+const SIZE_KEEPING = 0x01 | 0x02 | 0x08;
+const INSERT_RANGE = 0x20;
 
 interface FileHandle {
   readonly inode: OpenInode;
@@ -36,6 +42,7 @@ export class OpenFiles {
   readonly #contents: OpenContents;
   readonly #handles = new Handles<FileHandle>();
   readonly #status: FileStatus = newFileStatus();
+  readonly #attributes: Attributes = newAttributes();
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
@@ -115,6 +122,8 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
+    const refused = this.#grow(file.inode, position + length);
+    if (refused !== 0) return refused;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
     const written = this.#disk.write(
       this.#inodes.descriptors.use(file.inode),
@@ -131,6 +140,8 @@ export class OpenFiles {
   allocate(handle: number, mode: number, offset: number, length: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
+    const refused = this.#growByAllocation(file.inode, mode, offset, length);
+    if (refused !== 0) return refused;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
     const result = this.#disk.allocate(this.#inodes.descriptors.use(file.inode), mode, offset, length);
     if (result === 0) this.#contents.stampWritten(file.inode);
@@ -146,9 +157,15 @@ export class OpenFiles {
     const target = this.#handles.get(to);
     if (source === undefined || target === undefined || !target.writes) return -EBADF;
     if (!source.inode.hasContent) return 0;
-    if (!target.inode.live) this.#contents.makeLive(target.inode);
-    const part = Math.min(length, MAX_COPY_BYTES);
     const { descriptors } = this.#inodes;
+    const part = Math.min(length, MAX_COPY_BYTES);
+    if (!this.#inodes.quotas.isEmpty) {
+      descriptors.status(source.inode, this.#status);
+      const copied = Math.max(0, Math.min(part, this.#status.size - fromOffset));
+      const refused = copied === 0 ? 0 : this.#grow(target.inode, toOffset + copied);
+      if (refused !== 0) return refused;
+    }
+    if (!target.inode.live) this.#contents.makeLive(target.inode);
     descriptors.useBoth(source.inode, target.inode);
     const sourceFd = descriptors.use(source.inode);
     const copied = this.#disk.copyRange(sourceFd, fromOffset, descriptors.use(target.inode), toOffset, part);
@@ -171,8 +188,13 @@ export class OpenFiles {
     return inode.hasContent ? 0 : -ENOENT;
   }
 
-  /** As `pass`; returns the descriptor of the backing file, which is good until the next call. */
+  /**
+   * As `pass`; returns the descriptor of the backing file, which is good until the next call. Where bytes are limited nothing
+   * is passed: writes must be seen.
+   */
   backing(handle: number): number {
+    const file = this.#handles.get(handle);
+    if (file !== undefined && this.#isLimited(file.inode)) return -ENOENT;
     const failed = this.pass(handle);
     return failed < 0 ? failed : this.#inodes.descriptors.use(this.#handles.get(handle)!.inode);
   }
@@ -287,6 +309,11 @@ export class OpenFiles {
     if (size === 0 && !record.hasFlag(found.record, record.CONTENT)) return 0;
     const ino = record.inoOf(found.record);
     const open = this.#inodes.opens.get(ino);
+    if (!this.#inodes.quotas.isEmpty && !this.#inodes.orphans.has(ino)) {
+      this.#inodes.attributes(found.record, this.#attributes);
+      const refused = this.#inodes.quotas.take(directoryOf(found.key), growth(this.#attributes.size, size));
+      if (refused !== 0) return refused;
+    }
     if (size === 0) this.#inodes.troubles.mended(ino);
     if (open !== undefined) {
       if (!open.live) this.#contents.makeLive(open);
@@ -313,6 +340,30 @@ export class OpenFiles {
       if (fd >= 0) this.#disk.close(fd);
     }
     return 0;
+  }
+
+  /** Whether bytes are limited where the file is. */
+  #isLimited(inode: OpenInode): boolean {
+    const { quotas, orphans } = this.#inodes;
+    return !quotas.isEmpty && !orphans.has(inode.ino) && quotas.limitsBytes(directoryOf(inode.key));
+  }
+
+  /** Takes room for the file to have `size` bytes at least; 0, or -EDQUOT. */
+  #grow(inode: OpenInode, size: number): number {
+    if (!this.#isLimited(inode)) return 0;
+    return this.#inodes.quotas.take(directoryOf(inode.key), growth(this.#sizeOf(inode), size));
+  }
+
+  #growByAllocation(inode: OpenInode, mode: number, offset: number, length: number): number {
+    if (!this.#isLimited(inode) || (mode & SIZE_KEEPING) !== 0) return 0;
+    const size = (mode & INSERT_RANGE) !== 0 ? this.#sizeOf(inode) + length : offset + length;
+    return this.#grow(inode, size);
+  }
+
+  #sizeOf(inode: OpenInode): number {
+    if (!inode.hasContent) return 0;
+    this.#inodes.descriptors.status(inode, this.#status);
+    return this.#status.size;
   }
 
   /** The inode's content is opened, and compared with its record. `isReplaced`: it is truncated next. */
@@ -365,4 +416,15 @@ export class OpenFiles {
     this.#contents.put(found);
     found.version = this.#inodes.tree.getVersion(found.key) ?? 0;
   }
+}
+
+const ROOT = new Uint8Array(0);
+
+/** Where a file's bytes count, by its record's key: one with several names counts in the root alone. */
+function directoryOf(key: Uint8Array): Uint8Array {
+  return isKeptByNumber(key) ? ROOT : parentOf(pathOfKey(key));
+}
+
+function growth(from: number, to: number): Addition {
+  return { bytes: Math.max(0, to - from), files: 0 };
 }

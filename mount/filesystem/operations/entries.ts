@@ -53,6 +53,10 @@ export function makeEntry(
     const directory = inodes.tree.getRecord(parentKey);
     if (directory === undefined) return -ENOENT;
     if (record.typeOf(directory.value) !== record.DIRECTORY) return -ENOTDIR;
+    if (!inodes.quotas.isEmpty) {
+      const refused = inodes.quotas.take(parent, { files: 1, bytes: target?.length ?? 0 });
+      if (refused !== 0) return inodes.tree.getVersion(key) === undefined ? refused : -EEXIST;
+    }
     const inherited = inherit(inodes, parent, directory.value, type, mode & MODE_BITS, caller.umask);
     inodes.clock.read();
     const inode = newInode(inodes, caller, directory.value, type, inherited, target);

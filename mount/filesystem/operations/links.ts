@@ -2,6 +2,7 @@
 import { EEXIST, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
 import { Removal } from '../inodes/removal.js';
+import { usageOf } from '../inodes/usage.js';
 import { moveXattrs } from '../inodes/xattr-keys.js';
 import {
   childKey,
@@ -11,6 +12,7 @@ import {
   inodeKey,
   inodeXattrPrefix,
   isKeptByNumber,
+  parentOf,
   pathOfKey,
 } from '../records/keys.js';
 import * as record from '../records/record.js';
@@ -43,6 +45,9 @@ export function link(
     if (record.typeOf(parent.value) !== record.DIRECTORY) return -ENOTDIR;
     const links = record.linksOf(found.record);
     if (links >= MAX_LINKS) return -EMLINK;
+    // Its bytes count below the root from then on.
+    const refused = inodes.quotas.take(newParent, { files: 1, bytes: 0 });
+    if (refused !== 0) return inodes.tree.getVersion(newKey) === undefined ? refused : -EEXIST;
     const ino = record.inoOf(found.record);
     const isFirst = !isKeptByNumber(found.key);
     const movesXattrs = isFirst && record.hasFlag(found.record, record.XATTRS);
@@ -85,6 +90,13 @@ function nameOrphan(
     if (found === undefined || above === undefined) return -ENOENT;
     if (record.typeOf(found.record) === record.DIRECTORY) return -EPERM;
     if (record.typeOf(above.value) !== record.DIRECTORY) return -ENOTDIR;
+    if (!inodes.quotas.isEmpty) {
+      const refused = inodes.quotas.take(
+        parentOf(pathOfKey(key)),
+        usageOf(inodes, pathOfKey(key), found.record),
+      );
+      if (refused !== 0) return inodes.tree.getVersion(key) === undefined ? refused : -EEXIST;
+    }
     inodes.clock.read();
     record.setLinks(found.record, 1);
     inodes.stamp(found.record, record.CTIME);
@@ -140,12 +152,16 @@ export function removeEntry(
     if (isDirectory) record.setLinks(above.value, record.linksOf(above.value) - 1);
     const done = inodes.atomic((batch) => {
       batch.deleteIfVersion(key, entry.version);
-      if (isDirectory) batch.assertPrefixEmpty(childrenPrefix(path));
+      if (isDirectory) {
+        batch.assertPrefixEmpty(childrenPrefix(path));
+        inodes.quotas.recordRemoval(batch, path);
+      }
       removal.record(batch);
       batch.compareAndPut(parentKey, above.version, above.value);
     }, REMOVAL);
     if (!done) return RETRY;
     removal.settle();
+    if (isDirectory) inodes.quotas.settleRemoval(path);
     result.removedIno = removal.ino;
     result.removedLinks = removal.links;
     result.movedIno = 0;

@@ -5,7 +5,9 @@
 import type { Batch } from '../../../engine/api.js';
 import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from '../errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from '../inodes/inodes.js';
+import type { Addition } from '../inodes/quotas.js';
 import { Removal } from '../inodes/removal.js';
+import { usageOf } from '../inodes/usage.js';
 import { moveXattrs } from '../inodes/xattr-keys.js';
 import {
   childKey,
@@ -63,6 +65,21 @@ export function rename(
   return retry(() => renameOnce(inodes, caller, from, to, oldParent, newParent, flags, result, listener));
 }
 
+const NOTHING: Addition = { files: 0, bytes: 0 };
+
+/** Takes room in a directory for what comes from another, where `leaving` makes way for it; 0, or -EDQUOT. */
+function takeMoved(
+  inodes: Inodes,
+  from: Uint8Array,
+  to: Uint8Array,
+  coming: Addition,
+  leaving: Addition,
+): number {
+  const files = Math.max(0, coming.files - leaving.files);
+  const bytes = Math.max(0, coming.bytes - leaving.bytes);
+  return inodes.quotas.take(to, { files, bytes }, from);
+}
+
 function areValid(flags: number): boolean {
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) return false;
   return (flags & RENAME_EXCHANGE) === 0 || flags === RENAME_EXCHANGE;
@@ -109,6 +126,13 @@ function renameOnce(
   const replaced = target === undefined ? undefined : inodes.findByKey(to);
   if (source === undefined || (target !== undefined && replaced === undefined)) return RETRY;
 
+  if (crosses && !inodes.quotas.isEmpty) {
+    const leaving = target === undefined ? NOTHING : usageOf(inodes, newPath, target.value);
+    const refused = takeMoved(inodes, oldParent, newParent, usageOf(inodes, oldPath, entry.value), leaving);
+    if (refused !== 0) return refused;
+  }
+  const moves: [Uint8Array, Uint8Array][] = isDirectory ? [[oldPath, newPath]] : [];
+
   inodes.clock.read();
   inodes.stamp(source.record, record.CTIME);
   inodes.stampDirectory(above.value);
@@ -123,7 +147,11 @@ function renameOnce(
   const whiteout = (flags & RENAME_WHITEOUT) !== 0 ? newWhiteout(inodes, caller, above.value) : undefined;
 
   const done = inodes.atomic((batch) => {
-    if (isDirectory) batch.assertPrefixEmpty(childrenPrefix(newPath));
+    if (isDirectory) {
+      batch.assertPrefixEmpty(childrenPrefix(newPath));
+      inodes.quotas.recordRemoval(batch, newPath);
+      inodes.quotas.recordMoves(batch, moves);
+    }
     removal?.record(batch);
     if (whiteout === undefined) batch.deleteIfVersion(from, entry.version);
     else batch.compareAndPut(from, entry.version, whiteout);
@@ -141,6 +169,10 @@ function renameOnce(
   if (!done) return RETRY;
 
   removal?.settle();
+  if (isDirectory && !inodes.quotas.isEmpty) {
+    inodes.quotas.settleRemoval(newPath);
+    inodes.quotas.settleMoves(moves);
+  }
   const ino = record.inoOf(entry.value);
   moveOpen(inodes, ino, to);
   result.removedIno = removal?.ino ?? 0;
@@ -177,6 +209,20 @@ function exchangeOnce(
   if (startsWith(to, childrenPrefix(onePath)) || startsWith(from, childrenPrefix(otherPath))) return -EINVAL;
   clear(result);
   if (one.ino === other.ino) return 0;
+  if (crosses && !inodes.quotas.isEmpty) {
+    const [weight, otherWeight] = [
+      usageOf(inodes, onePath, one.entry),
+      usageOf(inodes, otherPath, other.entry),
+    ];
+    const refused =
+      takeMoved(inodes, oldParent, newParent, weight, otherWeight) ||
+      takeMoved(inodes, newParent, oldParent, otherWeight, weight);
+    if (refused !== 0) return refused;
+  }
+  const moves: [Uint8Array, Uint8Array][] = [
+    [onePath, otherPath],
+    [otherPath, onePath],
+  ];
 
   inodes.clock.read();
   inodes.stamp(one.inode.record, record.CTIME);
@@ -200,12 +246,14 @@ function exchangeOnce(
     if (one.isDirectory || other.isDirectory) {
       exchangePrefixes(batch, childrenPrefix(onePath), childrenPrefix(otherPath));
       exchangePrefixes(batch, childrenXattrPrefix(onePath), childrenXattrPrefix(otherPath));
+      inodes.quotas.recordMoves(batch, moves);
     }
     batch.compareAndPut(entryKey(oldParent), above.version, above.value);
     if (crosses) batch.compareAndPut(entryKey(newParent), newAbove.version, newAbove.value);
   });
   if (!done) return RETRY;
 
+  if (!inodes.quotas.isEmpty) inodes.quotas.settleMoves(moves);
   moveOpen(inodes, one.ino, to);
   moveOpen(inodes, other.ino, from);
   result.movedIno = one.ino;

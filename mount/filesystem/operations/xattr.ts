@@ -1,6 +1,6 @@
 /**
  * Extended attributes: `x` keys beside an entry, `y` keys of an inode that is kept by its number. Access control lists
- * are read and listed here, and changed in access-lists.ts.
+ * are read and listed here, and changed in access-lists.ts; Spinney's own, which are in no list, are in own-attributes.ts.
  */
 
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
@@ -12,6 +12,7 @@ import { equalBytes, startsWith } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Caller, Place } from '../types.js';
 import { hasAccessList } from './access-lists.js';
+import { getOwnAttribute, isOwnAttribute, removeOwnAttribute, setOwnAttribute } from './own-attributes.js';
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
@@ -24,15 +25,17 @@ const NAMESPACES = [Buffer.from('user.'), TRUSTED, Buffer.from('security.')];
 /** `flags`: 0, XATTR_CREATE (EEXIST where it exists) or XATTR_REPLACE (ENODATA where it does not). */
 export function setXattr(
   inodes: Inodes,
+  caller: Caller,
   place: Place,
   name: Uint8Array,
   value: Uint8Array,
   flags: number,
 ): number {
-  const bad = checkName(name);
-  if (bad !== 0) return bad;
   if (value.length > MAX_VALUE_BYTES) return -E2BIG;
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) return -EINVAL;
+  if (isOwnAttribute(name)) return setOwnAttribute(inodes, caller, place, name, value, flags);
+  const bad = checkName(name);
+  if (bad !== 0) return bad;
   return retry(() => {
     const found = inodes.find(place);
     if (found === undefined) return -ENOENT;
@@ -61,6 +64,7 @@ export function setXattr(
 
 /** The value, or a negative errno. */
 export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8Array | number {
+  if (isOwnAttribute(name)) return getOwnAttribute(inodes, place, name);
   const isList = isAccessListName(name);
   const bad = isList ? 0 : checkName(name);
   if (bad !== 0) return bad;
@@ -97,7 +101,8 @@ export function listXattrs(inodes: Inodes, caller: Caller, place: Place): Uint8A
   return list;
 }
 
-export function removeXattr(inodes: Inodes, place: Place, name: Uint8Array): number {
+export function removeXattr(inodes: Inodes, caller: Caller, place: Place, name: Uint8Array): number {
+  if (isOwnAttribute(name)) return removeOwnAttribute(inodes, caller, place, name);
   const bad = checkName(name);
   if (bad !== 0) return bad;
   return retry(() => {

@@ -6,6 +6,7 @@
  *   i ino             inode record of a file that has, or has had, several links
  *   y ino \0 name     extended attribute of such a file, and of an orphan
  *   o ino             orphan: a record without a name
+ *   q path            limits of a directory: bytes, then files, an f64 each, little-endian; 0 for none
  *   s name            facts about the store
  *   t                 where a part of the tree stands while a batch exchanges two; never there after it
  *
@@ -24,6 +25,7 @@ export const INODE = 0x69;
 export const INODE_XATTR = 0x79;
 export const ORPHAN = 0x6f;
 export const FACT = 0x73;
+export const QUOTA = 0x71;
 /** Of a key that ends with a number, and of the prefix of attributes that are kept by number. */
 const NUMBERED_BYTES = 9;
 const NUMBERED_XATTR_BYTES = 10;
@@ -34,11 +36,12 @@ export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
 export const SCRUB_KEY: Uint8Array = Buffer.from('sscrub');
 export const CONTENT_MARK_KEY: Uint8Array = Buffer.from('scontents');
-/** Prefixes of all entries' keys, of all inodes' that are kept by number, of all orphans', and of the attributes of both kinds. */
+/** Prefixes of all entries' keys, of all inodes' that are kept by number, of all orphans', of the attributes of both kinds, and of all limits'. */
 export const ENTRIES_PREFIX: Uint8Array = Uint8Array.of(ENTRY);
 export const INODES_PREFIX: Uint8Array = Uint8Array.of(INODE);
 export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);
 export const ENTRY_XATTRS_PREFIX: Uint8Array = Uint8Array.of(ENTRY_XATTR);
+export const QUOTAS_PREFIX: Uint8Array = Uint8Array.of(QUOTA);
 export const INODE_XATTRS_PREFIX: Uint8Array = Uint8Array.of(INODE_XATTR);
 
 export function entryKey(path: Uint8Array): Uint8Array {
@@ -56,6 +59,23 @@ export function childKey(parent: Uint8Array, name: Uint8Array): Uint8Array {
   key[parent.length + 1] = SLASH;
   key.set(name, parent.length + 2);
   return key;
+}
+
+export function quotaKey(path: Uint8Array): Uint8Array {
+  const key = entryKey(path);
+  key[0] = QUOTA;
+  return key;
+}
+
+/** Path of the directory that has the entry at `path`. */
+export function parentOf(path: Uint8Array): Uint8Array {
+  return path.subarray(0, Math.max(0, path.lastIndexOf(SLASH)));
+}
+
+/** Whether the path is the directory's own, or of something below it. */
+export function isBelow(path: Uint8Array, directory: Uint8Array): boolean {
+  if (!startsWith(path, directory)) return false;
+  return path.length === directory.length || path[directory.length] === SLASH;
 }
 
 /** The path that an entry's key carries: a view of the key. */

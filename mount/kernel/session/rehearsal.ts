@@ -11,6 +11,7 @@ import { constants as files } from 'node:fs';
 import { constants } from 'node:os';
 import { Tree } from '../../../engine/index.js';
 import { FileSystem } from '../../filesystem/file-system.js';
+import { FILESYSTEM_MEASURE } from '../../filesystem/records/measure.js';
 import { MountState } from '../device/mount-state.js';
 import { Dirent, EntryOut, InHeader, Opcode, OutHeader, ROOT_NODE } from '../protocol/protocol.js';
 import { handle } from './dispatch.js';
@@ -87,7 +88,12 @@ export class Rehearsal {
 }
 
 function* rehearse(): Generator<void, void> {
-  const tree = Tree.open({ memory: true, flushOnWrite: false, cacheBytes: CACHE_BYTES });
+  const tree = Tree.open({
+    memory: true,
+    flushOnWrite: false,
+    cacheBytes: CACHE_BYTES,
+    measure: FILESYSTEM_MEASURE,
+  });
   try {
     yield;
     yield* new Script(tree).play();

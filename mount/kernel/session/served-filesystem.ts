@@ -67,7 +67,7 @@ export interface ServedFileSystem {
   setAccessList(place: Place, name: Uint8Array, list: Uint8Array, killsSetgid: boolean): number;
   listxattr(caller: Caller, place: Place): Uint8Array | number;
   removexattr(caller: Caller, place: Place, name: Uint8Array): number;
-  statfs(out: StatFs): number;
+  statfs(place: Place, out: StatFs): number;
   forget(ino: number): void;
   rest(): boolean;
   reclaimed(inos: readonly number[]): void;

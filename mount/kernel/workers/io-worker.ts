@@ -2,6 +2,7 @@
 import { workerData } from 'node:worker_threads';
 import { Tree } from '../../../engine/index.js';
 import { SystemDisk } from '../../filesystem/contents/system.js';
+import { FILESYSTEM_MEASURE } from '../../filesystem/records/measure.js';
 import { MountState } from '../device/mount-state.js';
 import { SharedQueue } from '../device/shared-queue.js';
 import { contentAccess } from './content-access.js';
@@ -9,7 +10,7 @@ import { IoService } from './io-service.js';
 import { postLog, type WorkerData } from './worker-data.js';
 
 const data = workerData as WorkerData;
-const tree = Tree.attach(data.tree);
+const tree = Tree.attach(data.tree, { measure: FILESYSTEM_MEASURE });
 const state = new MountState(data.state);
 
 new IoService({

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Tree } from '../../../engine/index.js';
 import { SystemDisk } from '../../filesystem/contents/system.js';
 import { FileSystem } from '../../filesystem/file-system.js';
+import { FILESYSTEM_MEASURE } from '../../filesystem/records/measure.js';
 import { MountState } from '../device/mount-state.js';
 import { SharedQueue } from '../device/shared-queue.js';
 import { Rehearsal } from '../session/rehearsal.js';
@@ -12,7 +13,7 @@ import { postLog, type WorkerData, type WorkerMessage } from './worker-data.js';
 
 const data = workerData as WorkerData;
 const post = (message: WorkerMessage) => parentPort?.postMessage(message);
-const tree = Tree.attach(data.tree);
+const tree = Tree.attach(data.tree, { measure: FILESYSTEM_MEASURE });
 const { contentDirectory, readOnly } = data;
 const disk = new SystemDisk();
 

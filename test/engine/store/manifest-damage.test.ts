@@ -8,7 +8,7 @@ import { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { type Contents, contentsOf, makeImage, makeMark } from './images.js';
 
 const DELTAS = 3;
-const DELTA_BYTES = recordBytes(1, 0, 1, true);
+const DELTA_BYTES = recordBytes(1, 0, 1, true, undefined);
 const DATA_END = LOG_RECORDS_AT + DELTAS * DELTA_BYTES;
 /** Contents after each of the deltas; [0] is after the snapshot. */
 const contents: Contents[] = [];
@@ -78,7 +78,7 @@ describe('FileBlobStore, every bit of the manifest files', () => {
   }
 
   it('of the snapshot', () => {
-    const bytes = recordBytes(1, 0, 1, true);
+    const bytes = recordBytes(1, 0, 1, true, undefined);
     const outcome = flipEveryBit('/store/manifest', [[0, bytes]]);
     expect(outcome).toEqual({ noticed: bytes * 8, harmless: 0 });
     expect(flipEveryBit('/store/manifest', [[bytes, bytes + 16]]).noticed).toBe(0);

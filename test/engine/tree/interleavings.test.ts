@@ -276,7 +276,7 @@ describe('who must be alone waits for a write that has found its place', () => {
         tree.put('k', Buffer.from('1'));
         const other = crew.start<number>('alone', { what });
         await other.started;
-        const state = attachState(tree.share(), 'reader');
+        const state = attachState(tree.share(), 'reader', undefined);
         const writer = new Writer(state, () => {});
         const { gate } = state.control;
         let isAwaited = false;

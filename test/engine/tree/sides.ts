@@ -15,6 +15,7 @@ import { openState, settingsOf } from '../../../engine/tree/open.js';
 import { Reader } from '../../../engine/tree/read/reader.js';
 import { Reads } from '../../../engine/tree/read/reads.js';
 import { Scanner } from '../../../engine/tree/read/scanner.js';
+import { Summation } from '../../../engine/tree/read/summation.js';
 import { Views } from '../../../engine/tree/read/view.js';
 import { NEED_FRAMES, TreeState } from '../../../engine/tree/state/state.js';
 import { Compaction } from '../../../engine/tree/upkeep/compaction.js';
@@ -76,7 +77,9 @@ export class Side {
     });
     this.compaction = new Compaction(state, this.writer);
     const reader = new Reader(state, makeRoom);
-    this.reads = new Reads(reader, new Scanner(state, reader), () => state.checkOpen());
+    const check = (): void => state.checkOpen();
+    const summation = new Summation(state, makeRoom, check);
+    this.reads = new Reads(reader, new Scanner(state, reader), summation, check);
     this.views = new Views(state, makeRoom);
     this.#neverWait();
     this.#watchState();
@@ -185,6 +188,7 @@ export function openSides(images: MemoryBlobStore): { a: Side; b: Side; store: M
     undefined,
     77,
     options,
+    first.measure,
   );
   return { a: new Side(first), b: new Side(second), store };
 }

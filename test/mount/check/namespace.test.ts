@@ -12,7 +12,9 @@ import {
   inodeXattrPrefix,
   NEXT_INODE_KEY,
   orphanKey,
+  quotaKey,
 } from '../../../mount/filesystem/records/keys.js';
+import { limitsValue } from '../../../mount/filesystem/records/limits.js';
 import * as record from '../../../mount/filesystem/records/record.js';
 import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
@@ -190,12 +192,12 @@ test('content of nobody, and keys of later versions, are worth a note', () => {
   writeFileSync(join(fixture.contentDirectory, '2', '2001'), 'left');
   writeFileSync(strange, '');
   writeFileSync(join(fixture.contentDirectory, 'file'), '');
-  fixture.tree.put('q', bytes(''));
+  fixture.tree.put('z', bytes(''));
   const { damage, notes } = check();
   expect(damage).toEqual([]);
   expect(notes.sort()).toEqual(
     [
-      'key q: a key of a kind that this version does not know',
+      'key z: a key of a kind that this version does not know',
       `${strange}: it is no content file`,
       `${fixture.contentDirectory}/2/2001: no file has this content (4 bytes)`,
       `${fixture.contentDirectory}/file: it is no directory of content files`,
@@ -214,5 +216,19 @@ test('keys that are of no form are damage, whatever is in them', () => {
     'key x/a\\u0000: no attribute has such a key',
     'key y: no attribute has such a key',
     'key y12: no attribute has such a key',
+  ]);
+});
+
+test('limits belong to directories, and are two numbers', () => {
+  const limits = (bytesLimit: number, files: number) => limitsValue({ bytes: bytesLimit, files });
+  fixture.tree.put(quotaKey(bytes('/a')), limits(1000, 0));
+  expect(check().damage).toEqual([]);
+  fixture.tree.put(quotaKey(bytes('/a/f')), limits(1, 1));
+  fixture.tree.put(quotaKey(bytes('/none')), limits(1, 1));
+  fixture.tree.put(quotaKey(bytes('')), bytes('what'));
+  expect(check().damage.sort()).toEqual([
+    '/: its limits are no two numbers',
+    '/a/f: it has limits, and is missing or no directory',
+    '/none: it has limits, and is missing or no directory',
   ]);
 });

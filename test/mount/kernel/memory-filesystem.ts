@@ -363,7 +363,7 @@ export class MemoryFileSystem implements ServedFileSystem {
     return this.#find(place)?.xattrs.delete(text(name)) ? 0 : -ENODATA;
   }
 
-  statfs(out: StatFs): number {
+  statfs(_place: Place, out: StatFs): number {
     out.blockSize = 4096;
     out.blocks = 1000;
     out.nameMax = 255;

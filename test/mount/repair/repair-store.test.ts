@@ -2,11 +2,14 @@
 import fs from 'node:fs';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Tree } from '../../../engine/index.js';
 import { UNFINISHED_FILE } from '../../../engine/store/file/names.js';
 import { contentPath } from '../../../mount/filesystem/contents/content.js';
 import { writeMark } from '../../../mount/filesystem/contents/content-mark.js';
-import { entryKey, inodeKey } from '../../../mount/filesystem/records/keys.js';
+import { entryKey, inodeKey, quotaKey } from '../../../mount/filesystem/records/keys.js';
+import { limitsValue } from '../../../mount/filesystem/records/limits.js';
 import * as record from '../../../mount/filesystem/records/record.js';
+import { FILESYSTEM_MEASURE } from '../../../mount/filesystem-measure.js';
 import { bytes, CALLER } from '../../filesystem/fixture.js';
 import { DamagedStore, damageOf, filesOf, holdings, holdingsOf } from './stores.js';
 
@@ -356,6 +359,34 @@ test('what a power cut left is settled as a mount would settle it, and no more',
     expect(Math.abs(record.secondsOf(settled, record.MTIME) - Date.now() / 1000)).toBeLessThan(3600);
   }
   expect(damageOf(site.target)).toEqual([]);
+});
+
+test('limits go with their directories, and blobs have their sums again', () => {
+  site.fill(3, 400);
+  const { tree } = site.fixture;
+  const limits = limitsValue({ bytes: 2 ** 30, files: 0 });
+  for (const path of ['/dir0', '/none', '/dir1/file1']) tree.put(quotaKey(Buffer.from(path)), limits);
+  site.close();
+  site.damageBlob(Math.max(...site.blobs().keys()));
+  const { findings } = site.repair();
+  const lost = findings.filter(({ message }) => message.startsWith('limits of '));
+  expect(lost.map(({ message }) => message).sort()).toEqual([
+    'limits of /dir1/file1: there is no such directory: they are left out',
+    'limits of /none: there is no such directory: they are left out',
+  ]);
+  expect(damageOf(site.target)).toEqual([]);
+  const after = Tree.open({ dir: site.target, readOnly: true, measure: FILESYSTEM_MEASURE });
+  try {
+    expect(after.getVersion(quotaKey(Buffer.from('/dir0')))).toBeDefined();
+    expect(after.stats().blobs.every(({ sums }) => sums !== undefined)).toBe(true);
+    let files = 0;
+    for (const item of after.range({ prefix: 'd/' })) {
+      if (item.type === 'key' && record.typeOf(item.value) !== record.DIRECTORY) files++;
+    }
+    expect(after.measure('d/').files).toBe(files);
+  } finally {
+    after.close();
+  }
 });
 
 describe('the new store', () => {

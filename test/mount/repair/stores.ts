@@ -9,6 +9,7 @@ import { Wreck } from '../../../engine/repair/wreck.js';
 import { checkNamespace } from '../../../mount/check/namespace.js';
 import { contentPath } from '../../../mount/filesystem/contents/content.js';
 import * as record from '../../../mount/filesystem/records/record.js';
+import { FILESYSTEM_MEASURE } from '../../../mount/filesystem-measure.js';
 import { type Repaired, repairStore } from '../../../mount/repair/repair-store.js';
 import { bytes, CALLER, Fixture } from '../../filesystem/fixture.js';
 
@@ -26,7 +27,7 @@ export class DamagedStore {
     const home = fs.mkdtempSync(join(fs.realpathSync(process.env.TMPDIR ?? '/tmp'), 'spinney-repair-'));
     this.store = join(home, 'store');
     this.target = join(home, 'new');
-    holder.tree = Tree.open({ dir: this.store, checkpoint: { enabled: false } });
+    holder.tree = Tree.open({ dir: this.store, checkpoint: { enabled: false }, measure: FILESYSTEM_MEASURE });
     this.fixture = new Fixture(holder.tree, { contentDirectory: join(this.store, 'content') });
   }
 
@@ -105,7 +106,7 @@ export class DamagedStore {
   }
 
   damageSlot(slot: number): void {
-    this.flip('blobs.dat', slot * BLOB_SIZE + 400);
+    this.flip('blobs.dat', slot * BLOB_SIZE + 2000);
   }
 
   /** Flips a bit in all images of a blob. */

@@ -17,6 +17,7 @@ import { NO_REPLY } from '../../protocol/reply.js';
 import type { Session } from '../session.js';
 
 const { EPROTO } = constants.errno;
+const ROOT = new Uint8Array(0);
 
 /** Without these the driver would not work as it promises; every kernel from OLDEST_MINOR on has them. */
 const NEEDED = InitFlag.BIG_WRITES | InitFlag.MAX_PAGES | InitFlag.ATOMIC_O_TRUNC;
@@ -92,7 +93,7 @@ export function interrupt({ request, services }: Session): number {
 
 export function statfs(session: Session): number {
   const { reply, statfs: result } = session;
-  const error = session.fileSystem.statfs(result);
+  const error = session.fileSystem.statfs(session.place() ?? ROOT, result);
   if (error < 0) return error;
   reply.clear(StatfsOut.SIZE);
   reply.u64(StatfsOut.BLOCKS, result.blocks);
