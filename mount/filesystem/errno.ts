@@ -24,6 +24,7 @@ export const EFBIG = numbers.EFBIG;
 export const ENFILE = numbers.ENFILE;
 export const EMFILE = numbers.EMFILE;
 export const ENOSPC = numbers.ENOSPC;
+export const EDQUOT = numbers.EDQUOT;
 export const EROFS = numbers.EROFS;
 export const ELOOP = numbers.ELOOP;
 export const EMLINK = numbers.EMLINK;
@@ -42,6 +43,15 @@ export class BackingError extends Error {
   constructor(errno: number, message: string) {
     super(message);
     this.errno = -errno;
+  }
+}
+
+/** What was asked must wait for the copy of a content, which is being made; the driver asks again when it is there. */
+export class ContentAwaited extends Error {
+  override readonly name = 'ContentAwaited';
+
+  constructor() {
+    super('The copy of a content is being made');
   }
 }
 

@@ -3,7 +3,6 @@
  * failure; see types.ts. One thread calls it. The operations themselves are in the files by subject; this one
  * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
  */
-
 import type { TreeOperations } from '../../engine/api.js';
 import type { MountLog } from '../types.js';
 import { newAttributes, newChange } from './arguments.js';
@@ -17,6 +16,7 @@ import { setAttributes } from './operations/attributes.js';
 import { makeEntry, makeNameless } from './operations/entries.js';
 import { link, removeEntry } from './operations/links.js';
 import { type MoveListener, rename } from './operations/rename.js';
+import { Snapshots } from './operations/snapshots.js';
 import { readSpace } from './operations/space.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.js';
 import { isAccessListName } from './records/acl.js';
@@ -28,6 +28,7 @@ import {
   type Attributes,
   type Caller,
   CHANGE_SIZE,
+  type ContentName,
   type DirectorySink,
   type FileIdentity,
   type FileSystemStats,
@@ -40,6 +41,8 @@ import {
 export class FileSystem {
   readonly #inodes: Inodes;
   readonly #files: OpenFiles;
+  /** Taking, deleting and reading snapshots. */
+  readonly snapshots: Snapshots;
   readonly #directories: OpenDirectories;
   readonly #attributes: Attributes = newAttributes();
   readonly #log: MountLog;
@@ -49,7 +52,8 @@ export class FileSystem {
   constructor(tree: TreeOperations, options: FileSystemOptions) {
     this.#log = options.log ?? (() => {});
     this.#inodes = newInodes(tree, options, this.#log);
-    this.#files = new OpenFiles(this.#inodes);
+    this.#files = new OpenFiles(this.#inodes, options.worker, this.#log);
+    this.snapshots = new Snapshots(this.#inodes, this.#files, options, this.#log);
     this.#directories = new OpenDirectories(this.#inodes);
   }
 
@@ -58,7 +62,8 @@ export class FileSystem {
    * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
    */
   start(): void {
-    startStore(this.#inodes, this.#log);
+    startStore(this.#inodes, (wasCut) => this.#files.renewal.finishCopies(wasCut), this.#log);
+    this.snapshots.start();
   }
 
   /** Makes the root directory, owned by the process, of a tree that is empty. */
@@ -326,8 +331,8 @@ export class FileSystem {
   }
 
   /** A plan for this inode and backing file was carried out: the content has its name, and that is durable. */
-  fsynced(ino: number, identity: FileIdentity): void {
-    this.#files.nameIsDurable(ino, identity);
+  fsynced(ino: number, born: number, identity: FileIdentity): void {
+    this.#files.nameIsDurable(ino, born, identity);
   }
 
   /** Carries out the plan on this thread: content, directories of the content, then the journal. */
@@ -414,9 +419,13 @@ export class FileSystem {
     else reclaimOrphan(this.#inodes, ino);
   }
 
-  /** The reclaimer has removed these inodes' contents. */
-  reclaimed(inos: readonly number[]): void {
-    deleteOrphanRecords(this.#inodes, inos);
+  /** The reclaimer has removed these contents. */
+  reclaimed(contents: readonly ContentName[]): void {
+    const orphans = this.snapshots.reclaimed(contents);
+    deleteOrphanRecords(
+      this.#inodes,
+      orphans.map(({ ino }) => ino),
+    );
   }
 
   stats(): FileSystemStats {
