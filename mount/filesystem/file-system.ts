@@ -9,7 +9,7 @@ import { newAttributes, newChange } from './arguments.js';
 import { OpenDirectories } from './directories/open-directories.js';
 import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { type Inodes, NAME_MAX } from './inodes/inodes.js';
-import { deleteOrphanRecords, reclaimOrphan } from './inodes/orphans.js';
+import { reclaimOrphan } from './inodes/orphans.js';
 import { O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
 import { removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
@@ -57,10 +57,7 @@ export class FileSystem {
     this.#directories = new OpenDirectories(this.#inodes);
   }
 
-  /**
-   * Makes the root directory of a new store, and hands the orphans of earlier runs to the
-   * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
-   */
+  /** As `startStore`; then goes on with what earlier runs had begun. To be called first. */
   start(): void {
     startStore(this.#inodes, (wasCut) => this.#files.renewal.finishCopies(wasCut), this.#log);
     this.snapshots.start();
@@ -421,21 +418,15 @@ export class FileSystem {
 
   /** The reclaimer has removed these contents. */
   reclaimed(contents: readonly ContentName[]): void {
-    const orphans = this.snapshots.reclaimed(contents);
-    deleteOrphanRecords(
-      this.#inodes,
-      orphans.map(({ ino }) => ino),
-    );
+    this.snapshots.reclaimed(contents);
   }
 
   stats(): FileSystemStats {
-    let liveInodes = 0;
-    for (const open of this.#inodes.opens.values()) if (open.live) liveInodes++;
     return {
       openFiles: this.#files.count,
       openDirectories: this.#directories.count,
       openInodes: this.#inodes.opens.size,
-      liveInodes,
+      liveInodes: [...this.#inodes.opens.values()].filter(({ live }) => live).length,
       orphans: this.#inodes.orphans.size,
       openContents: this.#inodes.descriptors.count,
     };

@@ -37,10 +37,9 @@ import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import { SnapshotIds } from '../records/snapshot-ids.js';
 import type { Attributes, Place, Reclaimer } from '../types.js';
+import { applyTimes, raiseChangeTime, raiseTimes } from './times.js';
 
 export const NAME_MAX = 255;
-/** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */
-const TICK_NANOS = 10_000_000;
 /** Returned by an attempt whose guards failed. */
 export const RETRY = 1;
 /** For batches that remove, or change what is there: they are made on a full disk too. */
@@ -408,41 +407,6 @@ export function checkNewName(parent: Uint8Array, name: Uint8Array): number {
   if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) return -EINVAL;
   for (let i = 0; i < name.length; i++) if (name[i] === SLASH || name[i] === 0) return -EINVAL;
   return 0;
-}
-
-/**
- * The record's mtime is what the backing file's was set to when it became live. Another one means that it was
- * written since, which changed ctime as well.
- */
-function applyTimes(out: Attributes, status: FileStatus): void {
-  const ahead =
-    (status.mtimeSeconds - out.mtimeSeconds) * 1_000_000_000 + (status.mtimeNanos - out.mtimeNanos);
-  if (ahead === 0) return;
-  if (ahead > 0 || ahead < -TICK_NANOS) {
-    out.mtimeSeconds = status.mtimeSeconds;
-    out.mtimeNanos = status.mtimeNanos;
-  } else if (++out.mtimeNanos === 1_000_000_000) {
-    out.mtimeSeconds++;
-    out.mtimeNanos = 0;
-  }
-  raiseChangeTime(out, out.mtimeSeconds, out.mtimeNanos);
-}
-
-/** The file was written at this time. */
-function raiseTimes(out: Attributes, seconds: number, nanos: number): void {
-  if (seconds > out.mtimeSeconds || (seconds === out.mtimeSeconds && nanos > out.mtimeNanos)) {
-    out.mtimeSeconds = seconds;
-    out.mtimeNanos = nanos;
-  }
-  raiseChangeTime(out, seconds, nanos);
-}
-
-/** `nanos` may be a whole second. */
-function raiseChangeTime(out: Attributes, seconds: number, nanos: number): void {
-  if (seconds < out.ctimeSeconds || (seconds === out.ctimeSeconds && nanos <= out.ctimeNanos)) return;
-  const carry = nanos === 1_000_000_000 ? 1 : 0;
-  out.ctimeSeconds = seconds + carry;
-  out.ctimeNanos = carry === 1 ? 0 : nanos;
 }
 
 function missingInode(ino: number): never {

@@ -10,14 +10,7 @@ import {
   UNCLAIMED_DIRECTORY,
 } from '../contents/spare-recovery.js';
 import { ContentSet } from '../records/inode-set.js';
-import {
-  bornOfKey,
-  ENTRIES_PREFIX,
-  INODES_PREFIX,
-  inoOfKey,
-  KEPT_PREFIX,
-  showKey,
-} from '../records/keys.js';
+import { bornOfKey, ENTRIES_PREFIX, INODES_PREFIX, inoOfKey, KEPT_PREFIX, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Inodes } from './inodes.js';
 

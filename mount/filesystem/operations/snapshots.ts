@@ -11,6 +11,7 @@ import type { MountLog, PurgeProgress } from '../../types.js';
 import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import { EIO, ENOENT } from '../errno.js';
 import { type Inodes, REMOVAL } from '../inodes/inodes.js';
+import { deleteOrphanRecords } from '../inodes/orphans.js';
 import type { OpenFiles } from '../open-files/open-files.js';
 import {
   bornOfKey,
@@ -173,15 +174,17 @@ export class Snapshots implements SnapshotOperations {
     reclaimer.schedule(ino, born, tree.lastLsn());
   }
 
-  /** Of contents that have been removed, those that were kept for snapshots are done with here; returns the others. */
-  reclaimed(contents: readonly ContentName[]): ContentName[] {
-    const kept = contents.filter(({ ino, born }) => this.#scheduled.has(keyOf(ino, born)));
-    if (kept.length === 0) return [...contents];
+  /** These contents have been removed: what is known of them goes, and of the orphans that had them. */
+  reclaimed(contents: readonly ContentName[]): void {
+    const isKept = ({ ino, born }: ContentName): boolean => this.#scheduled.has(keyOf(ino, born));
+    const orphans = contents.filter((content) => !isKept(content)).map(({ ino }) => ino);
+    deleteOrphanRecords(this.#inodes, orphans);
+    const kept = contents.filter(isKept);
+    if (kept.length === 0) return;
     this.#forget(kept);
     for (const { ino, born } of kept) this.#scheduled.delete(keyOf(ino, born));
     if (this.#progress !== undefined) this.#progress.removed += kept.length;
     this.#endIfDone();
-    return contents.filter((content) => !kept.includes(content));
   }
 
   #forget(contents: readonly ContentName[]): void {
