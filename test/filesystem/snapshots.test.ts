@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ContentAwaited } from '../../mount/filesystem/errno.js';
+import { keptKey } from '../../mount/filesystem/records/keys.js';
 import { SnapshotStore, type StoreOptions } from './snapshot-store.js';
 
 const { ENOSPC, EROFS } = constants.errno;
@@ -352,4 +353,54 @@ it('finds contents where they are on a mount that is only read, and refuses to t
   expect(() => s.fs.snapshots.delete('x')).toThrow(/the mount is read-only/);
   expect(s.open('/a')).toBe(-EROFS);
   expect(s.findings().filter((finding) => finding.startsWith('damage'))).toEqual([]);
+});
+
+describe('check', () => {
+  function prepared(): SnapshotStore {
+    const s = store();
+    s.write('/a', 'hello');
+    s.write('/b', 'other');
+    s.fs.snapshots.take('x');
+    s.write('/a', 'J');
+    s.unlink('/b');
+    s.reclaim();
+    expect(s.findings()).toEqual([]);
+    return s;
+  }
+  const A = '/store/content/0/2';
+  const B = '/store/content/0/3';
+
+  it('tells of a content that a snapshot misses, or that is not what it was', () => {
+    const s = prepared();
+    s.contents.inner.remove(B);
+    const fd = s.contents.inner.open(A, 'write');
+    s.contents.inner.truncate(fd, 2);
+    s.contents.inner.close(fd);
+    expect(s.findings()).toEqual([
+      'damage: snapshot x: /a: of its 5 bytes 2 are there (inode 2)',
+      'damage: snapshot x: /b: its 5 bytes are missing (inode 3)',
+    ]);
+  });
+
+  it('tells of a file that misses the content it has since', () => {
+    const s = prepared();
+    s.contents.inner.remove(`${A}.1`);
+    expect(s.findings()).toEqual(['damage: /a: its 5 bytes are missing (inode 2)']);
+  });
+
+  it('tells of contents that are left over, and of those that would be lost', () => {
+    const s = prepared();
+    s.contents.inner.close(s.contents.inner.open('/store/content/0/2.7', 'create'));
+    s.tree.delete(keptKey(3, 0));
+    s.tree.put(keptKey(2, 1), Buffer.from([1, 0, 0, 0]));
+    s.tree.put(keptKey(9, 1), Buffer.from([1, 0, 0, 0]));
+    expect(s.findings().sort()).toEqual([
+      'damage: kept content of inode 2, made after snapshot 1: a file has it, too, and would lose it with the last snapshot',
+      'damage: snapshot x: /b: its content is not kept for the snapshot (inode 3)',
+      'note: /store/content/0/2.7: no file has this content (0 bytes)',
+      'note: /store/content/0/3: no file has this content (5 bytes)',
+      'note: kept content of inode 2, made after snapshot 1: no snapshot needs it, and it goes at the next mount',
+      'note: kept content of inode 9, made after snapshot 1: no snapshot needs it, and it goes at the next mount',
+    ]);
+  });
 });
