@@ -4,17 +4,32 @@ import { Tree } from '../../engine/index.js';
 import { MIN_CACHE_BYTES } from '../../engine/limits.js';
 import { checkNamespace } from '../../mount/check/index.js';
 import { newAttributes, newChange } from '../../mount/filesystem/arguments.js';
-import { CopyInProgress, placeCopy } from '../../mount/filesystem/contents/content-copy.js';
 import { ContentFiles } from '../../mount/filesystem/contents/content.js';
+import { CopyInProgress, placeCopy } from '../../mount/filesystem/contents/content-copy.js';
 import { ContentAwaited } from '../../mount/filesystem/errno.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import { entryKey, inodeKey, KEPT_PREFIX, SPLITS_PREFIX } from '../../mount/filesystem/records/keys.js';
 import * as record from '../../mount/filesystem/records/record.js';
-import type { AttributeChange, Attributes, ContentName, ContentWorker } from '../../mount/filesystem/types.js';
+import type {
+  AttributeChange,
+  Attributes,
+  ContentName,
+  ContentWorker,
+} from '../../mount/filesystem/types.js';
 import { FaultContents } from '../support/disk/fault-contents.js';
 import { FaultDisk } from '../support/disk/fault-disk.js';
 import { MemoryDisk } from '../support/disk/memory-disk.js';
-import { bytes, CALLER, newResult, O_RDONLY, O_RDWR, O_WRONLY, REGULAR, StepClock, split } from './fixture.js';
+import {
+  bytes,
+  CALLER,
+  newResult,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  REGULAR,
+  StepClock,
+  split,
+} from './fixture.js';
 
 const STORE = '/store';
 const CONTENT = `${STORE}/content`;
@@ -113,7 +128,11 @@ export class SnapshotStore {
           },
           (result) => this.fs.snapshots.placed(copy, result),
         ),
-      syncContents: () => task(() => true, (result) => this.fs.snapshots.contentsSynced(result)),
+      syncContents: () =>
+        task(
+          () => true,
+          (result) => this.fs.snapshots.contentsSynced(result),
+        ),
     };
   }
 
@@ -270,7 +289,10 @@ export class SnapshotStore {
 
   rmdir(path: string): number {
     const { parent, name } = split(path);
-    return this.fs.rmdir(CALLER, parent, name, newResult());
+    const removal = newResult();
+    const result = this.fs.rmdir(CALLER, parent, name, removal);
+    if (removal.removedIno !== 0) this.fs.forget(removal.removedIno);
+    return result;
   }
 
   rename(from: string, to: string): number {
