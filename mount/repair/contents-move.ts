@@ -123,7 +123,8 @@ export class ContentsMove {
       this.#newest.clear();
       for (const { name } of entriesOf(this.#disk, directory)) {
         const named = parseContentName(name);
-        if (named !== undefined) this.#newest.set(named.ino, Math.max(named.born, this.#newest.get(named.ino) ?? 0));
+        if (named !== undefined)
+          this.#newest.set(named.ino, Math.max(named.born, this.#newest.get(named.ino) ?? 0));
       }
     }
     return find(contentPath(this.#from, ino, this.#newest.get(ino) ?? 0));
