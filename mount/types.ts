@@ -1,4 +1,5 @@
 /** What the daemon asks of the mount layer, whichever driver serves it. */
+import type { SnapshotInfo } from '../engine/api.js';
 
 export type DriverName = 'kernel' | 'fuse-native';
 
@@ -70,7 +71,30 @@ export interface MountEnd {
   error?: Error;
 }
 
+/** How far the removal of what no snapshot needs any more is. */
+export interface PurgeProgress {
+  /** Kept contents looked at. */
+  examined: number;
+  removed: number;
+  /** About which part is done, from 0 to 1. */
+  done: number;
+}
+
+/** Snapshots, as the thread that changes names takes and deletes them. */
+export interface MountedSnapshots {
+  /** Rejects with ERR_EXISTS and the engine's errors, ERR_READ_ONLY on a mount that is only read. */
+  takeSnapshot(name: string): Promise<SnapshotInfo>;
+  /**
+   * The snapshot is gone when this resolves; what only it had is removed after that (`purgeProgress`). Rejects with
+   * ERR_NOT_FOUND.
+   */
+  deleteSnapshot(name: string): Promise<void>;
+  /** How far the removal of what no snapshot needs any more is; undefined: nothing is to be removed. */
+  purgeProgress(): Promise<PurgeProgress | undefined>;
+}
+
 export interface Mounted {
+  readonly snapshots: MountedSnapshots;
   readonly driver: DriverName;
   readonly mountpoint: string;
   /** Settles when the mount is gone, by umount(8) or by `unmount`. All mutations are in the tree by then. */

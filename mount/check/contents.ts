@@ -1,11 +1,13 @@
 /** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
 import { join } from 'node:path';
 import type { TreeOperations, TreeReads } from '../../engine/index.js';
-import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
+import { ContentFiles, contentPath, parseContentName } from '../filesystem/contents/content.js';
+import { COPIES_DIRECTORY } from '../filesystem/contents/content-copy.js';
 import { entriesOf } from '../filesystem/contents/content-directory.js';
 import { type ContentDisk, newFileStatus } from '../filesystem/contents/content-disk.js';
 import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
 import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
+import { findContents, type LeftCopies, leftCopies } from '../filesystem/contents/left-copies.js';
 import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import {
@@ -14,11 +16,12 @@ import {
   UNCLAIMED_DIRECTORY,
 } from '../filesystem/contents/spare-recovery.js';
 import { SystemClock } from '../filesystem/contents/system.js';
-import { InodeSet } from '../filesystem/records/inode-set.js';
+import { ContentSet } from '../filesystem/records/inode-set.js';
 import * as record from '../filesystem/records/record.js';
+import { SnapshotIds } from '../filesystem/records/snapshot-ids.js';
 
 /** What is asked of the tree. */
-export type CheckedTree = TreeReads & Pick<TreeOperations, 'lastLsn' | 'previousEnd'>;
+export type CheckedTree = TreeReads & Pick<TreeOperations, 'lastLsn' | 'previousEnd' | 'snapshots' | 'diff'>;
 
 export interface ContentFindings {
   damage(message: string): void;
@@ -34,7 +37,13 @@ export class ContentCheck {
   readonly #wasCut: boolean;
   readonly #durableLsn: number;
   readonly #spares: LeftSpares;
-  readonly #withContent = new InodeSet();
+  /** Those that records tell, by born. */
+  readonly #told = new ContentSet();
+  /** Those that are kept for snapshots. */
+  readonly #kept = new ContentSet();
+  readonly #snapshots: SnapshotIds;
+  readonly #copies: LeftCopies;
+  readonly #content: ContentFiles;
   readonly #status = newFileStatus();
 
   /** `directory`: `<store>/content`, which may be missing. */
@@ -48,17 +57,23 @@ export class ContentCheck {
     this.#wasCut = isAfterCut(tree, mark, disk.bootId());
     this.#durableLsn = mark?.durableLsn ?? 0;
     const content = new ContentFiles(disk, directory, true);
+    this.#content = content;
+    this.#snapshots = new SnapshotIds(tree);
     this.#cut = new PowerCut(content, clock, () => {});
     const after = mark?.durableSeconds ?? 0;
     this.#cut.note(this.#wasCut ? { lsn: tree.lastLsn(), after, before: clock.seconds } : cutOf(mark));
-    this.#spares = leftSparesOrNone(disk, directory, this.#wasCut, (reason) => findings.damage(reason));
-    for (const [ino, { path }] of this.#spares.lent) content.isAt(ino, path);
+    this.#spares = leftSparesOrNone(disk, directory, this.#wasCut, this.#snapshots.last, (reason) =>
+      findings.damage(reason),
+    );
+    for (const [ino, { path, born }] of this.#spares.lent) content.isAt(ino, born, path);
+    this.#copies = leftCopies(tree, content, this.#wasCut);
+    findContents(content, this.#copies);
   }
 
   /** The inode, which `where` names, has the content that its record tells. */
   check(where: string, inode: Uint8Array, version: number): void {
     const ino = record.inoOf(inode);
-    const bytes = record.hasFlag(inode, record.CONTENT) ? this.#cut.bytesOf(ino) : NO_FILE;
+    const bytes = record.hasFlag(inode, record.CONTENT) ? this.#cut.bytesOf(inode) : NO_FILE;
     const fault = faultOf(inode, bytes);
     if (fault === undefined) return;
     const isCandidate = record.hasFlag(inode, record.LIVE) || version > this.#durableLsn;
@@ -77,7 +92,38 @@ export class ContentCheck {
 
   /** There may be a content file of the inode. */
   expect(inode: Uint8Array): void {
-    if (record.hasFlag(inode, record.CONTENT)) this.#withContent.add(record.inoOf(inode));
+    if (record.hasFlag(inode, record.CONTENT)) this.#told.add(record.inoOf(inode), record.bornOf(inode));
+  }
+
+  /** A content is kept for snapshots. All records of files that are there have been seen. */
+  keep(ino: number, born: number, died: number): void {
+    const where = `kept content of inode ${ino}, made after snapshot ${born}`;
+    if (this.#told.has(ino, born)) {
+      this.#findings.damage(`${where}: a file has it, too, and would lose it with the last snapshot`);
+    }
+    if (!this.#snapshots.isNeeded(born, died)) {
+      this.#findings.note(`${where}: no snapshot needs it, and it goes at the next mount`);
+    }
+    this.#kept.add(ino, born);
+  }
+
+  /** A snapshot has the record. */
+  checkKept(where: string, inode: Uint8Array, version: number): void {
+    if (!record.hasFlag(inode, record.CONTENT)) return;
+    const ino = record.inoOf(inode);
+    const born = record.bornOf(inode);
+    const bytes = this.#cut.bytesOf(inode);
+    // Somebody had it open for writing, and had not written anything.
+    if (bytes === NO_FILE && (record.sizeOf(inode) === 0 || record.hasFlag(inode, record.LIVE))) return;
+    if (!this.#told.has(ino, born) && !this.#kept.has(ino, born)) {
+      this.#findings.damage(`${where}: its content is not kept for the snapshot (inode ${ino})`);
+    }
+    const fault = faultOf(inode, bytes);
+    if (fault === undefined) return;
+    const isCut =
+      (this.#wasCut && version > this.#durableLsn) || (bytes !== NO_FILE && this.#cut.leftOver(version));
+    if (isCut) this.#findings.note(`${where}: ${fault} (inode ${ino}); a power cut left it so`);
+    else this.#findings.damage(`${where}: ${fault} (inode ${ino})`);
   }
 
   /**
@@ -86,9 +132,10 @@ export class ContentCheck {
    */
   finish(): number {
     this.#checkSpares();
+    this.#checkCopies();
     let count = 0;
     for (const directory of entriesOf(this.#disk, this.#directory)) {
-      if (directory.name === SPARES_DIRECTORY) continue;
+      if (directory.name === SPARES_DIRECTORY || directory.name === COPIES_DIRECTORY) continue;
       const path = join(this.#directory, directory.name);
       if (directory.kind !== 'directory') this.#findings.note(`${path}: it is no directory of content files`);
       else if (directory.name === UNCLAIMED_DIRECTORY) this.#checkUnclaimed(path);
@@ -115,6 +162,26 @@ export class ContentCheck {
     }
   }
 
+  #checkCopies(): void {
+    const { moved, garbage, splits } = this.#copies;
+    for (const { copy, path } of moved) {
+      this.#findings.note(
+        `${path}: it is the content of inode ${copy.ino}, and gets its place at the next mount`,
+      );
+    }
+    for (const path of garbage) {
+      this.#findings.note(
+        `${path}: a copy of a content that did not come to its end, and goes at the next mount`,
+      );
+    }
+    for (const { copy, hasMoved } of splits) {
+      if (!hasMoved || !this.#content.areOne(copy.ino, copy.born, copy.next)) continue;
+      this.#findings.note(
+        `inode ${copy.ino}: snapshots share its content, made after snapshot ${copy.born}, until the next mount copies it`,
+      );
+    }
+  }
+
   #checkUnclaimed(path: string): void {
     for (const { name } of entriesOf(this.#disk, path)) {
       const file = join(path, name);
@@ -127,14 +194,15 @@ export class ContentCheck {
   #checkDirectory(path: string): number {
     let count = 0;
     for (const file of entriesOf(this.#disk, path)) {
-      const ino = Number.parseInt(file.name, 16);
+      const content = parseContentName(file.name);
       const whole = join(path, file.name);
-      if (contentPath(this.#directory, ino) !== whole) {
+      if (content === undefined || contentPath(this.#directory, content.ino, content.born) !== whole) {
         this.#findings.note(`${whole}: it is no content file`);
         continue;
       }
       count++;
-      if (!this.#withContent.has(ino)) {
+      const { ino, born } = content;
+      if (!this.#told.has(ino, born) && !this.#kept.has(ino, born)) {
         this.#findings.note(`${whole}: no file has this content (${this.#sizeOf(whole)} bytes)`);
       }
     }

@@ -5,13 +5,15 @@
  * One walk over all keys in their order, with a look at the parent's record where the parent changes; in memory are
  * a bit for each inode, and an entry for each directory and each inode with several links.
  */
-import { type Finding, SpinneyError, type TreeReads } from '../../engine/index.js';
+import { type Finding, SpinneyError } from '../../engine/index.js';
 import { SILENT, type WorkProgress } from '../../engine/progress.js';
 import type { ContentDisk } from '../filesystem/contents/content-disk.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
+  bornOfKey,
+  ENTRIES_PREFIX,
   ENTRY,
   ENTRY_XATTR,
   entryKey,
@@ -19,10 +21,12 @@ import {
   FACT,
   INODE,
   INODE_XATTR,
+  INODES_PREFIX,
   inoOfKey,
   isKeptByNumber,
   isName,
   isNumberedKey,
+  KEPT,
   NEXT_INODE_KEY,
   ORPHAN,
   orphanKey,
@@ -31,11 +35,13 @@ import {
   QUOTA,
   SLASH,
   showPath,
+  showKey as showRecordKey,
   showText,
   showXattr,
 } from '../filesystem/records/keys.js';
 import { readLimits } from '../filesystem/records/limits.js';
 import * as record from '../filesystem/records/record.js';
+import { diedOf } from '../filesystem/records/snapshot-ids.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
 
 export interface CheckedNamespace {
@@ -46,7 +52,12 @@ export interface CheckedNamespace {
   xattrs: number;
   orphans: number;
   contentFiles: number;
+  /** Contents that files gave up and snapshots need. */
+  keptContents: number;
 }
+
+/** `k`, the inode's number, and 4 bytes of born. */
+const KEPT_KEY_BYTES = 13;
 
 /** Links found, less those that the record tells, and what the links say of the type. */
 interface LinkedInode {
@@ -69,7 +80,7 @@ export function checkNamespace(
 }
 
 class NamespaceCheck {
-  readonly #tree: TreeReads;
+  readonly #tree: CheckedTree;
   readonly #contents: ContentCheck;
   readonly #report: (finding: Finding) => void;
   readonly #found: CheckedNamespace = {
@@ -79,6 +90,7 @@ class NamespaceCheck {
     xattrs: 0,
     orphans: 0,
     contentFiles: 0,
+    keptContents: 0,
   };
   /** Inode numbers from here on are not given out yet. */
   #nextIno = ROOT_INO + 1;
@@ -127,6 +139,7 @@ class NamespaceCheck {
       this.#damage('/: the root directory has no record');
     }
     this.#checkLinks();
+    this.#checkSnapshots(progress);
     this.#found.contentFiles = this.#contents.finish();
     return this.#found;
   }
@@ -156,6 +169,9 @@ class NamespaceCheck {
         break;
       case QUOTA:
         this.#quota(pathOfKey(key), value);
+        break;
+      case KEPT:
+        this.#kept(key, value);
         break;
       case FACT:
         break;
@@ -246,6 +262,34 @@ class NamespaceCheck {
       this.#damage(`${where}: its type is not that of its names`);
     }
     this.#checkContent(where, value, version);
+  }
+
+  /** Entries and inodes come before in the order of keys, so all files that are there have been seen. */
+  #kept(key: Uint8Array, value: Uint8Array): void {
+    if (key.length !== KEPT_KEY_BYTES) {
+      this.#damage(`${showKey(key)}: it is no key of a kept content`);
+      return;
+    }
+    this.#found.keptContents++;
+    this.#contents.keep(inoOfKey(key), bornOfKey(key), diedOf(value));
+  }
+
+  /**
+   * Contents of snapshots. Of each only those records are looked at that are not the next one's, or the tree's as it is: the
+   * others have been seen there.
+   */
+  #checkSnapshots(progress: WorkProgress): void {
+    const names = this.#tree.snapshots().map(({ name }) => name);
+    for (const [index, name] of names.entries()) {
+      for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX]) {
+        for (const { key, before } of this.#tree.diff(name, names[index + 1], { prefix })) {
+          progress.step();
+          if (before === undefined || record.isLink(before.value)) continue;
+          if (record.typeOf(before.value) !== record.REGULAR) continue;
+          this.#contents.checkKept(`snapshot ${name}: ${showRecordKey(key)}`, before.value, before.version);
+        }
+      }
+    }
   }
 
   #orphan(key: Uint8Array, value: Uint8Array): void {

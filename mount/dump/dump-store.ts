@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
+import { leftCopies } from '../filesystem/contents/left-copies.js';
+import { SnapshotIds } from '../filesystem/records/snapshot-ids.js';
 import { CONTENT_DIRECTORY } from '../new-store.js';
 import { ContentsMove } from '../repair/index.js';
 import { dumpTree } from './dump.js';
@@ -24,6 +26,8 @@ export function dumpStore({ store, cacheBytes, ...options }: DumpStoreOptions): 
   try {
     const contents = new ContentsMove(join(store, CONTENT_DIRECTORY), '', {
       wasCut: tree.previousEnd === 'power-cut',
+      lastSnapshot: new SnapshotIds(tree).last,
+      copies: (files) => leftCopies(tree, files, tree.previousEnd === 'power-cut'),
       isDry: true,
       copied: () => {},
       report: () => {},

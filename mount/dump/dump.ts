@@ -102,7 +102,7 @@ function entryLine(
   if (type === undefined) throw damaged(path, `its mode is ${record.modeOf(inode).toString(8)}`);
   const ino = record.inoOf(inode);
   if (record.hasFlag(inode, record.LIVE)) {
-    const content = contents.find(ino);
+    const content = contents.find(ino, record.bornOf(inode));
     if (content !== undefined) fitToContent(inode, content);
   }
   const attributes = {} as Attributes;

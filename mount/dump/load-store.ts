@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
+import { NO_COPIES } from '../filesystem/contents/left-copies.js';
 import { SystemClock, SystemDisk } from '../filesystem/contents/system.js';
 import { FILESYSTEM_MEASURE } from '../filesystem/records/measure.js';
 import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
@@ -91,6 +92,8 @@ async function fill(
     typeof contents === 'object'
       ? new ContentsMove(join(contents.store, CONTENT_DIRECTORY), directory, {
           wasCut,
+          lastSnapshot: 0,
+          copies: () => NO_COPIES,
           isDry: false,
           copied: () => progress.step(0),
           report: () => {},

@@ -10,7 +10,7 @@ import type { LoadedContents } from './load.js';
 export function contentsOf(move: ContentsMove): LoadedContents {
   return {
     bring(ino, size) {
-      const content = move.find(ino);
+      const content = move.findNewest(ino);
       if (content === undefined)
         throw badLine(`its ${size} bytes are not in the store that contents are taken from`);
       if (content.size !== size)

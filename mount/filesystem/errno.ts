@@ -46,6 +46,15 @@ export class BackingError extends Error {
   }
 }
 
+/** What was asked must wait for the copy of a content, which is being made; the driver asks again when it is there. */
+export class ContentAwaited extends Error {
+  override readonly name = 'ContentAwaited';
+
+  constructor() {
+    super('The copy of a content is being made');
+  }
+}
+
 /** Whether something failed because the process, or the system, can have no more descriptors. */
 export function isOutOfDescriptors(error: unknown): boolean {
   const { errno } = error as NodeJS.ErrnoException;

@@ -3,20 +3,20 @@
  * failure; see types.ts. One thread calls it. The operations themselves are in the files by subject; this one
  * refuses changes of a read-only mount, turns errors into numbers, and keeps the tables of handles.
  */
-
 import type { TreeOperations } from '../../engine/api.js';
 import type { MountLog } from '../types.js';
 import { newAttributes, newChange } from './arguments.js';
 import { OpenDirectories } from './directories/open-directories.js';
 import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { type Inodes, NAME_MAX } from './inodes/inodes.js';
-import { deleteOrphanRecords, reclaimOrphan } from './inodes/orphans.js';
+import { reclaimOrphan } from './inodes/orphans.js';
 import { O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
 import { removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
 import { makeEntry, makeNameless } from './operations/entries.js';
 import { link, removeEntry } from './operations/links.js';
 import { type MoveListener, rename } from './operations/rename.js';
+import { Snapshots } from './operations/snapshots.js';
 import { readSpace } from './operations/space.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.js';
 import { isAccessListName } from './records/acl.js';
@@ -28,6 +28,7 @@ import {
   type Attributes,
   type Caller,
   CHANGE_SIZE,
+  type ContentName,
   type DirectorySink,
   type FileIdentity,
   type FileSystemStats,
@@ -40,6 +41,8 @@ import {
 export class FileSystem {
   readonly #inodes: Inodes;
   readonly #files: OpenFiles;
+  /** Taking, deleting and reading snapshots. */
+  readonly snapshots: Snapshots;
   readonly #directories: OpenDirectories;
   readonly #attributes: Attributes = newAttributes();
   readonly #log: MountLog;
@@ -49,16 +52,15 @@ export class FileSystem {
   constructor(tree: TreeOperations, options: FileSystemOptions) {
     this.#log = options.log ?? (() => {});
     this.#inodes = newInodes(tree, options, this.#log);
-    this.#files = new OpenFiles(this.#inodes);
+    this.#files = new OpenFiles(this.#inodes, options.worker, this.#log);
+    this.snapshots = new Snapshots(this.#inodes, this.#files, options, this.#log);
     this.#directories = new OpenDirectories(this.#inodes);
   }
 
-  /**
-   * Makes the root directory of a new store, and hands the orphans of earlier runs to the
-   * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
-   */
+  /** As `startStore`; then goes on with what earlier runs had begun. To be called first. */
   start(): void {
-    startStore(this.#inodes, this.#log);
+    startStore(this.#inodes, (wasCut) => this.#files.renewal.finishCopies(wasCut), this.#log);
+    this.snapshots.start();
   }
 
   /** Makes the root directory, owned by the process, of a tree that is empty. */
@@ -327,8 +329,8 @@ export class FileSystem {
   }
 
   /** A plan for this inode and backing file was carried out: the content has its name, and that is durable. */
-  fsynced(ino: number, identity: FileIdentity): void {
-    this.#files.nameIsDurable(ino, identity);
+  fsynced(ino: number, born: number, identity: FileIdentity): void {
+    this.#files.nameIsDurable(ino, born, identity);
   }
 
   /** Carries out the plan on this thread: content, directories of the content, then the journal. */
@@ -416,19 +418,17 @@ export class FileSystem {
     else reclaimOrphan(this.#inodes, ino);
   }
 
-  /** The reclaimer has removed these inodes' contents. */
-  reclaimed(inos: readonly number[]): void {
-    deleteOrphanRecords(this.#inodes, inos);
+  /** The reclaimer has removed these contents. */
+  reclaimed(contents: readonly ContentName[]): void {
+    this.snapshots.reclaimed(contents);
   }
 
   stats(): FileSystemStats {
-    let liveInodes = 0;
-    for (const open of this.#inodes.opens.values()) if (open.live) liveInodes++;
     return {
       openFiles: this.#files.count,
       openDirectories: this.#directories.count,
       openInodes: this.#inodes.opens.size,
-      liveInodes,
+      liveInodes: [...this.#inodes.opens.values()].filter(({ live }) => live).length,
       orphans: this.#inodes.orphans.size,
       openContents: this.#inodes.descriptors.count,
     };

@@ -11,11 +11,12 @@ import { SpareFiles } from './contents/spare-files.js';
 import { type Clock, SystemClock, SystemDisk } from './contents/system.js';
 import { type TroubleListener, Troubles } from './contents/troubles.js';
 import { Inodes } from './inodes/inodes.js';
+import { deleteOrphanRecords, hasOwnContent } from './inodes/orphans.js';
 import { startContents } from './inodes/start-contents.js';
 import { InodeNumbers, ROOT_INO } from './records/inode-numbers.js';
-import { entryKey, inoOfKey, ORPHANS_PREFIX } from './records/keys.js';
+import { entryKey, ORPHANS_PREFIX } from './records/keys.js';
 import * as record from './records/record.js';
-import type { Reclaimer } from './types.js';
+import type { ContentWorker, Reclaimer } from './types.js';
 
 export interface FileSystemOptions {
   /** Made where it is missing. */
@@ -29,6 +30,10 @@ export interface FileSystemOptions {
   /** Whether the driver calls `rest`; then contents may get their names late. */
   rests: boolean;
   reclaimer: Reclaimer;
+  /** The driver does what it put off, so that a snapshot finds no file open that nobody has open any more. */
+  beforeSnapshot?: () => void;
+  /** Copies contents for snapshots. Default: that is done at once, while all others wait. */
+  worker?: ContentWorker;
   /** Default: nobody hears of it. */
   log?: MountLog;
   /** Told of contents that are damaged, and that they are no more. */
@@ -70,11 +75,11 @@ export function newInodes(tree: TreeOperations, options: FileSystemOptions, log:
  * Makes the root directory of a new store, and hands the orphans of earlier runs to the
  * reclaimer. Throws ERR_NO_STORE for a read-only mount of a store without a root, ERR_UNSAFE where a link is in the way.
  */
-export function startStore(inodes: Inodes, log: MountLog): void {
-  const { tree, content, readOnly, reclaimer } = inodes;
+export function startStore(inodes: Inodes, finishCopies: (wasCut: boolean) => void, log: MountLog): void {
+  const { tree, content, readOnly } = inodes;
   const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
   prepareContentDirectory(content.disk, content.directory, readOnly);
-  startContents(inodes, hasRoot, log);
+  startContents(inodes, hasRoot, finishCopies, log);
   inodes.quotas.load();
   if (readOnly) {
     if (hasRoot) return;
@@ -84,11 +89,24 @@ export function startStore(inodes: Inodes, log: MountLog): void {
     );
   }
   if (!hasRoot) makeRoot(inodes);
-  const orphans: number[] = [];
-  for (const entry of tree.range({ prefix: ORPHANS_PREFIX, keysOnly: true })) {
-    if (entry.type === 'key') orphans.push(inoOfKey(entry.key));
+  scheduleOrphans(inodes);
+}
+
+/** What was removed while somebody used it, in an earlier run: nobody does any more. */
+function scheduleOrphans(inodes: Inodes): void {
+  const { tree, reclaimer } = inodes;
+  const shared: number[] = [];
+  const others: Uint8Array[] = [];
+  for (const item of tree.range({ prefix: ORPHANS_PREFIX })) {
+    if (item.type !== 'key') continue;
+    const { value } = item;
+    // What a snapshot has too is removed with that.
+    if (record.hasFlag(value, record.CONTENT) && !hasOwnContent(inodes, value))
+      shared.push(record.inoOf(value));
+    else others.push(value);
   }
-  for (const ino of orphans) reclaimer.schedule(ino, tree.lastLsn());
+  deleteOrphanRecords(inodes, shared);
+  for (const inode of others) reclaimer.schedule(record.inoOf(inode), record.bornOf(inode), tree.lastLsn());
 }
 
 /** Makes the root directory, owned by the process, of a tree that is empty. */

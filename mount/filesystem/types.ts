@@ -6,6 +6,8 @@
  * only for what no caller can foresee (a damaged store, a bug), which the driver turns into EIO in one place.
  * Results are written into objects that the driver owns and reuses. Names and paths are raw bytes.
  */
+import type { SnapshotInfo } from '../../engine/api.js';
+import type { PurgeProgress } from '../types.js';
 
 /** Who asks. The driver fills one such object again and again. */
 export interface Caller {
@@ -114,13 +116,63 @@ export type DirectorySink = (
   isComplete: boolean,
 ) => boolean;
 
+/** Figures of the layer. */
+export interface FileSystemStats {
+  openFiles: number;
+  openDirectories: number;
+  /** Inodes with open handles, and those of them whose backing file is ahead of their record. */
+  openInodes: number;
+  liveInodes: number;
+  /** Inodes without a name that are still used. */
+  orphans: number;
+  /** Backing files that are kept open. */
+  openContents: number;
+}
+
+/** A content to be copied: that of `ino` made after snapshot `born`, as the one made after snapshot `next`. */
+export interface ContentCopy {
+  ino: number;
+  born: number;
+  next: number;
+}
+
+/** Which content of an inode. */
+export interface ContentName {
+  ino: number;
+  born: number;
+}
+
+/** What a driver, and the threads around it, ask of the layer for snapshots; see operations/snapshots.ts. */
+export interface SnapshotOperations {
+  take(name: string): SnapshotInfo;
+  delete(name: string): void;
+  readonly progress: Readonly<PurgeProgress> | undefined;
+  work(): boolean;
+  copied(copy: ContentCopy, result: number): void;
+  placed(copy: ContentCopy, result: number): void;
+  contentsSynced(result: number): void;
+}
+
 /** Does what must happen outside the request loop: removal of content whose record's deletion is durable. */
 export interface Reclaimer {
   /**
-   * The inode `ino` has neither a name nor a user any more. Once everything up to `lsn` is durable, its content
-   * file is to be removed, and then `fileSystem.reclaimed(inos)` called on the mutating thread.
+   * Nobody needs the content of `ino` made after snapshot `born` any more. Once everything up to `lsn` is durable, it is to be
+   * removed, and then `fileSystem.reclaimed(contents)` called on the mutating thread.
    */
-  schedule(ino: number, lsn: number): void;
+  schedule(ino: number, born: number, lsn: number): void;
+}
+
+/**
+ * Works on contents outside the request loop, one thing after another in the order in which it was asked, after the syncs
+ * that were asked for before. Each is answered on the mutating thread, with 0 or a negative errno.
+ */
+export interface ContentWorker {
+  /** Makes the copy (content-copy.ts); then `fileSystem.copied`. */
+  copy(copy: ContentCopy): void;
+  /** Puts the copy, which is whole, in place of what it is of (`placeCopy`); then `fileSystem.placed`. */
+  place(copy: ContentCopy): void;
+  /** Makes all contents and their names durable; then `fileSystem.contentsSynced`. */
+  syncContents(): void;
 }
 
 /** Flags of renameat2(2). */
@@ -148,6 +200,7 @@ export interface FileIdentity {
  */
 export interface FsyncPlan {
   ino: number;
+  born: number;
   /** Which file the backing file is; undefined: there is none. */
   identity: FileIdentity | undefined;
   /** The number of the spare that the backing file is yet, or NO_SPARE. */

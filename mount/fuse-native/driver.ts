@@ -12,12 +12,23 @@ import { FileSystem } from '../filesystem/file-system.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
 import { describeRefused, RequestFailures } from '../request-failures.js';
-import type { MountEnd, Mounted, MountLog, MountOptions, MountStats, RefusedChanges } from '../types.js';
+import type {
+  MountEnd,
+  Mounted,
+  MountedSnapshots,
+  MountLog,
+  MountOptions,
+  MountStats,
+  RefusedChanges,
+} from '../types.js';
 import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../unmounting.js';
 import { loadBinding } from './binding.js';
+import { InlineContentWorker } from './content-worker.js';
 import { CHANGES, type Counts, makeOperations } from './operations.js';
 import { mountOptionString } from './option-string.js';
+import { ParkedRequests } from './parked-requests.js';
 import { InlineReclaimer } from './reclaimer.js';
+import { InlineSnapshots } from './snapshots.js';
 
 const MOUNT_DEADLINE_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -33,12 +44,26 @@ export async function mountFuseNative(
 ): Promise<Mounted> {
   const fsname = mountOptionString(options);
   const Binding = loadBinding();
+  const contents = new ContentFiles(new SystemDisk(), options.contentDirectory, options.readOnly);
   const reclaimer = new InlineReclaimer(
     tree,
-    new ContentFiles(new SystemDisk(), options.contentDirectory, options.readOnly),
-    (inos) => fileSystem.reclaimed(inos),
+    contents,
+    (removed) => {
+      fileSystem.reclaimed(removed);
+      snapshots.workOn();
+    },
     log,
   );
+  const worker = new InlineContentWorker(
+    contents,
+    () => fileSystem.snapshots,
+    () => {
+      parked.serve();
+      snapshots.workOn();
+    },
+    log,
+  );
+  const parked = new ParkedRequests();
   const troubles = new TroubleList();
   const fileSystem = new FileSystem(tree, {
     contentDirectory: options.contentDirectory,
@@ -46,13 +71,15 @@ export async function mountFuseNative(
     keepsNodes: false,
     rests: false,
     reclaimer,
+    worker,
     log,
     troubled: troubles.update,
   });
+  const snapshots = new InlineSnapshots(() => fileSystem.snapshots);
   fileSystem.start();
   const failures = new RequestFailures(new Float64Array(RequestFailures.size(CHANGES.length)));
   const counts: Counts = { requests: 0, openFiles: 0, openingFails: false, operations: {}, failures };
-  const operations = makeOperations(fileSystem, () => reclaimer.run(), log, counts);
+  const operations = makeOperations(fileSystem, () => reclaimer.run(), parked, log, counts);
   const closeFileSystem = () => {
     reclaimer.run();
     fileSystem.close();
@@ -72,7 +99,7 @@ export async function mountFuseNative(
     const entry = findMount(options.mountpoint);
     if (entry === undefined) throw cannotMount(options.mountpoint, 'it ended at once');
     const device = { fd: -1, mountpoint: options.mountpoint, connection: entry.minor };
-    return new FuseNativeMount(device, options.source, counts, troubles, closeFileSystem);
+    return new FuseNativeMount(device, options.source, counts, troubles, snapshots, closeFileSystem);
   } catch (error) {
     closeFileSystem();
     throw error;
@@ -107,6 +134,7 @@ function cannotMount(mountpoint: string, reason: string): SpinneyError {
 class FuseNativeMount implements Mounted {
   readonly driver = 'fuse-native';
   readonly mountpoint: string;
+  readonly snapshots: MountedSnapshots;
   readonly ended: Promise<MountEnd>;
   readonly #device: DeviceMount;
   readonly #source: string;
@@ -114,7 +142,15 @@ class FuseNativeMount implements Mounted {
   readonly #troubles: TroubleList;
   #aborted = false;
 
-  constructor(device: DeviceMount, source: string, counts: Counts, troubles: TroubleList, close: () => void) {
+  constructor(
+    device: DeviceMount,
+    source: string,
+    counts: Counts,
+    troubles: TroubleList,
+    snapshots: MountedSnapshots,
+    close: () => void,
+  ) {
+    this.snapshots = snapshots;
     this.mountpoint = device.mountpoint;
     this.#device = device;
     this.#source = source;

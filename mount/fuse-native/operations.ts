@@ -31,6 +31,7 @@ import {
 import type { RequestFailures } from '../request-failures.js';
 import type { MountLog } from '../types.js';
 import type { Reply } from './binding.js';
+import type { ParkedRequests } from './parked-requests.js';
 
 const TWO_TO_32 = 4_294_967_296;
 const O_RDWR = 2;
@@ -75,10 +76,14 @@ export const CHANGES = [
 
 type Handler = (reply: Reply, ...args: never[]) => void;
 
-/** The handlers by operation name. `makeRoom`: the disk is full; removes at once what is to be removed anyway, if anything. */
+/**
+ * The handlers by operation name. `makeRoom`: the disk is full; removes at once what is to be removed anyway, if anything.
+ * `parked`: where requests wait for contents.
+ */
 export function makeOperations(
   fs: FileSystem,
   makeRoom: () => boolean,
+  parked: ParkedRequests,
   log: MountLog,
   counts: Counts,
 ): Record<string, Handler> {
@@ -263,13 +268,23 @@ export function makeOperations(
         else if (change >= 0) counts.failures.succeeded(change);
         reply(result, ...values);
       };
-      try {
-        if (args.some(isDamaged)) countingReply(-EILSEQ, ...bufferOf(name, args));
-        else handler(countingReply, ...args);
-      } catch (error) {
+      const serve = (): void => {
+        try {
+          if (args.some(isDamaged)) countingReply(-EILSEQ, ...bufferOf(name, args));
+          else handler(countingReply, ...args);
+        } catch (error) {
+          fail(error);
+        }
+      };
+      const fail = (error: unknown): void => {
+        if (error instanceof errno.ContentAwaited) {
+          parked.park(serve);
+          return;
+        }
         failures.tell(name, error, { path: args[0] });
         if (!replied) countingReply(-errno.EIO, ...bufferOf(name, args));
-      }
+      };
+      serve();
     };
   }
   return guarded;

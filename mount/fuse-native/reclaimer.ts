@@ -1,6 +1,6 @@
 import type { TreeOperations } from '../../engine/api.js';
 import type { ContentFiles } from '../filesystem/contents/content.js';
-import type { Reclaimer } from '../filesystem/types.js';
+import type { ContentName, Reclaimer } from '../filesystem/types.js';
 import type { MountLog } from '../types.js';
 
 const DELAY_MS = 1_000;
@@ -9,15 +9,15 @@ const DELAY_MS = 1_000;
 export class InlineReclaimer implements Reclaimer {
   readonly #tree: Pick<TreeOperations, 'durableLsn' | 'sync'>;
   readonly #content: Pick<ContentFiles, 'remove'>;
-  readonly #reclaimed: (inos: readonly number[]) => void;
+  readonly #reclaimed: (contents: readonly ContentName[]) => void;
   readonly #log: MountLog;
-  readonly #waiting = new Map<number, number>();
+  #waiting: (ContentName & { lsn: number })[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
     tree: Pick<TreeOperations, 'durableLsn' | 'sync'>,
     content: Pick<ContentFiles, 'remove'>,
-    reclaimed: (inos: readonly number[]) => void,
+    reclaimed: (contents: readonly ContentName[]) => void,
     log: MountLog,
   ) {
     this.#tree = tree;
@@ -26,8 +26,8 @@ export class InlineReclaimer implements Reclaimer {
     this.#log = log;
   }
 
-  schedule(ino: number, lsn: number): void {
-    this.#waiting.set(ino, lsn);
+  schedule(ino: number, born: number, lsn: number): void {
+    this.#waiting.push({ ino, born, lsn });
     this.#timer ??= setTimeout(() => this.run(), DELAY_MS);
   }
 
@@ -35,15 +35,14 @@ export class InlineReclaimer implements Reclaimer {
   run(): boolean {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#waiting.size === 0) return false;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return false;
+    this.#waiting = [];
     try {
-      const last = waiting.reduce((most, [, lsn]) => Math.max(most, lsn), 0);
+      const last = waiting.reduce((most, { lsn }) => Math.max(most, lsn), 0);
       if (this.#tree.durableLsn() < last) this.#tree.sync();
-      const inos = waiting.map(([ino]) => ino);
-      for (const ino of inos) this.#content.remove(ino);
-      this.#reclaimed(inos);
+      for (const { ino, born } of waiting) this.#content.remove(ino, born);
+      this.#reclaimed(waiting);
     } catch (error) {
       this.#log('warn', 'could not remove the contents of deleted files', { err: error });
     }

@@ -7,7 +7,7 @@
  *   its number stays taken, since that worker may still write a reply to it.
  * - If the session worker dies, main aborts the connection, so that no client hangs.
  */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { SpinneyError } from '../../engine/errors.js';
 import type { TreeHandle } from '../../engine/index.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
@@ -24,9 +24,10 @@ import {
 } from '../unmounting.js';
 import { MountState } from './device/mount-state.js';
 import { SharedQueue } from './device/shared-queue.js';
+import { Commands } from './workers/commands.js';
 import { Interrupts } from './workers/interrupts.js';
 import { Watchdog, type WatchedState } from './workers/watchdog.js';
-import type { WorkerData, WorkerMessage } from './workers/worker-data.js';
+import type { SessionData, WorkerData, WorkerMessage } from './workers/worker-data.js';
 
 /** Records in a queue between the workers. */
 const QUEUE_CAPACITY = 4096;
@@ -81,6 +82,7 @@ class KernelMount implements Mounted {
   readonly #ioExit: Promise<unknown>;
   readonly #watchdog: Watchdog;
   readonly #troubles = new TroubleList();
+  readonly snapshots: Commands;
   /** The session worker said that it came to its end. */
   #sessionEnded = false;
   #failure: Error | undefined;
@@ -109,13 +111,25 @@ class KernelMount implements Mounted {
       negativeTimeout: options.negativeTimeout,
     };
     this.#io = new Worker(new URL('./workers/io-worker.js', import.meta.url), { workerData });
-    this.#session = new Worker(new URL('./workers/session-worker.js', import.meta.url), { workerData });
+    const { port1, port2 } = new MessageChannel();
+    const sessionData: SessionData = { ...workerData, commands: port2 };
+    this.#session = new Worker(new URL('./workers/session-worker.js', import.meta.url), {
+      workerData: sessionData,
+      transferList: [port2],
+    });
+    // It keeps nobody alive.
+    port1.unref();
+    this.snapshots = new Commands((command) => {
+      port1.postMessage(command);
+      state.wakeSession();
+    });
     this.#ioExit = exitOf(this.#io);
     this.ready = new Promise((resolve, reject) => {
       this.#session.on('message', (message: WorkerMessage) => {
         if (message.type === 'log') log(message.level, message.message, message.fields);
         else if (message.type === 'trouble') this.#troubles.update(message.ino, message.what);
         else if (message.type === 'ready') resolve();
+        else if (message.type === 'answer') this.snapshots.answered(message.id, message.result);
         else this.#sessionEnded = true;
       });
       this.#session.once('exit', () => {
@@ -194,6 +208,7 @@ class KernelMount implements Mounted {
     }, LOOK_EVERY_MS).unref();
     await exitOf(this.#session);
     clearInterval(watching);
+    this.snapshots.end();
     if (!this.#sessionEnded) {
       this.#failure ??= new SpinneyError(
         'ERR_MOUNT',

@@ -192,6 +192,7 @@ export const F_SETFL = 4;
 export const F_SETSIG = 10;
 export const F_SETLEASE = 1024;
 export const F_RDLCK = 0;
+export const F_WRLCK = 1;
 export const F_UNLCK = 2;
 
 export const AF_UNIX = 1;

@@ -16,10 +16,12 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { RepairFinding } from '../../engine/index.js';
-import { contentPath } from '../filesystem/contents/content.js';
+import { ContentFiles, contentPath, parseContentName } from '../filesystem/contents/content.js';
 import { entriesOf, prepareContentDirectory } from '../filesystem/contents/content-directory.js';
+import { findContents, type LeftCopies } from '../filesystem/contents/left-copies.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import {
+  type FoundSpare,
   type LeftSpares,
   leftSparesOrNone,
   UNCLAIMED_DIRECTORY,
@@ -50,6 +52,10 @@ export interface OldContent {
 export interface ContentsMoveOptions {
   /** As `leftSpares` takes it. */
   wasCut: boolean;
+  /** The newest snapshot that ever was. */
+  lastSnapshot: number;
+  /** Copies that the damaged store had not finished. */
+  copies: (content: ContentFiles) => LeftCopies;
   /** Nothing is made. */
   isDry: boolean;
   /** Told of bytes, as they are copied. */
@@ -75,7 +81,11 @@ export class ContentsMove {
   readonly #isDry: boolean;
   readonly #copied: (bytes: number) => void;
   readonly #spares: LeftSpares;
+  readonly #files: ContentFiles;
   readonly #taken = new InodeSet();
+  /** The directory that was listed last, and the newest born of each inode in it. */
+  #listed: string | undefined;
+  readonly #newest = new Map<number, number>();
   #way: 'reflink' | 'link' | 'copy' = 'reflink';
 
   /** `from`, `to`: directories of contents. @throws ERR_UNSAFE where a link is in `from` */
@@ -85,32 +95,56 @@ export class ContentsMove {
     this.#isDry = options.isDry;
     this.#copied = options.copied;
     prepareContentDirectory(this.#disk, from, true);
-    this.#spares = leftSparesOrNone(this.#disk, from, options.wasCut, (reason) =>
+    this.#spares = leftSparesOrNone(this.#disk, from, options.wasCut, options.lastSnapshot, (reason) =>
       options.report({
         kind: 'lost',
         message: `${reason}; what was lent to files then stays in the damaged store`,
       }),
     );
+    this.#files = new ContentFiles(this.#disk, from, true);
+    findContents(this.#files, options.copies(this.#files));
     if (!this.#isDry) mkdirSync(to, { recursive: true, mode: 0o700 });
   }
 
-  /** Undefined: the inode has no content file. A spare that was lent and never written has none either. */
-  find(ino: number): OldContent | undefined {
-    const lent = this.#spares.lent.get(ino);
+  /** Undefined: there is no such content file. A spare that was lent and never written is none. */
+  find(ino: number, born: number): OldContent | undefined {
+    const lent = this.#lent(ino, born);
     if (lent !== undefined && !lent.isWritten) return undefined;
-    return find(lent?.path ?? contentPath(this.#from, ino));
+    return find(lent?.path ?? this.#files.pathOf(ino, born));
+  }
+
+  /** As `find`, of the newest content that the inode has: for who has no record of it. */
+  findNewest(ino: number): OldContent | undefined {
+    const lent = this.#spares.lent.get(ino);
+    if (lent?.isWritten === true) return find(lent.path);
+    const directory = dirname(contentPath(this.#from, ino));
+    if (directory !== this.#listed) {
+      this.#listed = directory;
+      this.#newest.clear();
+      for (const { name } of entriesOf(this.#disk, directory)) {
+        const named = parseContentName(name);
+        if (named !== undefined)
+          this.#newest.set(named.ino, Math.max(named.born, this.#newest.get(named.ino) ?? 0));
+      }
+    }
+    return find(contentPath(this.#from, ino, this.#newest.get(ino) ?? 0));
   }
 
   /** Whether the inode had borrowed a file into which nothing was written. */
-  isUnwritten(ino: number): boolean {
-    return this.#spares.lent.get(ino)?.isWritten === false;
+  isUnwritten(ino: number, born: number): boolean {
+    return this.#lent(ino, born)?.isWritten === false;
+  }
+
+  #lent(ino: number, born: number): FoundSpare | undefined {
+    const lent = this.#spares.lent.get(ino);
+    return lent?.born === born ? lent : undefined;
   }
 
   /** Gives the repaired store the content as that of inode `ino`. */
   take({ path, size }: OldContent, ino: number): void {
     if (!this.#taken.add(ino)) return;
     this.moved.bytes += size;
-    const target = contentPath(this.#to, ino);
+    const target = contentPath(this.#to, ino, 0);
     if (this.#isDry) return;
     const source = lstatSync(path);
     if (isThere(target, source)) {
@@ -167,21 +201,28 @@ export class ContentsMove {
     renameSync(part, target);
   }
 
-  /** Contents that were not taken, by number; those in which there is nothing are passed over. */
-  *left(): Generator<{ ino: number; content: OldContent }> {
+  /**
+   * The newest contents of inodes of which none was taken; those in which there is nothing are passed over. Earlier ones were
+   * kept for snapshots.
+   */
+  *left(): Generator<{ ino: number; born: number; content: OldContent }> {
     for (const directory of entriesOf(this.#disk, this.#from)) {
       if (directory.kind !== 'directory' || !/^[0-9a-f]+$/.test(directory.name)) continue;
+      const newest = new Map<number, number>();
       for (const { name } of entriesOf(this.#disk, join(this.#from, directory.name))) {
-        const ino = Number.parseInt(name, 16);
+        const { ino, born } = parseContentName(name) ?? { ino: 0, born: 0 };
         const path = join(this.#from, directory.name, name);
-        if (contentPath(this.#from, ino) !== path || this.#taken.has(ino)) continue;
-        const content = find(path);
-        if (content !== undefined && content.size > 0) yield { ino, content };
+        if (contentPath(this.#from, ino, born) !== path || this.#taken.has(ino)) continue;
+        newest.set(ino, Math.max(born, newest.get(ino) ?? 0));
+      }
+      for (const [ino, born] of newest) {
+        const content = find(contentPath(this.#from, ino, born));
+        if (content !== undefined && content.size > 0) yield { ino, born, content };
       }
     }
-    for (const ino of this.#spares.lent.keys()) {
-      const content = this.#taken.has(ino) ? undefined : this.find(ino);
-      if (content !== undefined && content.size > 0) yield { ino, content };
+    for (const [ino, { born }] of this.#spares.lent) {
+      const content = this.#taken.has(ino) ? undefined : this.find(ino, born);
+      if (content !== undefined && content.size > 0) yield { ino, born, content };
     }
   }
 
@@ -202,8 +243,8 @@ export class ContentsMove {
     for (const { name } of entriesOf(this.#disk, this.#from)) {
       if (name === SPARES_DIRECTORY || !/^[0-9a-f]+$/.test(name)) continue;
       for (const file of entriesOf(this.#disk, join(this.#from, name))) {
-        const ino = Number.parseInt(file.name, 16);
-        if (contentPath(this.#from, ino) === join(this.#from, name, file.name))
+        const { ino, born } = parseContentName(file.name) ?? { ino: 0, born: 0 };
+        if (contentPath(this.#from, ino, born) === join(this.#from, name, file.name))
           above = Math.max(above, ino + 1);
       }
     }

@@ -4,6 +4,7 @@
  */
 import type { Tree } from '../../engine/index.js';
 import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
+import { lastKept } from '../filesystem/contents/power-cut.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {
   concat,
@@ -13,6 +14,7 @@ import {
   inodeKey,
   inodeXattrPrefix,
   inoOfKey,
+  keptKey,
   ORPHANS_PREFIX,
   pathOfKey,
   showPath,
@@ -55,16 +57,19 @@ export class FileRepair {
   }
 
   /** A file that is kept at its name: gives it its content. */
-  settleFile(key: Uint8Array, inode: Uint8Array): void {
+  settleFile(key: Uint8Array, told: Uint8Array): void {
     const where = showPath(pathOfKey(key));
-    let isChanged = false;
+    // The content gets the name of one that is older than all snapshots.
+    const inode = withFirstName(told);
+    const born = record.bornOf(told);
+    let isChanged = born > 0;
     if (record.linksOf(inode) !== 1) {
       this.#context.report('mended', `${where}: its record told ${record.linksOf(inode)} links, there is 1`);
       record.setLinks(inode, 1);
       isChanged = true;
     }
     if (record.typeOf(inode) === record.REGULAR) {
-      const { fault, isSettled, content } = this.#contentOf(inode, where);
+      const { fault, isSettled, content } = this.#contentOf(inode, born, where);
       if (fault !== undefined) {
         loseContent(this.#context, key, inode, fault, content);
         return;
@@ -77,14 +82,13 @@ export class FileRepair {
   /** Takes the inode's content where it is what the record says; a record of an open file is brought up to date. */
   #contentOf(
     inode: Uint8Array,
+    born: number,
     where: string,
   ): { fault: string | undefined; isSettled: boolean; content: OldContent | undefined } {
     const ino = record.inoOf(inode);
-    const content = record.hasFlag(inode, record.CONTENT)
-      ? this.#context.options.contents.find(ino)
-      : undefined;
+    const content = record.hasFlag(inode, record.CONTENT) ? this.#findContent(ino, born) : undefined;
     const isLive = record.hasFlag(inode, record.LIVE);
-    if (isLive && content === undefined && this.#context.options.contents.isUnwritten(ino)) {
+    if (isLive && content === undefined && this.#context.options.contents.isUnwritten(ino, born)) {
       record.clearFlag(inode, record.LIVE | record.CONTENT);
       return { fault: undefined, isSettled: true, content };
     }
@@ -102,6 +106,15 @@ export class FileRepair {
     }
     if (fault === undefined && content !== undefined) this.#context.options.contents.take(content, ino);
     return { fault, isSettled, content };
+  }
+
+  /** A power cut may have taken a copy, and left what it was of. */
+  #findContent(ino: number, born: number): OldContent | undefined {
+    const { contents, cut } = this.#context.options;
+    const content = contents.find(ino, born);
+    if (content !== undefined || !cut.isLast || born === 0) return content;
+    const kept = lastKept(this.#tree, ino, born);
+    return kept === undefined ? undefined : contents.find(ino, kept);
   }
 
   /** Whether nobody but a power cut is to blame for what the content is: as a mount and `check` tell it. */
@@ -143,12 +156,13 @@ export class FileRepair {
     tellType(this.#context, key, ino, linked.type);
   }
 
-  #settleLinked(ino: number, inode: Uint8Array, path: Uint8Array, where: string): Linked {
-    const type = record.typeOf(inode);
+  #settleLinked(ino: number, told: Uint8Array, path: Uint8Array, where: string): Linked {
+    const type = record.typeOf(told);
     if (type !== record.REGULAR) return { type, names: 0, place: undefined };
-    const { fault, isSettled, content } = this.#contentOf(inode, where);
+    const inode = withFirstName(told);
+    const { fault, isSettled, content } = this.#contentOf(inode, record.bornOf(told), where);
     if (fault === undefined) {
-      if (isSettled) this.#tree.put(inodeKey(ino), inode);
+      if (isSettled || inode !== told) this.#tree.put(inodeKey(ino), inode);
       return { type, names: 0, place: undefined };
     }
     const place = this.#context.lost.keep(ino, record.newLink(ino, type), {});
@@ -167,15 +181,16 @@ export class FileRepair {
   }
 
   #settleInodes(): void {
-    for (const { key, value } of itemsBelow(this.#tree, INODES_PREFIX)) {
+    for (const { key, value: told } of itemsBelow(this.#tree, INODES_PREFIX)) {
       const ino = inoOfKey(key);
+      const value = withFirstName(told);
       const linked = this.#linked.get(ino);
       if (linked?.place !== undefined) continue;
       let names = linked?.names ?? 0;
       if (names === 0) {
         const { fault, content } =
           record.typeOf(value) === record.REGULAR
-            ? this.#contentOf(value, `inode ${ino}`)
+            ? this.#contentOf(value, record.bornOf(told), `inode ${ino}`)
             : { fault: undefined, content: undefined };
         const place = this.#context.lost.keep(ino, record.newLink(ino, record.typeOf(value)), {});
         if (fault !== undefined) fitRecord(this.#context, value, content);
@@ -210,7 +225,9 @@ export class FileRepair {
 
   #keepLeftContents(): void {
     let count = 0;
-    for (const { ino, content } of this.#context.options.contents.left()) {
+    for (const { ino, born, content } of this.#context.options.contents.left()) {
+      // No file's: a snapshot's.
+      if (this.#tree.getVersion(keptKey(ino, born)) !== undefined) continue;
       const path = this.#nameless.get(ino);
       const isWanted = path !== undefined || (this.#context.options.isIncomplete && !this.#orphans.has(ino));
       if (isWanted) this.#keepContent(ino, path, 'its record is lost', content);
@@ -241,6 +258,11 @@ export class FileRepair {
 export function tellType(context: RepairContext, key: Uint8Array, ino: number, type: number): void {
   context.tree.put(key, record.newLink(ino, type));
   context.report('mended', `${showPath(pathOfKey(key))}: its type was not that of its inode ${ino}`);
+}
+
+/** The record, of a content that is named as one is that is older than all snapshots. */
+function withFirstName(value: Uint8Array): Uint8Array {
+  return record.bornOf(value) === 0 ? value : record.withBorn(value, 0);
 }
 
 /** Gives the record what a power cut has left, and the present time. */

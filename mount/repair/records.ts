@@ -52,7 +52,7 @@ export function looksLikeRecord(value: Uint8Array): boolean {
   if (record.isLink(value)) return true;
   const times = [record.ATIME, record.MTIME, record.CTIME, record.BTIME];
   if (times.some((time) => record.nanosOf(value, time) >= 1_000_000_000)) return false;
-  return record.typeOf(value) === record.SYMLINK || value.length === record.INODE_BYTES;
+  return record.typeOf(value) === record.SYMLINK || value.length === record.bytesOf(value);
 }
 
 /** Whether the bytes are a record that this version knows. */

@@ -16,11 +16,15 @@ import {
   entryKey,
   equalBytes,
   INODE_XATTRS_PREFIX,
+  KEPT_PREFIX,
+  LAST_SNAPSHOT_KEY,
   NEXT_INODE_KEY,
   ownerOfXattr,
+  PURGE_KEY,
   pathOfKey,
   QUOTAS_PREFIX,
   SLASH,
+  SPLITS_PREFIX,
   showPath,
   showXattr,
 } from '../filesystem/records/keys.js';
@@ -158,6 +162,9 @@ class NamespaceRepair {
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#context.nextIno));
     this.#tree.put(NEXT_INODE_KEY, next);
+    for (const key of [LAST_SNAPSHOT_KEY, PURGE_KEY]) this.#tree.delete(key);
+    // There are no snapshots here, and each file's content has its first name again.
+    for (const prefix of [KEPT_PREFIX, SPLITS_PREFIX]) this.#tree.deletePrefix(prefix);
     markAllDurable(this.#tree, new SystemDisk().bootId(), this.#context.clock.seconds);
   }
 }

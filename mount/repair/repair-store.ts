@@ -7,11 +7,13 @@ import { reasonOf } from '../../engine/errors.js';
 import { type RepairFinding, type Salvaged, SpinneyError, salvage, Tree, Wreck } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { type ContentMark, readMark } from '../filesystem/contents/content-mark.js';
+import { leftCopies } from '../filesystem/contents/left-copies.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import { entryKey, isName, SLASH } from '../filesystem/records/keys.js';
 import { FILESYSTEM_MEASURE } from '../filesystem/records/measure.js';
 import * as record from '../filesystem/records/record.js';
+import { SnapshotIds } from '../filesystem/records/snapshot-ids.js';
 import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from './contents-move.js';
 import type { ContentsCut, RepairedNamespace } from './context.js';
@@ -123,6 +125,8 @@ function makeStore(target: string, wreck: Wreck, options: RepairOptions): Omit<R
     const cut = cutOf(tree, salvaged);
     const contents = new ContentsMove(join(store, CONTENT_DIRECTORY), join(target, CONTENT_DIRECTORY), {
       wasCut: cut.isLast,
+      lastSnapshot: new SnapshotIds(tree).last,
+      copies: (files) => leftCopies(tree, files, cut.isLast),
       isDry,
       copied: () => progress.step(0),
       report,

@@ -8,12 +8,13 @@
  *   --operations N   puts and deletes of a turn, with snapshots and without (200000)
  *   --rounds N       turns (7)
  *   --cache MIB      cache (512)
+ *   --file MIB       file that is written first after a snapshot; 0: none is (1024)
  *   --dir FOLDER     where the stores are made and removed (the system's temporary folder)
  *
  * `snapshot`: milliseconds of a snapshot right after a checkpoint; the same while another thread writes without a pause,
  * and the longest that one of its puts took meanwhile. `diff`: milliseconds to list all changes, where they are
  * beside each other and where they are all over the tree. `overhead`: microseconds of a put or a delete of a random key in a
- * tree without snapshots, in one with ten, and their ratio, in turns.
+ * tree without snapshots, in one with ten, and their ratio, in turns. `first write`: see first-writes.mjs.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,6 +23,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Tree } from '../../dist/engine/index.js';
+import { timeFirstWrites } from './first-writes.mjs';
 import { Random } from './keys.mjs';
 import { machine, median, print } from './report.mjs';
 
@@ -75,6 +77,7 @@ async function run() {
       operations: { type: 'string', default: '200000' },
       rounds: { type: 'string', default: '7' },
       cache: { type: 'string', default: '512' },
+      file: { type: 'string', default: '1024' },
       dir: { type: 'string', default: tmpdir() },
     },
   });
@@ -110,6 +113,9 @@ async function run() {
   } finally {
     rmSync(home, { recursive: true });
   }
+  const mebibytes = Number(flags.file);
+  if (mebibytes > 0)
+    await timeFirstWrites({ directory: resolve(flags.dir), mebibytes, repeat: options.repeat });
 }
 
 async function timeSnapshots(tree, { keys, repeat }) {

@@ -4,7 +4,7 @@ import { SpinneyError } from '../../engine/errors.js';
 import { isMountedAt } from '../../mount/mount-users.js';
 import { readMountinfo } from '../../mount/mountinfo.js';
 import type { MountEnd, Mounted } from '../../mount/types.js';
-import { statsReport } from './support.js';
+import { NO_SNAPSHOTS, statsReport } from './support.js';
 
 vi.mock('../../mount/mount-users.js', async (original) => {
   const users = await original<typeof import('../../mount/mount-users.js')>();
@@ -24,6 +24,7 @@ function parts() {
   let end: (end: MountEnd) => void = () => {};
   const mounted: Mounted = {
     driver: 'kernel',
+    snapshots: NO_SNAPSHOTS,
     mountpoint: '/mnt/x',
     ended: new Promise((resolve) => {
       end = resolve;

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { expect, onTestFinished } from 'vitest';
 import type { ControlTarget, StatsReport } from '../../daemon/control/reports.js';
 import { run } from '../../daemon/run.js';
+import type { MountedSnapshots } from '../../mount/types.js';
 
 /** A directory that goes away with the test. */
 export function temporaryDirectory(): string {
@@ -62,6 +63,13 @@ export function ask(
     outgoing.end(options.body);
   });
 }
+
+/** Of a mount that has none. */
+export const NO_SNAPSHOTS: MountedSnapshots = {
+  takeSnapshot: () => Promise.reject(new Error('no snapshots')),
+  deleteSnapshot: () => Promise.reject(new Error('no snapshots')),
+  purgeProgress: async () => undefined,
+};
 
 export function statsReport(): StatsReport {
   return {

@@ -155,8 +155,8 @@ describe('with more open files than descriptors', () => {
     writeSync(file.held, 'hello');
     const plan = f.fs.fsyncPlan(file.handle)!;
     pushOut();
-    nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), plan.spare, plan.ino);
-    if (isTold) f.fs.fsynced(plan.ino, plan.identity!);
+    nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), plan.spare, plan.ino, plan.born);
+    if (isTold) f.fs.fsynced(plan.ino, plan.born, plan.identity!);
     expect(f.stat('/a').size).toBe(5);
     const into = Buffer.alloc(5);
     expect(f.fs.read(file.handle, into, 0, 5, 0)).toBe(5);
@@ -257,8 +257,13 @@ it('random changes of a few files that are all open agree with a model', () => {
           const plan = f.fs.fsyncPlan(file.handle)!;
           if (plan.names && file.content !== '') {
             if (plan.spare >= 0)
-              nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), plan.spare, plan.ino);
-            if (add.length > 2) f.fs.fsynced(plan.ino, plan.identity!);
+              nameSpare(
+                new ContentFiles(new SystemDisk(), f.contentDirectory, true),
+                plan.spare,
+                plan.ino,
+                plan.born,
+              );
+            if (add.length > 2) f.fs.fsynced(plan.ino, plan.born, plan.identity!);
           }
         }
         expect(f.stat(file.path).size).toBe(file.content.length);

@@ -37,7 +37,9 @@ export class Fixture {
   readonly tree: TreeOperations & { close?(): void };
   readonly directory = mkdtempSync(join(tmpdir(), 'spinney-fs-'));
   readonly contentDirectory: string;
+  /** Inodes whose contents are to be removed, and what they were made after. */
   readonly scheduled: number[] = [];
+  readonly #borns = new Map<number, number[]>();
   readonly logged: { level: string; message: string }[] = [];
   readonly troubles = new Map<number, string>();
   fs: FileSystem;
@@ -66,7 +68,12 @@ export class Fixture {
       readOnly: options.readOnly ?? false,
       keepsNodes: this.options.keepsNodes ?? true,
       rests: this.options.rests ?? false,
-      reclaimer: { schedule: (ino) => this.scheduled.push(ino) },
+      reclaimer: {
+        schedule: (ino, born) => {
+          this.scheduled.push(ino);
+          this.#borns.set(ino, [...(this.#borns.get(ino) ?? []), born]);
+        },
+      },
       log: (level, message, fields) => this.logged.push({ level, message, ...fields }),
       troubled: (ino, what) => {
         if (what === undefined) this.troubles.delete(ino);
@@ -78,6 +85,17 @@ export class Fixture {
     fs.start();
     this.fs = fs;
     return fs;
+  }
+
+  /** These have been removed, as `scheduled` has asked for. */
+  reclaimed(inos: readonly number[]): void {
+    this.fs.reclaimed(
+      inos.flatMap((ino) => {
+        const borns = this.#borns.get(ino) ?? [0];
+        this.#borns.delete(ino);
+        return borns.map((born) => ({ ino, born }));
+      }),
+    );
   }
 
   /** As if the machine came to an end after what happened so far: the next start is one of another boot. */

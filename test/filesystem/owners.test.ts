@@ -46,7 +46,7 @@ function damage(): string[] {
 
 /** What each spare with something in it is told to be, by inode. */
 function told(): Record<string, string> {
-  const { lent } = leftSpares(new SystemDisk(), f.contentDirectory, false);
+  const { lent } = leftSpares(new SystemDisk(), f.contentDirectory, false, 0);
   return Object.fromEntries([...lent].map(([ino, { path }]) => [ino, readFileSync(path, 'latin1')]));
 }
 
@@ -85,7 +85,7 @@ describe('the table of owners', () => {
       const damaged = Buffer.from(table);
       damaged[at]! ^= 0xa5;
       writeFileSync(owners(), damaged);
-      expect(leftSpares(new SystemDisk(), f.contentDirectory, false).damagedEntries).toBe(1);
+      expect(leftSpares(new SystemDisk(), f.contentDirectory, false, 0).damagedEntries).toBe(1);
       for (const [ino, text] of Object.entries(told())) expect(text).toBe(expected[ino]);
     }
   });

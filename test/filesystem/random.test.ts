@@ -259,7 +259,7 @@ describe.each([
             };
             remove('', model.root);
             f.open();
-            f.fs.reclaimed(f.scheduled);
+            f.reclaimed(f.scheduled);
             expect(['i', 'o', 'x', 'y', 'd/'].filter((prefix) => !f.tree.isPrefixEmpty(prefix))).toEqual(
               model.root.xattrs.size > 0 ? ['x'] : [],
             );

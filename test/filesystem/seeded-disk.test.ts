@@ -51,11 +51,11 @@ function create(path: string, data: Uint8Array = HELLO, isPassed = true): number
 
 /** Carries out the plan, as the I/O worker does; returns 0 or the errno. */
 function syncByPlan(handle: number): number {
-  const { ino, identity, spare, names } = service.fs.fsyncPlan(handle)!;
+  const { ino, born, identity, spare, names } = service.fs.fsyncPlan(handle)!;
   try {
-    const isNamed = service.access.sync(ino, spare, identity!, names);
+    const isNamed = service.access.sync(ino, born, spare, identity!, names);
     service.tree.sync();
-    if (isNamed) service.fs.fsynced(ino, identity!);
+    if (isNamed) service.fs.fsynced(ino, born, identity!);
     return 0;
   } catch (error) {
     return -(error as NodeJS.ErrnoException).errno!;

@@ -75,6 +75,14 @@ describe('a borrowed backing file', () => {
     expect([f.read('/a'), f.read('/b')]).toEqual(['hello', '']);
   });
 
+  it('does not take the place of a content that its file got otherwise, after a kill', () => {
+    const { handle } = f.createPassed('/a');
+    f.fs.release(handle);
+    expect(f.setattr('/a', { valid: types.CHANGE_SIZE, size: 7 })).toBe(0);
+    f.open();
+    expect([f.stat('/a').size, f.read('/a')]).toEqual([7, '\0'.repeat(7)]);
+  });
+
   it('is not lent again once it was written', () => {
     const { handle, fd } = f.createPassed('/a');
     // So that its number is not given to another.
@@ -134,9 +142,9 @@ describe('a borrowed backing file', () => {
     const plan = f.fs.fsyncPlan(handle);
     expect(plan).toMatchObject({ ino: 2, identity: { file: inode(fd) }, spare: 0, names: true });
     const files = new ContentFiles(new SystemDisk(), f.contentDirectory, true);
-    nameSpare(files, 0, 2);
-    nameSpare(files, 0, 2);
-    f.fs.fsynced(2, plan!.identity!);
+    nameSpare(files, 0, 2, 0);
+    nameSpare(files, 0, 2, 0);
+    f.fs.fsynced(2, 0, plan!.identity!);
     expect(f.fs.fsyncPlan(handle)).toMatchObject({ ino: 2, spare: NO_SPARE, names: false });
     put(fd, 'again');
     f.fs.release(handle);
@@ -147,14 +155,14 @@ describe('a borrowed backing file', () => {
     ['before it is released', true],
     ['after it was released', false],
   ])('may get its name from a thread that comes %s', (_when, isBefore) => {
-    const name = () => nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), 0, 2);
+    const name = () => nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), 0, 2, 0);
     const { handle, fd } = f.createPassed('/a', O_RDWR);
     put(fd, 'hello');
     const plan = f.fs.fsyncPlan(handle);
     if (isBefore) name();
     f.fs.release(handle);
     if (!isBefore) name();
-    f.fs.fsynced(2, plan!.identity!);
+    f.fs.fsynced(2, 0, plan!.identity!);
     expect(f.read('/a')).toBe('hello');
     expect(f.stat('/a').live).toBe(false);
   });
@@ -165,7 +173,7 @@ describe('a borrowed backing file', () => {
     f.fs.release(handle);
     const next = f.createPassed('/b');
     put(next.fd, 'hello');
-    expect(() => nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), 0, 2)).toThrow(
+    expect(() => nameSpare(new ContentFiles(new SystemDisk(), f.contentDirectory, true), 0, 2, 0)).toThrow(
       /ENOENT/,
     );
     f.fs.release(next.handle);

@@ -150,7 +150,7 @@ export function contentsSuite(name: string, makeTree: () => TreeOperations): voi
         expect(f.scheduled).toEqual([a]);
         f.fs.release(handle);
         expect(f.scheduled).toEqual([a, b]);
-        f.fs.reclaimed([a, b]);
+        f.reclaimed([a, b]);
         for (const prefix of ['i', 'o', 'x', 'y']) expect(f.tree.isPrefixEmpty(prefix)).toBe(true);
       } finally {
         f.cleanUp();

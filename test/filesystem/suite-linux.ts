@@ -186,7 +186,7 @@ export function linuxSuite(name: string, makeTree: () => TreeOperations): void {
         f.open();
         expect(f.scheduled).toEqual([one.ino, one.ino, two.ino]);
         expect(f.list('')).toEqual([]);
-        f.fs.reclaimed([one.ino, two.ino]);
+        f.reclaimed([one.ino, two.ino]);
         expect(f.fs.getattr(three.ino, newAttributes())).toBe(-E.ENOENT);
         expect([...f.tree.range({ prefix: 'o' })]).toEqual([]);
       });

@@ -131,7 +131,7 @@ export function namesSuite(name: string, makeTree: () => TreeOperations): void {
         expect(f.scheduled).toEqual([]);
         f.fs.forget(ino);
         expect(f.scheduled).toEqual([ino]);
-        f.fs.reclaimed([ino]);
+        f.reclaimed([ino]);
         expect(f.fs.getattr(ino, newAttributes())).toBe(-E.ENOENT);
         f.open();
         expect(f.scheduled).toEqual([ino]);
@@ -192,7 +192,7 @@ export function namesSuite(name: string, makeTree: () => TreeOperations): void {
         f.unlink('/c');
         expect(f.fs.getxattr(ino, bytes('user.k'))).toEqual(Uint8Array.from(bytes('v')));
         f.fs.forget(ino);
-        f.fs.reclaimed(f.scheduled);
+        f.reclaimed(f.scheduled);
         for (const prefix of ['i', 'o', 'x', 'y']) expect(f.tree.isPrefixEmpty(prefix)).toBe(true);
       });
 

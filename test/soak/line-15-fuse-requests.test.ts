@@ -83,7 +83,7 @@ soak({ line: 15, title: 'mutated FUSE requests', seeds: 6 }, (seed) => {
     if (session.nodes.size !== 1) throw new Error(`${session.nodes.size} nodes are left`);
     if (registrations.count > 0) throw new Error(`${registrations.count} backing files are left registered`);
     const damage: string[] = [];
-    fixture.fs.reclaimed(fixture.scheduled);
+    fixture.reclaimed(fixture.scheduled);
     checkNamespace(fixture.tree, fixture.contentDirectory, ({ kind, message }) => {
       if (kind === 'damage') damage.push(message);
     });

@@ -81,7 +81,7 @@ function ownerTable(): Buffer {
   encoder.encodeDirectory({ file: 5, birth: 6 });
   entries.push(Buffer.from(encoder.bytes));
   for (let slot = 1; slot < 6; slot++) {
-    encoder.encode(slot, slot, slot * 10, { file: slot, birth: slot });
+    encoder.encode(slot, slot, slot * 10, 0, { file: slot, birth: slot });
     entries.push(Buffer.from(encoder.bytes));
   }
   return Buffer.concat(entries);
@@ -91,7 +91,7 @@ function ownerTable(): Buffer {
 function tryOwners(mutator: Mutator): boolean {
   const path = join(home, 'owners');
   writeFileSync(path, mutator.mutate(ownerTable()));
-  const { owners } = readOwners(new SystemDisk(), path, BOOT);
+  const { owners } = readOwners(new SystemDisk(), path, BOOT, 0);
   for (const { ino, identity } of owners) {
     // By the identity the spare is found; what else there is in an entry is a hint.
     if (ino !== identity.file * 10 || identity.birth !== identity.file)

@@ -254,11 +254,11 @@ export class FilesLoad {
     return () => {
       const plan = fs.fsyncPlan(handle);
       if (plan === undefined) return fs.fsync(handle);
-      const { ino, identity, spare, names } = plan;
-      const isNamed = identity !== undefined && service.access.sync(ino, spare, identity, names);
+      const { ino, born, identity, spare, names } = plan;
+      const isNamed = identity !== undefined && service.access.sync(ino, born, spare, identity, names);
       if (isNamed === undefined) throw new Error(`the content of ${id} is no more`);
       tree.sync();
-      if (isNamed && identity !== undefined) fs.fsynced(ino, identity);
+      if (isNamed && identity !== undefined) fs.fsynced(ino, born, identity);
       return 0;
     };
   }
@@ -407,8 +407,8 @@ export class FilesLoad {
         const due = service.scheduled.splice(0);
         const last = Math.max(0, ...due.map(({ lsn }) => lsn));
         if (tree.durableLsn() < last) tree.sync();
-        for (const { ino } of due) service.access.remove(ino);
-        fs.reclaimed(due.map(({ ino }) => ino));
+        for (const { ino, born } of due) service.access.remove(ino, born);
+        fs.reclaimed(due);
         return 0;
       };
     }

@@ -42,7 +42,7 @@ export class Service {
   readonly access: ContentAccess;
   readonly contents: FaultContents;
   /** Inodes whose contents are to be removed once what came up to the LSN is durable. */
-  readonly scheduled: { ino: number; lsn: number }[] = [];
+  readonly scheduled: { ino: number; born: number; lsn: number }[] = [];
   readonly logged: string[] = [];
 
   constructor(
@@ -58,7 +58,7 @@ export class Service {
       readOnly: false,
       keepsNodes: isKernel,
       rests: isKernel,
-      reclaimer: { schedule: (ino, lsn) => this.scheduled.push({ ino, lsn }) },
+      reclaimer: { schedule: (ino, born, lsn) => this.scheduled.push({ ino, born, lsn }) },
       log: (level, message) => this.logged.push(`${level}: ${message}`),
       clock,
       disk: this.contents,

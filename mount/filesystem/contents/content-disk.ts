@@ -37,6 +37,8 @@ export interface ContentDisk {
    * cannot tell.
    */
   isWrittenElsewhere(fd: number): boolean;
+  /** As `isWrittenElsewhere`, of any descriptor or mapping but `fd`. */
+  isOpenElsewhere(fd: number): boolean;
   /** Sets a descriptor's mtime and leaves its atime. */
   setModificationTime(fd: number, seconds: number, nanos: number): void;
   truncate(fd: number, size: number): void;
@@ -44,6 +46,11 @@ export interface ContentDisk {
   allocate(fd: number, mode: number, offset: number, length: number): number;
   /** copy_file_range(2): bytes copied or a negative errno. */
   copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number;
+  /**
+   * Makes an empty file share all of another's blocks (FICLONE): 0, or a negative errno where the filesystem cannot, or
+   * failed at it.
+   */
+  clone(from: number, to: number): number;
   /** Offset of the next data or hole (SEEK_DATA 3, SEEK_HOLE 4), or a negative errno. */
   seek(fd: number, offset: number, whence: number): number;
   /** Starts writing a file's dirty pages back, without waiting for them. */
@@ -57,6 +64,8 @@ export interface ContentDisk {
   /** What has this name, itself if it is a link; undefined: nothing. */
   nodeAt(path: string): DiskNode | undefined;
   rename(from: string, to: string): void;
+  /** Gives a file a second name, which is free. */
+  link(from: string, to: string): void;
   /** Removes a file; one that is missing is no error. */
   remove(path: string): void;
   /** Makes a directory (mode 0700) and those above it; one that exists is no error. */

@@ -1,4 +1,7 @@
-/** Where file contents are: one backing file per inode, at `<directory>/<ino / 4096 in hex>/<ino in hex>`. */
+/**
+ * Where file contents are: one backing file for each ino and born, at `<directory>/<ino / 4096 in hex>/<ino in hex>`, with
+ * `.<born in hex>` behind that where born is not 0. Which of them an inode has is in its record.
+ */
 import { SpinneyError } from '../../../engine/errors.js';
 import { BackingError, EIO, ENOENT } from '../errno.js';
 import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
@@ -7,12 +10,27 @@ const FILES_PER_DIRECTORY = 4_096;
 /** In place of an inode or a directory. */
 const ALL = '';
 
-export function contentPath(directory: string, ino: number): string {
-  return `${contentSubdirectory(directory, ino)}/${ino.toString(16)}`;
+/** `born`: 0 before the first snapshot. */
+export function contentPath(directory: string, ino: number, born = 0): string {
+  const suffix = born === 0 ? '' : `.${born.toString(16)}`;
+  return `${contentSubdirectory(directory, ino)}/${ino.toString(16)}${suffix}`;
+}
+
+/** Ino and born of the content file that has this name in one of the directories of contents; undefined: it is none. */
+export function parseContentName(name: string): { ino: number; born: number } | undefined {
+  const [, ino, born] = /^([1-9a-f][0-9a-f]*)(?:\.([1-9a-f][0-9a-f]*))?$/.exec(name) ?? [];
+  if (ino === undefined) return undefined;
+  return { ino: Number.parseInt(ino, 16), born: born === undefined ? 0 : Number.parseInt(born, 16) };
 }
 
 function contentSubdirectory(directory: string, ino: number): string {
   return `${directory}/${Math.floor(ino / FILES_PER_DIRECTORY).toString(16)}`;
+}
+
+interface Elsewhere {
+  ino: number;
+  born: number;
+  path: string;
 }
 
 export class ContentFiles {
@@ -23,7 +41,7 @@ export class ContentFiles {
   /** By inode, directory, or ALL: what the sync of failed with, for good. */
   readonly #unsynced = new Map<number | string, unknown>();
   /** Where files are that have not their names yet. */
-  readonly #elsewhere = new Map<number, string>();
+  readonly #elsewhere = new Map<string, Elsewhere>();
 
   constructor(disk: ContentDisk, directory: string, readOnly: boolean) {
     this.disk = disk;
@@ -32,19 +50,24 @@ export class ContentFiles {
   }
 
   /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
-  open(ino: number): number {
+  open(ino: number, born: number): number {
     try {
-      this.putInPlace(ino);
+      this.putInPlace(ino, born);
     } catch {
       // What is there can be read and written where it is, on a full disk too.
     }
-    return this.disk.open(this.#pathOf(ino), this.#readOnly ? 'read' : 'write');
+    return this.disk.open(this.pathOf(ino, born), this.#readOnly ? 'read' : 'write');
+  }
+
+  /** As `open`, for reading alone. */
+  openToRead(ino: number, born: number): number {
+    return this.disk.open(this.pathOf(ino, born), 'read');
   }
 
   /** Makes the backing file of an inode that has none; what is there under its number is another's, which was lost. */
-  create(ino: number): number {
-    this.putInPlace(ino);
-    const path = contentPath(this.directory, ino);
+  create(ino: number, born: number): number {
+    this.putInPlace(ino, born);
+    const path = contentPath(this.directory, ino, born);
     let fd = this.disk.open(path, 'create');
     if (fd < 0) {
       this.#makeDirectoryFor(ino);
@@ -56,8 +79,8 @@ export class ContentFiles {
   }
 
   /** Makes the file at `path` the inode's backing file, if another thread did not do that before. */
-  name(path: string, ino: number): void {
-    const named = contentPath(this.directory, ino);
+  name(path: string, ino: number, born: number): void {
+    const named = contentPath(this.directory, ino, born);
     try {
       this.disk.rename(path, named);
     } catch (error) {
@@ -71,25 +94,40 @@ export class ContentFiles {
     }
   }
 
+  /** Gives the inode's backing file a second name, that of a content made after snapshot `next`. */
+  link(ino: number, born: number, next: number): void {
+    this.putInPlace(ino, born);
+    this.disk.remove(contentPath(this.directory, ino, next));
+    this.disk.link(contentPath(this.directory, ino, born), contentPath(this.directory, ino, next));
+  }
+
+  /** Whether two contents of the inode are one file. */
+  areOne(ino: number, born: number, next: number): boolean {
+    if (!this.status(ino, born, this.#status)) return false;
+    const identity = this.disk.lastIdentity();
+    return this.status(ino, next, this.#status) && this.disk.lastWas(identity);
+  }
+
   /** The inode's backing file could not get its name and is at `path`. */
-  isAt(ino: number, path: string): void {
-    this.#elsewhere.set(ino, path);
+  isAt(ino: number, born: number, path: string): void {
+    this.#elsewhere.set(keyOf(ino, born), { ino, born, path });
   }
 
   /** Gives the inode's backing file its name, if it is elsewhere. */
-  putInPlace(ino: number): void {
-    const path = this.#elsewhere.get(ino);
-    if (path === undefined || this.#readOnly) return;
-    this.name(path, ino);
-    this.#elsewhere.delete(ino);
+  putInPlace(ino: number, born: number): void {
+    if (this.#elsewhere.size === 0 || this.#readOnly) return;
+    const found = this.#elsewhere.get(keyOf(ino, born));
+    if (found === undefined) return;
+    this.name(found.path, ino, born);
+    this.#elsewhere.delete(keyOf(ino, born));
   }
 
   /** Gives their names to all that are elsewhere; returns what went wrong, if anything did. */
   place(): unknown {
     let failure: unknown;
-    for (const ino of [...this.#elsewhere.keys()]) {
+    for (const { ino, born } of [...this.#elsewhere.values()]) {
       try {
-        this.putInPlace(ino);
+        this.putInPlace(ino, born);
       } catch (error) {
         failure = error;
       }
@@ -98,41 +136,60 @@ export class ContentFiles {
   }
 
   /** Nobody wants the inode's content any more: what has no name is removed here. */
-  discard(ino: number): void {
-    const path = this.#elsewhere.get(ino);
-    if (path === undefined) return;
-    this.disk.remove(path);
-    this.#elsewhere.delete(ino);
+  discard(ino: number, born: number): void {
+    const key = keyOf(ino, born);
+    const found = this.#elsewhere.get(key);
+    if (found === undefined) return;
+    this.disk.remove(found.path);
+    this.#elsewhere.delete(key);
   }
 
-  /** Removes the inode's content file; one that is missing is no error. */
-  remove(ino: number): void {
-    this.disk.remove(contentPath(this.directory, ino));
-    this.#unsynced.delete(ino);
+  /** Removes the content file; one that is missing is no error. */
+  remove(ino: number, born: number): void {
+    this.disk.remove(contentPath(this.directory, ino, born));
+  }
+
+  /** All content files that have their names. */
+  *list(): Generator<{ ino: number; born: number }> {
+    if (this.disk.nodeAt(this.directory) === undefined) return;
+    for (const { name, kind } of this.disk.list(this.directory)) {
+      if (kind !== 'directory') continue;
+      for (const file of this.disk.list(`${this.directory}/${name}`)) {
+        const found = parseContentName(file.name);
+        if (found === undefined) continue;
+        const path = `${this.directory}/${name}/${file.name}`;
+        if (contentPath(this.directory, found.ino, found.born) === path) yield found;
+      }
+    }
   }
 
   /** Whether the inode's backing file is there, and nobody has it open for writing, or mapped so. */
-  isAtRest(ino: number): boolean {
-    const path = this.#pathOf(ino);
+  isAtRest(ino: number, born: number): boolean {
+    const path = this.pathOf(ino, born);
     return this.#isThere(path) && !this.#isOpenForWriting(path);
   }
 
   /** Returns false where the inode has no backing file. */
-  status(ino: number, out: FileStatus): boolean {
-    return this.disk.statusAt(this.#pathOf(ino), out);
+  status(ino: number, born: number, out: FileStatus): boolean {
+    return this.disk.statusAt(this.pathOf(ino, born), out);
   }
 
   /**
    * Whether anyone has the inode's backing file open for writing, or mapped so; also where that cannot be told. The
    * caller must not have it open itself.
    */
-  hasWriters(ino: number): boolean {
-    return this.#isOpenForWriting(this.#pathOf(ino));
+  hasWriters(ino: number, born: number): boolean {
+    return this.#isOpenForWriting(this.pathOf(ino, born));
+  }
+
+  /** As `hasWriters`, of anyone who has it open or mapped in any way. */
+  hasUsers(ino: number, born: number): boolean {
+    return this.#isOpen(this.pathOf(ino, born), (fd) => this.disk.isOpenElsewhere(fd));
   }
 
   /** Sets the mtime of the inode's backing file, where it has one. */
-  setModificationTime(ino: number, seconds: number, nanos: number): void {
-    const fd = this.open(ino);
+  setModificationTime(ino: number, born: number, seconds: number, nanos: number): void {
+    const fd = this.open(ino, born);
     if (fd < 0) return;
     try {
       this.disk.setModificationTime(fd, seconds, nanos);
@@ -144,7 +201,7 @@ export class ContentFiles {
   /**
    * Makes the inode's backing file durable, which `fd` has open. When that fails, the system counts what it could not write as
    * written: the next sync would succeed, and nobody know what is lost. So one that failed fails for good, as long as this
-   * lives; here and below.
+   * lives; here and below, whichever of the inode's contents it is.
    */
   sync(ino: number, fd: number): void {
     this.#syncOnce(ino, `the content of inode ${ino}`, fd);
@@ -188,8 +245,10 @@ export class ContentFiles {
     this.disk.makeDirectory(contentSubdirectory(this.directory, ino));
   }
 
-  #pathOf(ino: number): string {
-    return this.#elsewhere.get(ino) ?? contentPath(this.directory, ino);
+  /** Where the content file is, or would be. */
+  pathOf(ino: number, born: number): string {
+    const found = this.#elsewhere.size === 0 ? undefined : this.#elsewhere.get(keyOf(ino, born));
+    return found?.path ?? contentPath(this.directory, ino, born);
   }
 
   #isThere(path: string): boolean {
@@ -198,6 +257,11 @@ export class ContentFiles {
 
   /** Whether anyone has the file open for writing, or mapped so; also where that cannot be told. */
   #isOpenForWriting(path: string): boolean {
+    return this.#isOpen(path, (fd) => this.disk.isWrittenElsewhere(fd));
+  }
+
+  /** What `ask` says of the file, if it is there; true where it cannot be opened. */
+  #isOpen(path: string, ask: (fd: number) => boolean): boolean {
     let fd: number;
     try {
       fd = this.disk.open(path, 'read');
@@ -206,11 +270,15 @@ export class ContentFiles {
     }
     if (fd < 0) return false;
     try {
-      return this.disk.isWrittenElsewhere(fd);
+      return ask(fd);
     } finally {
       this.disk.close(fd);
     }
   }
+}
+
+function keyOf(ino: number, born: number): string {
+  return `${ino}.${born}`;
 }
 
 function isMissing(error: unknown): boolean {

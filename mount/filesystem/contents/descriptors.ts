@@ -87,10 +87,10 @@ export class Descriptors {
   open(inode: OpenInode): boolean {
     let fd: number;
     try {
-      fd = this.#content.open(inode.ino);
+      fd = this.#content.open(inode.ino, inode.born);
     } catch (error) {
       this.#makeRoomAfter(error);
-      fd = this.#content.open(inode.ino);
+      fd = this.#content.open(inode.ino, inode.born);
     }
     if (fd < 0) return false;
     inode.hasContent = true;
@@ -102,22 +102,22 @@ export class Descriptors {
   create(inode: OpenInode): void {
     let fd: number;
     try {
-      fd = this.#content.create(inode.ino);
+      fd = this.#content.create(inode.ino, inode.born);
     } catch (error) {
       this.#makeRoomAfter(error);
-      fd = this.#content.create(inode.ino);
+      fd = this.#content.create(inode.ino, inode.born);
     }
     inode.hasContent = true;
     this.#hold(inode, fd);
   }
 
   /** As the spares' `promise`. */
-  promiseSpare(ino: number): void {
+  promiseSpare(ino: number, born: number): void {
     try {
-      this.#spares?.promise(ino);
+      this.#spares?.promise(ino, born);
     } catch (error) {
       this.#makeRoomAfter(error);
-      this.#spares?.promise(ino);
+      this.#spares?.promise(ino, born);
     }
   }
 
@@ -196,14 +196,14 @@ export class Descriptors {
       const fd = this.#spares.open(spare);
       if (fd >= 0 || !inode.isNamedElsewhere) return fd;
     }
-    return this.#content.open(inode.ino);
+    return this.#content.open(inode.ino, inode.born);
   }
 
   #statusByName(inode: OpenInode, out: FileStatus): void {
     const { spare } = inode;
     let isThere = spare !== undefined && this.#spares?.status(spare, out) === true;
     if (!isThere && (spare === undefined || inode.isNamedElsewhere)) {
-      isThere = this.#content.status(inode.ino, out);
+      isThere = this.#content.status(inode.ino, inode.born, out);
     }
     if (!isThere) throw lost(inode, 'it was removed');
     if (inode.identity !== undefined && !this.#disk.lastWas(inode.identity)) {

@@ -11,6 +11,8 @@ export interface Aligned {
 /** An inode with open handles. */
 export interface OpenInode extends Aligned {
   readonly ino: number;
+  /** Of its content, as in its record: the newest snapshot's id when that was made. */
+  born: number;
   /** Of its record. */
   key: Uint8Array;
   /** Whether there is a backing file yet. */
@@ -57,9 +59,10 @@ export interface OpenInode extends Aligned {
 }
 
 /** One without a backing file and handles; its record is at `key`. */
-export function newOpenInode(ino: number, key: Uint8Array): OpenInode {
+export function newOpenInode(ino: number, born: number, key: Uint8Array): OpenInode {
   return {
     ino,
+    born,
     key,
     hasContent: false,
     fd: -1,

@@ -7,7 +7,7 @@
  *   offset type
  *        0  u32   CRC of the rest, which continues that of the boot's id, plus the entry's slot
  *        4  u32   number of the spare, plus 1
- *        8  f64   inode that it is lent to; 0: nobody
+ *        8  f64   inode that it is lent to, plus 2^48 times its content's born mod 32; 0: nobody
  *       16  f64   the spare's own inode number in the filesystem below
  *       24  f64   its time of birth, in nanoseconds
  *
@@ -24,6 +24,10 @@ import { type ContentDisk, newFileStatus, readFully } from './content-disk.js';
 
 export const OWNER_BYTES = 32;
 export const NOBODY = 0;
+/** Above all inode numbers. */
+const BORN_UNIT = 2 ** 48;
+/** What is left of a born: at a start no spare is lent as a content older than this many snapshots. */
+const BORNS = 32;
 const DIRECTORY_NUMBER = 0xffff_fffe;
 /** In place of the boot's id: what a clean end left behind, whatever comes after. */
 const ANY_BOOT = 'any';
@@ -36,6 +40,8 @@ export interface Owner {
   number: number;
   /** NOBODY: it is lent to none. */
   ino: number;
+  /** Of the content that it is. */
+  born: number;
   identity: FileIdentity;
 }
 
@@ -53,9 +59,9 @@ export class OwnerEncoder {
   }
 
   /** Puts the entry for this slot into `bytes`. */
-  encode(slot: number, number: number, ino: number, identity: FileIdentity): void {
+  encode(slot: number, number: number, ino: number, born: number, identity: FileIdentity): void {
     this.#words[1] = number + 1;
-    this.#numbers[1] = ino;
+    this.#numbers[1] = ino + (born % BORNS) * BORN_UNIT;
     this.#numbers[2] = identity.file;
     this.#numbers[3] = identity.birth;
     this.#words[0] = crc32(this.#checked, (this.#seed + slot) >>> 0);
@@ -63,7 +69,7 @@ export class OwnerEncoder {
 
   /** As `encode`, for slot 0. */
   encodeDirectory(identity: FileIdentity): void {
-    this.encode(0, DIRECTORY_NUMBER, NOBODY, identity);
+    this.encode(0, DIRECTORY_NUMBER, NOBODY, 0, identity);
   }
 }
 
@@ -78,10 +84,15 @@ export interface OwnerTable {
 
 /**
  * Reads the table at `path`; one that is missing is empty. `boot`: of what was left by a kill; undefined: only what a clean
- * end left is wanted.
+ * end left is wanted. `last`: the newest snapshot that ever was.
  * @throws ERR_FORMAT_VERSION for one of an earlier version that is still of use
  */
-export function readOwners(disk: ContentDisk, path: string, boot: string | undefined): OwnerTable {
+export function readOwners(
+  disk: ContentDisk,
+  path: string,
+  boot: string | undefined,
+  last: number,
+): OwnerTable {
   const table: OwnerTable = { owners: [], directory: undefined, damaged: 0 };
   const bytes = readIfThere(disk, path);
   const earlier = EARLIER_TABLE.exec(bytes.toString('latin1', 0, 64))?.[1];
@@ -97,7 +108,7 @@ export function readOwners(disk: ContentDisk, path: string, boot: string | undef
     const entry = bytes.subarray(at, at + OWNER_BYTES);
     const slot = at / OWNER_BYTES;
     if (entry.length === OWNER_BYTES && (isValid(entry, slot, seeds) || isMended(entry, slot, seeds))) {
-      if (!isEmpty(entry)) take(table, entry);
+      if (!isEmpty(entry)) take(table, entry, last);
     } else if (boot !== undefined) {
       table.damaged++;
     }
@@ -105,11 +116,17 @@ export function readOwners(disk: ContentDisk, path: string, boot: string | undef
   return table;
 }
 
-function take(table: OwnerTable, entry: Buffer): void {
+function take(table: OwnerTable, entry: Buffer, last: number): void {
   const number = entry.readUInt32LE(4) - 1;
   const identity = { file: entry.readDoubleLE(16), birth: entry.readDoubleLE(24) };
   if (number === DIRECTORY_NUMBER) table.directory = identity;
-  else table.owners.push({ number, ino: entry.readDoubleLE(8), identity });
+  else {
+    const owner = entry.readDoubleLE(8);
+    const behind = last - Math.floor(owner / BORN_UNIT);
+    // The newest that it can be.
+    const born = behind < 0 ? 0 : last - (behind % BORNS);
+    table.owners.push({ number, ino: owner % BORN_UNIT, born, identity });
+  }
 }
 
 function isValid(entry: Buffer, slot: number, seeds: readonly number[]): boolean {

@@ -11,12 +11,13 @@
  * content is not, where an older file was truncated or grew in the last second. Then the record tells what was before. This is
  * found when the file is opened, and known by the time at which its content changed last.
  */
-import type { TreeOperations } from '../../../engine/api.js';
+import type { TreeOperations, TreeReads } from '../../../engine/api.js';
 import type { MountLog } from '../../types.js';
-import { ENTRIES_PREFIX, INODES_PREFIX, showKey } from '../records/keys.js';
+import { bornOfKey, ENTRIES_PREFIX, INODES_PREFIX, keptPrefix, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Attributes } from '../types.js';
 import type { ContentFiles } from './content.js';
+import { copyContent, copyPath } from './content-copy.js';
 import { type FileStatus, newFileStatus } from './content-disk.js';
 import type { ContentMark } from './content-mark.js';
 import { faultOf, NO_FILE } from './faults.js';
@@ -75,22 +76,25 @@ export class PowerCut {
 
   /**
    * Settles the records that tell more, or less, than there is, among those that are LIVE or above `durableLsn`. Returns
-   * how many, and calls `settled` with the name of each. With `readOnly` nothing is put: `shorten` answers for them.
+   * how many, and calls `settled` with the name of each. With `readOnly` nothing is put: `shorten` answers for them. `seen` is
+   * called with the record of each file that has a content.
    */
   settle(
     tree: TreeOperations,
     durableLsn: number,
     readOnly: boolean,
     settled: (where: string, had: number, has: number) => void,
+    seen: (inode: Uint8Array) => void,
   ): void {
     for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX]) {
       for (const item of tree.range({ prefix })) {
         if (item.type !== 'key' || record.isLink(item.value)) continue;
         const inode = item.value;
         if (record.typeOf(inode) !== record.REGULAR) continue;
+        if (record.hasFlag(inode, record.CONTENT)) seen(inode);
         const isLive = record.hasFlag(inode, record.LIVE);
         if (!isLive && (item.version <= durableLsn || !record.hasFlag(inode, record.CONTENT))) continue;
-        const bytes = this.bytesOf(record.inoOf(inode));
+        const bytes = this.#bytesLeft(tree, inode, readOnly);
         if (!isLive && faultOf(inode, bytes) === undefined) continue;
         const had = record.sizeOf(inode);
         const has = Math.max(bytes, 0);
@@ -105,10 +109,31 @@ export class PowerCut {
   }
 
   /** Size of the inode's backing file, or NO_FILE. */
-  bytesOf(ino: number): number {
-    if (this.#content.status(ino, this.#status)) return this.#status.size;
+  bytesOf(inode: Uint8Array): number {
+    if (this.#content.status(record.inoOf(inode), record.bornOf(inode), this.#status))
+      return this.#status.size;
     this.#status.blocks = 0;
     return NO_FILE;
+  }
+
+  /**
+   * As `bytesOf`. A backing file that is missing may be the copy of one that is kept for snapshots: then it is made
+   * again, or that one stands for it.
+   */
+  #bytesLeft(tree: TreeReads, inode: Uint8Array, readOnly: boolean): number {
+    const bytes = this.bytesOf(inode);
+    const next = record.bornOf(inode);
+    if (bytes !== NO_FILE || next === 0) return bytes;
+    const ino = record.inoOf(inode);
+    const born = lastKept(tree, ino, next);
+    if (born === undefined || !this.#content.status(ino, born, this.#status)) return bytes;
+    if (readOnly) this.#content.isAt(ino, next, this.#content.pathOf(ino, born));
+    else {
+      const copy = { ino, born, next };
+      copyContent(this.#content, copy);
+      this.#content.name(copyPath(this.#content.directory, copy), ino, next);
+    }
+    return this.bytesOf(inode);
   }
 
   /** Gives the record, whose content was just looked at, the size that is there, and the present time. */
@@ -141,7 +166,7 @@ export class PowerCut {
 
   /** As `fit`, for one that was found only now. */
   fitLeftOver(inode: Uint8Array, where: string, fault: string): void {
-    this.fit(inode, Math.max(this.bytesOf(record.inoOf(inode)), 0));
+    this.fit(inode, Math.max(this.bytesOf(inode), 0));
     this.#log(
       'warn',
       `${where}: ${fault}; a power cut left it so: it has what is there, and the present time`,
@@ -158,4 +183,13 @@ export class PowerCut {
     const changed = this.#content.disk.lastChangeSeconds();
     return changed >= after - SLACK_SECONDS && changed <= before;
   }
+}
+
+/** The newest content of the inode before that made after snapshot `next` that is kept for snapshots. */
+export function lastKept(tree: TreeReads, ino: number, next: number): number | undefined {
+  let last: number | undefined;
+  for (const item of tree.range({ prefix: keptPrefix(ino), keysOnly: true })) {
+    if (item.type === 'key' && bornOfKey(item.key) < next) last = bornOfKey(item.key);
+  }
+  return last;
 }

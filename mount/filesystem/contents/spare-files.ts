@@ -43,8 +43,9 @@ export interface Spare {
   /** Of its entry in `owners`. */
   readonly slot: number;
   readonly identity: FileIdentity;
-  /** The inode in that entry. */
+  /** The inode in that entry, and the born of the content that it is there. */
   owner: number;
+  born: number;
 }
 
 export class SpareFiles {
@@ -70,25 +71,28 @@ export class SpareFiles {
     this.#owner = new OwnerEncoder(content.disk.bootId());
   }
 
-  /** The next spare to be lent will be this inode's: from here on its record may say that it has content. */
-  promise(ino: number): void {
+  /**
+   * The next spare to be lent will be this inode's, as the content made after snapshot `born`: from here on its record may say
+   * that it has content.
+   */
+  promise(ino: number, born: number): void {
     if (this.#idle.length === 0) this.#idle.push(this.#make());
     this.#promisedTo = NOBODY;
     this.#takeUpFirst(ino);
-    this.#tellOwner(this.#idle.at(-1)!, ino, this.#owner);
+    this.#tellOwner(this.#idle.at(-1)!, ino, born, this.#owner);
     this.#promisedTo = ino;
   }
 
   /** Lends a spare to the inode, which has no content. */
-  lend(ino: number): Spare {
-    if (this.#promisedTo !== ino) this.promise(ino);
+  lend(ino: number, born: number): Spare {
+    if (this.#promisedTo !== ino) this.promise(ino, born);
     this.#promisedTo = NOBODY;
     return this.#idle.pop()!;
   }
 
   /** The inode gets another content: what it had borrowed, and given back, is its no more. */
   disown(ino: number): void {
-    if (this.#takeUpFirst(ino)) this.#tellOwner(this.#idle.at(-1)!, NOBODY, this.#owner);
+    if (this.#takeUpFirst(ino)) this.#tellOwner(this.#idle.at(-1)!, NOBODY, 0, this.#owner);
   }
 
   /** Puts the idle spare that the table still says is the inode's, if there is one, where the next to be lent is. */
@@ -104,6 +108,11 @@ export class SpareFiles {
     return false;
   }
 
+  /** A spare that is lent, and unwritten, is another content of its inode from here on. */
+  lendAs(spare: Spare, ino: number, born: number): void {
+    this.#tellOwner(spare, ino, born, this.#owner);
+  }
+
   /** Opens a spare that is lent; -1: it has another name by now. */
   open(spare: Spare): number {
     return this.#disk.open(this.#pathOf(spare.number), 'write');
@@ -114,15 +123,16 @@ export class SpareFiles {
     return this.#disk.statusAt(this.#pathOf(spare.number), out);
   }
 
-  #tellOwner(spare: Spare, ino: number, owner: OwnerEncoder): void {
-    owner.encode(spare.slot, spare.number, ino, spare.identity);
+  #tellOwner(spare: Spare, ino: number, born: number, owner: OwnerEncoder): void {
+    owner.encode(spare.slot, spare.number, ino, born, spare.identity);
     writeFully(this.#disk, this.#owners, owner.bytes, spare.slot * OWNER_BYTES);
     spare.owner = ino;
+    spare.born = born;
   }
 
   /** Makes the spare the content file of the inode that it is lent to; its descriptor stays open, and is the caller's. */
   name(spare: Spare, ino: number): void {
-    nameSpare(this.#content, spare.number, ino);
+    nameSpare(this.#content, spare.number, ino, spare.born);
     this.named(spare);
   }
 
@@ -155,7 +165,7 @@ export class SpareFiles {
    */
   rest(): void {
     for (const spare of this.#idle) {
-      if (spare.owner !== NOBODY) this.#tellOwner(spare, NOBODY, this.#owner);
+      if (spare.owner !== NOBODY) this.#tellOwner(spare, NOBODY, 0, this.#owner);
     }
     this.#promisedTo = NOBODY;
   }
@@ -163,7 +173,7 @@ export class SpareFiles {
   /** Keeps the content of an inode, which could not get its name, where it is; its descriptor is closed. */
   keep(spare: Spare, ino: number): void {
     if (spare.fd >= 0) this.#disk.close(spare.fd);
-    this.#content.isAt(ino, this.#pathOf(spare.number));
+    this.#content.isAt(ino, spare.born, this.#pathOf(spare.number));
     this.#kept.set(ino, spare);
   }
 
@@ -202,7 +212,7 @@ export class SpareFiles {
   #leaveKept(): void {
     const owner = new OwnerEncoder(undefined);
     this.#tellDirectory(owner);
-    for (const [ino, spare] of this.#kept) this.#tellOwner(spare, ino, owner);
+    for (const [ino, spare] of this.#kept) this.#tellOwner(spare, ino, spare.born, owner);
   }
 
   #tellDirectory(owner: OwnerEncoder): void {
@@ -228,11 +238,12 @@ export class SpareFiles {
       slot: this.#freeSlots.pop() ?? this.#slots++,
       identity: this.#disk.lastIdentity(),
       owner: NOBODY,
+      born: 0,
     };
     try {
       this.#disk.setModificationTime(fd, UNWRITTEN_SECONDS, 0);
       // The space for its entry is there from now on.
-      this.#tellOwner(spare, NOBODY, this.#owner);
+      this.#tellOwner(spare, NOBODY, 0, this.#owner);
     } catch (error) {
       this.takeBack(spare, true);
       throw error;
@@ -270,8 +281,8 @@ export function ownersPath(spares: string): string {
 }
 
 /** Makes the spare with this number the inode's content file, if another thread did not do that before. */
-export function nameSpare(content: ContentFiles, number: number, ino: number): void {
-  content.name(sparePath(content.directory, number), ino);
+export function nameSpare(content: ContentFiles, number: number, ino: number, born: number): void {
+  content.name(sparePath(content.directory, number), ino, born);
 }
 
 /** Where the spare with this number is. */

@@ -24,6 +24,8 @@ export interface FoundSpare {
   size: number;
   isWritten: boolean;
   identity: FileIdentity;
+  /** Of the content that it is, where it is lent. */
+  born: number;
 }
 
 /** The spares that a run left which came to no end. */
@@ -38,22 +40,29 @@ export interface LeftSpares {
 
 /**
  * The spares in a content directory that nobody serves. `wasCut`: the machine came to an end since, so that only
- * what a clean end left counts.
+ * what a clean end left counts. `last`: the newest snapshot that ever was.
  */
-export function leftSpares(disk: ContentDisk, contentDirectory: string, wasCut: boolean): LeftSpares {
+export function leftSpares(
+  disk: ContentDisk,
+  contentDirectory: string,
+  wasCut: boolean,
+  last: number,
+): LeftSpares {
   const directory = sparesDirectory(contentDirectory);
   const left: LeftSpares = { lent: new Map(), unclaimed: [], damagedEntries: 0 };
   if (disk.nodeAt(directory) === undefined) return left;
-  const table = readOwners(disk, ownersPath(directory), wasCut ? undefined : disk.bootId());
+  const table = readOwners(disk, ownersPath(directory), wasCut ? undefined : disk.bootId(), last);
   left.damagedEntries = table.damaged;
   const isCopied = isCopy(disk, directory, table);
-  const owners = new Map<string, number>();
-  for (const { number, ino, identity } of table.owners) {
+  const owners = new Map<string, { ino: number; born: number }>();
+  for (const { number, ino, born, identity } of table.owners) {
     const key = isCopied ? `${number}` : identityKey(identity);
-    owners.set(key, owners.has(key) ? SEVERAL : ino);
+    owners.set(key, owners.has(key) ? SEVERAL_OWNERS : { ino, born });
   }
   for (const spare of findSpares(disk, directory)) {
-    const ino = owners.get(isCopied ? `${spare.number}` : identityKey(spare.identity)) ?? SEVERAL;
+    const owner = owners.get(isCopied ? `${spare.number}` : identityKey(spare.identity)) ?? SEVERAL_OWNERS;
+    const { ino } = owner;
+    spare.born = owner.born;
     if (ino > NOBODY) left.lent.set(ino, spare);
     else if (ino === SEVERAL && spare.size > 0 && !wasCut) left.unclaimed.push(spare);
   }
@@ -65,10 +74,11 @@ export function leftSparesOrNone(
   disk: ContentDisk,
   contentDirectory: string,
   wasCut: boolean,
+  last: number,
   report: (reason: string) => void,
 ): LeftSpares {
   try {
-    return leftSpares(disk, contentDirectory, wasCut);
+    return leftSpares(disk, contentDirectory, wasCut, last);
   } catch (error) {
     if (!(error instanceof SpinneyError)) throw error;
     report(error.message);
@@ -78,6 +88,7 @@ export function leftSparesOrNone(
 
 /** In place of one inode: entries that tell different things, or none. */
 const SEVERAL = -1;
+const SEVERAL_OWNERS = { ino: SEVERAL, born: 0 };
 
 /** Whether the directory is a copy of the one that the table was made in, all of whose files are others. */
 function isCopy(disk: ContentDisk, directory: string, table: OwnerTable): boolean {
@@ -103,6 +114,7 @@ function* findSpares(disk: ContentDisk, directory: string): Generator<FoundSpare
         size: status.size,
         isWritten: hasBeenWritten(status),
         identity: disk.lastIdentity(),
+        born: 0,
       };
     }
   }
@@ -115,10 +127,10 @@ function* findSpares(disk: ContentDisk, directory: string): Generator<FoundSpare
 export function recoverSpares(content: ContentFiles, left: LeftSpares, isReadOnly: boolean): void {
   const { disk } = content;
   if (isReadOnly) {
-    for (const [ino, { path }] of left.lent) content.isAt(ino, path);
+    for (const [ino, { path, born }] of left.lent) content.isAt(ino, born, path);
     return;
   }
-  for (const [ino, { path }] of left.lent) content.name(path, ino);
+  for (const [ino, { path, born }] of left.lent) content.name(path, ino, born);
   if (left.unclaimed.length > 0) {
     const directory = join(content.directory, UNCLAIMED_DIRECTORY);
     disk.makeDirectory(directory);

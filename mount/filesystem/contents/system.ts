@@ -9,6 +9,7 @@ import {
   constants,
   type Dirent,
   fsyncSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -33,6 +34,7 @@ import {
   F_SETLEASE,
   F_SETSIG,
   F_UNLCK,
+  F_WRLCK,
   fcntl,
   ioctl,
   O_CLOEXEC,
@@ -102,6 +104,13 @@ const clockGettime = libc.func('clock_gettime', 'int', ['int', 'void *']) as (
   out: Uint8Array,
 ) => number;
 
+/** For the requests whose argument is a descriptor. */
+const cloneRequest = libc.func('ioctl', 'int', ['int', 'ulong', 'int']) as (
+  fd: number,
+  request: number,
+  argument: number,
+) => number;
+
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 /** STATX_BASIC_STATS and STATX_BTIME. */
@@ -117,6 +126,7 @@ const SIGURG = 23;
 /** From linux/fs.h. */
 const FS_IOC_GETFLAGS = 0x8008_6601;
 const FS_IOC_SETFLAGS = 0x4008_6602;
+const FICLONE = 0x4004_9409;
 const FS_TOPDIR_FL = 0x0002_0000;
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
@@ -208,6 +218,13 @@ export class SystemDisk implements ContentDisk {
     return false;
   }
 
+  /** A lease for writing is given only to who is alone, and is returned at once. */
+  isOpenElsewhere(fd: number): boolean {
+    if (fcntl(fd, F_SETSIG, SIGURG) !== 0 || fcntl(fd, F_SETLEASE, F_WRLCK) !== 0) return true;
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
+  }
+
   setModificationTime(fd: number, seconds: number, nanos: number): void {
     timesBuffer.writeUInt32LE(UTIME_OMIT, 8);
     const high = Math.floor(seconds / 0x1_0000_0000);
@@ -230,6 +247,10 @@ export class SystemDisk implements ContentDisk {
     putUnsigned64(toOffsetBuffer, toOffset);
     const copied = copyFileRange(from, fromOffsetBuffer, to, toOffsetBuffer, length, 0);
     return copied >= 0 ? copied : -errno();
+  }
+
+  clone(from: number, to: number): number {
+    return cloneRequest(to, FICLONE, from) === 0 ? 0 : -errno();
   }
 
   seek(fd: number, offset: number, whence: number): number {
@@ -266,6 +287,10 @@ export class SystemDisk implements ContentDisk {
 
   rename(from: string, to: string): void {
     renameSync(from, to);
+  }
+
+  link(from: string, to: string): void {
+    linkSync(from, to);
   }
 
   remove(path: string): void {

@@ -12,6 +12,9 @@
  *   the record tells more.
  * - A record that is LIVE has a backing file, and one that is not has one of just its size; of size 0 it may have none.
  *   Only a power cut leaves it otherwise, which is settled at the next start; all else is damage: refused, never made to fit.
+ * - A content that a snapshot may have, as `snapshots` tells by the record's born, is not written: the inode gets another
+ *   one first (open-files/renewal.ts). A file that is open when a snapshot is taken, or mapped, is the one that
+ *   is written on, under another name.
  * - Records that the tree returns are private copies, and are changed in place.
  */
 
@@ -32,13 +35,13 @@ import type { InodeNumbers } from '../records/inode-numbers.js';
 import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
+import { SnapshotIds } from '../records/snapshot-ids.js';
 import type { Attributes, Place, Reclaimer } from '../types.js';
 import { Quotas } from './quotas.js';
+import { applyTimes, raiseChangeTime, raiseTimes } from './times.js';
 import { usageBelow } from './usage.js';
 
 export const NAME_MAX = 255;
-/** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */
-const TICK_NANOS = 10_000_000;
 /** Returned by an attempt whose guards failed. */
 export const RETRY = 1;
 /** For batches that remove, or change what is there: they are made on a full disk too. */
@@ -52,6 +55,12 @@ export interface Found {
   key: Uint8Array;
   record: Uint8Array;
   version: number;
+}
+
+/** An inode that its last handle left LIVE: its backing file's mtime after it was given the record's. */
+export interface LeftInode extends Aligned {
+  /** Of its record. */
+  key: Uint8Array;
 }
 
 export class Inodes {
@@ -70,13 +79,13 @@ export class Inodes {
   readonly opens = new Map<number, OpenInode>();
   /** The live ones whose backing files are spares, and since which second, in this order. */
   readonly borrowers = new Map<OpenInode, number>();
-  /** Left LIVE by their last handle: their backing files' mtimes after they were given the records'. */
-  readonly left = new Map<number, Aligned>();
+  readonly left = new Map<number, LeftInode>();
   /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
   readonly orphans = new Map<number, Uint8Array | null>();
   /** What the last power cut may have left otherwise than its record says, where it was not settled. */
   readonly cut: PowerCut;
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
+  readonly snapshots: SnapshotIds;
   /** What was made, but is not known to last, failed with this. */
   #failure: unknown;
   readonly quotas: Quotas;
@@ -102,6 +111,7 @@ export class Inodes {
     this.descriptors = parts.descriptors;
     this.numbers = parts.numbers;
     this.labels = new Labels(parts.tree);
+    this.snapshots = new SnapshotIds(parts.tree);
     this.clock = parts.clock;
     this.reclaimer = parts.reclaimer;
     this.troubles = parts.troubles;
@@ -222,7 +232,7 @@ export class Inodes {
     out.changesUnseen = out.live && (open === undefined || open.mayBeMapped || this.readOnly);
     const status = this.#status;
     if (open?.hasContent === true) this.descriptors.status(open, status);
-    else if (!this.content.status(out.ino, status)) return;
+    else if (!this.content.status(out.ino, record.bornOf(inode), status)) return;
     const { ctimeSeconds, ctimeNanos } = out;
     out.size = status.size;
     out.blocks = status.blocks;
@@ -265,7 +275,11 @@ export class Inodes {
    */
   isLeftLive(inode: Uint8Array): boolean {
     const ino = record.inoOf(inode);
-    return record.hasFlag(inode, record.LIVE) && !this.opens.has(ino) && this.content.isAtRest(ino);
+    return (
+      record.hasFlag(inode, record.LIVE) &&
+      !this.opens.has(ino) &&
+      this.content.isAtRest(ino, record.bornOf(inode))
+    );
   }
 
   /** Answers lookup and getattr, and settles what is live no more. */
@@ -318,13 +332,26 @@ export class Inodes {
   }
 
   /** As `setContentTime`, of a record that is LIVE although the inode is not open here. */
-  setLeftTime(inode: Uint8Array): void {
+  setLeftTime(found: Found): void {
+    const inode = found.record;
     const ino = record.inoOf(inode);
+    const born = record.bornOf(inode);
     const seconds = record.secondsOf(inode, record.MTIME);
-    this.content.setModificationTime(ino, seconds, record.nanosOf(inode, record.MTIME));
-    if (!this.content.status(ino, this.#status)) return;
+    this.content.setModificationTime(ino, born, seconds, record.nanosOf(inode, record.MTIME));
+    if (!this.content.status(ino, born, this.#status)) return;
     const { mtimeSeconds: alignedSeconds, mtimeNanos: alignedNanos } = this.#status;
-    this.left.set(ino, { alignedSeconds, alignedNanos });
+    this.left.set(ino, { alignedSeconds, alignedNanos, key: found.key });
+  }
+
+  /** The inode's record is at `key` from now on. */
+  keyMoved(ino: number, key: Uint8Array): void {
+    for (const known of [this.opens.get(ino), this.left.get(ino)]) if (known !== undefined) known.key = key;
+  }
+
+  /** What is known by its record's key, to be changed where that moves with others. */
+  *known(): Iterable<{ key: Uint8Array }> {
+    yield* this.opens.values();
+    yield* this.left.values();
   }
 
   /** Gives the backing file that the inode has borrowed the inode's name. */
@@ -355,11 +382,11 @@ export class Inodes {
   }
 
   /** The inode has no user and no name left: its content goes once that is durable. */
-  reclaim(ino: number): void {
+  reclaim(ino: number, born: number): void {
     this.left.delete(ino);
-    this.content.discard(ino);
+    this.content.discard(ino, born);
     this.troubles.mended(ino);
-    this.reclaimer.schedule(ino, this.tree.lastLsn());
+    this.reclaimer.schedule(ino, born, this.tree.lastLsn());
   }
 
   /** Whether anyone may still use the inode when its last name goes. */
@@ -384,41 +411,6 @@ export function checkNewName(parent: Uint8Array, name: Uint8Array): number {
   if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) return -EINVAL;
   for (let i = 0; i < name.length; i++) if (name[i] === SLASH || name[i] === 0) return -EINVAL;
   return 0;
-}
-
-/**
- * The record's mtime is what the backing file's was set to when it became live. Another one means that it was
- * written since, which changed ctime as well.
- */
-function applyTimes(out: Attributes, status: FileStatus): void {
-  const ahead =
-    (status.mtimeSeconds - out.mtimeSeconds) * 1_000_000_000 + (status.mtimeNanos - out.mtimeNanos);
-  if (ahead === 0) return;
-  if (ahead > 0 || ahead < -TICK_NANOS) {
-    out.mtimeSeconds = status.mtimeSeconds;
-    out.mtimeNanos = status.mtimeNanos;
-  } else if (++out.mtimeNanos === 1_000_000_000) {
-    out.mtimeSeconds++;
-    out.mtimeNanos = 0;
-  }
-  raiseChangeTime(out, out.mtimeSeconds, out.mtimeNanos);
-}
-
-/** The file was written at this time. */
-function raiseTimes(out: Attributes, seconds: number, nanos: number): void {
-  if (seconds > out.mtimeSeconds || (seconds === out.mtimeSeconds && nanos > out.mtimeNanos)) {
-    out.mtimeSeconds = seconds;
-    out.mtimeNanos = nanos;
-  }
-  raiseChangeTime(out, seconds, nanos);
-}
-
-/** `nanos` may be a whole second. */
-function raiseChangeTime(out: Attributes, seconds: number, nanos: number): void {
-  if (seconds < out.ctimeSeconds || (seconds === out.ctimeSeconds && nanos <= out.ctimeNanos)) return;
-  const carry = nanos === 1_000_000_000 ? 1 : 0;
-  out.ctimeSeconds = seconds + carry;
-  out.ctimeNanos = carry === 1 ? 0 : nanos;
 }
 
 function missingInode(ino: number): never {

@@ -1,6 +1,6 @@
 /** The end of orphans: inodes that lost their last name while somebody used them. */
 import { SpinneyError } from '../../../engine/errors.js';
-import { inodeXattrPrefix, orphanKey } from '../records/keys.js';
+import { inodeXattrPrefix, keptKey, orphanKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import { type Inodes, REMOVAL } from './inodes.js';
 
@@ -15,8 +15,15 @@ export function reclaimOrphan(inodes: Inodes, ino: number): void {
   if (kept !== null) return;
   const stored = inodes.tree.get(orphanKey(ino));
   if (stored === undefined) return;
-  if (record.hasFlag(stored, record.CONTENT)) inodes.reclaim(ino);
-  else deleteOrphanRecords(inodes, [ino]);
+  inodes.left.delete(ino);
+  if (!hasOwnContent(inodes, stored)) deleteOrphanRecords(inodes, [ino]);
+  else inodes.reclaim(ino, record.bornOf(stored));
+}
+
+/** Whether an orphan has a content that goes with it: a snapshot may have it, too. */
+export function hasOwnContent(inodes: Inodes, orphan: Uint8Array): boolean {
+  if (!record.hasFlag(orphan, record.CONTENT)) return false;
+  return inodes.tree.getVersion(keptKey(record.inoOf(orphan), record.bornOf(orphan))) === undefined;
 }
 
 /** Deletes the records of orphans whose content is gone. */

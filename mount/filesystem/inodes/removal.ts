@@ -1,7 +1,8 @@
 /**
  * Taking a name from an inode, as part of a batch: planned before it, recorded in it, settled after it. An inode
  * that loses its last name becomes an orphan for as long as someone uses it; where a crash would leave something
- * to reclaim (content, extended attributes), the orphan is a record in the tree.
+ * to reclaim (content, extended attributes), the orphan is a record in the tree. A content that snapshots may have is kept
+ * for them from here on, whatever becomes of the orphan.
  */
 import type { Batch } from '../../../engine/api.js';
 import { entryXattrPrefix, inodeXattrPrefix, isKeptByNumber, orphanKey, pathOfKey } from '../records/keys.js';
@@ -18,6 +19,8 @@ export class Removal {
   readonly #inode: Found;
   readonly #used: boolean;
   readonly #keptAsRecord: boolean;
+  /** Whether the content is kept for snapshots. */
+  readonly #isKept: boolean;
 
   /** `name`: key of the entry; `inode`: the record it stands for, which this changes. The clock has been read. */
   constructor(inodes: Inodes, name: Uint8Array, inode: Found) {
@@ -32,7 +35,10 @@ export class Removal {
     inodes.stamp(inode.record, record.CTIME);
     const hasXattrs = record.hasFlag(inode.record, record.XATTRS);
     const hasContent = record.hasFlag(inode.record, record.CONTENT);
-    this.#keptAsRecord = this.links === 0 && (hasContent || (hasXattrs && this.#used));
+    const born = record.bornOf(inode.record);
+    this.#isKept = this.links === 0 && hasContent && born < inodes.snapshots.newest;
+    const isLost = hasContent && !this.#isKept;
+    this.#keptAsRecord = this.links === 0 && (isLost || ((hasContent || hasXattrs) && this.#used));
   }
 
   /** Records all but the change of the entry itself, which the caller deletes or overwrites. */
@@ -45,6 +51,7 @@ export class Removal {
     }
     if (byNumber) batch.deleteIfVersion(inode.key, inode.version);
     if (this.#keptAsRecord) batch.put(orphanKey(this.ino), inode.record);
+    if (this.#isKept) this.#inodes.snapshots.recordKept(batch, this.ino, record.bornOf(inode.record));
     if (!record.hasFlag(inode.record, record.XATTRS)) return;
     const kept = inodeXattrPrefix(this.ino);
     const prefix = byNumber ? kept : entryXattrPrefix(pathOfKey(this.#name));
@@ -57,10 +64,12 @@ export class Removal {
     if (this.links > 0) return;
     if (this.#used) {
       this.#inodes.orphans.set(this.ino, this.#keptAsRecord ? null : this.#inode.record);
-      const open = this.#inodes.opens.get(this.ino);
-      if (open !== undefined) open.key = orphanKey(this.ino);
+      this.#inodes.keyMoved(this.ino, orphanKey(this.ino));
     } else if (this.#keptAsRecord) {
-      this.#inodes.reclaim(this.ino);
+      this.#inodes.reclaim(this.ino, record.bornOf(this.#inode.record));
+    } else if (this.#isKept) {
+      this.#inodes.left.delete(this.ino);
+      this.#inodes.troubles.mended(this.ino);
     }
   }
 }

@@ -9,7 +9,8 @@ import {
   recoverSpares,
   UNCLAIMED_DIRECTORY,
 } from '../contents/spare-recovery.js';
-import { ENTRIES_PREFIX, INODES_PREFIX, showKey } from '../records/keys.js';
+import { ContentSet } from '../records/inode-set.js';
+import { bornOfKey, ENTRIES_PREFIX, INODES_PREFIX, inoOfKey, KEPT_PREFIX, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Inodes } from './inodes.js';
 
@@ -17,16 +18,23 @@ import type { Inodes } from './inodes.js';
 const MOST_NAMED = 100;
 
 /**
- * To be called before anything is asked or changed. `hasTree`: the store is not new.
+ * To be called before anything is asked or changed. `hasTree`: the store is not new. `finishCopies`: told whether a power cut
+ * ended the last run.
  * @throws ERR_FORMAT_VERSION where an earlier version was killed
  */
-export function startContents(inodes: Inodes, hasTree: boolean, log: MountLog): void {
+export function startContents(
+  inodes: Inodes,
+  hasTree: boolean,
+  finishCopies: (wasCut: boolean) => void,
+  log: MountLog,
+): void {
   const { tree, content, cut, clock, readOnly } = inodes;
   const mark = readMark(tree);
   const boot = content.disk.bootId();
   const wasCut = hasTree && isAfterCut(tree, mark, boot);
-  const left = leftSpares(content.disk, content.directory, wasCut);
+  const left = leftSpares(content.disk, content.directory, wasCut, inodes.snapshots.last);
   recoverSpares(content, left, readOnly);
+  finishCopies(wasCut);
   tellOfSpares(inodes, left, log);
   clock.read();
   const now = clock.seconds;
@@ -56,15 +64,36 @@ function settleCut(inodes: Inodes, durableLsn: number, log: MountLog): void {
   const { tree, cut, readOnly } = inodes;
   const files: string[] = [];
   let count = 0;
-  cut.settle(tree, durableLsn, readOnly, (where, had, has) => {
-    if (count++ < MOST_NAMED) files.push(`${where}: ${had} bytes, now ${has}`);
-  });
+  const told = new ContentSet();
+  cut.settle(
+    tree,
+    durableLsn,
+    readOnly,
+    (where, had, has) => {
+      if (count++ < MOST_NAMED) files.push(`${where}: ${had} bytes, now ${has}`);
+    },
+    (inode) => told.add(record.inoOf(inode), record.bornOf(inode)),
+  );
+  if (!readOnly && inodes.snapshots.last > 0) removeLostCopies(inodes, told);
   if (count === 0) return;
   log(
     'warn',
     `The machine came to an end while contents were not on the disk: ${count} files have what is there, and the present time`,
     { count, files },
   );
+}
+
+/**
+ * Copies that files had got for themselves, whose records are lost: the files have what was copied. A content of an inode
+ * that no record tells of is left alone.
+ */
+function removeLostCopies({ content, tree }: Inodes, told: ContentSet): void {
+  for (const item of tree.range({ prefix: KEPT_PREFIX, keysOnly: true })) {
+    if (item.type === 'key') told.add(inoOfKey(item.key), bornOfKey(item.key));
+  }
+  for (const { ino, born } of content.list()) {
+    if (born > 0 && !told.has(ino, born) && told.hasInode(ino)) content.remove(ino, born);
+  }
 }
 
 /** A spare whose owner is not known is missed by a record: which one is looked for in all of them. */
@@ -82,9 +111,8 @@ function tellOfSpares(inodes: Inodes, left: LeftSpares, log: MountLog): void {
       if (item.type !== 'key' || record.isLink(item.value)) continue;
       const inode = item.value;
       if (record.typeOf(inode) !== record.REGULAR || !record.hasFlag(inode, record.LIVE)) continue;
-      const ino = record.inoOf(inode);
-      const fault = faultOf(inode, cut.bytesOf(ino));
-      if (fault !== undefined) troubles.note(ino, showKey(item.key), fault);
+      const fault = faultOf(inode, cut.bytesOf(inode));
+      if (fault !== undefined) troubles.note(record.inoOf(inode), showKey(item.key), fault);
     }
   }
 }

@@ -33,12 +33,30 @@ export class OpenContents {
   /** Puts size and times of a live inode back into its record, with one put. */
   settle(inode: OpenInode): void {
     retry(() => {
-      const found = this.#recordOf(inode);
+      const found = this.recordOf(inode);
       this.#inodes.settle(found.record);
       return this.#inodes.replace(found) ? 0 : RETRY;
     });
     inode.live = false;
     inode.written = false;
+  }
+
+  /** Puts size and times of a live inode as they are now into its record, which stays LIVE. */
+  update(inode: OpenInode): void {
+    // A write from here on is told by another mtime than this, or is in the record.
+    this.#inodes.descriptors.status(inode, this.#status);
+    const { mtimeSeconds, mtimeNanos } = this.#status;
+    retry(() => {
+      const found = this.recordOf(inode);
+      this.#inodes.settle(found.record);
+      record.setFlag(found.record, record.LIVE | record.CONTENT);
+      return this.#inodes.replace(found) ? 0 : RETRY;
+    });
+    inode.written = false;
+    inode.seenSeconds = mtimeSeconds;
+    inode.seenNanos = mtimeNanos;
+    inode.alignedSeconds = mtimeSeconds;
+    inode.alignedNanos = mtimeNanos;
   }
 
   /** Closes an inode and settles it; it stays LIVE while others may write to its backing file. */
@@ -61,26 +79,28 @@ export class OpenContents {
       return;
     }
     this.close(inode, false);
-    if (!content.hasWriters(inode.ino)) {
+    if (!content.hasWriters(inode.ino, inode.born)) {
       this.settle(inode);
       return;
     }
     // What has been told of the file so far holds, and writes from now on are told from that.
     retry(() => {
-      const found = this.#recordOf(inode);
+      const found = this.recordOf(inode);
       this.#inodes.settle(found.record);
       record.setFlag(found.record, record.LIVE);
       if (!this.#inodes.replace(found)) return RETRY;
-      this.#inodes.setLeftTime(found.record);
+      this.#inodes.setLeftTime(found);
       return 0;
     });
   }
 
   /** Makes the backing file, which is made first where there is none, the truth: then nothing is written before LIVE. */
   makeLive(inode: OpenInode): void {
-    const found = this.#recordOf(inode);
-    if (inode.hasContent) this.#inodes.alignContent(inode, found.record);
-    else this.#createBacking(inode, found);
+    const found = this.recordOf(inode);
+    if (inode.hasContent) {
+      this.#renewSpare(inode, found);
+      this.#inodes.alignContent(inode, found.record);
+    } else this.#createBacking(inode, found);
     if (inode.spare !== undefined) this.#inodes.borrowers.set(inode, this.#inodes.clock.seconds);
     record.setFlag(found.record, record.LIVE | record.CONTENT);
     this.put(found);
@@ -123,7 +143,7 @@ export class OpenContents {
     if (!this.#inodes.descriptors.isWritten(inode)) {
       // Nothing will be written before it is live again.
       if (!inode.live) return;
-      this.#inodes.setContentTime(inode, this.#recordOf(inode).record);
+      this.#inodes.setContentTime(inode, this.recordOf(inode).record);
       this.#inodes.descriptors.status(inode, this.#status);
       // It was written in between, and the time of that is lost.
       if (this.#status.size > 0) this.stampWritten(inode);
@@ -173,10 +193,21 @@ export class OpenContents {
     if (failure !== undefined) throw failure;
   }
 
+  /** A borrowed file that was not written when a snapshot was taken is no content of that. */
+  #renewSpare(inode: OpenInode, found: Found): void {
+    const { snapshots, spares } = this.#inodes;
+    if (inode.spare === undefined || inode.born === snapshots.last || inode.isNamedElsewhere) return;
+    spares?.lendAs(inode.spare, inode.ino, snapshots.last);
+    inode.born = snapshots.last;
+    found.record = record.withBorn(found.record, inode.born);
+  }
+
   #createBacking(inode: OpenInode, found: Found): void {
+    inode.born = this.#inodes.snapshots.last;
+    found.record = record.withBorn(found.record, inode.born);
     if (this.#inodes.spares === undefined) this.#inodes.descriptors.create(inode);
     else {
-      this.#inodes.descriptors.promiseSpare(inode.ino);
+      this.#inodes.descriptors.promiseSpare(inode.ino, inode.born);
       this.borrow(inode);
     }
     this.#inodes.alignContent(inode, found.record);
@@ -185,7 +216,7 @@ export class OpenContents {
   /** Gives the inode the spare that it was promised as its backing file; the spare's mtime stands for that of the inode's record. */
   borrow(inode: OpenInode): void {
     const { spares, borrowers, clock } = this.#inodes;
-    const spare = spares?.lend(inode.ino);
+    const spare = spares?.lend(inode.ino, inode.born);
     if (spare === undefined) return;
     inode.spare = spare;
     this.#inodes.descriptors.takeFromSpare(inode);
@@ -196,7 +227,7 @@ export class OpenContents {
     borrowers.set(inode, clock.seconds);
   }
 
-  #recordOf(inode: OpenInode): Found {
+  recordOf(inode: OpenInode): Found {
     const place = this.#inodes.orphans.has(inode.ino)
       ? this.#inodes.find(inode.ino)
       : this.#inodes.findByKey(inode.key);

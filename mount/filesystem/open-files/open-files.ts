@@ -2,6 +2,7 @@
  * Open files: handles, and what is done by them. All handles of an inode share its backing file (open-contents.ts), and
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
+import type { MountLog } from '../../types.js';
 import { newAttributes } from '../arguments.js';
 import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import { faultOf, NO_FILE } from '../contents/faults.js';
@@ -13,11 +14,13 @@ import { reclaimOrphan } from '../inodes/orphans.js';
 import type { Addition } from '../inodes/quotas.js';
 import { isKeptByNumber, parentOf, pathOfKey, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { Attributes, FileIdentity, FsyncPlan, Place } from '../types.js';
+import type { Attributes, ContentWorker, FileIdentity, FsyncPlan, Place } from '../types.js';
 import { Handles } from './handles.js';
 import { OpenContents } from './open-contents.js';
+import { Renewal } from './renewal.js';
 
 export const O_ACCMODE = 3;
+const O_WRONLY = 1;
 const O_RDWR = 2;
 /** No disk reads less than this, or across its bounds. */
 const SECTOR_BYTES = 512;
@@ -40,14 +43,18 @@ export class OpenFiles {
   readonly #inodes: Inodes;
   readonly #disk: ContentDisk;
   readonly #contents: OpenContents;
+  /** How files get contents that no snapshot has. */
+  readonly renewal: Renewal;
   readonly #handles = new Handles<FileHandle>();
   readonly #status: FileStatus = newFileStatus();
   readonly #attributes: Attributes = newAttributes();
 
-  constructor(inodes: Inodes) {
+  /** `worker`: copies contents for snapshots; undefined: that is done at once. */
+  constructor(inodes: Inodes, worker: ContentWorker | undefined, log: MountLog) {
     this.#inodes = inodes;
     this.#disk = inodes.content.disk;
     this.#contents = new OpenContents(inodes);
+    this.renewal = new Renewal(inodes, this.#contents, worker, log);
   }
 
   get count(): number {
@@ -64,12 +71,26 @@ export class OpenFiles {
     if (type === record.DIRECTORY) return -EISDIR;
     if (type !== record.REGULAR) return -ENXIO;
     const ino = record.inoOf(found.record);
+    const isReplaced = writes && (flags & O_TRUNC) !== 0;
     let inode = this.#inodes.opens.get(ino);
     if (inode === undefined) {
-      inode = this.#firstOpen(ino, found, writes && (flags & O_TRUNC) !== 0);
+      inode = this.#firstOpen(ino, found, isReplaced);
       this.#inodes.opens.set(ino, inode);
     }
+    if (writes && this.renewal.isDue(inode)) this.#renew(inode, isReplaced);
     return this.#newHandle(inode, flags);
+  }
+
+  #renew(inode: OpenInode, isReplaced: boolean): void {
+    try {
+      this.renewal.renew(inode, isReplaced);
+    } catch (error) {
+      if (inode.handles === 0) {
+        this.#inodes.opens.delete(inode.ino);
+        this.#contents.close(inode, false);
+      }
+      throw error;
+    }
   }
 
   /**
@@ -77,7 +98,7 @@ export class OpenFiles {
    * here that it was promised.
    */
   openNew(ino: number, key: Uint8Array, flags: number, isLive: boolean): number {
-    const inode = newOpenInode(ino, key);
+    const inode = newOpenInode(ino, isLive ? this.#inodes.snapshots.last : 0, key);
     if (isLive) this.#contents.borrow(inode);
     inode.live = isLive;
     this.#inodes.opens.set(ino, inode);
@@ -212,10 +233,10 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return undefined;
     const { inode } = file;
-    const { ino, spare, nameDurable } = inode;
-    if (!inode.hasContent) return { ino, identity: undefined, spare: NO_SPARE, names: false };
+    const { ino, born, spare, nameDurable } = inode;
+    if (!inode.hasContent) return { ino, born, identity: undefined, spare: NO_SPARE, names: false };
     try {
-      this.#inodes.content.putInPlace(ino);
+      this.#inodes.content.putInPlace(ino, born);
     } catch {
       return undefined;
     }
@@ -223,14 +244,16 @@ export class OpenFiles {
     // A spare that only readers have left has no content, and so needs no name.
     const names = !nameDurable && (spare === undefined || inode.live);
     if (names && spare !== undefined) inode.isNamedElsewhere = true;
-    return { ino, identity, spare: spare?.number ?? NO_SPARE, names };
+    return { ino, born, identity, spare: spare?.number ?? NO_SPARE, names };
   }
 
   /** The inode's backing file, which is this one, has been synced, and so has its name. */
-  nameIsDurable(ino: number, identity: FileIdentity): void {
+  nameIsDurable(ino: number, born: number, identity: FileIdentity): void {
     const inode = this.#inodes.opens.get(ino);
+    // Of a file that got another name since, that is not.
+    if (inode?.born !== born) return;
     // It may have been released since, and opened again.
-    if (inode?.identity?.file !== identity.file || inode.identity.birth !== identity.birth) return;
+    if (inode.identity?.file !== identity.file || inode.identity.birth !== identity.birth) return;
     // Without looking there: the disk may hang, and others are served meanwhile.
     if (inode.spare !== undefined) this.#inodes.spares?.named(inode.spare);
     inode.spare = undefined;
@@ -245,7 +268,7 @@ export class OpenFiles {
     const { inode } = file;
     if (!inode.hasContent) return 0;
     this.#contents.keepContent(inode);
-    this.#inodes.content.putInPlace(inode.ino);
+    this.#inodes.content.putInPlace(inode.ino, inode.born);
     const fd = this.#inodes.descriptors.use(inode);
     this.#inodes.content.sync(inode.ino, fd);
     if (inode.nameDurable || inode.spare !== undefined) return 0;
@@ -288,7 +311,8 @@ export class OpenFiles {
 
   /** As OpenContents' `rest`. */
   rest(): boolean {
-    return this.#contents.rest();
+    const waits = this.renewal.rest();
+    return this.#contents.rest() || waits;
   }
 
   /** Settles and closes everything, for a clean end. */
@@ -309,6 +333,10 @@ export class OpenFiles {
     if (size === 0 && !record.hasFlag(found.record, record.CONTENT)) return 0;
     const ino = record.inoOf(found.record);
     const open = this.#inodes.opens.get(ino);
+    const isShared =
+      record.bornOf(found.record) < this.#inodes.snapshots.newest || this.renewal.isShared(ino);
+    if (open === undefined && isShared && record.hasFlag(found.record, record.CONTENT))
+      return this.#truncateShared(place, size);
     if (!this.#inodes.quotas.isEmpty && !this.#inodes.orphans.has(ino)) {
       this.#inodes.attributes(found.record, this.#attributes);
       const refused = this.#inodes.quotas.take(directoryOf(found.key), growth(this.#attributes.size, size));
@@ -316,6 +344,7 @@ export class OpenFiles {
     }
     if (size === 0) this.#inodes.troubles.mended(ino);
     if (open !== undefined) {
+      if (this.renewal.isDue(open)) this.renewal.renew(open, size === 0);
       if (!open.live) this.#contents.makeLive(open);
       this.#disk.truncate(this.#inodes.descriptors.use(open), size);
       return 0;
@@ -326,7 +355,8 @@ export class OpenFiles {
       if (size > 0) this.#assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
       if (fd < 0) {
         this.#inodes.spares?.disown(ino);
-        fd = this.#inodes.content.create(ino);
+        found.record = record.withBorn(found.record, this.#inodes.snapshots.last);
+        fd = this.#inodes.content.create(ino, this.#inodes.snapshots.last);
       }
       if (!record.hasFlag(found.record, record.LIVE)) {
         // From here on another time than the record's means that the file was written.
@@ -366,20 +396,35 @@ export class OpenFiles {
     return this.#status.size;
   }
 
+  /** As `truncate`, of a file that nobody has open and whose content a snapshot may have. */
+  #truncateShared(place: Place, size: number): number {
+    const handle = this.open(place, size === 0 ? O_WRONLY | O_TRUNC : O_WRONLY);
+    if (handle < 0) return handle;
+    try {
+      return this.truncate(place, size);
+    } finally {
+      this.release(handle);
+    }
+  }
+
   /** The inode's content is opened, and compared with its record. `isReplaced`: it is truncated next. */
   #firstOpen(ino: number, found: Found, isReplaced: boolean): OpenInode {
     // To be asked before the file is open here too.
     const isWritten =
       record.hasFlag(found.record, record.LIVE) &&
       !this.#inodes.readOnly &&
-      this.#inodes.content.hasWriters(ino);
+      this.#inodes.content.hasWriters(ino, record.bornOf(found.record));
     const { descriptors } = this.#inodes;
-    const inode = newOpenInode(ino, found.key);
+    const inode = newOpenInode(ino, record.bornOf(found.record), found.key);
     if (record.hasFlag(found.record, record.CONTENT)) descriptors.open(inode);
     try {
       inode.live = isWritten;
       inode.mayBeMapped = isWritten;
-      if (isWritten) Object.assign(inode, this.#inodes.left.get(ino));
+      const left = isWritten ? this.#inodes.left.get(ino) : undefined;
+      if (left !== undefined) {
+        inode.alignedSeconds = left.alignedSeconds;
+        inode.alignedNanos = left.alignedNanos;
+      }
       if (isWritten && inode.hasContent) this.#inodes.noteContentTime(inode);
       if (isWritten) return inode;
       if (inode.hasContent) descriptors.status(inode, this.#status);
@@ -397,7 +442,7 @@ export class OpenFiles {
 
   #openContent(found: Found): number {
     if (!record.hasFlag(found.record, record.CONTENT)) return -1;
-    return this.#inodes.content.open(record.inoOf(found.record));
+    return this.#inodes.content.open(record.inoOf(found.record), record.bornOf(found.record));
   }
 
   /**

@@ -56,7 +56,7 @@ export function setAttributes(
       open.written = false;
       inodes.alignContent(open, inode);
     } else if (isWrittenElsewhere && (change.valid & CONTENT_TIMES) !== 0) {
-      inodes.setLeftTime(inode);
+      inodes.setLeftTime(found);
     }
     // Without its mode nothing of an access list changes.
     const list = (change.valid & types.CHANGE_MODE) !== 0 ? listAfterChmod(inodes, place, found) : undefined;

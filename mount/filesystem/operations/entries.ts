@@ -59,11 +59,19 @@ export function makeEntry(
     }
     const inherited = inherit(inodes, parent, directory.value, type, mode & MODE_BITS, caller.umask);
     inodes.clock.read();
-    const inode = newInode(inodes, caller, directory.value, type, inherited, target);
+    const inode = newInode(
+      inodes,
+      caller,
+      directory.value,
+      type,
+      inherited,
+      target,
+      isLive ? inodes.snapshots.last : 0,
+    );
     record.setDevice(inode, type === record.CHARACTER_DEVICE || type === record.BLOCK_DEVICE ? rdev : 0);
     if (isLive) {
       record.setFlag(inode, record.LIVE | record.CONTENT);
-      inodes.descriptors.promiseSpare(record.inoOf(inode));
+      inodes.descriptors.promiseSpare(record.inoOf(inode), record.bornOf(inode));
     }
     inodes.stampDirectory(directory.value);
     if (type === record.DIRECTORY) {
@@ -98,7 +106,7 @@ export function makeNameless(
   if (record.typeOf(directory) !== record.DIRECTORY) return -ENOTDIR;
   const inherited = inherit(inodes, parent, directory, record.REGULAR, mode & MODE_BITS, caller.umask);
   inodes.clock.read();
-  const inode = newInode(inodes, caller, directory, record.REGULAR, inherited, undefined);
+  const inode = newInode(inodes, caller, directory, record.REGULAR, inherited, undefined, 0);
   record.setLinks(inode, 0);
   const ino = record.inoOf(inode);
   // Without a list or content there is nothing to reclaim after a crash.
@@ -121,10 +129,11 @@ function newInode(
   type: number,
   inherited: Inheritance,
   target: Uint8Array | undefined,
+  born: number,
 ): Uint8Array {
   const inheritsGroup = (record.modeOf(directory) & record.SETGID) !== 0;
   const bits = type === record.DIRECTORY && inheritsGroup ? inherited.bits | record.SETGID : inherited.bits;
-  const inode = record.newRecord(inodes.numbers.take(), type | bits, target);
+  const inode = record.newRecord(inodes.numbers.take(), type | bits, target, born);
   record.setOwner(inode, caller.uid, inheritsGroup ? record.gidOf(directory) : caller.gid);
   inodes.stamp(inode, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
   if (inherited.access !== undefined) record.setFlag(inode, record.ACL | record.XATTRS);

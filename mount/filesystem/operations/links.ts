@@ -68,8 +68,7 @@ export function link(
       batch.compareAndPut(parentKey, parent.version, parent.value);
     });
     if (!done) return inodes.tree.getVersion(newKey) === undefined ? RETRY : -EEXIST;
-    const open = inodes.opens.get(ino);
-    if (open !== undefined) open.key = inodeKey(ino);
+    inodes.keyMoved(ino, inodeKey(ino));
     inodes.attributes(found.record, out);
     return 0;
   });
@@ -110,8 +109,7 @@ function nameOrphan(
     });
     if (!done) return inodes.tree.getVersion(key) === undefined ? RETRY : -EEXIST;
     inodes.orphans.delete(ino);
-    const open = inodes.opens.get(ino);
-    if (open !== undefined) open.key = key;
+    inodes.keyMoved(ino, key);
     inodes.attributes(found.record, out);
     return 0;
   });

@@ -325,7 +325,7 @@ function writeBackFirst(inodes: Inodes, source: Found): void {
     disk.startWriteback(inodes.descriptors.use(open));
     return;
   }
-  const fd = inodes.content.open(ino);
+  const fd = inodes.content.open(ino, record.bornOf(source.record));
   if (fd < 0) return;
   try {
     disk.startWriteback(fd);
@@ -336,19 +336,19 @@ function writeBackFirst(inodes: Inodes, source: Found): void {
 
 /** The inode's entry has this key now. */
 function moveOpen(inodes: Inodes, ino: number, key: Uint8Array): void {
-  const open = inodes.opens.get(ino);
-  if (open !== undefined && !isKeptByNumber(open.key)) open.key = key;
+  const known = inodes.opens.get(ino) ?? inodes.left.get(ino);
+  if (known !== undefined && !isKeptByNumber(known.key)) inodes.keyMoved(ino, key);
 }
 
 function exchangeOpenInodes(inodes: Inodes, one: Uint8Array, other: Uint8Array): void {
-  for (const open of inodes.opens.values()) {
+  for (const open of inodes.known()) {
     if (startsWith(open.key, one)) open.key = concat(other, open.key.subarray(one.length));
     else if (startsWith(open.key, other)) open.key = concat(one, open.key.subarray(other.length));
   }
 }
 
 function moveOpenInodes(inodes: Inodes, from: Uint8Array, to: Uint8Array): void {
-  for (const open of inodes.opens.values()) {
+  for (const open of inodes.known()) {
     if (startsWith(open.key, from)) open.key = concat(to, open.key.subarray(from.length));
   }
 }

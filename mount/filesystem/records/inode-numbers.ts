@@ -22,14 +22,23 @@ export class InodeNumbers {
     this.#tree = tree;
   }
 
+  /** Numbers that have been given out are below this. */
+  get end(): number {
+    return this.#end === 0 ? this.#stored() : this.#end;
+  }
+
   take(): number {
     if (this.#next === this.#end) this.#reserve();
     return this.#next++;
   }
 
-  #reserve(): void {
+  #stored(): number {
     const stored = this.#tree.get(NEXT_INODE_KEY);
-    const next = stored === undefined ? ROOT_INO + 1 : countOf(stored);
+    return stored === undefined ? ROOT_INO + 1 : countOf(stored);
+  }
+
+  #reserve(): void {
+    const next = this.#stored();
     const value = Buffer.alloc(8);
     value.writeBigUInt64LE(BigInt(next + RANGE));
     this.#tree.put(NEXT_INODE_KEY, value);

@@ -28,3 +28,27 @@ export class InodeSet {
     return bits !== undefined && (bits[(ino % PIECE) >> 3]! & (1 << (ino % 8))) !== 0;
   }
 }
+
+/** A set of contents, by ino and born: of the second there are as many as snapshots. */
+export class ContentSet {
+  readonly #sets = new Map<number, InodeSet>();
+
+  add(ino: number, born: number): void {
+    let set = this.#sets.get(born);
+    if (set === undefined) {
+      set = new InodeSet();
+      this.#sets.set(born, set);
+    }
+    set.add(ino);
+  }
+
+  has(ino: number, born: number): boolean {
+    return this.#sets.get(born)?.has(ino) === true;
+  }
+
+  /** Whether any content of the inode is in it. */
+  hasInode(ino: number): boolean {
+    for (const set of this.#sets.values()) if (set.has(ino)) return true;
+    return false;
+  }
+}

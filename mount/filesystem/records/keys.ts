@@ -7,10 +7,11 @@
  *   y ino \0 name     extended attribute of such a file, and of an orphan
  *   o ino             orphan: a record without a name
  *   q path            limits of a directory: bytes, then files, an f64 each, little-endian; 0 for none
+ *   k ino born        content that is kept for snapshots: until which it was an inode's
  *   s name            facts about the store
  *   t                 where a part of the tree stands while a batch exchanges two; never there after it
  *
- * An ino in a key is 8 bytes, big-endian. Every function returns fresh bytes that the caller may keep, but for
+ * An ino in a key is 8 bytes, a born is 4, big-endian. Every function returns fresh bytes that the caller may keep, but for
  * those of `KeyBuffer`.
  */
 export const SLASH = 0x2f;
@@ -24,6 +25,7 @@ export const ENTRY_XATTR = 0x78;
 export const INODE = 0x69;
 export const INODE_XATTR = 0x79;
 export const ORPHAN = 0x6f;
+export const KEPT = 0x6b;
 export const FACT = 0x73;
 export const QUOTA = 0x71;
 /** Of a key that ends with a number, and of the prefix of attributes that are kept by number. */
@@ -36,6 +38,12 @@ export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
 export const SCRUB_KEY: Uint8Array = Buffer.from('sscrub');
 export const CONTENT_MARK_KEY: Uint8Array = Buffer.from('scontents');
+/** The newest snapshot that ever was. */
+export const LAST_SNAPSHOT_KEY: Uint8Array = Buffer.from('slast-snapshot');
+/** There while kept contents that no snapshot needs any more are being removed. */
+export const PURGE_KEY: Uint8Array = Buffer.from('spurge');
+/** Prefix of facts about contents that a snapshot shares with a file that is written: ino and born follow. */
+export const SPLITS_PREFIX: Uint8Array = Buffer.from('ssplit');
 /** Prefixes of all entries' keys, of all inodes' that are kept by number, of all orphans', of the attributes of both kinds, and of all limits'. */
 export const ENTRIES_PREFIX: Uint8Array = Uint8Array.of(ENTRY);
 export const INODES_PREFIX: Uint8Array = Uint8Array.of(INODE);
@@ -43,6 +51,8 @@ export const ORPHANS_PREFIX: Uint8Array = Uint8Array.of(ORPHAN);
 export const ENTRY_XATTRS_PREFIX: Uint8Array = Uint8Array.of(ENTRY_XATTR);
 export const QUOTAS_PREFIX: Uint8Array = Uint8Array.of(QUOTA);
 export const INODE_XATTRS_PREFIX: Uint8Array = Uint8Array.of(INODE_XATTR);
+/** Prefix of the keys of all contents that are kept for snapshots. */
+export const KEPT_PREFIX: Uint8Array = Uint8Array.of(KEPT);
 
 export function entryKey(path: Uint8Array): Uint8Array {
   const key = Buffer.allocUnsafe(path.length + 1);
@@ -127,7 +137,34 @@ export function isNumberedKey(key: Uint8Array): boolean {
   return key.length === NUMBERED_BYTES;
 }
 
-/** The ino in an `o`, `i` or `y` key. */
+/** Key of what is known of a content that is kept for snapshots. */
+export function keptKey(ino: number, born: number): Uint8Array {
+  const key = numbered(KEPT, ino, NUMBERED_BYTES + 4);
+  key.writeUInt32BE(born, NUMBERED_BYTES);
+  return key;
+}
+
+/** Prefix of the keys of an inode's contents that are kept for snapshots. */
+export function keptPrefix(ino: number): Uint8Array {
+  return numbered(KEPT, ino, NUMBERED_BYTES);
+}
+
+/** Key of the fact that a snapshot and a file that is written share this content. */
+export function splitKey(ino: number, born: number): Uint8Array {
+  return concat(SPLITS_PREFIX, keptKey(ino, born).subarray(1));
+}
+
+/** The born at the end of a `k` key, or of one of SPLITS_PREFIX. */
+export function bornOfKey(key: Uint8Array): number {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).readUInt32BE(key.length - 4);
+}
+
+/** The ino in a key of SPLITS_PREFIX. */
+export function inoOfSplit(key: Uint8Array): number {
+  return inoOfKey(key.subarray(SPLITS_PREFIX.length - 1));
+}
+
+/** The ino in an `o`, `i`, `k` or `y` key. */
 export function inoOfKey(key: Uint8Array): number {
   const view = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
   return view.readUInt32BE(1) * 0x1_0000_0000 + view.readUInt32BE(5);

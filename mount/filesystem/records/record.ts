@@ -3,7 +3,7 @@
  * allocates nothing. Little-endian; all fields unsigned but the seconds.
  *
  *   offset bytes
- *        0     1  format: 1 = inode, 2 = link (ends after the ino)
+ *        0     1  format: 1 = inode, 2 = link (ends after the ino), 3 = inode of a regular file with what is at 80
  *        1     1  flags: LIVE, CONTENT, XATTRS, ACL, DEFAULT_ACL
  *        2     2  mode: type and permission bits; a link carries the type bits only
  *        4     6  ino
@@ -17,13 +17,15 @@
  *       50    10  mtime
  *       60    10  ctime
  *       70    10  btime
- *       80     -  target, of a symbolic link
+ *       80     -  format 1: target, of a symbolic link
+ *       80     4  format 3: born, the newest snapshot's id when the content file was made; else that is 0
  */
 import { SpinneyError } from '../../../engine/errors.js';
 import type { Attributes } from '../types.js';
 
 const FORMAT_INODE = 1;
 const FORMAT_LINK = 2;
+const FORMAT_BORN = 3;
 
 /** Open for writing: size, blocks, mtime are those of the backing file. */
 export const LIVE = 1;
@@ -49,6 +51,8 @@ export const MTIME = 50;
 export const CTIME = 60;
 export const BTIME = 70;
 export const INODE_BYTES = 80;
+const BORN = 80;
+const BORN_BYTES = 84;
 const LINK_BYTES = 10;
 
 /** Seconds are kept within what 6 bytes hold. */
@@ -65,10 +69,14 @@ export const BLOCK_DEVICE = 0o060000;
 export const SETUID = 0o4000;
 export const SETGID = 0o2000;
 
-/** A new inode's record: nlink 1, size 0, all times 0; `target` for a symbolic link. */
-export function newRecord(ino: number, mode: number, target?: Uint8Array): Uint8Array {
-  const record = new Uint8Array(INODE_BYTES + (target?.length ?? 0));
+/** A new inode's record: nlink 1, size 0, all times 0; `target` for a symbolic link, `born` for a regular file. */
+export function newRecord(ino: number, mode: number, target?: Uint8Array, born = 0): Uint8Array {
+  const record = new Uint8Array(born > 0 ? BORN_BYTES : INODE_BYTES + (target?.length ?? 0));
   record[0] = FORMAT_INODE;
+  if (born > 0) {
+    record[0] = FORMAT_BORN;
+    putUnsigned(record, BORN, 4, born);
+  }
   putUnsigned(record, MODE, 2, mode);
   putUnsigned(record, INO, 6, ino);
   setLinks(record, 1);
@@ -92,6 +100,7 @@ export function newLink(ino: number, mode: number): Uint8Array {
 export function isLink(record: Uint8Array): boolean {
   const format = record[0];
   if (format === FORMAT_INODE && record.length >= INODE_BYTES) return false;
+  if (format === FORMAT_BORN && record.length === BORN_BYTES) return false;
   if (format === FORMAT_LINK && record.length === LINK_BYTES) return true;
   throw new SpinneyError(
     'ERR_FORMAT_VERSION',
@@ -123,6 +132,29 @@ export function sizeOf(record: Uint8Array): number {
   return unsigned32(record, SIZE) + unsigned32(record, SIZE + 4) * 0x1_0000_0000;
 }
 
+/** Id of the newest snapshot when the file's content was made; with the ino it tells the content from earlier ones. */
+export function bornOf(record: Uint8Array): number {
+  return record[0] === FORMAT_BORN ? unsigned32(record, BORN) : 0;
+}
+
+/** Bytes that the inode's record has, without a target. */
+export function bytesOf(record: Uint8Array): number {
+  return record[0] === FORMAT_BORN ? BORN_BYTES : INODE_BYTES;
+}
+
+/** The record of a regular file, or a longer or shorter one, for a content that was made after snapshot `born`. */
+export function withBorn(record: Uint8Array, born: number): Uint8Array {
+  const bytes = born > 0 ? BORN_BYTES : INODE_BYTES;
+  let changed = record;
+  if (record.length !== bytes) {
+    changed = new Uint8Array(bytes);
+    changed.set(record.subarray(0, INODE_BYTES));
+    changed[0] = born > 0 ? FORMAT_BORN : FORMAT_INODE;
+  }
+  if (born > 0) putUnsigned(changed, BORN, 4, born);
+  return changed;
+}
+
 export function hasFlag(record: Uint8Array, flag: number): boolean {
   return (record[FLAGS]! & flag) !== 0;
 }
@@ -136,7 +168,7 @@ export function countRecord(value: Uint8Array, out: Float64Array): void {
     out[0] = 1;
     return;
   }
-  if (value[0] !== FORMAT_INODE || value.length < INODE_BYTES) return;
+  if ((value[0] !== FORMAT_INODE && value[0] !== FORMAT_BORN) || value.length < INODE_BYTES) return;
   if ((value[MODE + 1]! & 0o360) === DIRECTORY >> 8) {
     out[1] = 1;
     return;

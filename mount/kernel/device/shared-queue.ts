@@ -8,7 +8,7 @@
  */
 
 /** Numbers in a record; the first is its kind, as the two threads agree. */
-export const RECORD_FIELDS = 9;
+export const RECORD_FIELDS = 10;
 
 const WRITTEN = 0;
 const TAKEN = 1;
@@ -44,7 +44,7 @@ export class SharedQueue {
   }
 
   /** Appends a record and wakes the other thread. False: the queue is full. */
-  put(kind: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0): boolean {
+  put(kind: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0): boolean {
     if (this.length === this.#capacity) return false;
     const written = Atomics.load(this.#counts, WRITTEN);
     const at = (written & (this.#capacity - 1)) * RECORD_FIELDS;
@@ -57,6 +57,7 @@ export class SharedQueue {
     this.#records[at + 6] = f;
     this.#records[at + 7] = g;
     this.#records[at + 8] = h;
+    this.#records[at + 9] = i;
     Atomics.store(this.#counts, WRITTEN, (written + 1) | 0);
     this.wake();
     return true;

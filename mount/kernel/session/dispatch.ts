@@ -4,13 +4,17 @@
  * (EIO) are handled here, in one place each.
  */
 import { constants } from 'node:os';
+import { ContentAwaited } from '../../filesystem/errno.js';
 import { NO_REPLY } from '../protocol/reply.js';
 import { OPERATIONS } from './operations/table.js';
 import type { Session } from './session.js';
 
 const { EINVAL, EIO, ENFILE, ENOSPC, ENOSYS } = constants.errno;
 
-/** Serves the request of `length` bytes in `session.request`. Returns the length of the reply in `session.reply`, 0 for none. */
+/**
+ * Serves the request of `length` bytes in `session.request`. Returns the length of the reply in `session.reply`, 0 for none: of
+ * one that must wait for a content it is put aside, and served from its beginning later.
+ */
 export function handle(session: Session, length: number): number {
   if (!session.begin(length)) return 0;
   const { request, reply } = session;
@@ -24,6 +28,10 @@ export function handle(session: Session, length: number): number {
       // What failed so has changed nothing.
       if (result === -ENOSPC && session.services.makeRoom()) result = operation.run(session);
     } catch (error) {
+      if (error instanceof ContentAwaited) {
+        session.park(length);
+        return 0;
+      }
       session.failures.tell(operation.name, error, {
         opcode: request.opcode,
         node: request.node,

@@ -2,11 +2,13 @@ import type {
   AttributeChange,
   Attributes,
   Caller,
+  ContentName,
   DirectorySink,
   FileIdentity,
   FsyncPlan,
   Place,
   RemovalResult,
+  SnapshotOperations,
   StatFs,
 } from '../../filesystem/types.js';
 
@@ -52,7 +54,7 @@ export interface ServedFileSystem {
   release(handle: number): number;
   fileOf(handle: number): number;
   fsyncPlan(handle: number): FsyncPlan | undefined;
-  fsynced(ino: number, identity: FileIdentity): void;
+  fsynced(ino: number, born: number, identity: FileIdentity): void;
   fsync(handle: number): number;
   lseek(handle: number, position: number, whence: number): number;
   fallocate(handle: number, mode: number, offset: number, length: number): number;
@@ -70,5 +72,6 @@ export interface ServedFileSystem {
   statfs(place: Place, out: StatFs): number;
   forget(ino: number): void;
   rest(): boolean;
-  reclaimed(inos: readonly number[]): void;
+  reclaimed(contents: readonly ContentName[]): void;
+  readonly snapshots: SnapshotOperations;
 }

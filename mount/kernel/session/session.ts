@@ -93,6 +93,8 @@ export class Session {
   #requests = 0;
   /** Handles. */
   readonly #releases: number[] = [];
+  /** Requests that wait for contents. */
+  #parked: Uint8Array[] = [];
   readonly #caller: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
 
   constructor(
@@ -160,6 +162,18 @@ export class Session {
     this.#releases.push(handle);
     if (this.#releases.length > MOST_RELEASES) this.work();
     return true;
+  }
+
+  /** Puts the request aside, which has changed nothing yet: it is served again when a content is there. */
+  park(length: number): void {
+    this.#parked.push(this.request.bytes.slice(0, length));
+  }
+
+  /** The requests that were put aside, which are so no more. */
+  takeParked(): Uint8Array[] {
+    const parked = this.#parked;
+    this.#parked = [];
+    return parked;
   }
 
   /**

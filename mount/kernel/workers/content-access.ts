@@ -1,4 +1,5 @@
 import { ContentFiles, contentPath } from '../../filesystem/contents/content.js';
+import { CopyInProgress, placeCopy } from '../../filesystem/contents/content-copy.js';
 import { type ContentDisk, newFileStatus } from '../../filesystem/contents/content-disk.js';
 import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spare-files.js';
 import { BackingError, EIO, isOutOfDescriptors } from '../../filesystem/errno.js';
@@ -17,10 +18,14 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
   const status = newFileStatus();
   let held = -1;
 
+  function hold(): void {
+    if (held < 0) held = disk.openDirectory(directory);
+  }
+
   /** What `look` finds at one of the names that the content may have, which goes from the first to the second. */
-  function atName<T>(ino: number, spare: number, missing: T, look: (path: string) => T): T {
+  function atName<T>(ino: number, born: number, spare: number, missing: T, look: (path: string) => T): T {
     const found = spare === NO_SPARE ? missing : look(sparePath(directory, spare));
-    return found === missing ? look(contentPath(directory, ino)) : found;
+    return found === missing ? look(contentPath(directory, ino, born)) : found;
   }
 
   /** A spare is removed when its inode is released unwritten: then nobody waits any more. */
@@ -34,12 +39,18 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     throw new BackingError(EIO, `Cannot find the content of inode ${ino}: another file is in its place`);
   }
 
-  function nameIt(ino: number, spare: number): void {
-    if (spare !== NO_SPARE) nameSpare(files, spare, ino);
+  function nameIt(ino: number, born: number, spare: number): void {
+    if (spare !== NO_SPARE) nameSpare(files, spare, ino, born);
   }
 
-  function syncOne(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined {
-    const fd = atName(ino, spare, -1, (path) => disk.open(path, 'read'));
+  function syncOne(
+    ino: number,
+    born: number,
+    spare: number,
+    identity: FileIdentity,
+    names: boolean,
+  ): boolean | undefined {
+    const fd = atName(ino, born, spare, -1, (path) => disk.open(path, 'read'));
     if (fd < 0) return missingIs(ino, spare);
     try {
       disk.status(fd, status);
@@ -51,36 +62,48 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
       disk.close(fd);
     }
     if (!names || (spare !== NO_SPARE && status.size === 0)) return false;
-    nameIt(ino, spare);
+    nameIt(ino, born, spare);
     files.syncName(ino);
     return true;
   }
 
-  function syncAll(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined {
-    if (!atName(ino, spare, false, (path) => disk.statusAt(path, status))) return missingIs(ino, spare);
+  function syncWithAll(
+    ino: number,
+    born: number,
+    spare: number,
+    identity: FileIdentity,
+    names: boolean,
+  ): boolean | undefined {
+    if (!atName(ino, born, spare, false, (path) => disk.statusAt(path, status))) return missingIs(ino, spare);
     assertIs(identity, ino);
     const isNamed = names && (spare === NO_SPARE || status.size > 0);
-    if (isNamed) nameIt(ino, spare);
+    if (isNamed) nameIt(ino, born, spare);
     files.syncAll(held);
     return isNamed;
   }
 
   return {
     // A crash may have come between an earlier removal and its record.
-    remove: (ino) => files.remove(ino),
-    usedBytes: (ino) => (files.status(ino, status) ? status.blocks * BLOCK_BYTES : 0),
+    remove: (ino, born) => files.remove(ino, born),
+    usedBytes: (ino, born) => (files.status(ino, born, status) ? status.blocks * BLOCK_BYTES : 0),
     space: () => {
       const { bsize, bavail, blocks } = disk.space(directory);
       return { free: bavail * bsize, all: blocks * bsize };
     },
-    sync: (ino, spare, identity, names) => {
-      if (held < 0) held = disk.openDirectory(directory);
+    sync: (ino, born, spare, identity, names) => {
+      hold();
       try {
-        return syncOne(ino, spare, identity, names);
+        return syncOne(ino, born, spare, identity, names);
       } catch (error) {
         if (!isOutOfDescriptors(error)) throw error;
-        return syncAll(ino, spare, identity, names);
+        return syncWithAll(ino, born, spare, identity, names);
       }
     },
+    syncAll: () => {
+      hold();
+      files.syncAll(held);
+    },
+    copy: (copy) => new CopyInProgress(files, copy),
+    place: (copy) => placeCopy(files, copy),
   };
 }

@@ -6,6 +6,9 @@
  *   sync of the tree.
  * - A sync's record leaves the queue after its reply, so a dead worker's syncs are answered by its successor (a
  *   second reply is refused by the kernel and does no harm).
+ * - Copies of contents go on bit by bit, between what others wait for. They are made, and take their places, in the order in
+ *   which that was asked, and after the syncs that were asked for before: a sync finds its file under the name that
+ *   it had then.
  * - Removals wait for somebody's sync, but no longer than a second; not when many wait, or much of the disk is waiting
  *   for them, or somebody does.
  *
@@ -16,7 +19,8 @@
  */
 
 import { constants } from 'node:os';
-import type { FileIdentity, FsyncPlan } from '../../filesystem/types.js';
+import type { CopyInProgress } from '../../filesystem/contents/content-copy.js';
+import type { ContentCopy, FileIdentity, FsyncPlan } from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
@@ -41,15 +45,21 @@ const NO_CONTENT = 0;
 export const IoTask = {
   /**
    * unique low, unique high, inode whose content is concerned or NO_CONTENT, whether its name must be made durable too (1 or 0),
-   * thread that waits, the content's number as a spare or NO_SPARE, and the content file's identity (two numbers).
+   * thread that waits, the content's number as a spare or NO_SPARE, the content file's identity (two numbers), and its born.
    */
   SYNC: 1,
-  /** ino, LSN. */
+  /** ino, LSN, born. */
   REMOVE: 2,
   /** Finish what is waiting, and end. */
   END: 3,
   /** Remove now what came before, and say so. */
   HURRY: 4,
+  /** ino, born, next: make that copy. */
+  COPY: 5,
+  /** ino, born, next: put that copy, which is made, in place of what it is of. */
+  PLACE: 6,
+  /** Make all contents durable. */
+  SYNC_CONTENTS: 7,
 } as const;
 
 /** Queues a sync for whoever waits for the request with this unique, by this thread. False: the queue is full. */
@@ -64,33 +74,47 @@ export function putSync(
   if (plan === undefined || identity === undefined) {
     return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, NO_CONTENT, 0, thread);
   }
-  const { ino, names, spare } = plan;
+  const { ino, born, names, spare } = plan;
   const { file, birth } = identity;
-  return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, ino, names ? 1 : 0, thread, spare, file, birth);
+  return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, ino, names ? 1 : 0, thread, spare, file, birth, born);
 }
 
 /** Kinds of records back to it. */
 export const IoResult = {
-  /** ino. */
+  /** ino, born. */
   REMOVED: 1,
-  /** ino, and the content file's identity (two numbers). */
+  /** ino, born, and the content file's identity (two numbers). */
   NAME_DURABLE: 3,
   ENDED: 2,
   HURRIED: 4,
+  /** ino, born, next, and 0 or a negative errno. */
+  COPIED: 5,
+  PLACED: 6,
+  /** 0 or a negative errno. */
+  CONTENTS_SYNCED: 7,
 } as const;
 
-/** The content files, by inode number. */
+/** A copy that is being made. */
+export type Copying = Pick<CopyInProgress, 'step' | 'end'>;
+
+/** The content files, by inode number and born. */
 export interface ContentAccess {
   /** One that is missing is no error. */
-  remove(ino: number): void;
+  remove(ino: number, born: number): void;
   /**
    * Makes a content file durable, and where `names` its name, which it gets here if it is that spare yet and not empty.
    * Returns whether the name is durable now; undefined: the file is no more, and nobody should be waiting. Throws EIO where
    * it is missing or another one is in its place, which is left alone.
    */
-  sync(ino: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined;
+  sync(ino: number, born: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined;
+  /** Makes all contents and their names durable. */
+  syncAll(): void;
+  /** Begins a copy. */
+  copy(copy: ContentCopy): Copying;
+  /** Puts a copy in place of what it is of. */
+  place(copy: ContentCopy): void;
   /** Bytes of the disk that the removal gives back; 0 where the file is missing. */
-  usedBytes(ino: number): number;
+  usedBytes(ino: number, born: number): number;
   /** Bytes of the disk that are free for anyone, and in all. */
   space(): { free: number; all: number };
 }
@@ -111,6 +135,7 @@ export interface IoServices {
 
 interface Removal {
   ino: number;
+  born: number;
   lsn: number;
 }
 
@@ -119,6 +144,11 @@ export class IoService {
   readonly #reply = new Reply(OutHeader.SIZE);
   readonly #record = new Float64Array(RECORD_FIELDS);
   #removals: Removal[] = [];
+  /** In the order in which they were asked for. */
+  readonly #copies: ContentCopy[] = [];
+  /** Answers for which the queue had no room. */
+  readonly #untold: [number, ...number[]][] = [];
+  #copying: Copying | undefined;
   /** What the removals give back. */
   #waitingBytes = 0;
   /** Somebody waits for the removals. */
@@ -136,9 +166,9 @@ export class IoService {
     while (!stopped()) {
       const seen = tasks.events;
       if (this.round(false)) return;
-      if (tasks.length > 0) continue;
+      if (tasks.length > 0 || this.#copies.length > 0) continue;
       const removalsWait = this.#removals.length > 0 ? LONGEST_REMOVAL_WAIT_MS : Number.POSITIVE_INFINITY;
-      tasks.wait(seen, this.#hurried ? ANSWER_AGAIN_MS : removalsWait);
+      tasks.wait(seen, this.#hurried || this.#untold.length > 0 ? ANSWER_AGAIN_MS : removalsWait);
     }
   }
 
@@ -146,6 +176,11 @@ export class IoService {
   round(now: boolean): boolean {
     const { tasks, results } = this.#services;
     this.#takeTasks();
+    if (this.#ending) this.#giveCopiesUp();
+    do {
+      if (this.#copies.length > 0) this.#goOnCopying();
+    } while (now && this.#copies.length > 0);
+    this.#tellAgain();
     if (this.#removals.length > 0) this.#remove(now || this.#ending);
     if (this.#hurried && results.put(IoResult.HURRIED)) {
       this.#hurried = false;
@@ -165,11 +200,18 @@ export class IoService {
     let syncs = 0;
     for (let i = 0; i < count && tasks.peek(i, record); i++) {
       if (record[0] === IoTask.REMOVE) {
-        this.#putRemoval(record[1]!, record[2]!);
+        this.#putRemoval(record[1]!, record[3]!, record[2]!);
       } else if (record[0] === IoTask.HURRY) {
         this.#hurried = true;
       } else if (record[0] === IoTask.END) {
         this.#ending = true;
+      } else if (record[0] === IoTask.COPY) {
+        this.#copies.push({ ino: record[1]!, born: record[2]!, next: record[3]! });
+      } else if (record[0] === IoTask.PLACE) {
+        this.#place({ ino: record[1]!, born: record[2]!, next: record[3]! });
+      } else if (record[0] === IoTask.SYNC_CONTENTS) {
+        const result = this.#attempt('sync the contents', () => this.#services.content.syncAll());
+        this.#tell(IoResult.CONTENTS_SYNCED, result);
       } else {
         syncs++;
         failures[i] = record[3] === NO_CONTENT ? 0 : this.#syncContent(record);
@@ -184,11 +226,52 @@ export class IoService {
     if (count > 0) tasks.drop(count);
   }
 
-  #putRemoval(ino: number, lsn: number): void {
-    this.#removals.push({ ino, lsn });
+  #putRemoval(ino: number, born: number, lsn: number): void {
+    this.#removals.push({ ino, born, lsn });
     this.#attempt(`look at the content of inode ${ino}`, () => {
-      this.#waitingBytes += this.#services.content.usedBytes(ino);
+      this.#waitingBytes += this.#services.content.usedBytes(ino, born);
     });
+  }
+
+  /** Goes on with the first copy, for a moment. */
+  #goOnCopying(): void {
+    const copy = this.#copies[0]!;
+    let isDone = false;
+    const failure = this.#attempt(`copy the content of inode ${copy.ino}`, () => {
+      this.#copying ??= this.#services.content.copy(copy);
+      isDone = this.#copying.step();
+    });
+    if (failure === 0 && !isDone) return;
+    this.#copying = undefined;
+    this.#copies.shift();
+    this.#tell(IoResult.COPIED, copy.ino, copy.born, copy.next, failure);
+  }
+
+  #place(copy: ContentCopy): void {
+    const what = `put the copy of the content of inode ${copy.ino} in its place`;
+    const failure = this.#attempt(what, () => this.#services.content.place(copy));
+    this.#tell(IoResult.PLACED, copy.ino, copy.born, copy.next, failure);
+  }
+
+  /** The next start goes on with what is left. */
+  #giveCopiesUp(): void {
+    this.#copying?.end();
+    this.#copying = undefined;
+    this.#copies.length = 0;
+  }
+
+  #tell(kind: number, ...fields: readonly number[]): void {
+    this.#untold.push([kind, ...fields]);
+    this.#tellAgain();
+  }
+
+  /** Whoever waits for an answer gets it, however full the queue is for a moment. */
+  #tellAgain(): void {
+    if (this.#untold.length === 0) return;
+    let told = 0;
+    while (told < this.#untold.length && this.#services.results.put(...this.#untold[told]!)) told++;
+    this.#untold.splice(0, told);
+    this.#services.wakeSession();
   }
 
   /** Whether the disk's other users may miss what the removals give back. */
@@ -203,15 +286,16 @@ export class IoService {
     const { content, results } = this.#services;
     const ino = task[3]!;
     const identity = { file: task[7]!, birth: task[8]! };
+    const born = task[9]!;
     let isNamed: boolean | undefined = false;
     const failure = this.#attempt('sync a file', () => {
-      isNamed = content.sync(ino, task[6]!, identity, task[4] === 1);
+      isNamed = content.sync(ino, born, task[6]!, identity, task[4] === 1);
     });
     if (isNamed === undefined) return -EIO;
     // Nobody waits for this: where the queue is full, the name is just made durable again.
     // Where it is told, it is told at once: the session would else look at the file when it has time, on a disk that may
     // hang by then.
-    if (isNamed && results.put(IoResult.NAME_DURABLE, ino, identity.file, identity.birth)) {
+    if (isNamed && results.put(IoResult.NAME_DURABLE, ino, born, identity.file, identity.birth)) {
       this.#services.wakeSession();
     }
     return failure;
@@ -246,12 +330,12 @@ export class IoService {
       return;
     }
     const durable = tree.durableLsn();
-    this.#removals = this.#removals.filter(({ ino, lsn }) => {
+    this.#removals = this.#removals.filter(({ ino, born, lsn }) => {
       // At the end what is not durable after a sync is left to the next start.
       if (lsn > durable) return !this.#ending;
-      this.#attempt(`remove the content of inode ${ino}`, () => this.#services.content.remove(ino));
+      this.#attempt(`remove the content of inode ${ino}`, () => this.#services.content.remove(ino, born));
       // A full queue of results: again later; on the way out it is nobody's loss, the next start does the rest.
-      return !results.put(IoResult.REMOVED, ino) && !now;
+      return !results.put(IoResult.REMOVED, ino, born) && !now;
     });
     if (this.#removals.length === 0) this.#waitingBytes = 0;
     this.#services.wakeSession();

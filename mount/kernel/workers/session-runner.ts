@@ -3,9 +3,15 @@
  * Blocking throughout; messages to main are posted, none are received.
  */
 import type { TreeOperations } from '../../../engine/api.js';
-import type { FsyncPlan, Reclaimer } from '../../filesystem/types.js';
+import type {
+  ContentCopy,
+  ContentName,
+  ContentWorker,
+  FsyncPlan,
+  Reclaimer,
+} from '../../filesystem/types.js';
 import type { MountLog } from '../../types.js';
-import { type RequestHandler, serveRequests } from '../device/connection.js';
+import { type RequestHandler, sendReply, serveRequests } from '../device/connection.js';
 import { attributeInvalidation, backingFiles } from '../device/device-calls.js';
 import type { MountState } from '../device/mount-state.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
@@ -13,6 +19,7 @@ import { handle } from '../session/dispatch.js';
 import { OVER, type Rehearsal } from '../session/rehearsal.js';
 import type { ServedFileSystem } from '../session/served-filesystem.js';
 import { Session, type SessionOptions } from '../session/session.js';
+import { type CommandResult, carryOut, type SessionCommand } from './commands.js';
 import { Interrupts } from './interrupts.js';
 import { type ContentAccess, IoResult, IoService, IoTask, putSync } from './io-service.js';
 
@@ -31,8 +38,12 @@ export interface RunnerOptions extends SessionOptions {
   tasks: SharedQueue;
   results: SharedQueue;
   tree: TreeOperations;
-  makeFileSystem(reclaimer: Reclaimer): ServedFileSystem;
+  /** `work`: does what the session put off. */
+  makeFileSystem(reclaimer: Reclaimer, worker: ContentWorker, work: () => void): ServedFileSystem;
   content: ContentAccess;
+  /** What main has asked for, in turn; undefined: nothing more. */
+  nextCommand(): SessionCommand | undefined;
+  answer(id: number, result: CommandResult): void;
   rehearsal: Rehearsal;
   ready(): void;
   log: MountLog;
@@ -43,19 +54,27 @@ export function runSession(options: RunnerOptions): void {
   new SessionRunner(options).run();
 }
 
-class SessionRunner implements RequestHandler, Reclaimer {
+/** As the queue takes it. */
+type Task = [kind: number, number, number, number];
+
+class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
   readonly #options: RunnerOptions;
   readonly #fileSystem: ServedFileSystem;
   readonly #session: Session;
   readonly #record = new Float64Array(RECORD_FIELDS);
   /** Does the I/O worker's work when that is dead. */
   readonly #standIn: IoService;
-  /** Removals, ino and LSN in turn, that found the queue full. */
-  #overflow: number[] = [];
+  /** Tasks that found the queue full. */
+  #overflow: Task[] = [];
+  /** Copies that the I/O worker was asked for, and has not answered. */
+  #copies: Task[] = [];
   /** Scheduled, and not known to be done. */
   #removals = 0;
   #ioEnded = false;
   #hurried = false;
+  #isStandingIn = false;
+  /** Who waits for a content may have it by now. */
+  #isAnswered = false;
 
   readonly request: Session['request'];
   readonly reply: Session['reply'];
@@ -63,7 +82,9 @@ class SessionRunner implements RequestHandler, Reclaimer {
   constructor(options: RunnerOptions) {
     const { state, tree, log } = options;
     this.#options = options;
-    this.#fileSystem = options.makeFileSystem(this);
+    this.#fileSystem = options.makeFileSystem(this, this, () => {
+      while (this.#session.work());
+    });
     this.#standIn = new IoService({
       fd: options.fd,
       tasks: options.tasks,
@@ -115,13 +136,34 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   woken(): void {
-    if (this.#options.state.isIoGone) this.#standIn.round(true);
+    if (this.#options.state.isIoGone) this.#standInForIo();
     this.#takeResults();
     this.#putOverflow();
+    if (this.#isAnswered) this.#serveParked();
+    this.#obey();
+  }
+
+  /** What was put aside is served again. Not while another request is: they share a buffer. */
+  #serveParked(): void {
+    this.#isAnswered = false;
+    for (const bytes of this.#session.takeParked()) {
+      this.request.bytes.set(bytes);
+      const length = this.handle(bytes.length);
+      const refused = length > 0 ? sendReply(this.#options.fd, this.reply.bytes, length) : 0;
+      if (refused !== 0) this.replyRefused(refused);
+    }
+  }
+
+  /** Carries out what main has asked for. */
+  #obey(): void {
+    const { nextCommand, answer } = this.#options;
+    for (let command = nextCommand(); command !== undefined; command = nextCommand()) {
+      answer(command.id, carryOut(this.#fileSystem.snapshots, command));
+    }
   }
 
   work(): boolean {
-    return this.#session.work();
+    return this.#session.work() || this.#fileSystem.snapshots.work();
   }
 
   idle(): number {
@@ -144,34 +186,63 @@ class SessionRunner implements RequestHandler, Reclaimer {
   }
 
   /** Reclaimer: the filesystem layer has an inode whose content is to be removed. */
-  schedule(ino: number, lsn: number): void {
+  schedule(ino: number, born: number, lsn: number): void {
     this.#removals++;
-    this.#overflow.push(ino, lsn);
+    this.#put([IoTask.REMOVE, ino, lsn, born]);
+  }
+
+  /** ContentWorker. */
+  copy({ ino, born, next }: ContentCopy): void {
+    this.#putCopy([IoTask.COPY, ino, born, next]);
+  }
+
+  place({ ino, born, next }: ContentCopy): void {
+    this.#putCopy([IoTask.PLACE, ino, born, next]);
+  }
+
+  syncContents(): void {
+    this.#putCopy([IoTask.SYNC_CONTENTS, 0, 0, 0]);
+  }
+
+  #putCopy(task: Task): void {
+    this.#copies.push(task);
+    this.#put(task);
+  }
+
+  #put(task: Task): void {
+    this.#overflow.push(task);
     this.#putOverflow();
   }
 
   #putOverflow(): void {
     let done = 0;
-    const overflow = this.#overflow;
-    while (
-      done < overflow.length &&
-      this.#options.tasks.put(IoTask.REMOVE, overflow[done]!, overflow[done + 1]!)
-    ) {
-      done += 2;
+    while (done < this.#overflow.length && this.#options.tasks.put(...this.#overflow[done]!)) done++;
+    if (done > 0) this.#overflow = this.#overflow.slice(done);
+  }
+
+  /** What the I/O worker had taken it will not answer. */
+  #standInForIo(): void {
+    if (!this.#isStandingIn) {
+      this.#isStandingIn = true;
+      this.#overflow = [...this.#copies, ...this.#overflow.filter((task) => !this.#copies.includes(task))];
+      this.#putOverflow();
     }
-    if (done > 0) this.#overflow = overflow.slice(done);
+    this.#standIn.round(true);
   }
 
   #takeResults(): void {
     const { results } = this.#options;
-    const removed: number[] = [];
+    const record = this.#record;
+    const removed: ContentName[] = [];
     const count = results.length;
-    for (let i = 0; i < count && results.peek(i, this.#record); i++) {
-      const [kind, ino, file, birth] = this.#record as unknown as [number, number, number, number];
+    for (let i = 0; i < count && results.peek(i, record); i++) {
+      const [kind, ino, born] = record as unknown as [number, number, number];
       if (kind === IoResult.ENDED) this.#ioEnded = true;
       else if (kind === IoResult.HURRIED) this.#hurried = true;
-      else if (kind === IoResult.REMOVED) removed.push(ino);
-      else this.#fileSystem.fsynced(ino, { file, birth });
+      else if (kind === IoResult.REMOVED) removed.push({ ino, born });
+      else if (kind === IoResult.NAME_DURABLE) {
+        this.#fileSystem.fsynced(ino, born, { file: record[3]!, birth: record[4]! });
+      } else this.#takeAnswer(kind, ino, born, record[3]!, record[4]!);
     }
     results.drop(count);
     if (removed.length === 0) return;
@@ -184,8 +255,32 @@ class SessionRunner implements RequestHandler, Reclaimer {
     }
   }
 
+  /** Of what `#putCopy` asked for. */
+  #takeAnswer(kind: number, first: number, born: number, next: number, result: number): void {
+    const { snapshots } = this.#fileSystem;
+    const task =
+      kind === IoResult.COPIED ? IoTask.COPY : kind === IoResult.PLACED ? IoTask.PLACE : IoTask.SYNC_CONTENTS;
+    const at = this.#copies.findIndex(
+      (asked) =>
+        asked[0] === task && (task === IoTask.SYNC_CONTENTS || (asked[1] === first && asked[2] === born)),
+    );
+    // Of what two were asked for, as after the I/O worker's death, the second answer is none.
+    if (at < 0) return;
+    this.#copies.splice(at, 1);
+    this.#isAnswered = true;
+    try {
+      if (task === IoTask.COPY) snapshots.copied({ ino: first, born, next }, result);
+      else if (task === IoTask.PLACE) snapshots.placed({ ino: first, born, next }, result);
+      else snapshots.contentsSynced(first);
+    } catch (error) {
+      this.#options.log('error', `Cannot go on with the copy of a content: ${error}`);
+    }
+  }
+
   /** Lets the I/O worker finish what it has, within a deadline. */
   #endIo(): void {
+    // What is left of copies then is copied at the next start, as it is by then.
+    this.#await(undefined, () => this.#copies.length === 0, LONGEST_END_MS);
     this.#await(IoTask.END, () => this.#ioEnded, LONGEST_END_MS);
   }
 
@@ -200,16 +295,16 @@ class SessionRunner implements RequestHandler, Reclaimer {
     return true;
   }
 
-  /** Gives the I/O worker a task after all removals, and takes results until it is done or the time is over. */
-  #await(task: number, isDone: () => boolean, longestMs: number): void {
+  /** Gives the I/O worker a task, if any, after all removals, and takes results until it is done or the time is over. */
+  #await(task: number | undefined, isDone: () => boolean, longestMs: number): void {
     const { state, tasks, results } = this.#options;
     const deadline = performance.now() + longestMs;
-    let told = false;
+    let told = task === undefined;
     while (!isDone()) {
       const seen = results.events;
       this.#putOverflow();
-      if (!told && this.#overflow.length === 0) told = tasks.put(task);
-      if (state.isIoGone) this.#standIn.round(true);
+      if (!told && this.#overflow.length === 0) told = tasks.put(task!);
+      if (state.isIoGone) this.#standInForIo();
       this.#takeResults();
       const left = deadline - performance.now();
       if (left <= 0) return;

@@ -1,8 +1,14 @@
 /** What main hands its two workers, and what they post back. */
-import { parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import type { TreeHandle } from '../../../engine/index.js';
 import type { MountLog } from '../../types.js';
 import type { MountStateMemory } from '../device/mount-state.js';
+import type { CommandResult } from './commands.js';
+
+export interface SessionData extends WorkerData {
+  /** Where main's commands come. */
+  commands: MessagePort;
+}
 
 export interface WorkerData {
   tree: TreeHandle;
@@ -30,6 +36,8 @@ export type WorkerMessage =
   | { type: 'trouble'; ino: number; what: string | undefined }
   /** The mount answers. */
   | { type: 'ready' }
+  /** Of one of main's commands. */
+  | { type: 'answer'; id: number; result: CommandResult }
   /** The session ended as it should: the mount is gone and its filesystem layer closed. */
   | { type: 'ended' };
 

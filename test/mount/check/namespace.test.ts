@@ -56,7 +56,15 @@ describe('a sound namespace', () => {
     expect(check()).toEqual({
       damage: [],
       notes: [],
-      counts: { entries: 12, directories: 6, linkedInodes: 1, xattrs: 3, orphans: 0, contentFiles: 3 },
+      counts: {
+        entries: 12,
+        directories: 6,
+        linkedInodes: 1,
+        xattrs: 3,
+        orphans: 0,
+        contentFiles: 3,
+        keptContents: 0,
+      },
     });
   });
 

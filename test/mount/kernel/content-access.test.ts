@@ -99,7 +99,7 @@ function named(): number[] {
   const found: number[] = [];
   for (; results.peek(0, record); results.drop(1)) {
     if (record[0] !== IoResult.NAME_DURABLE) continue;
-    f.fs.fsynced(record[1]!, { file: record[2]!, birth: record[3]! });
+    f.fs.fsynced(record[1]!, record[2]!, { file: record[3]!, birth: record[4]! });
     found.push(record[1]!);
   }
   return found;

@@ -22,6 +22,7 @@ let used: Map<number, number>;
 let space: { free: number; all: number };
 let tasks: SharedQueue;
 let results: SharedQueue;
+let copies: string[];
 let service: IoService;
 
 beforeEach(() => {
@@ -34,6 +35,7 @@ beforeEach(() => {
   failing = false;
   removed = [];
   synced = [];
+  copies = [];
   sync = () => true;
   used = new Map();
   space = { free: 500e9, all: 1000e9 };
@@ -53,6 +55,16 @@ beforeEach(() => {
     },
     content: {
       remove: (ino) => removed.push(ino),
+      syncAll: () => syncs++,
+      copy: (copy) => {
+        copies.push(`copy ${copy.ino}`);
+        let steps = 0;
+        return {
+          step: () => ++steps === 3,
+          end: () => void copies.push(`end ${copy.ino}`),
+        };
+      },
+      place: (copy) => void copies.push(`place ${copy.ino}`),
       usedBytes: (ino) => used.get(ino) ?? 0,
       space: () => space,
       sync: (...file) => {
@@ -80,11 +92,21 @@ function replies(): [number, number][] {
   return found;
 }
 
+/** Numbers of a result with its kind, where they are not ino and born. */
+const FIELDS: Record<number, number> = {
+  [IoResult.NAME_DURABLE]: 5,
+  [IoResult.COPIED]: 5,
+  [IoResult.PLACED]: 5,
+  [IoResult.CONTENTS_SYNCED]: 2,
+  [IoResult.ENDED]: 2,
+  [IoResult.HURRIED]: 2,
+};
+
 function takeResults(): number[][] {
   const record = new Float64Array(RECORD_FIELDS);
   const found: number[][] = [];
   while (results.peek(0, record)) {
-    found.push([...record.subarray(0, record[0] === IoResult.NAME_DURABLE ? 4 : 2)]);
+    found.push([...record.subarray(0, record[0]! in FIELDS ? FIELDS[record[0]!]! : 3)]);
     results.drop(1);
   }
   return found;
@@ -124,8 +146,8 @@ describe('IoService', () => {
       [0, 1],
       [0, 2],
     ]);
-    expect(synced).toEqual([[7, NO_SPARE, { file: 100, birth: 200 }, true]]);
-    expect(takeResults()).toEqual([[IoResult.NAME_DURABLE, 7, 100, 200]]);
+    expect(synced).toEqual([[7, 0, NO_SPARE, { file: 100, birth: 200 }, true]]);
+    expect(takeResults()).toEqual([[IoResult.NAME_DURABLE, 7, 0, 100, 200]]);
     expect(tasks.length).toBe(0);
     // The session is told at once, so that it need not look at the disk.
     expect(wakes).toBe(1);
@@ -136,6 +158,45 @@ describe('IoService', () => {
     tasks.put(IoTask.SYNC, 1, 0, 7, 1, 0, 3, 100, 200);
     service.round(false);
     expect([takeResults(), wakes, replies()]).toEqual([[], 0, [[0, 1]]]);
+  });
+
+  test('copies go on between what others wait for, and take their places after the syncs before them', () => {
+    tasks.put(IoTask.COPY, 7, 0, 1);
+    tasks.put(IoTask.COPY, 8, 2, 3);
+    service.round(false);
+    expect([copies, takeResults()]).toEqual([['copy 7'], []]);
+    tasks.put(IoTask.SYNC, 1, 0);
+    service.round(false);
+    expect([replies(), takeResults()]).toEqual([[[0, 1]], []]);
+    service.round(false);
+    expect([copies, takeResults()]).toEqual([['copy 7'], [[IoResult.COPIED, 7, 0, 1, 0]]]);
+    sync = () => {
+      copies.push('sync');
+      return true;
+    };
+    tasks.put(IoTask.SYNC, 2, 0, 7, 1, 0, NO_SPARE, 100, 200, 5);
+    tasks.put(IoTask.PLACE, 7, 0, 1);
+    tasks.put(IoTask.SYNC_CONTENTS);
+    service.round(false);
+    expect(copies).toEqual(['copy 7', 'sync', 'place 7', 'copy 8']);
+    expect(takeResults()).toEqual([
+      [IoResult.NAME_DURABLE, 7, 5, 100, 200],
+      [IoResult.PLACED, 7, 0, 1, 0],
+    ]);
+    // The queue of results had no room for the third.
+    service.round(false);
+    expect(takeResults()).toEqual([[IoResult.CONTENTS_SYNCED, 0]]);
+    // Whoever stands in for a dead worker finishes.
+    service.round(true);
+    expect(takeResults()).toEqual([[IoResult.COPIED, 8, 2, 3, 0]]);
+  });
+
+  test('copies are given up at the end', () => {
+    tasks.put(IoTask.COPY, 7, 0, 1);
+    service.round(false);
+    tasks.put(IoTask.END);
+    expect(service.round(false)).toBe(true);
+    expect(copies).toEqual(['copy 7', 'end 7']);
   });
 
   test('a failed sync of content or tree is the answer', () => {
@@ -173,8 +234,8 @@ describe('IoService', () => {
     service.round(true);
     expect(removed).not.toContain(13);
     expect(takeResults()).toEqual([
-      [IoResult.REMOVED, 10],
-      [IoResult.REMOVED, 11],
+      [IoResult.REMOVED, 10, 0],
+      [IoResult.REMOVED, 11, 0],
     ]);
   });
 
@@ -227,8 +288,8 @@ describe('IoService', () => {
       service.round(false);
       expect(removed).toEqual([1]);
       expect(takeResults()).toEqual([
-        [IoResult.NAME_DURABLE, 9, 0, 0],
-        [IoResult.REMOVED, 1],
+        [IoResult.NAME_DURABLE, 9, 0, 0, 0],
+        [IoResult.REMOVED, 1, 0],
       ]);
       service.round(false);
       expect(takeResults()).toEqual([[IoResult.HURRIED, 0]]);
@@ -244,7 +305,7 @@ describe('IoService', () => {
     expect(syncs).toBe(1);
     expect(removed).toEqual([10]);
     expect(takeResults()).toEqual([
-      [IoResult.REMOVED, 10],
+      [IoResult.REMOVED, 10, 0],
       [IoResult.ENDED, 0],
     ]);
   });

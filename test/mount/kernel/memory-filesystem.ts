@@ -46,6 +46,17 @@ export class MemoryFileSystem implements ServedFileSystem {
   start(): void {}
   close(): void {}
   reclaimed(): void {}
+  readonly snapshots = {
+    take: (): never => {
+      throw new Error('no snapshots');
+    },
+    delete: (): void => {},
+    progress: undefined,
+    work: (): boolean => false,
+    copied: (): void => {},
+    placed: (): void => {},
+    contentsSynced: (): void => {},
+  };
 
   #add(path: string, mode: number, ino = this.#nextIno++): Item {
     const item: Item = { ino, mode, links: mode & 0o40000 ? 2 : 1, data: Buffer.alloc(0), xattrs: new Map() };
@@ -269,7 +280,7 @@ export class MemoryFileSystem implements ServedFileSystem {
 
   fsyncPlan(handle: number): FsyncPlan | undefined {
     const item = this.#file(handle);
-    return item && { ino: item.ino, identity: undefined, spare: NO_SPARE, names: false };
+    return item && { ino: item.ino, born: 0, identity: undefined, spare: NO_SPARE, names: false };
   }
 
   fsynced(): void {}

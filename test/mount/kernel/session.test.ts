@@ -2,6 +2,7 @@
 
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { ContentAwaited } from '../../../mount/filesystem/errno.js';
 import { LISTED_CHANGED } from '../../../mount/filesystem/types.js';
 import { MountState } from '../../../mount/kernel/device/mount-state.js';
 import { EntryOut, Opcode } from '../../../mount/kernel/protocol/protocol.js';
@@ -434,4 +435,24 @@ describe('what should not be', () => {
         expect(Buffer.from(place).toString('latin1')).toBe(path);
     }
   });
+});
+
+test('a request that must wait for a content is put aside, and served from its beginning later', () => {
+  const node = make(Opcode.MKNOD, 1, 'file');
+  const open = fileSystem.open.bind(fileSystem);
+  let isThere = false;
+  fileSystem.open = (...args: Parameters<typeof open>) => {
+    if (!isThere) throw new ContentAwaited();
+    return open(...args);
+  };
+  const request = build(Opcode.OPEN, node, words(1, 0));
+  expect(send(request)).toBe(undefined);
+  expect(call(Opcode.GETATTR, node, words(0, 0, 0, 0)).error).toBe(0);
+  const again = session.takeParked();
+  expect(again.map((bytes) => Buffer.from(bytes))).toEqual([request]);
+  expect(session.takeParked()).toEqual([]);
+  expect(send(again[0]!)).toBe(undefined);
+  isThere = true;
+  expect(send(session.takeParked()[0]!)!.error).toBe(0);
+  expect([session.takeParked(), logged]).toEqual([[], []]);
 });

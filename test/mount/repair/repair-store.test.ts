@@ -1,6 +1,6 @@
 /** Stores damaged in each way, repaired: what was not in the damaged part is there byte for byte, and `check` is content. */
 import fs from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Tree } from '../../../engine/index.js';
 import { UNFINISHED_FILE } from '../../../engine/store/file/names.js';
@@ -246,6 +246,34 @@ describe('contents', () => {
     ]);
     expectHeld(without(before, gone), after);
     expect(damageOf(site.target)).toEqual([]);
+  });
+
+  test('that were made after snapshots are those of their files, and those that snapshots had are left out', () => {
+    site.fill(1, 20);
+    const { fixture } = site;
+    for (const [name, text] of [
+      ['one', 'first'],
+      ['two', 'second'],
+    ] as const) {
+      fixture.fs.snapshots.take(name);
+      fixture.write('/dir0/file0', text);
+      fixture.write('/dir0/sub/linked', text);
+    }
+    fixture.unlink('/dir0/file10');
+    const { ino } = fixture.stat('/dir0/file0');
+    const linked = fixture.stat('/dir0/sub/linked').ino;
+    site.close();
+    fs.rmSync(site.path('manifest'));
+    fs.rmSync(site.path('manifest.log'), { force: true });
+    site.repair({ unproven: true });
+    const after = holdings(site.target);
+    expect(after.get(`content of ${ino}`)).toMatch(/^second/);
+    expect(after.get(`content of ${linked}`)).toBe('second names');
+    expect([...after.keys()].filter((key) => key.startsWith('k'))).toEqual([]);
+    expect([...after.keys()].filter((key) => key.startsWith('d/lost+found/'))).toEqual([]);
+    expect(damageOf(site.target)).toEqual([]);
+    const names = fs.readdirSync(join(site.target, 'content/0'));
+    expect(names.filter((name) => name.includes('.'))).toEqual([]);
   });
 
   test('of nobody are left out where no record is missing', () => {

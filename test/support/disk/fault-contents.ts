@@ -103,6 +103,15 @@ export class FaultContents implements ContentDisk {
     }
   }
 
+  isOpenElsewhere(fd: number): boolean {
+    try {
+      return this.#faults.perform('isOpenElsewhere', this.#pathOf(fd), () => this.inner.isOpenElsewhere(fd));
+    } catch (error) {
+      errnoOf(error);
+      return true;
+    }
+  }
+
   setModificationTime(fd: number, seconds: number, nanos: number): void {
     this.#faults.perform('setModificationTime', this.#pathOf(fd), () =>
       this.inner.setModificationTime(fd, seconds, nanos),
@@ -121,6 +130,10 @@ export class FaultContents implements ContentDisk {
     return this.#answer('copyRange', to, (short) =>
       this.inner.copyRange(from, fromOffset, to, toOffset, Math.min(length, short)),
     );
+  }
+
+  clone(from: number, to: number): number {
+    return this.#answer('clone', to, () => this.inner.clone(from, to));
   }
 
   seek(fd: number, offset: number, whence: number): number {
@@ -157,6 +170,10 @@ export class FaultContents implements ContentDisk {
 
   rename(from: string, to: string): void {
     this.#faults.perform('rename', to, () => this.inner.rename(from, to));
+  }
+
+  link(from: string, to: string): void {
+    this.#faults.perform('link', to, () => this.inner.link(from, to));
   }
 
   remove(path: string): void {

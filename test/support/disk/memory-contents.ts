@@ -31,6 +31,8 @@ const STAT_BLOCKS_PER_PAGE = PAGE_SIZE / 512;
 export class MemoryContents implements ContentDisk {
   readonly #volume: Volume;
   #last: Node;
+  /** Whether files can share blocks. */
+  clones = false;
 
   constructor(disk: MemoryDisk) {
     this.#volume = disk.volume;
@@ -123,6 +125,12 @@ export class MemoryContents implements ContentDisk {
     return false;
   }
 
+  isOpenElsewhere(fd: number): boolean {
+    const { node } = this.#volume.file(fd, 'fcntl');
+    for (const [number, other] of this.#volume.open) if (other.node === node && number !== fd) return true;
+    return false;
+  }
+
   setModificationTime(fd: number, seconds: number, nanos: number): void {
     const { node } = this.#volume.writable(fd, 'futimens');
     const times = { mtimeSeconds: seconds, mtimeNanos: nanos, ctimeSeconds: this.#volume.clock.seconds };
@@ -153,6 +161,21 @@ export class MemoryContents implements ContentDisk {
     } catch (error) {
       return errnoOf(error);
     }
+  }
+
+  clone(from: number, to: number): number {
+    if (!this.clones) return errnoOf(errnoError('EOPNOTSUPP', 'ioctl', String(to)));
+    const { node } = this.#volume.file(from, 'ioctl');
+    const bytes = new Uint8Array(node.seen.size);
+    this.#volume.read(from, bytes, 0);
+    try {
+      for (let done = 0; done < bytes.length; ) done += this.#volume.write(to, bytes.subarray(done), done);
+    } catch (error) {
+      return errnoOf(error);
+    }
+    // What is shared is on the disk, and the sharing is one transaction.
+    this.#volume.sync(to);
+    return 0;
   }
 
   seek(fd: number, offset: number, whence: number): number {
@@ -197,6 +220,10 @@ export class MemoryContents implements ContentDisk {
 
   rename(from: string, to: string): void {
     this.#volume.rename(from, to);
+  }
+
+  link(from: string, to: string): void {
+    this.#volume.link(from, to);
   }
 
   remove(path: string): void {

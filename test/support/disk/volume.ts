@@ -135,6 +135,14 @@ export class Volume {
     if (replaced !== undefined) this.unlinked(replaced);
   }
 
+  link(from: string, to: string): void {
+    const node = this.fileAt(from, 'link');
+    const { directory, name } = this.parent(to, 'link');
+    if (directory.seen.has(name)) throw errnoError('EEXIST', 'link', to);
+    node.links++;
+    this.change(directory, { kind: 'add', name, node });
+  }
+
   unlink(path: string): void {
     const { directory, name } = this.parent(path, 'unlink');
     const node = directory.seen.get(name);

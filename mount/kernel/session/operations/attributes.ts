@@ -75,6 +75,8 @@ export function setattr(session: Session): number {
   change.ctimeSeconds = request.s64(SetattrIn.CTIME);
   change.ctimeNanos = request.u32(SetattrIn.CTIME_NANOS);
   change.handle = valid & SetattrValid.HANDLE ? request.u64(SetattrIn.HANDLE) : 0;
+  // What nobody has open any more need not be copied for a snapshot that has it.
+  if (valid & SetattrValid.SIZE) while (session.work());
   const error = session.fileSystem.setattr(session.caller(), place, change, attributes);
   if (error < 0) return error;
   session.reply.attrOut(attributes, session.attributeTimeout(attributes));
