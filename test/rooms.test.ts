@@ -51,6 +51,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'mountinfo',
     'mount-users',
     'request-failures',
+    'snapshot-names',
     'libc',
     'process-calls',
     'mount-flags',
@@ -79,6 +80,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'open-files',
     'directories',
     'operations',
+    'past',
     'file-system',
   ],
   'mount/kernel': ['protocol', 'device', 'session', 'workers', 'kernel-mount'],
@@ -100,8 +102,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** The files by which each of these is used from outside of it. */
 const DOORS: Readonly<Record<string, RegExp>> = {
   engine: /^engine\/(index|api|errors|limits|progress|before-open)\.ts$/,
-  mount: /^mount\/([^/]+|(check|repair|dump)\/index)\.ts$/,
-  'mount/filesystem': /^mount\/filesystem\/([^/]+|(records|contents)\/[^/]+)\.ts$/,
+  mount: /^mount\/([^/]+|(check|repair|dump|diff)\/index)\.ts$/,
+  'mount/filesystem': /^mount\/filesystem\/([^/]+|(records|contents|past)\/[^/]+)\.ts$/,
   'mount/check': /^mount\/check\/index\.ts$/,
   'mount/repair': /^mount\/repair\/index\.ts$/,
   'mount/dump': /^mount\/dump\/index\.ts$/,

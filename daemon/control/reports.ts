@@ -36,8 +36,42 @@ export interface ScrubReport {
   damaged: { id: number; message: string; prefix?: string; snapshot?: string }[];
 }
 
+/** `createdAt` as ISO 8601 tells it; `ownBytes`: of blobs that only this snapshot keeps. */
+export interface SnapshotReport {
+  name: string;
+  id: number;
+  createdAt: string;
+  lsn: number;
+  ownBytes: number;
+}
+
+/**
+ * What happened to a path. A path is text; where it is not UTF-8, `pathBytes` has its bytes as base64, and `path` what is readable of
+ * it. `from`: where it was before it was moved; `isChanged`: it changed, too.
+ */
+export interface ChangeReport {
+  change: 'made' | 'changed' | 'moved' | 'removed';
+  path: string;
+  pathBytes?: string;
+  from?: string;
+  fromBytes?: string;
+  isChanged?: true;
+  type: string;
+  ino: number;
+}
+
+/** What it asks about snapshots. */
+export interface SnapshotTarget {
+  list(): SnapshotReport[];
+  create(name: string): Promise<SnapshotReport>;
+  delete(name: string): Promise<SnapshotReport>;
+  /** `after` undefined: now. */
+  diff(before: string, after: string | undefined): AsyncIterable<ChangeReport>;
+}
+
 /** What the control server asks of the daemon. */
 export interface ControlTarget {
+  readonly snapshots: SnapshotTarget;
   stats(options: { blobs: boolean }): StatsReport;
   health(): HealthReport;
   checkpoint(): Promise<CheckpointReport>;

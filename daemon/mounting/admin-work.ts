@@ -8,6 +8,7 @@ import {
   scrubTargets,
   type Tree,
 } from '../../engine/index.js';
+import { beginDiff, endDiff, goOnWithDiff } from './diff-work.js';
 
 export const ADMIN_WORK = {
   checkpoint: (tree: Tree): void => tree.checkpoint(),
@@ -19,6 +20,9 @@ export const ADMIN_WORK = {
     ids: readonly BlobId[],
     parents: ReadonlyMap<BlobId, BlobId>,
   ): (string | undefined)[] => prefixesOf(tree.store, ids, parents),
+  beginDiff,
+  goOnWithDiff,
+  endDiff,
 } as const;
 
 export type AdminWork = keyof typeof ADMIN_WORK;

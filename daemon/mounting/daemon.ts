@@ -30,6 +30,8 @@ import { Admin } from './admin.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { MountGuard } from './mount-guard.js';
 import { Scrubber } from './scrubber.js';
+import { type Rule, SnapshotSchedule } from './snapshot-schedule.js';
+import { Snapshots } from './snapshots.js';
 import { Status } from './status.js';
 import { breakMount, endMount, unmountWithin } from './unmounting.js';
 
@@ -60,6 +62,10 @@ export interface DaemonOptions {
   mountOptions: readonly string[];
   /** A scrub begins by itself after so many days; 0: never. */
   scrubDays: number;
+  /** Snapshots that are made by themselves. */
+  snapshots: readonly Rule[];
+  /** Name of the hidden directory of snapshots that every directory has; undefined: none has. */
+  snapshotDirectory: string | undefined;
 }
 
 /** What a daemon can use of the process around it. */
@@ -81,6 +87,7 @@ export class Daemon {
   readonly #admin: Admin;
   readonly #status: Status;
   readonly #scrubber: Scrubber;
+  readonly #schedule: SnapshotSchedule;
   readonly #location: StoreLocation;
   #checkpoints: CheckpointWatch | undefined;
   #control: ControlServer | undefined;
@@ -159,7 +166,13 @@ export class Daemon {
     this.#log = log;
     this.#location = location;
     this.#admin = new Admin(() => tree.share());
-    this.#status = new Status(tree, this.#admin, options, () => [location.problem(), logProblem()]);
+    const snapshots = new Snapshots(tree, this.#admin, () => this.#mount);
+    this.#schedule = new SnapshotSchedule(options.snapshots, snapshots, log);
+    this.#status = new Status(tree, this.#admin, options, snapshots, () => [
+      location.problem(),
+      logProblem(),
+      this.#schedule.problem(),
+    ]);
     this.#scrubber = this.#makeScrubber();
     this.#status.setScrubber(this.#scrubber);
     this.#contents = new ContentSync(tree, this.#contentDirectory, location.toldLog(mountLog(log)));
@@ -224,6 +237,7 @@ export class Daemon {
         options: options.mountOptions,
         contentDirectory: this.#contentDirectory,
         source: options.store,
+        snapshotDirectory: options.snapshotDirectory,
       },
       this.#location.toldLog(mountLog(this.#log)),
     );
@@ -237,6 +251,7 @@ export class Daemon {
     this.#status.setMount(mounted, this.#entry);
     if (!options.readOnly) this.#contents.start();
     if (options.scrubDays > 0) this.#scrubber.schedule(options.scrubDays);
+    this.#schedule.start();
     this.#log.info(
       {
         mountpoint: options.mountpoint,
@@ -284,6 +299,7 @@ export class Daemon {
     clearInterval(looking);
     const hasEnded = await settledWithin(this.#mount.ended, 0);
     this.#scrubber.stop();
+    this.#schedule.stop();
     if (!this.#stopping) await this.#beginEnding();
     let gone = true;
     if (end.reason === 'failed') {
@@ -369,6 +385,7 @@ export class Daemon {
   async #tearDown(): Promise<void> {
     await this.#closeControl();
     this.#scrubber.stop();
+    this.#schedule.stop();
     this.#checkpoints?.stop();
     try {
       if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();

@@ -31,13 +31,17 @@ import {
   ORPHAN,
   orphanKey,
   ownerOfXattr,
+  POSITION,
+  POSITIONS_KEY,
   pathOfKey,
+  positionKey,
   SLASH,
   showPath,
   showKey as showRecordKey,
   showText,
   showXattr,
 } from '../filesystem/records/keys.js';
+import { newPosition } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import { diedOf } from '../filesystem/records/snapshot-ids.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
@@ -93,6 +97,8 @@ class NamespaceCheck {
   /** Inode numbers from here on are not given out yet. */
   #nextIno = ROOT_INO + 1;
   readonly #inos = new InodeSet();
+  /** Whether every directory but the root has a position. */
+  readonly #hasPositions: boolean;
   readonly #linked = new Map<number, LinkedInode>();
   /** By inode number: the links that a directory's record tells, less those found. */
   readonly #directoryLinks = new Map<number, number>();
@@ -112,6 +118,7 @@ class NamespaceCheck {
   ) {
     this.#tree = tree;
     this.#report = report;
+    this.#hasPositions = tree.getVersion(POSITIONS_KEY) !== undefined;
     this.#contents = new ContentCheck(tree, disk, contentDirectory, {
       damage: (message) => this.#damage(message),
       note: (message) => this.#note(message),
@@ -168,6 +175,9 @@ class NamespaceCheck {
       case KEPT:
         this.#kept(key, value);
         break;
+      case POSITION:
+        this.#position(key);
+        break;
       case FACT:
         break;
       default:
@@ -178,7 +188,7 @@ class NamespaceCheck {
   #entry(path: Uint8Array, value: Uint8Array, version: number): void {
     this.#found.entries++;
     const isDirectory = record.typeOf(value) === record.DIRECTORY;
-    if (path.length > 0) this.#checkPlace(path, isDirectory);
+    if (path.length > 0) this.#checkPlace(path, isDirectory, record.inoOf(value));
     const where = showPath(path);
     const ino = record.inoOf(value);
     if (record.isLink(value)) {
@@ -206,7 +216,7 @@ class NamespaceCheck {
   }
 
   /** The entry's name is one, and its directory is there. */
-  #checkPlace(path: Uint8Array, isDirectory: boolean): void {
+  #checkPlace(path: Uint8Array, isDirectory: boolean, ino: number): void {
     const slash = path.lastIndexOf(SLASH);
     const name = path.subarray(slash + 1);
     if (path[0] !== SLASH || !isName(name)) {
@@ -219,7 +229,21 @@ class NamespaceCheck {
       this.#damage(`${showPath(path)}: ${showPath(parent)}, which it is in, is missing or no directory`);
     } else if (isDirectory) {
       this.#countDirectory(this.#parentIno, -1);
+      this.#checkPosition(path, ino, newPosition(this.#parentIno, name));
     }
+  }
+
+  #checkPosition(path: Uint8Array, ino: number, expected: Uint8Array): void {
+    const position = this.#tree.get(positionKey(ino));
+    if (position === undefined ? !this.#hasPositions : equalBytes(position, expected)) return;
+    const fault = position === undefined ? 'is not on record' : 'is on record as another';
+    this.#damage(`${showPath(path)}: the place of inode ${ino}, by which snapshots find it, ${fault}`);
+  }
+
+  #position(key: Uint8Array): void {
+    const ino = inoOfKey(key);
+    // All other records come before these.
+    if (!this.#inos.has(ino)) this.#damage(`inode ${ino}: a place is on record, and no directory`);
   }
 
   #findParent(path: Uint8Array): void {

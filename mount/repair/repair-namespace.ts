@@ -21,6 +21,8 @@ import {
   NEXT_INODE_KEY,
   ownerOfXattr,
   PURGE_KEY,
+  POSITIONS_KEY,
+  POSITIONS_PREFIX,
   pathOfKey,
   SLASH,
   SPLITS_PREFIX,
@@ -143,6 +145,9 @@ class NamespaceRepair {
 
   /** Contents are durable by now, and what a power cut left is settled. */
   #writeFacts(): void {
+    // Directories may have moved: the first snapshot finds out where they are.
+    this.#context.dropBelow(POSITIONS_PREFIX);
+    this.#tree.delete(POSITIONS_KEY);
     if (this.#tree.isPrefixEmpty(ENTRIES_PREFIX)) return;
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#context.nextIno));

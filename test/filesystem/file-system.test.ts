@@ -4,8 +4,9 @@ import { attributesSuite } from './suite-attributes.js';
 import { contentsSuite } from './suite-contents.js';
 import { linuxSuite } from './suite-linux.js';
 import { namesSuite } from './suite-names.js';
+import { snapshotsSuite } from './suite-snapshots.js';
 
-for (const suite of [namesSuite, contentsSuite, attributesSuite, linuxSuite]) {
+for (const suite of [namesSuite, contentsSuite, attributesSuite, linuxSuite, snapshotsSuite]) {
   suite('the model tree', () => new ModelTree());
   suite('the engine', () => Tree.open({ memory: true, cacheBytes: 64 * 1024 * 1024 }));
 }

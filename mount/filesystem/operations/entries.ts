@@ -13,7 +13,9 @@ import {
   inodeXattrPrefix,
   orphanKey,
   pathOfKey,
+  positionKey,
 } from '../records/keys.js';
+import { newPosition } from '../records/positions.js';
 import * as record from '../records/record.js';
 import type { Attributes, Caller, Place } from '../types.js';
 import { type Inheritance, inherit } from './access-lists.js';
@@ -77,6 +79,9 @@ export function makeEntry(
     const done = inodes.atomic((batch) => {
       batch.putIfAbsent(key, inode);
       putLists(batch, entryXattrPrefix(pathOfKey(key)), inherited);
+      if (type === record.DIRECTORY) {
+        batch.put(positionKey(record.inoOf(inode)), newPosition(record.inoOf(directory.value), name));
+      }
       batch.compareAndPut(parentKey, directory.version, directory.value);
     });
     if (!done) return inodes.tree.getVersion(key) === undefined ? RETRY : -EEXIST;

@@ -18,8 +18,10 @@ import {
   equalBytes,
   isKeptByNumber,
   pathOfKey,
+  positionKey,
   startsWith,
 } from '../records/keys.js';
+import { newPosition } from '../records/positions.js';
 import * as record from '../records/record.js';
 import {
   type Caller,
@@ -134,6 +136,7 @@ function renameOnce(
     if (isDirectory) {
       batch.renamePrefix(childrenPrefix(oldPath), childrenPrefix(newPath));
       batch.renamePrefix(childrenXattrPrefix(oldPath), childrenXattrPrefix(newPath));
+      putPosition(batch, entry.value, newAbove.value, newParent, newPath);
     }
     batch.compareAndPut(entryKey(oldParent), above.version, above.value);
     if (crosses) batch.compareAndPut(entryKey(newParent), newAbove.version, newAbove.value);
@@ -201,6 +204,8 @@ function exchangeOnce(
       exchangePrefixes(batch, childrenPrefix(onePath), childrenPrefix(otherPath));
       exchangePrefixes(batch, childrenXattrPrefix(onePath), childrenXattrPrefix(otherPath));
     }
+    if (one.isDirectory) putPosition(batch, one.entry, newAbove.value, newParent, otherPath);
+    if (other.isDirectory) putPosition(batch, other.entry, above.value, oldParent, onePath);
     batch.compareAndPut(entryKey(oldParent), above.version, above.value);
     if (crosses) batch.compareAndPut(entryKey(newParent), newAbove.version, newAbove.value);
   });
@@ -249,6 +254,18 @@ function exchangePrefixes(batch: Batch, one: Uint8Array, other: Uint8Array): voi
   batch.renamePrefix(one, EXCHANGE_PREFIX);
   batch.renamePrefix(other, one);
   batch.renamePrefix(EXCHANGE_PREFIX, other);
+}
+
+/** A directory is at `path` now, in the directory `parent`, whose record is `above`. */
+function putPosition(
+  batch: Batch,
+  directory: Uint8Array,
+  above: Uint8Array,
+  parent: Uint8Array,
+  path: Uint8Array,
+): void {
+  const name = path.subarray(parent.length + 1);
+  batch.put(positionKey(record.inoOf(directory)), newPosition(record.inoOf(above), name));
 }
 
 function clear(result: RemovalResult): void {

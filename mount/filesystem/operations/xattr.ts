@@ -6,6 +6,7 @@
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, ERANGE } from '../errno.js';
 import { type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
+import type { ReadableInodes } from '../inodes/readable.js';
 import { xattrKey, xattrPrefix } from '../inodes/xattr-keys.js';
 import { isAccessListName } from '../records/acl.js';
 import { equalBytes, startsWith } from '../records/keys.js';
@@ -60,7 +61,7 @@ export function setXattr(
 }
 
 /** The value, or a negative errno. */
-export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8Array | number {
+export function getXattr(inodes: ReadableInodes, place: Place, name: Uint8Array): Uint8Array | number {
   const isList = isAccessListName(name);
   const bad = isList ? 0 : checkName(name);
   if (bad !== 0) return bad;
@@ -73,7 +74,7 @@ export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8A
 }
 
 /** The names, each ended by a zero byte, or a negative errno. Root alone sees those in `trusted.`. */
-export function listXattrs(inodes: Inodes, caller: Caller, place: Place): Uint8Array | number {
+export function listXattrs(inodes: ReadableInodes, caller: Caller, place: Place): Uint8Array | number {
   const found = inodes.find(place);
   if (found === undefined) return -ENOENT;
   if (!record.hasFlag(found.record, record.XATTRS)) return new Uint8Array(0);

@@ -14,7 +14,7 @@ import { postLog, type SessionData, type WorkerMessage } from './worker-data.js'
 const data = workerData as SessionData;
 const post = (message: WorkerMessage) => parentPort?.postMessage(message);
 const tree = Tree.attach(data.tree);
-const { contentDirectory, readOnly } = data;
+const { contentDirectory, readOnly, snapshotDirectory } = data;
 const disk = new SystemDisk();
 
 runSession({
@@ -29,6 +29,7 @@ runSession({
       readOnly,
       keepsNodes: true,
       rests: true,
+      snapshotDirectory,
       reclaimer,
       worker,
       beforeSnapshot,
