@@ -1,9 +1,9 @@
 /** The filesystem of a store that is not mounted, for work that has to change it as a mount would. */
 import type { Tree } from '../engine/index.js';
-import { FileSystem } from './filesystem/file-system.js';
 import { ContentFiles } from './filesystem/contents/content.js';
 import { SystemDisk } from './filesystem/contents/system.js';
-import { InlineReclaimer } from './fuse-native/reclaimer.js';
+import { FileSystem } from './filesystem/file-system.js';
+import { InlineReclaimer } from './inline-reclaimer.js';
 import type { MountLog } from './types.js';
 
 /** Does the work, makes what it left to do durable, and closes the tree. `contentDirectory` is `<store>/content`. */

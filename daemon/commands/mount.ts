@@ -203,7 +203,9 @@ function snapshotDirectoryOf(raw: RawOptions): string | undefined {
   const name = textOption(raw, 'snapshot-directory') ?? SNAPSHOT_DIRECTORY;
   if (name === NO_DIRECTORY) return undefined;
   if (/^\.{1,2}$|[/\0\ufffd]/.test(name) || Buffer.byteLength(name) > MOST_NAME_BYTES) {
-    throw badArgument(`--snapshot-directory is "${name}", but takes the name of a directory, or ${NO_DIRECTORY}`);
+    throw badArgument(
+      `--snapshot-directory is "${name}", but takes the name of a directory, or ${NO_DIRECTORY}`,
+    );
   }
   return name;
 }

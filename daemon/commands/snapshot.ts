@@ -29,7 +29,8 @@ export const snapshot: Command = {
     const first = textOption(options, 'name');
     const second = textOption(options, 'place');
     if (known === 'list') {
-      if (second !== undefined) throw badArgument(`snapshot list takes one place, and "${second}" is one too many`);
+      if (second !== undefined)
+        throw badArgument(`snapshot list takes one place, and "${second}" is one too many`);
       const snapshots = await list(targetOf(options, first));
       output.out(options.json === true ? `${JSON.stringify({ snapshots }, null, 2)}\n` : table(snapshots));
       return 0;

@@ -200,7 +200,10 @@ function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): vo
         .code(405)
         .header('allow', methods.join(', '))
         .send(
-          errorReport('ERR_BAD_METHOD', `Cannot ${request.method} ${path}: it takes ${methods.join(' and ')}`),
+          errorReport(
+            'ERR_BAD_METHOD',
+            `Cannot ${request.method} ${path}: it takes ${methods.join(' and ')}`,
+          ),
         );
     }
     return reply.code(404).send(errorReport('ERR_NO_ROUTE', 'Cannot answer the request: no such path'));

@@ -105,7 +105,9 @@ class NamespaceDiff {
     yield* this.#changes;
   }
 
-  *#diff(prefix: Uint8Array): Generator<{ key: Uint8Array; before?: Uint8Array; after?: Uint8Array } | undefined> {
+  *#diff(
+    prefix: Uint8Array,
+  ): Generator<{ key: Uint8Array; before?: Uint8Array; after?: Uint8Array } | undefined> {
     for (const { key, before, after } of this.#tree.diff(...this.#names, { prefix })) {
       if (++this.#steps % STEPS_PER_PAUSE === 0) yield undefined;
       yield { key, ...(before && { before: before.value }), ...(after && { after: after.value }) };
@@ -230,7 +232,8 @@ const { inoOf } = record;
 
 /** More than what names that came or went leave: times, and the count of links. */
 function isChangedDirectory(before: Uint8Array, after: Uint8Array): boolean {
-  if (record.modeOf(before) !== record.modeOf(after) || record.gidOf(before) !== record.gidOf(after)) return true;
+  if (record.modeOf(before) !== record.modeOf(after) || record.gidOf(before) !== record.gidOf(after))
+    return true;
   if (record.uidOf(before) !== record.uidOf(after)) return true;
   // Names that come and go change both.
   return isSameTime(before, after, record.MTIME) && !isSameTime(before, after, record.CTIME);
@@ -240,10 +243,19 @@ function isChangedDirectory(before: Uint8Array, after: Uint8Array): boolean {
 function hasMoreThanMoved(before: Uint8Array, after: Uint8Array): boolean {
   if (record.isLink(before) || record.isLink(after)) return false;
   if (record.typeOf(after) === record.DIRECTORY) {
-    return record.modeOf(before) !== record.modeOf(after) || record.uidOf(before) !== record.uidOf(after) || record.gidOf(before) !== record.gidOf(after);
+    return (
+      record.modeOf(before) !== record.modeOf(after) ||
+      record.uidOf(before) !== record.uidOf(after) ||
+      record.gidOf(before) !== record.gidOf(after)
+    );
   }
   const plain = after.slice();
-  record.setTime(plain, record.CTIME, record.secondsOf(before, record.CTIME), record.nanosOf(before, record.CTIME));
+  record.setTime(
+    plain,
+    record.CTIME,
+    record.secondsOf(before, record.CTIME),
+    record.nanosOf(before, record.CTIME),
+  );
   return !equalBytes(before, plain);
 }
 

@@ -28,7 +28,7 @@ import { InlineContentWorker } from './content-worker.js';
 import { CHANGES, type Counts, makeOperations } from './operations.js';
 import { mountOptionString } from './option-string.js';
 import { ParkedRequests } from './parked-requests.js';
-import { InlineReclaimer } from './reclaimer.js';
+import { InlineReclaimer } from '../inline-reclaimer.js';
 import { InlineSnapshots } from './snapshots.js';
 
 const MOUNT_DEADLINE_MS = 15_000;

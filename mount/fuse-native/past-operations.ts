@@ -160,7 +160,8 @@ export function makePastOperations(
     } else if (operation === 'release') {
       counts.openFiles--;
       reply(files.release(handle));
-    } else reply(operation === 'flush' || operation === 'fsync' ? 0 : -errno.EROFS, ...bufferOf(operation, args));
+    } else
+      reply(operation === 'flush' || operation === 'fsync' ? 0 : -errno.EROFS, ...bufferOf(operation, args));
   }
 
   return (operation, reply, args) => {

@@ -29,6 +29,7 @@ import {
   showPath,
   showXattr,
 } from '../filesystem/records/keys.js';
+import { completePositions } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import { RepairContext, type RepairedNamespace, type RepairNamespaceOptions } from './context.js';
 import { FileRepair } from './file-repair.js';
@@ -145,10 +146,11 @@ class NamespaceRepair {
 
   /** Contents are durable by now, and what a power cut left is settled. */
   #writeFacts(): void {
-    // Directories may have moved: the first snapshot finds out where they are.
+    // Directories may be elsewhere than they were.
     this.#context.dropBelow(POSITIONS_PREFIX);
     this.#tree.delete(POSITIONS_KEY);
     if (this.#tree.isPrefixEmpty(ENTRIES_PREFIX)) return;
+    completePositions(this.#tree);
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#context.nextIno));
     this.#tree.put(NEXT_INODE_KEY, next);

@@ -33,7 +33,12 @@ function parts() {
     problems: () => problems,
     unmount: async () => true,
   };
-  const status = new Status({ stats: () => tree }, admin, { store: '/s', mountpoint: '/mnt/x' }, stubSnapshots());
+  const status = new Status(
+    { stats: () => tree },
+    admin,
+    { store: '/s', mountpoint: '/mnt/x' },
+    stubSnapshots(),
+  );
   return { tree, work, problems, mounted, status, end: (reason: MountEnd['reason']) => end({ reason }) };
 }
 

@@ -3,11 +3,21 @@ import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TreeOperations } from '../../engine/api.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
+import type { PastPlace } from '../../mount/filesystem/past/past-place.js';
 import { ACCESS_LIST } from '../../mount/filesystem/records/acl.js';
 import { POSITIONS_KEY, positionKey } from '../../mount/filesystem/records/keys.js';
-import type { PastPlace } from '../../mount/filesystem/past/past-place.js';
 import type { Attributes, Caller } from '../../mount/filesystem/types.js';
-import { bytes, CALLER, Fixture, newResult, O_RDONLY, O_RDWR, O_WRONLY, StepClock, split } from './fixture.js';
+import {
+  bytes,
+  CALLER,
+  Fixture,
+  newResult,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  StepClock,
+  split,
+} from './fixture.js';
 
 const E = constants.errno;
 const OWNER: Caller = { uid: process.getuid?.() ?? 0, gid: 0, pid: 1, umask: 0 };
@@ -138,7 +148,10 @@ export function snapshotsSuite(name: string, makeTree: () => TreeOperations): vo
       f.fs.mknod(CALLER, bytes(''), bytes('pipe'), 0o010644, 0, newAttributes());
       f.fs.setxattr(CALLER, bytes('/one'), bytes('user.k'), bytes('then'), 0);
       f.fs.setxattr(CALLER, bytes(''), bytes('user.root'), bytes('r'), 0);
-      const acl = Buffer.from('0200000001000600ffffffff02000600070000000400' + '0400ffffffff10000600ffffffff20000400ffffffff', 'hex');
+      const acl = Buffer.from(
+        '0200000001000600ffffffff02000600070000000400' + '0400ffffffff10000600ffffffff20000400ffffffff',
+        'hex',
+      );
       expect(f.fs.setAccessList(bytes('/one'), ACCESS_LIST, acl, false)).toBe(0);
       const place = make('s');
       f.fs.setxattr(CALLER, bytes('/one'), bytes('user.k'), bytes('now'), 0);

@@ -99,7 +99,9 @@ export class PastFiles {
   #isApart(inode: Uint8Array): boolean {
     const { tree } = this.#inodes;
     const [ino, born] = [record.inoOf(inode), record.bornOf(inode)];
-    return tree.getVersion(keptKey(ino, born)) !== undefined && tree.getVersion(splitKey(ino, born)) === undefined;
+    return (
+      tree.getVersion(keptKey(ino, born)) !== undefined && tree.getVersion(splitKey(ino, born)) === undefined
+    );
   }
 
   #use(file: PastFile, work: (fd: number) => number): number {

@@ -1,10 +1,10 @@
 /** Reads the names and inodes of one snapshot. Places are paths: what had no name then cannot be reached. */
 import type { TreeReads } from '../../../engine/api.js';
-import type { PastContents } from './past-files.js';
 import { type Found, findByKey, followEntry, type ReadableInodes } from '../inodes/readable.js';
 import { entryKey } from '../records/keys.js';
 import { Labels } from '../records/labels.js';
 import type { Attributes, Place } from '../types.js';
+import type { PastContents } from './past-files.js';
 
 export class PastInodes implements ReadableInodes {
   readonly tree: TreeReads;

@@ -219,7 +219,13 @@ export class SnapshotDirectories {
   }
 
   /** As FileSystem's. */
-  readdir(handle: number, offset: number, withAttributes: boolean, out: Attributes, sink: DirectorySink): number {
+  readdir(
+    handle: number,
+    offset: number,
+    withAttributes: boolean,
+    out: Attributes,
+    sink: DirectorySink,
+  ): number {
     const directory = this.#directories.get(handle);
     if (directory === undefined) return -EBADF;
     return this.#read(directory.snapshot, (past) => {

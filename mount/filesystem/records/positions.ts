@@ -8,7 +8,15 @@
  */
 import type { TreeOperations, TreeReads } from '../../../engine/api.js';
 import { ROOT_INO } from './inode-numbers.js';
-import { ENTRIES_PREFIX, entryKey, equalBytes, pathOfKey, POSITIONS_KEY, positionKey, SLASH } from './keys.js';
+import {
+  ENTRIES_PREFIX,
+  entryKey,
+  equalBytes,
+  POSITIONS_KEY,
+  pathOfKey,
+  positionKey,
+  SLASH,
+} from './keys.js';
 import * as record from './record.js';
 
 const INO_BYTES = 8;

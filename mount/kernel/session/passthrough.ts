@@ -43,11 +43,7 @@ export class Passthrough {
   #enabled = false;
 
   /** `files` is undefined where it is not to be tried. `refused` is told why the kernel does not do it after all. */
-  constructor(
-    fileSystem: PassedFiles,
-    files: BackingFiles | undefined,
-    refused: (errno: number) => void,
-  ) {
+  constructor(fileSystem: PassedFiles, files: BackingFiles | undefined, refused: (errno: number) => void) {
     this.#fileSystem = fileSystem;
     this.#files = files;
     this.#refused = refused;

@@ -15,10 +15,10 @@ import { Request } from '../protocol/request.js';
 import { ReusableBytes } from '../protocol/reusable-bytes.js';
 import { Listing } from './listing.js';
 import { NodeTable } from './node-table.js';
-import { SnapshotNodes } from './snapshot-nodes.js';
-import { PastListing } from './snapshot-replies.js';
 import { Passthrough } from './passthrough.js';
 import type { ServedFileSystem } from './served-filesystem.js';
+import { SnapshotNodes } from './snapshot-nodes.js';
+import { PastListing } from './snapshot-replies.js';
 
 const { EIO } = constants.errno;
 

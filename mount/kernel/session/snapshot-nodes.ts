@@ -122,7 +122,8 @@ export class SnapshotNodes {
     const slot = this.#slotOf(node);
     if (slot === NONE) return;
     this.#lookups[slot] = Math.max(0, this.#lookups[slot]! - count);
-    for (let at = slot; at >= 0 && this.#lookups[at] === 0 && this.#children[at] === 0; ) at = this.#remove(at);
+    for (let at = slot; at >= 0 && this.#lookups[at] === 0 && this.#children[at] === 0; )
+      at = this.#remove(at);
   }
 
   #slotOf(node: number): number {

@@ -118,7 +118,14 @@ export class PastListing {
    * Appends an entry of a snapshot directory: the directory `home` as a snapshot has it. With `isPlus` the kernel is told to look
    * it up by itself, so that it asks each time whether the snapshot is still there.
    */
-  root(name: Uint8Array, next: number, home: number, snapshot: number, mode: number, isPlus: boolean): boolean {
+  root(
+    name: Uint8Array,
+    next: number,
+    home: number,
+    snapshot: number,
+    mode: number,
+    isPlus: boolean,
+  ): boolean {
     const at = this.#used;
     const start = isPlus ? at + EntryOut.SIZE : at;
     if (!this.#append(start, name, next, home, mode, snapshot)) return false;
@@ -131,14 +138,7 @@ export class PastListing {
   }
 
   /** Writes a fuse_dirent at `at`, padded to 8 bytes. False: it does not fit. */
-  #append(
-    at: number,
-    name: Uint8Array,
-    next: number,
-    ino: number,
-    mode: number,
-    snapshot: number,
-  ): boolean {
+  #append(at: number, name: Uint8Array, next: number, ino: number, mode: number, snapshot: number): boolean {
     const end = (at + Dirent.SIZE + name.length + 7) & ~7;
     if (end > this.#room) return false;
     const { reply } = this.#session;

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { ReusableBytes } from '../../../mount/kernel/protocol/reusable-bytes.js';
-import { isSnapshotNode, SNAPSHOT_NODES, SnapshotNodes } from '../../../mount/kernel/session/snapshot-nodes.js';
+import {
+  isSnapshotNode,
+  SNAPSHOT_NODES,
+  SnapshotNodes,
+} from '../../../mount/kernel/session/snapshot-nodes.js';
 import { seededRandom } from '../../support/disk/random.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -91,7 +95,8 @@ describe('nodes of snapshots', () => {
           held.delete(other);
         }
       }
-      if (step % 500 === 0) for (const [other, { path: at }] of held) expect(placed(nodes, other)).toBe(`9:/top${at}`);
+      if (step % 500 === 0)
+        for (const [other, { path: at }] of held) expect(placed(nodes, other)).toBe(`9:/top${at}`);
     }
     for (const [node, { lookups }] of held) nodes.forget(node, lookups);
     nodes.forget(home, 1);
