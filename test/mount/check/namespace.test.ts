@@ -12,7 +12,10 @@ import {
   inodeXattrPrefix,
   NEXT_INODE_KEY,
   orphanKey,
+  POSITIONS_KEY,
+  positionKey,
 } from '../../../mount/filesystem/records/keys.js';
+import { newPosition } from '../../../mount/filesystem/records/positions.js';
 import * as record from '../../../mount/filesystem/records/record.js';
 import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
@@ -223,4 +226,29 @@ test('keys that are of no form are damage, whatever is in them', () => {
     'key y: no attribute has such a key',
     'key y12: no attribute has such a key',
   ]);
+});
+
+describe('places of directories, by which snapshots find them', () => {
+  const inoOf = (path: string) => record.inoOf(fixture.tree.get(entry(path))!);
+  const place = (ino: number, fault: string) =>
+    `the place of inode ${ino}, by which snapshots find it, ${fault}`;
+
+  test('that are missing, others, or of no directory, are damage', () => {
+    const [b, z] = [inoOf('/a/b'), inoOf('/z')];
+    fixture.tree.delete(positionKey(b));
+    fixture.tree.put(positionKey(z), newPosition(inoOf('/a'), bytes('z')));
+    fixture.tree.put(positionKey(inoOf('/a/f')), newPosition(1, bytes('f')));
+    fixture.tree.put(positionKey(4_000), newPosition(1, bytes('x')));
+    expect(check().damage).toEqual([
+      `/a/b: ${place(b, 'is not on record')}`,
+      `/z: ${place(z, 'is on record as another')}`,
+      'inode 4000: a place is on record, and no directory',
+    ]);
+  });
+
+  test('may be missing in a store of an older version', () => {
+    for (const path of ['/a', '/a/b']) fixture.tree.delete(positionKey(inoOf(path)));
+    fixture.tree.delete(POSITIONS_KEY);
+    expect(check().damage).toEqual([]);
+  });
 });
