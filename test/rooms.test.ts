@@ -67,6 +67,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'dump',
     'diff',
     'inline-reclaimer',
+    'kept-contents',
     'unmounted',
     'kernel',
     'fuse-native',

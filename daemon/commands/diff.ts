@@ -1,9 +1,9 @@
 import { askDaemonForLines } from '../control/client.js';
 import type { ChangeReport } from '../control/reports.js';
-import { badArgument, requiredText, textOption } from './arguments.js';
+import { badArgument, type RawOptions, requiredText, textOption } from './arguments.js';
 import type { Command } from './command.js';
 import { Progress } from './progress.js';
-import { type Target, targetOf, targetOptions } from './target.js';
+import { isTargetTold, type Target, targetOf, targetOptions } from './target.js';
 import { tellWaiting } from './waiting.js';
 
 export const diff: Command = {
@@ -17,7 +17,7 @@ export const diff: Command = {
   options: { ...targetOptions, json: { describe: 'Print JSON, an object a line' } },
   async run(options, output) {
     const before = requiredText(options, 'old');
-    const { after, place } = placed(textOption(options, 'new'), textOption(options, 'place'));
+    const { after, place } = placed(options);
     const target = targetOf(options, place);
     const progress = new Progress(output);
     const print = (change: ChangeReport): void => {
@@ -29,12 +29,12 @@ export const diff: Command = {
   },
 };
 
-/** A snapshot's name has no slash, so that a place is told from it. */
-function placed(
-  second: string | undefined,
-  third: string | undefined,
-): { after: string | undefined; place: string | undefined } {
-  if (second === undefined || !isPlace(second)) return { after: second, place: third };
+/** A snapshot's name has no slash, so that a place is told from it; and somewhere a place has to be told. */
+function placed(options: RawOptions): { after: string | undefined; place: string | undefined } {
+  const second = textOption(options, 'new');
+  const third = textOption(options, 'place');
+  const isLast = third === undefined && !isTargetTold(options);
+  if (second === undefined || !(isPlace(second) || isLast)) return { after: second, place: third };
   if (third !== undefined) throw badArgument(`both ${second} and ${third} are places; give one`);
   return { after: undefined, place: second };
 }

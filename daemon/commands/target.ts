@@ -36,6 +36,12 @@ export function targetOf(options: RawOptions, given: string | undefined): Target
   return { socket: controlSocketOf(place) };
 }
 
+/** Whether a store is told by an option, or by where the command runs. */
+export function isTargetTold(options: RawOptions): boolean {
+  const isGiven = options.store !== undefined || options.control !== undefined;
+  return isGiven || mountAround(process.cwd()) !== undefined;
+}
+
 /** The mountpoint of ours that the path is in. Touches no mount. */
 function mountAround(path: string): string | undefined {
   for (let at = path; ; at = dirname(at)) {

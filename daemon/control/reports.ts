@@ -8,6 +8,8 @@ export interface StatsReport {
   /** `blobs`, the rows per blob, only when asked for. */
   tree: Omit<TreeStats, 'blobs'> & { blobs?: TreeStats['blobs'] };
   mount: MountStats & { mountpoint: string };
+  /** What only snapshots have: bytes of names, and of contents as they were when last looked at. */
+  snapshots: { count: number; bytes: number; contentBytes: number };
   scrub?: { isRunning: boolean; last?: ScrubReport };
   process: { pid: number; uptimeSeconds: number; rssBytes: number };
 }
@@ -36,7 +38,7 @@ export interface ScrubReport {
   damaged: { id: number; message: string; prefix?: string; snapshot?: string }[];
 }
 
-/** `createdAt` as ISO 8601 tells it; `ownBytes`: of blobs that only this snapshot keeps. */
+/** `createdAt` as ISO 8601 tells it; `ownBytes`: of names and contents that only this snapshot has, which its deletion gives back. */
 export interface SnapshotReport {
   name: string;
   id: number;
@@ -62,7 +64,8 @@ export interface ChangeReport {
 
 /** What it asks about snapshots. */
 export interface SnapshotTarget {
-  list(): SnapshotReport[];
+  figures(): StatsReport['snapshots'];
+  list(): Promise<SnapshotReport[]>;
   create(name: string): Promise<SnapshotReport>;
   delete(name: string): Promise<SnapshotReport>;
   /** `after` undefined: now. */

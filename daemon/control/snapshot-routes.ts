@@ -6,7 +6,12 @@ import type { ChangeReport } from './reports.js';
 import type { Route } from './route.js';
 
 export const SNAPSHOT_ROUTES: readonly Route[] = [
-  { path: '/v1/snapshots', method: 'GET', answer: ({ target }) => ({ snapshots: target.snapshots.list() }) },
+  {
+    path: '/v1/snapshots',
+    method: 'GET',
+    takesLong: true,
+    answer: async ({ target }) => ({ snapshots: await target.snapshots.list() }),
+  },
   {
     path: '/v1/snapshots',
     method: 'POST',

@@ -8,6 +8,7 @@ import {
   scrubTargets,
   type Tree,
 } from '../../engine/index.js';
+import { measureKeptContents } from '../../mount/kept-contents.js';
 import { beginDiff, endDiff, goOnWithDiff } from './diff-work.js';
 
 export const ADMIN_WORK = {
@@ -20,6 +21,7 @@ export const ADMIN_WORK = {
     ids: readonly BlobId[],
     parents: ReadonlyMap<BlobId, BlobId>,
   ): (string | undefined)[] => prefixesOf(tree.store, ids, parents),
+  measureKeptContents,
   beginDiff,
   goOnWithDiff,
   endDiff,

@@ -87,6 +87,7 @@ export class Daemon {
   readonly #admin: Admin;
   readonly #status: Status;
   readonly #scrubber: Scrubber;
+  readonly #snapshots: Snapshots;
   readonly #schedule: SnapshotSchedule;
   readonly #location: StoreLocation;
   #checkpoints: CheckpointWatch | undefined;
@@ -166,9 +167,15 @@ export class Daemon {
     this.#log = log;
     this.#location = location;
     this.#admin = new Admin(() => tree.share());
-    const snapshots = new Snapshots(tree, this.#admin, () => this.#mount);
-    this.#schedule = new SnapshotSchedule(options.snapshots, snapshots, log);
-    this.#status = new Status(tree, this.#admin, options, snapshots, () => [
+    this.#snapshots = new Snapshots(
+      tree,
+      this.#admin,
+      () => this.#mount.snapshots,
+      this.#contentDirectory,
+      log,
+    );
+    this.#schedule = new SnapshotSchedule(options.snapshots, this.#snapshots, log);
+    this.#status = new Status(tree, this.#admin, options, this.#snapshots, () => [
       location.problem(),
       logProblem(),
       this.#schedule.problem(),
@@ -251,6 +258,7 @@ export class Daemon {
     this.#status.setMount(mounted, this.#entry);
     if (!options.readOnly) this.#contents.start();
     if (options.scrubDays > 0) this.#scrubber.schedule(options.scrubDays);
+    this.#snapshots.start();
     this.#schedule.start();
     this.#log.info(
       {
@@ -299,7 +307,7 @@ export class Daemon {
     clearInterval(looking);
     const hasEnded = await settledWithin(this.#mount.ended, 0);
     this.#scrubber.stop();
-    this.#schedule.stop();
+    this.#stopSnapshots();
     if (!this.#stopping) await this.#beginEnding();
     let gone = true;
     if (end.reason === 'failed') {
@@ -385,7 +393,7 @@ export class Daemon {
   async #tearDown(): Promise<void> {
     await this.#closeControl();
     this.#scrubber.stop();
-    this.#schedule.stop();
+    this.#stopSnapshots();
     this.#checkpoints?.stop();
     try {
       if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();
@@ -395,6 +403,11 @@ export class Daemon {
       await this.#record?.remove();
       this.#location.close();
     }
+  }
+
+  #stopSnapshots(): void {
+    this.#schedule.stop();
+    this.#snapshots.stop();
   }
 
   async #closeControl(): Promise<void> {

@@ -26,7 +26,7 @@ const DAYS_A_WEEK = 7;
 /** What the schedule does with snapshots. */
 export interface ScheduledSnapshots {
   /** By ascending id. */
-  list(): readonly { name: string }[];
+  names(): readonly { name: string }[];
   make(name: string): Promise<unknown>;
   delete(name: string): Promise<unknown>;
 }
@@ -105,14 +105,14 @@ export class SnapshotSchedule {
 
   async #makeDue(period: Period): Promise<void> {
     const name = scheduledName(period, this.#now());
-    if (this.#snapshots.list().some((snapshot) => snapshot.name === name)) return;
+    if (this.#snapshots.names().some((snapshot) => snapshot.name === name)) return;
     await this.#snapshots.make(name);
     this.#log.info({ name }, 'made a scheduled snapshot');
   }
 
   async #prune({ period, keep }: Rule): Promise<void> {
     const names = this.#snapshots
-      .list()
+      .names()
       .map(({ name }) => name)
       .filter((name) => name.startsWith(`${period}-`) && isScheduledName(name));
     for (const name of names.slice(0, Math.max(0, names.length - keep))) {

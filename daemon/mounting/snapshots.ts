@@ -2,23 +2,66 @@
 import type { SnapshotInfo, TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { isScheduledName } from '../../mount/snapshot-names.js';
-import type { Mounted } from '../../mount/types.js';
-import type { ChangeReport, SnapshotReport, SnapshotTarget } from '../control/reports.js';
+import type { MountedSnapshots } from '../../mount/types.js';
+import type { ChangeReport, SnapshotReport, SnapshotTarget, StatsReport } from '../control/reports.js';
+import type { Logger } from '../process/log.js';
 import type { Admin } from './admin.js';
 
-export class Snapshots implements SnapshotTarget {
-  readonly #tree: Pick<TreeOperations, 'snapshots'>;
-  readonly #admin: Pick<Admin, 'run'>;
-  readonly #mount: () => Mounted;
+/** Kept contents that are looked at before other admin work has its turn. */
+const CONTENTS_PER_PART = 4_096;
+const MEASURE_EVERY_MS = 5 * 60_000;
 
-  constructor(tree: Pick<TreeOperations, 'snapshots'>, admin: Pick<Admin, 'run'>, mount: () => Mounted) {
+interface Measured {
+  bytes: number;
+  own: Map<number, number>;
+}
+
+export class Snapshots implements SnapshotTarget {
+  readonly #tree: Pick<TreeOperations, 'snapshots' | 'stats'>;
+  readonly #admin: Pick<Admin, 'run'>;
+  readonly #mounted: () => MountedSnapshots;
+  readonly #contentDirectory: string;
+  readonly #log: Pick<Logger, 'warn'>;
+  #measured: Measured = { bytes: 0, own: new Map() };
+  #measuring: Promise<Measured> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    tree: Pick<TreeOperations, 'snapshots' | 'stats'>,
+    admin: Pick<Admin, 'run'>,
+    mounted: () => MountedSnapshots,
+    contentDirectory: string,
+    log: Pick<Logger, 'warn'>,
+  ) {
     this.#tree = tree;
     this.#admin = admin;
-    this.#mount = mount;
+    this.#mounted = mounted;
+    this.#contentDirectory = contentDirectory;
+    this.#log = log;
   }
 
-  list(): SnapshotReport[] {
-    return this.#tree.snapshots().map(reportOf);
+  /** From now on contents that only snapshots have are looked at now and then, for the figures. */
+  start(): void {
+    this.#timer = setInterval(() => this.#measureLater(), MEASURE_EVERY_MS).unref();
+    this.#measureLater();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  figures(): StatsReport['snapshots'] {
+    return { ...this.#tree.stats().snapshots, contentBytes: this.#measured.bytes };
+  }
+
+  names(): { name: string }[] {
+    return this.#tree.snapshots();
+  }
+
+  async list(): Promise<SnapshotReport[]> {
+    const snapshots = this.#tree.snapshots();
+    const { own } = await this.#measure();
+    return snapshots.map((snapshot) => reportOf(snapshot, own.get(snapshot.id)));
   }
 
   /** Refuses names that the schedule gives. */
@@ -28,13 +71,15 @@ export class Snapshots implements SnapshotTarget {
   }
 
   async make(name: string): Promise<SnapshotReport> {
-    return reportOf(await this.#mount().snapshots.takeSnapshot(name));
+    return reportOf(await this.#mounted().takeSnapshot(name));
   }
 
   async delete(name: string): Promise<SnapshotReport> {
-    const deleted = findSnapshot(this.#tree, name);
-    await this.#mount().snapshots.deleteSnapshot(name);
-    return deleted;
+    const { own } = await this.#measure();
+    const found = findSnapshot(this.#tree, name);
+    await this.#mounted().deleteSnapshot(name);
+    this.#measureLater();
+    return reportOf(found, own.get(found.id));
   }
 
   /** In parts, so that other admin work has its turn between them. */
@@ -50,16 +95,59 @@ export class Snapshots implements SnapshotTarget {
       await this.#admin.run('endDiff', id);
     }
   }
+
+  /** Joins one that goes on. */
+  #measure(): Promise<Measured> {
+    this.#measuring ??= this.#measureAll().finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
+  }
+
+  #measureLater(): void {
+    this.#measure().catch((error: unknown) => {
+      if (error instanceof SpinneyError && error.code === 'ERR_CLOSED') return;
+      this.#log.warn({ err: error }, 'could not find out what contents only snapshots have');
+    });
+  }
+
+  async #measureAll(): Promise<Measured> {
+    const ids = this.#tree.snapshots().map(({ id }) => id);
+    const all: Measured = { bytes: 0, own: new Map() };
+    let next: Uint8Array | undefined;
+    do {
+      const part = await this.#admin.run(
+        'measureKeptContents',
+        this.#contentDirectory,
+        ids,
+        next,
+        CONTENTS_PER_PART,
+      );
+      all.bytes += part.bytes;
+      for (const [id, bytes] of part.own) all.own.set(id, (all.own.get(id) ?? 0) + bytes);
+      ({ next } = part);
+    } while (next !== undefined);
+    this.#measured = all;
+    return all;
+  }
 }
 
-export function reportOf({ name, id, lsn, createdAt, ownBytes }: SnapshotInfo): SnapshotReport {
-  return { name, id, lsn, createdAt: new Date(createdAt).toISOString(), ownBytes };
+/** `ownContentBytes`: of contents that only this snapshot has. */
+export function reportOf(snapshot: SnapshotInfo, ownContentBytes = 0): SnapshotReport {
+  const { name, id, lsn, createdAt, ownBytes } = snapshot;
+  return {
+    name,
+    id,
+    lsn,
+    createdAt: new Date(createdAt).toISOString(),
+    ownBytes: ownBytes + ownContentBytes,
+  };
 }
 
 /** Throws ERR_NOT_FOUND. */
-export function findSnapshot(tree: Pick<TreeOperations, 'snapshots'>, name: string): SnapshotReport {
+export function findSnapshot(tree: Pick<TreeOperations, 'snapshots'>, name: string): SnapshotInfo {
   const found = tree.snapshots().find((snapshot) => snapshot.name === name);
-  if (found !== undefined) return reportOf(found);
+  if (found !== undefined) return found;
   const quoted = JSON.stringify(name);
   throw new SpinneyError('ERR_NOT_FOUND', `Cannot find the snapshot ${quoted}: there is none of that name`);
 }

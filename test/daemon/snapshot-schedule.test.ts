@@ -19,7 +19,7 @@ function scheduled(rules: readonly Rule[], start = '2026-11-30T06:10:00Z') {
   const schedule = new SnapshotSchedule(
     rules,
     {
-      list: () => names.map((name) => ({ name })),
+      names: () => names.map((name) => ({ name })),
       make: async (name) => {
         if (state.failure !== undefined) throw new SpinneyError('ERR_NO_SPACE', state.failure);
         names.push(name);

@@ -120,6 +120,7 @@ export function statsReport(): StatsReport {
       nodeTableBytes: 4096,
       operations: { LOOKUP: 50, GETATTR: 27 },
     },
+    snapshots: { count: 2, bytes: 1_572_864, contentBytes: 4_096 },
     process: { pid: 1234, uptimeSeconds: 60, rssBytes: 50_000_000 },
   };
 }
@@ -163,7 +164,8 @@ export function stubSnapshots(replaced: Partial<SnapshotTarget> = {}): SnapshotT
     ownBytes: id * 524_288,
   });
   return {
-    list: () => [report('first', 1), report('second', 2)],
+    figures: () => ({ count: 2, bytes: 1_572_864, contentBytes: 4_096 }),
+    list: async () => [report('first', 1), report('second', 2)],
     create: async (name) => report(name, 3),
     delete: async (name) => report(name, 1),
     async *diff() {},
