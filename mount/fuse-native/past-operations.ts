@@ -85,8 +85,11 @@ export function makePastOperations(
 
   function list(past: Past): [number, string[]?, Uint32Array[]?] {
     const names: string[] = ['.', '..'];
-    const stats: Uint32Array[] = [new Uint32Array(18), new Uint32Array(18)];
+    const stats: Uint32Array[] = [];
     if (past.kind === 'directory') {
+      files.directoryAttributes(past.home, attributes);
+      // An entry without a number is none to programs.
+      for (const _dots of names) stats.push(numbered(entryArray(attributes), 0, past.home));
       for (const { id, name } of files.names(past.home, 0)) {
         names.push(name);
         attributes.ino = past.home;
