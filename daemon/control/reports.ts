@@ -64,7 +64,8 @@ export interface ChangeReport {
 
 /** What it asks about snapshots. */
 export interface SnapshotTarget {
-  figures(): StatsReport['snapshots'];
+  /** Of contents that only snapshots have, as they were when last looked at. */
+  readonly contentBytes: number;
   list(): Promise<SnapshotReport[]>;
   create(name: string): Promise<SnapshotReport>;
   delete(name: string): Promise<SnapshotReport>;

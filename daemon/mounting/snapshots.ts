@@ -3,7 +3,7 @@ import type { SnapshotInfo, TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { isScheduledName } from '../../mount/snapshot-names.js';
 import type { MountedSnapshots } from '../../mount/types.js';
-import type { ChangeReport, SnapshotReport, SnapshotTarget, StatsReport } from '../control/reports.js';
+import type { ChangeReport, SnapshotReport, SnapshotTarget } from '../control/reports.js';
 import type { Logger } from '../process/log.js';
 import type { Admin } from './admin.js';
 
@@ -17,7 +17,7 @@ interface Measured {
 }
 
 export class Snapshots implements SnapshotTarget {
-  readonly #tree: Pick<TreeOperations, 'snapshots' | 'stats'>;
+  readonly #tree: Pick<TreeOperations, 'snapshots'>;
   readonly #admin: Pick<Admin, 'run'>;
   readonly #mounted: () => MountedSnapshots;
   readonly #contentDirectory: string;
@@ -27,7 +27,7 @@ export class Snapshots implements SnapshotTarget {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    tree: Pick<TreeOperations, 'snapshots' | 'stats'>,
+    tree: Pick<TreeOperations, 'snapshots'>,
     admin: Pick<Admin, 'run'>,
     mounted: () => MountedSnapshots,
     contentDirectory: string,
@@ -50,8 +50,8 @@ export class Snapshots implements SnapshotTarget {
     clearInterval(this.#timer);
   }
 
-  figures(): StatsReport['snapshots'] {
-    return { ...this.#tree.stats().snapshots, contentBytes: this.#measured.bytes };
+  get contentBytes(): number {
+    return this.#measured.bytes;
   }
 
   names(): { name: string }[] {
@@ -71,6 +71,8 @@ export class Snapshots implements SnapshotTarget {
   }
 
   async make(name: string): Promise<SnapshotReport> {
+    // Clients wait while a snapshot is made: what has not changed by then is written before.
+    await this.#admin.run('checkpoint');
     return reportOf(await this.#mounted().takeSnapshot(name));
   }
 

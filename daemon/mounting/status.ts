@@ -94,7 +94,7 @@ export class Status implements ControlTarget {
       store: { path: this.#where.store },
       tree: blobs ? { ...tree, blobs: rows } : tree,
       mount: { mountpoint: this.#where.mountpoint, ...this.#mountStats() },
-      snapshots: this.snapshots.figures(),
+      snapshots: { ...tree.snapshots, contentBytes: this.snapshots.contentBytes },
       ...this.#scrubStats(),
       process: {
         pid: process.pid,

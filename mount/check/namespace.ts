@@ -45,6 +45,7 @@ import { newPosition } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import { diedOf } from '../filesystem/records/snapshot-ids.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
+import { PastNames } from './past-names.js';
 
 export interface CheckedNamespace {
   entries: number;
@@ -56,6 +57,8 @@ export interface CheckedNamespace {
   contentFiles: number;
   /** Contents that files gave up and snapshots need. */
   keptContents: number;
+  /** Records that snapshots have and the tree as it is has not, or otherwise. */
+  snapshotRecords: number;
 }
 
 /** `k`, the inode's number, and 4 bytes of born. */
@@ -93,6 +96,7 @@ class NamespaceCheck {
     orphans: 0,
     contentFiles: 0,
     keptContents: 0,
+    snapshotRecords: 0,
   };
   /** Inode numbers from here on are not given out yet. */
   #nextIno = ROOT_INO + 1;
@@ -294,19 +298,27 @@ class NamespaceCheck {
   }
 
   /**
-   * Contents of snapshots. Of each only those records are looked at that are not the next one's, or the tree's as it is: the
+   * Names and contents of snapshots. Of each only those records are looked at that are not the next one's, or the tree's as it is: the
    * others have been seen there.
    */
   #checkSnapshots(progress: WorkProgress): void {
     const names = this.#tree.snapshots().map(({ name }) => name);
     for (const [index, name] of names.entries()) {
-      for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX]) {
-        for (const { key, before } of this.#tree.diff(name, names[index + 1], { prefix })) {
-          progress.step();
-          if (before === undefined || record.isLink(before.value)) continue;
-          if (record.typeOf(before.value) !== record.REGULAR) continue;
-          this.#contents.checkKept(`snapshot ${name}: ${showRecordKey(key)}`, before.value, before.version);
+      const past = this.#tree.at(name);
+      try {
+        const pastNames = new PastNames(name, past, (message) => this.#damage(message));
+        for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX]) {
+          for (const { key, before } of this.#tree.diff(name, names[index + 1], { prefix })) {
+            progress.step();
+            if (before === undefined) continue;
+            this.#found.snapshotRecords++;
+            pastNames.check(key, before.value);
+            if (record.isLink(before.value) || record.typeOf(before.value) !== record.REGULAR) continue;
+            this.#contents.checkKept(`snapshot ${name}: ${showRecordKey(key)}`, before.value, before.version);
+          }
         }
+      } finally {
+        past.close();
       }
     }
   }

@@ -99,7 +99,6 @@ export function statsReport(): StatsReport {
       spillovers: 2,
       merges: 0,
       compactions: 0,
-      snapshots: { count: 0, bytes: 0 },
       lastLsn: 99,
       failure: undefined,
       journal: { appends: 99, syncs: 4, bytes: 12_345 },
@@ -164,7 +163,7 @@ export function stubSnapshots(replaced: Partial<SnapshotTarget> = {}): SnapshotT
     ownBytes: id * 524_288,
   });
   return {
-    figures: () => ({ count: 2, bytes: 1_572_864, contentBytes: 4_096 }),
+    contentBytes: 4_096,
     list: async () => [report('first', 1), report('second', 2)],
     create: async (name) => report(name, 3),
     delete: async (name) => report(name, 1),

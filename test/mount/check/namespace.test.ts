@@ -65,6 +65,7 @@ describe('a sound namespace', () => {
         orphans: 0,
         contentFiles: 3,
         keptContents: 0,
+        snapshotRecords: 0,
       },
     });
   });
@@ -250,5 +251,27 @@ describe('places of directories, by which snapshots find them', () => {
     for (const path of ['/a', '/a/b']) fixture.tree.delete(positionKey(inoOf(path)));
     fixture.tree.delete(POSITIONS_KEY);
     expect(check().damage).toEqual([]);
+  });
+});
+
+describe('the names of snapshots', () => {
+  test('are checked with those that they share, and by themselves where they do not', () => {
+    const stray = entry('/nowhere/f');
+    const position = positionKey(record.inoOf(fixture.tree.get(entry('/a/b'))!));
+    const place = fixture.tree.get(position)!;
+    fixture.fs.snapshots.take('sound');
+    fixture.tree.put(stray, record.newRecord(4_000, record.DIRECTORY | 0o755));
+    fixture.tree.delete(position);
+    fixture.fs.snapshots.take('bad');
+    fixture.tree.delete(stray);
+    fixture.tree.put(position, place);
+    expect(fixture.write('/a/b/later', 'x')).toBe(0);
+    const { damage, counts } = check();
+    const ino = record.inoOf(fixture.tree.get(entry('/a/b'))!);
+    expect(damage).toEqual([
+      `snapshot "bad": /a/b: the place of inode ${ino}, by which it is found, is not on record, or another`,
+      'snapshot "bad": /nowhere/f: the directory that it is in is missing, or none',
+    ]);
+    expect(counts.snapshotRecords).toBe(2);
   });
 });
