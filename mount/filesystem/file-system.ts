@@ -7,7 +7,7 @@ import type { TreeOperations } from '../../engine/api.js';
 import type { MountLog } from '../types.js';
 import { newAttributes, newChange } from './arguments.js';
 import { OpenDirectories } from './directories/open-directories.js';
-import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, EPERM, EROFS, errnoOf } from './errno.js';
+import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { type Inodes, NAME_MAX } from './inodes/inodes.js';
 import { reclaimOrphan } from './inodes/orphans.js';
 import { O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
@@ -57,7 +57,7 @@ export class FileSystem {
     this.#inodes = newInodes(tree, options, this.#log);
     this.#files = new OpenFiles(this.#inodes, options.worker, this.#log);
     this.snapshots = new Snapshots(this.#inodes, this.#files, options, this.#log);
-    this.past = new SnapshotDirectories(this.#inodes, this.snapshots, options.snapshotDirectory);
+    this.past = new SnapshotDirectories(this.#inodes, this.snapshots);
     this.#directories = new OpenDirectories(this.#inodes);
   }
 
@@ -151,27 +151,22 @@ export class FileSystem {
     target: Uint8Array | undefined,
     out: Attributes,
   ): number {
-    if (this.#isHidden(name)) return -EEXIST;
     return this.#mutate(() => makeEntry(this.#inodes, caller, parent, name, mode, rdev, target, false, out));
   }
 
   link(_caller: Caller, place: Place, newParent: Place, newName: Uint8Array, out: Attributes): number {
-    if (this.#isHidden(newName)) return -EEXIST;
     return this.#mutate(() => link(this.#inodes, place, newParent, newName, out));
   }
 
   unlink(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
-    return this.#mutate(() => {
-      const done = removeEntry(this.#inodes, parent, name, false, result, this.#lost);
-      return done === -ENOENT && this.#isHidden(name) ? -EISDIR : done;
-    });
+    return this.#mutate(() => removeEntry(this.#inodes, parent, name, false, result, this.#lost));
   }
 
   rmdir(_caller: Caller, parent: Place, name: Uint8Array, result: RemovalResult): number {
     return this.#mutate(() => {
       const done = removeEntry(this.#inodes, parent, name, true, result, this.#lost);
       if (done === 0) this.#directories.removed(result.removedIno);
-      return done === -ENOENT && this.#isHidden(name) ? -EPERM : done;
+      return done;
     });
   }
 
@@ -196,11 +191,9 @@ export class FileSystem {
       exchanged: (one, other) => this.#directories.exchanged(one, other),
       lost: this.#lost,
     };
-    if (this.#isHidden(newName)) return -EEXIST;
-    return this.#mutate(() => {
-      const done = rename(this.#inodes, caller, oldParent, oldName, newParent, newName, flags, result, listener);
-      return done === -ENOENT && this.#isHidden(oldName) ? -EPERM : done;
-    });
+    return this.#mutate(() =>
+      rename(this.#inodes, caller, oldParent, oldName, newParent, newName, flags, result, listener),
+    );
   }
 
   /** Opens a regular file; honours O_TRUNC. Returns a handle above 0, or a negative errno. */
@@ -231,7 +224,6 @@ export class FileSystem {
     const inodes = this.#inodes;
     const isLive = isPassed && (flags & O_ACCMODE) !== 0 && inodes.spares !== undefined;
     const regular = (mode & ~record.TYPE_MASK) | record.REGULAR;
-    if (this.#isHidden(name)) return -EEXIST;
     return this.#mutate(() => {
       const failed = makeEntry(inodes, caller, parent, name, regular, 0, undefined, isLive, out);
       if (failed !== 0) return failed;
@@ -444,11 +436,6 @@ export class FileSystem {
       orphans: this.#inodes.orphans.size,
       openContents: this.#inodes.descriptors.count,
     };
-  }
-
-  /** Whether this is the name of snapshot directories. */
-  #isHidden(name: Uint8Array): boolean {
-    return this.past.isDirectoryName(name);
   }
 
   #mutate(operation: () => number): number {

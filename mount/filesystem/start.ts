@@ -70,6 +70,7 @@ export function newInodes(tree: TreeOperations, options: FileSystemOptions, log:
     cut: new PowerCut(content, clock, log),
     readOnly: options.readOnly,
     keepsNodes: options.keepsNodes,
+    hiddenName: options.snapshotDirectory === undefined ? undefined : Buffer.from(options.snapshotDirectory),
   });
 }
 

@@ -10,6 +10,7 @@ import { SystemDisk } from '../filesystem/contents/system.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import type { SnapshotDirectories } from '../filesystem/past/snapshot-directories.js';
+import { InlineReclaimer } from '../inline-reclaimer.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
 import { describeRefused, RequestFailures } from '../request-failures.js';
@@ -28,7 +29,6 @@ import { InlineContentWorker } from './content-worker.js';
 import { CHANGES, type Counts, makeOperations } from './operations.js';
 import { mountOptionString } from './option-string.js';
 import { ParkedRequests } from './parked-requests.js';
-import { InlineReclaimer } from '../inline-reclaimer.js';
 import { InlineSnapshots } from './snapshots.js';
 
 const MOUNT_DEADLINE_MS = 15_000;

@@ -23,6 +23,7 @@ import {
   PURGE_KEY,
   POSITIONS_KEY,
   POSITIONS_PREFIX,
+  PURGE_KEY,
   pathOfKey,
   SLASH,
   SPLITS_PREFIX,

@@ -69,7 +69,8 @@ export class Fixture {
       readOnly: options.readOnly ?? false,
       keepsNodes: this.options.keepsNodes ?? true,
       rests: this.options.rests ?? false,
-      snapshotDirectory: 'snapshotDirectory' in options ? options.snapshotDirectory : this.options.snapshotDirectory,
+      snapshotDirectory:
+        'snapshotDirectory' in options ? options.snapshotDirectory : this.options.snapshotDirectory,
       reclaimer: {
         schedule: (ino, born) => {
           this.scheduled.push(ino);

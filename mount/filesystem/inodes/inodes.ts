@@ -32,7 +32,7 @@ import type { Clock } from '../contents/system.js';
 import type { Troubles } from '../contents/troubles.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';
-import { entryKey, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
+import { entryKey, equalBytes, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import { SnapshotIds } from '../records/snapshot-ids.js';
@@ -70,6 +70,8 @@ export class Inodes implements ReadableInodes {
   readonly troubles: Troubles;
   readonly readOnly: boolean;
   readonly keepsNodes: boolean;
+  /** Name of the snapshot directory that every directory has beside its entries; undefined: none has. */
+  readonly hiddenName: Uint8Array | undefined;
   readonly opens = new Map<number, OpenInode>();
   /** The live ones whose backing files are spares, and since which second, in this order. */
   readonly borrowers = new Map<OpenInode, number>();
@@ -97,6 +99,7 @@ export class Inodes implements ReadableInodes {
     cut: PowerCut;
     readOnly: boolean;
     keepsNodes: boolean;
+    hiddenName: Uint8Array | undefined;
   }) {
     this.tree = parts.tree;
     this.content = parts.content;
@@ -111,6 +114,7 @@ export class Inodes implements ReadableInodes {
     this.cut = parts.cut;
     this.readOnly = parts.readOnly;
     this.keepsNodes = parts.keepsNodes;
+    this.hiddenName = parts.hiddenName;
   }
 
   /** The inode record at a place (never a link). */
@@ -371,6 +375,11 @@ export class Inodes implements ReadableInodes {
     this.content.discard(ino, born);
     this.troubles.mended(ino);
     this.reclaimer.schedule(ino, born, this.tree.lastLsn());
+  }
+
+  /** Whether this is the name of snapshot directories, which no entry that is made may have. */
+  isHidden(name: Uint8Array): boolean {
+    return this.hiddenName !== undefined && equalBytes(name, this.hiddenName);
   }
 
   /** Whether anyone may still use the inode when its last name goes. */

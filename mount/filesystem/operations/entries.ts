@@ -43,6 +43,7 @@ export function makeEntry(
   if (typeof parent === 'number') return -ENOENT;
   const bad = checkNewName(parent, name);
   if (bad !== 0) return bad;
+  if (inodes.isHidden(name)) return -EEXIST;
   if (target !== undefined) {
     if (target.length === 0) return -ENOENT;
     if (target.length > MAX_TARGET_BYTES || target.length > MAX_VALUE_BYTES) return -ENAMETOOLONG;

@@ -3,7 +3,7 @@
  * does not grow with what that is.
  */
 import type { Batch } from '../../../engine/api.js';
-import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from '../errno.js';
+import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from '../inodes/inodes.js';
 import { Removal } from '../inodes/removal.js';
 import { moveXattrs } from '../inodes/xattr-keys.js';
@@ -57,7 +57,9 @@ export function rename(
   if (oldName.length > NAME_MAX) return -ENAMETOOLONG;
   const bad = checkNewName(newParent, newName);
   if (bad !== 0) return bad;
+  if (inodes.isHidden(newName)) return -EEXIST;
   const from = childKey(oldParent, oldName);
+  if (inodes.isHidden(oldName) && inodes.tree.getVersion(from) === undefined) return -EPERM;
   const to = childKey(newParent, newName);
   if ((flags & RENAME_EXCHANGE) !== 0) {
     return retry(() => exchangeOnce(inodes, from, to, oldParent, newParent, result, listener));

@@ -30,7 +30,7 @@ import { type Inodes, NAME_MAX } from '../inodes/inodes.js';
 import { Handles } from '../open-files/handles.js';
 import type { Snapshots } from '../operations/snapshots.js';
 import { getXattr, listXattrs } from '../operations/xattr.js';
-import { concat, equalBytes, isName, SLASH } from '../records/keys.js';
+import { concat, isName, SLASH } from '../records/keys.js';
 import { pathOfDirectory } from '../records/positions.js';
 import * as record from '../records/record.js';
 import type { Attributes, Caller, DirectorySink } from '../types.js';
@@ -65,8 +65,8 @@ export class SnapshotDirectories {
   /** Milliseconds since 1970: the times of a snapshot directory as long as there are no snapshots. */
   readonly #since = Date.now();
 
-  constructor(inodes: Inodes, snapshots: Snapshots, name: string | undefined) {
-    this.name = name === undefined ? undefined : Buffer.from(name);
+  constructor(inodes: Inodes, snapshots: Snapshots) {
+    this.name = inodes.hiddenName;
     this.#inodes = inodes;
     this.#snapshots = snapshots;
     this.#open = new OpenSnapshots(inodes, snapshots);
@@ -78,9 +78,9 @@ export class SnapshotDirectories {
     return { snapshots: this.#open.count, files: this.#files.count, directories: this.#directories.count };
   }
 
-  /** Whether this is the name of snapshot directories, which no entry that is made may have. */
+  /** Whether this is the name of snapshot directories. */
   isDirectoryName(name: Uint8Array): boolean {
-    return this.name !== undefined && equalBytes(name, this.name);
+    return this.#inodes.isHidden(name);
   }
 
   /** Attributes of the snapshot directory of the directory `home`. */
