@@ -7,12 +7,12 @@ const NOBODY = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
 const TRY = `try() { if "$@" 2> $DIR/message > /dev/null; then echo done; else sed 's/.*: //' $DIR/message | tail -n 1; fi; }`;
 
 /** A directory with something of everything, of which a snapshot is made, and which is changed after it. */
-const POPULATE = `cd $MNT; mkdir -p d/sub/deep; cp -a /usr/include/linux d/linux
+const POPULATE = `cd $MNT; mkdir -p d/sub/deep; cp -a /usr/include/asm-generic d/headers
   echo before > d/f; ln d/f d/hard; ln -s f d/soft; head -c 300000 /dev/urandom > d/data; : > d/empty
   truncate -s 1M d/sparse; echo x >> d/sparse; setfattr -n user.k -v then d/f; setfattr -n user.k -v then d/sub
   echo gone > d/sub/gone; chmod 640 d/sub/gone; touch -d '2001-02-03 04:05:06.789' d/data`;
 const CHANGE = `cd $MNT; echo after > d/f; rm d/sub/gone d/hard; mv d/sub/deep d/moved; setfattr -n user.k -v now d/f
-  rm -r d/linux; echo more >> d/data; chmod 700 d/sub; mv d e`;
+  rm -r d/headers; echo more >> d/data; chmod 700 d/sub; mv d e`;
 
 for (const driver of ['kernel', 'fuse-native'] as const) {
   describe(`snapshot directories, ${driver}`, () => {
@@ -27,7 +27,7 @@ for (const driver of ['kernel', 'fuse-native'] as const) {
       await site.sh(`${POPULATE}; mkfifo pipe; cp -a d $DIR/then; mkdir .snap/one; ${CHANGE}; rm pipe`);
       // Where it is by now its snapshots are.
       await site.sh(`cd $MNT/e; test "$(ls .snap)" = one; diff -r --no-dereference .snap/one $DIR/then
-        diff -r .snap/one/linux /usr/include/linux; cmp $MNT/.snap/one/d/data .snap/one/data
+        diff -r .snap/one/headers /usr/include/asm-generic; cmp $MNT/.snap/one/d/data .snap/one/data
         test "$(cat .snap/one/hard) $(cat .snap/one/soft) $(cat f)" = 'before before after'
         test "$(getfattr --only-values -n user.k .snap/one/f)" = then
         test "$(getfattr --only-values -n user.k .snap/one/sub)" = then
@@ -56,7 +56,7 @@ for (const driver of ['kernel', 'fuse-native'] as const) {
       await site.sh(`cd $MNT; test "$(ls -A)" = d; test -z "$(find . -name .snap)"; test -z "$(ls -aR | grep -F .snap)"
         test -z "$(tar c d | tar t | grep -F .snap)"; rsync -a d $DIR/copy; test -z "$(find $DIR/copy -name .snap)"
         cp -a d copy; test -z "$(find copy -name .snap)"; rm -r copy
-        git init -q repository; cp -r d/linux repository; cd repository; git add -A; git -c user.name=a -c user.email=b commit -qm x
+        git init -q repository; cp -r d/headers repository; cd repository; git add -A; git -c user.name=a -c user.email=b commit -qm x
         test -z "$(git ls-files | grep -F .snap)"; test -z "$(git status --porcelain)"; cd ..
         rm -rf repository d; test ! -e d; test -d .snap/one/d; test "$(ls .snap)" = 'one
 two'`);
@@ -112,6 +112,9 @@ f'`);
       await site.umount();
       await site.mount('--driver', driver, '--snapshot-directory', 'none');
       await site.sh('cd $MNT; test ! -e .history; ls .snap/mine; mkdir .history; rmdir .history');
+      await site.must('snapshot', 'create', 'by-command', site.mountpoint);
+      expect(await site.must('snapshot', 'list', site.mountpoint)).toMatch(/^s +.*\nby-command +/);
+      await site.must('snapshot', 'delete', 'by-command', site.mountpoint);
       await site.umount();
       // An entry that was there before stays what it is; other directories have theirs.
       await site.mount('--driver', driver);

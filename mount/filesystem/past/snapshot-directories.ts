@@ -31,7 +31,7 @@ import { Handles } from '../open-files/handles.js';
 import type { Snapshots } from '../operations/snapshots.js';
 import { getXattr, listXattrs } from '../operations/xattr.js';
 import { concat, isName, SLASH } from '../records/keys.js';
-import { pathOfDirectory } from '../records/positions.js';
+import { completePositions, pathOfDirectory } from '../records/positions.js';
 import * as record from '../records/record.js';
 import type { Attributes, Caller, DirectorySink } from '../types.js';
 import { OpenSnapshots } from './open-snapshots.js';
@@ -61,7 +61,6 @@ export class SnapshotDirectories {
   readonly #directories = new Handles<PastDirectory>();
   /** Who may make and delete snapshots, beside root: whoever the store belongs to. */
   readonly #owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-
   /** Milliseconds since 1970: the times of a snapshot directory as long as there are no snapshots. */
   readonly #since = Date.now();
 
@@ -126,6 +125,7 @@ export class SnapshotDirectories {
       if (refused !== 0) return refused;
       if (name.length > NAME_MAX) return -ENAMETOOLONG;
       if (!isName(name) || !isUtf8(name) || isScheduledName(Buffer.from(name).toString())) return -EINVAL;
+      completePositions(this.#inodes.tree);
       if (pathOfDirectory(this.#inodes.tree, home) === undefined) return -ENOENT;
       this.#snapshots.take(Buffer.from(name).toString());
       return this.find(home, name);

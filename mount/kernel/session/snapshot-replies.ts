@@ -10,7 +10,7 @@ const TWO_32 = 0x1_0000_0000;
 const DOT = 0x2e;
 const TYPE_SHIFT = 12;
 
-/** Writes an inode number at `at`: 16 bits that stand for the snapshot, then the number that it had. */
+/** Writes an inode number at `at`: 15 bits that stand for the snapshot, then the number that it had. */
 function putNumber(reply: Reply, at: number, ino: number, space: number): void {
   reply.u64(at, ino);
   reply.u32(at + 4, Math.floor(ino / TWO_32) + space * 0x1_0000);
