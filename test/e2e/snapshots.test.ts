@@ -32,7 +32,7 @@ for (const driver of ['kernel', 'fuse-native'] as const) {
         test "$(getfattr --only-values -n user.k .snap/one/f)" = then
         test "$(getfattr --only-values -n user.k .snap/one/sub)" = then
         test "$(stat -c %a .snap/one/sub/gone)" = 640; test "$(stat -c %h .snap/one/f)" = 2
-        test "$(ls moved/.snap/one | wc -l)" = 0; test -p $MNT/.snap/one/pipe; test -d sub/.snap/one/deep
+        test "$(ls moved/.snap/one | wc -l)" = 0; test -p $MNT/.snap/one/pipe; stat -f .snap .snap/one/f; test -d sub/.snap/one/deep
         cp -a .snap/one/sub/gone .; test "$(cat gone)" = gone; mv gone sub/gone
         tar cf $DIR/d.tar -C .snap/one .; mkdir $DIR/untarred; tar xf $DIR/d.tar -C $DIR/untarred
         diff -r --no-dereference $DIR/untarred $DIR/then
