@@ -317,5 +317,8 @@ mount = json.loads(out)["mount"]
 assert mount["descriptors"] < ${before} + 60, mount["descriptors"]
 assert mount["openFiles"] >= 300, mount["openFiles"]
 assert [f.read() for f in files] == ["%d\\n" % i for i in range(1, 301)]'`);
+    // What live files have no more the kernel reads by itself.
+    const { passthrough, operations } = (await site.stats()).mount;
+    if (passthrough) expect(operations.read).toBeUndefined();
   });
 });
