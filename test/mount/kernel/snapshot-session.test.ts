@@ -6,20 +6,25 @@ import { Dirent, EntryOut, Opcode } from '../../../mount/kernel/protocol/protoco
 import { handle } from '../../../mount/kernel/session/dispatch.js';
 import { Session } from '../../../mount/kernel/session/session.js';
 import { bytes, CALLER, Fixture } from '../../filesystem/fixture.js';
+import { seededRandom } from '../../support/disk/random.js';
 
 const E = constants.errno;
 const OWNER = process.getuid?.() ?? 0;
 
 let f: Fixture;
 let session: Session;
+let errors: string[];
 
 beforeEach(() => {
+  errors = [];
   f = new Fixture(undefined, { snapshotDirectory: '.snap' });
   session = new Session(
     f.fs,
     MountState.forNobody(),
     {
-      log: () => {},
+      log: (level, message, fields) => {
+        if (level === 'error') errors.push(`${message} ${JSON.stringify(fields)}`);
+      },
       ready: () => {},
       sync: () => false,
       makeRoom: () => false,
@@ -229,5 +234,71 @@ describe('what the kernel is told of snapshots', () => {
     f.open({ snapshotDirectory: undefined });
     expect(f.fs.past.isDirectoryName(bytes('.snap'))).toBe(false);
     expect(f.fs.mkdir(CALLER, bytes(''), bytes('.snap'), 0o755, f.stat(''))).toBe(0);
+  });
+});
+
+describe.each([1, 2, 3])('requests that no kernel sends, seed %d', (seed) => {
+  it('throw nothing, and leave no node behind', () => {
+    const random = seededRandom(seed);
+    const below = (limit: number): number => Math.floor(random() * limit);
+    const of = <T>(items: readonly T[]): T => items[below(items.length)]!;
+    const names = ['.snap', 's0', 's1', 's2', 'a', 'b', 'c', 'x'.repeat(300), '..', 'n/o'];
+    const opcodes: readonly number[] = Object.values(Opcode).filter(
+      (opcode) =>
+        ![Opcode.INIT, Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT].includes(opcode as never),
+    );
+    const entries: readonly number[] = [
+      Opcode.LOOKUP,
+      Opcode.MKDIR,
+      Opcode.MKNOD,
+      Opcode.SYMLINK,
+      Opcode.LINK,
+      Opcode.CREATE,
+    ];
+    const held = new Map<number, number>();
+    const hold = (node: number): void => {
+      if (node > 1) held.set(node, (held.get(node) ?? 0) + 1);
+    };
+    for (let i = 0; i < 4_000; i++) {
+      const node = random() < 0.2 ? 1 : (of([...held.keys()]) ?? 1);
+      const opcode = random() < 0.4 ? Opcode.LOOKUP : of(opcodes);
+      const other = random() < 0.5 ? (of([...held.keys()]) ?? 1) : below(10);
+      const isBare = opcode === Opcode.LOOKUP || opcode === Opcode.UNLINK || opcode === Opcode.RMDIR;
+      const isList = opcode === Opcode.READDIRPLUS;
+      const structure = isBare
+        ? []
+        : isList
+          ? [below(4), 0, below(6), 0, 4096, 0, 0, 0, 0, 0]
+          : opcode === Opcode.TMPFILE || opcode === Opcode.CREATE
+            ? [below(3), 0o100644, 0, 0]
+            : [...long(other), ...Array.from({ length: below(16) }, () => below(5000))];
+      const { error, body } = send(opcode, node, structure, of(names), of(names));
+      if (error === 0 && entries.includes(opcode) && body.length >= EntryOut.SIZE) {
+        hold(Number(body.readBigUInt64LE(EntryOut.NODEID)));
+      } else if (error === 0 && opcode === Opcode.TMPFILE)
+        hold(Number(body.readBigUInt64LE(EntryOut.NODEID)));
+      else if (error === 0 && isList) {
+        for (let at = 0; at + EntryOut.SIZE + Dirent.SIZE <= body.length; ) {
+          hold(Number(body.readBigUInt64LE(at + EntryOut.NODEID)));
+          at =
+            (at +
+              EntryOut.SIZE +
+              Dirent.SIZE +
+              body.readUInt32LE(at + EntryOut.SIZE + Dirent.NAME_LENGTH) +
+              7) &
+            ~7;
+        }
+      } else if (random() < 0.2 && held.size > 0) {
+        const gone = of([...held.keys()]);
+        forget(gone, held.get(gone));
+        held.delete(gone);
+      }
+      while (session.work());
+    }
+    expect([...held.keys()].some((node) => node >= 2 ** 52)).toBe(true);
+    for (const [node, count] of held) forget(node, count);
+    expect(session.snapshotNodes.size).toBe(0);
+    expect(session.nodes.size).toBe(1);
+    expect(errors).toEqual([]);
   });
 });
