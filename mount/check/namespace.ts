@@ -180,7 +180,8 @@ class NamespaceCheck {
         this.#kept(key, value);
         break;
       case POSITION:
-        this.#position(key);
+        if (isNumberedKey(key)) this.#position(key);
+        else this.#damage(`${showKey(key)}: it has no inode number`);
         break;
       case FACT:
         break;

@@ -217,11 +217,12 @@ test('content of nobody, and keys of later versions, are worth a note', () => {
 
 test('keys that are of no form are damage, whatever is in them', () => {
   const { tree } = fixture;
-  for (const key of ['i', 'i123', 'o1', 'y', 'y12', 'x/a', 'x/a\0']) tree.put(key, bytes('?'));
+  for (const key of ['i', 'i123', 'o1', 'p12', 'y', 'y12', 'x/a', 'x/a\0']) tree.put(key, bytes('?'));
   expect(check().damage).toEqual([
     'key i: it has no inode number',
     'key i123: it has no inode number',
     'key o1: it has no inode number',
+    'key p12: it has no inode number',
     'key x/a: no attribute has such a key',
     'key x/a\\u0000: no attribute has such a key',
     'key y: no attribute has such a key',
