@@ -84,10 +84,8 @@ async function read(args: readonly string[]): Promise<CommandLine> {
       throw badArgument(whatIsWrong(message ?? error.message, args));
     });
   for (const command of COMMANDS) {
-    const { name, argument } = command;
-    const place = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
     parser.command(
-      `${name} ${place}`,
+      usageOf(command),
       command.summary,
       (verb) => withOptions(verb, command),
       (options) => {
@@ -109,13 +107,19 @@ async function read(args: readonly string[]): Promise<CommandLine> {
   return line;
 }
 
-function withOptions(yargs: Argv, { name, argument, options }: Command): Argv {
+/** A verb and its arguments. */
+function usageOf({ name, argument, more = [] }: Command): string {
+  const first = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
+  return [name, first, ...more.map((other) => `[${other.name}]`)].join(' ');
+}
+
+function withOptions(yargs: Argv, command: Command): Argv {
+  const { argument, more = [], options } = command;
   yargs
-    .usage(
-      `Usage: spinney ${name} ${argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`} [options]`,
-    )
+    .usage(`Usage: spinney ${usageOf(command)} [options]`)
     .epilogue('')
     .positional(argument.name, { type: 'string', describe: argument.describe });
+  for (const { name, describe } of more) yargs.positional(name, { type: 'string', describe });
   for (const [option, { describe, takesValue, default: usual, here }] of Object.entries(options)) {
     yargs.option(option, {
       describe,
@@ -161,7 +165,9 @@ function describeUnknown(words: readonly string[], command: Command, args: reado
   // The parser tells options without their dashes.
   const option = words.find((word) => !args.includes(word));
   if (option === undefined) {
-    return `${command.name} takes one argument, and "${words.join('", "')}" is one too many`;
+    const most = 1 + (command.more?.length ?? 0);
+    const takes = most === 1 ? 'one argument' : `${most} arguments at most`;
+    return `${command.name} takes ${takes}, and "${words.join('", "')}" is one too many`;
   }
   const meant = nearest(option, Object.keys(command.options));
   const hint = meant === undefined ? '' : ` (did you mean ${dashed(meant)}?)`;

@@ -15,6 +15,8 @@ export interface MountOptions {
   negativeTimeout: number;
   /** `-o` options the caller gave: suid, nosuid, dev, nodev, exec, noexec. */
   options: readonly string[];
+  /** Name of the hidden directory of snapshots that every directory has; undefined: none has. */
+  snapshotDirectory: string | undefined;
   /** Directory of the content files: `<store>/content`. */
   contentDirectory: string;
   /**

@@ -7,6 +7,8 @@ export interface Command {
   summary: string;
   /** What the verb is about, given without a name before it. */
   argument: { name: string; isRequired: boolean; describe: string; values: Values };
+  /** Further ones, in this order; each may be left out. */
+  more?: readonly { name: string; describe: string }[];
   /** By their names without dashes; one letter takes one dash. */
   options: Readonly<Record<string, CommandOption>>;
   /** Returns the exit code; throws what is told to the user in one line. */

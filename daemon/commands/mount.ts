@@ -12,6 +12,7 @@ import { examineLogFile, isStream } from '../process/log/log-file.js';
 import { KEPT_FILES } from '../process/log/log-rotation.js';
 import { LOG_LEVELS, openLog } from '../process/log.js';
 import {
+  badArgument,
   choiceOption,
   listOption,
   numberOption,
@@ -22,11 +23,16 @@ import {
 import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
 import type { Command, CommandOption } from './command.js';
 import { requireDevice } from './mount-checks.js';
+import { snapshotRulesOf, snapshotsOption } from './snapshot-rules.js';
 
 const MOST_SECONDS = 366 * 24 * 3600;
 /** Nothing changes behind the mount's back, so the kernel may keep what it was told. */
 const DEFAULT_TIMEOUT_SECONDS = 3600;
 const seconds = { default: DEFAULT_TIMEOUT_SECONDS, min: 0, max: MOST_SECONDS, integer: false };
+
+const SNAPSHOT_DIRECTORY = '.snap';
+const NO_DIRECTORY = 'none';
+const MOST_NAME_BYTES = 255;
 
 /** Names of the daemon's files, in the store or where that cannot be written. */
 const CONTROL_NAME = 'control.sock';
@@ -88,6 +94,12 @@ export const mount: Command = {
       describe: 'Days after which all blobs are verified again; 0: never',
       default: '0',
     },
+    snapshots: snapshotsOption,
+    'snapshot-directory': {
+      takesValue: true,
+      describe: 'Name of the hidden directory of snapshots in every directory; none: there is none',
+      default: SNAPSHOT_DIRECTORY,
+    },
     o: {
       takesValue: true,
       values: PER_MOUNT_OPTIONS,
@@ -118,6 +130,8 @@ export const mount: Command = {
     const logOption = textOption(raw, 'log-file');
     const mostBytes = logBytesOf(raw);
     const chosen = chosenOptions(raw);
+    if (chosen.readOnly && chosen.snapshots.length > 0)
+      throw badArgument('--snapshots needs a mount that may be written, not --read-only');
     // Nothing is made or changed before all of this was looked at.
     const isMade = examineStore(chosen.store, chosen);
     requireDevice();
@@ -184,6 +198,18 @@ function placed(
   return { options: { ...chosen, control }, logFile, directory };
 }
 
+/** Undefined: there is none. */
+function snapshotDirectoryOf(raw: RawOptions): string | undefined {
+  const name = textOption(raw, 'snapshot-directory') ?? SNAPSHOT_DIRECTORY;
+  if (name === NO_DIRECTORY) return undefined;
+  if (/^\.{1,2}$|[/\0\ufffd]/.test(name) || Buffer.byteLength(name) > MOST_NAME_BYTES) {
+    throw badArgument(
+      `--snapshot-directory is "${name}", but takes the name of a directory, or ${NO_DIRECTORY}`,
+    );
+  }
+  return name;
+}
+
 function chosenOptions(raw: RawOptions): ChosenOptions {
   const mountpoint = resolveMountpoint(requiredText(raw, 'mountpoint'));
   const store = resolveStore(requiredText(raw, 'store'), mountpoint);
@@ -201,6 +227,8 @@ function chosenOptions(raw: RawOptions): ChosenOptions {
     negativeTimeout: numberOption(raw, 'negative-timeout', seconds),
     scrubDays: numberOption(raw, 'scrub', { default: 0, min: 0, max: 366, integer: false }),
     mountOptions: listOption(raw, 'o', PER_MOUNT_OPTIONS),
+    snapshots: snapshotRulesOf(raw),
+    snapshotDirectory: snapshotDirectoryOf(raw),
   };
 }
 
@@ -226,6 +254,8 @@ function detachedArguments(raw: RawOptions, options: DaemonOptions, logFile: str
     'negative-timeout',
     'scrub',
     'log-size',
+    'snapshots',
+    'snapshot-directory',
   ]) {
     const text = textOption(raw, name);
     if (text !== undefined) args.push(`--${name}`, text);

@@ -1,7 +1,8 @@
 /** The command line's side of the control socket. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
 import { type ErrorCode, reasonOf, SpinneyError } from '../../engine/errors.js';
 import { hasCode } from '../process/failure.js';
 import type { ErrorReport } from './reports.js';
@@ -23,24 +24,58 @@ export interface ControlAnswer {
  */
 export async function askDaemon(
   socketPath: string,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
 ): Promise<ControlAnswer> {
-  const { status, text } = await exchange(socketPath, method, path).catch(async (error: unknown) => {
-    const why = (await exhaustion(socketPath, error)) ?? whyUnreachable(socketPath, error);
-    throw new SpinneyError('ERR_IO', `Cannot reach the daemon at ${socketPath}: ${why}`, { cause: error });
-  });
+  const { status, text } = await exchange(socketPath, method, path).catch((error: unknown) =>
+    unreachable(socketPath, error),
+  );
+  return readAnswer(socketPath, status, text);
+}
+
+/**
+ * Asks for an answer that is a JSON value a line, and gives each to `take` as it comes. Throws as `askDaemon`; also where the answer
+ * ends before its end.
+ */
+export async function askDaemonForLines(
+  socketPath: string,
+  path: string,
+  take: (value: unknown) => void,
+): Promise<void> {
+  const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+    request({ socketPath, method: 'GET', path, agent: false }, resolve).on('error', reject).end();
+  }).catch((error: unknown) => unreachable(socketPath, error));
+  if (incoming.statusCode !== 200) {
+    let text = '';
+    for await (const chunk of incoming) text += String(chunk);
+    readAnswer(socketPath, incoming.statusCode ?? 0, text);
+    throw unreadable(socketPath, undefined);
+  }
+  try {
+    for await (const line of createInterface({ input: incoming, crlfDelay: Number.POSITIVE_INFINITY }))
+      take(JSON.parse(line));
+  } catch (error) {
+    throw unreadable(socketPath, error);
+  }
+  if (!incoming.complete) throw unreadable(socketPath, undefined);
+}
+
+async function unreachable(socketPath: string, error: unknown): Promise<never> {
+  const why = (await exhaustion(socketPath, error)) ?? whyUnreachable(socketPath, error);
+  throw new SpinneyError('ERR_IO', `Cannot reach the daemon at ${socketPath}: ${why}`, { cause: error });
+}
+
+function unreadable(socketPath: string, cause: unknown): SpinneyError {
+  const message = `Cannot read the answer of the daemon at ${socketPath}: it is not JSON, or was cut short`;
+  return new SpinneyError('ERR_IO', message, { cause });
+}
+
+function readAnswer(socketPath: string, status: number, text: string): ControlAnswer {
   let body: unknown;
   try {
     body = JSON.parse(text);
   } catch (error) {
-    throw new SpinneyError(
-      'ERR_IO',
-      `Cannot read the answer of the daemon at ${socketPath}: it is not JSON`,
-      {
-        cause: error,
-      },
-    );
+    throw unreadable(socketPath, error);
   }
   if (status !== 200 && isErrorReport(body)) {
     throw new SpinneyError(body.error.code as ErrorCode, body.error.message);

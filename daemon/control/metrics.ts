@@ -49,6 +49,12 @@ const METRICS: readonly Metric[] = [
     'Duration of the last checkpoint.',
     (s) => s.tree.checkpoint.lastDurationMs / 1000,
   ),
+  gauge('spinney_snapshots', 'Snapshots.', (s) => s.snapshots.count),
+  gauge(
+    'spinney_snapshot_bytes',
+    'Bytes that only snapshots hold, of names and contents.',
+    (s) => s.snapshots.bytes + s.snapshots.contentBytes,
+  ),
   counter('spinney_requests_total', 'Requests of the mount.', (s) => s.mount.requests),
   counter('spinney_request_errors_total', 'Requests answered with EIO.', (s) => s.mount.errors),
   gauge('spinney_refused_changes', 'Changes that could not be made, of operations that still fail.', (s) =>

@@ -8,6 +8,8 @@ export interface StatsReport {
   /** `blobs`, the rows per blob, only when asked for. */
   tree: Omit<TreeStats, 'blobs'> & { blobs?: TreeStats['blobs'] };
   mount: MountStats & { mountpoint: string };
+  /** What only snapshots have: bytes of names, and of contents as they were when last looked at. */
+  snapshots: { count: number; bytes: number; contentBytes: number };
   scrub?: { isRunning: boolean; last?: ScrubReport };
   process: { pid: number; uptimeSeconds: number; rssBytes: number };
 }
@@ -36,8 +38,44 @@ export interface ScrubReport {
   damaged: { id: number; message: string; prefix?: string; snapshot?: string }[];
 }
 
+/** `createdAt` as ISO 8601 tells it; `ownBytes`: of names and contents that only this snapshot has, which its deletion gives back. */
+export interface SnapshotReport {
+  name: string;
+  id: number;
+  createdAt: string;
+  lsn: number;
+  ownBytes: number;
+}
+
+/**
+ * What happened to a path. A path is text; where it is not UTF-8, `pathBytes` has its bytes as base64, and `path` what is readable of
+ * it. `from`: where it was before it was moved; `isChanged`: it changed, too.
+ */
+export interface ChangeReport {
+  change: 'made' | 'changed' | 'moved' | 'removed';
+  path: string;
+  pathBytes?: string;
+  from?: string;
+  fromBytes?: string;
+  isChanged?: true;
+  type: string;
+  ino: number;
+}
+
+/** What it asks about snapshots. */
+export interface SnapshotTarget {
+  /** Of contents that only snapshots have, as they were when last looked at. */
+  readonly contentBytes: number;
+  list(): Promise<SnapshotReport[]>;
+  create(name: string): Promise<SnapshotReport>;
+  delete(name: string): Promise<SnapshotReport>;
+  /** `after` undefined: now. */
+  diff(before: string, after: string | undefined): AsyncIterable<ChangeReport>;
+}
+
 /** What the control server asks of the daemon. */
 export interface ControlTarget {
+  readonly snapshots: SnapshotTarget;
   stats(options: { blobs: boolean }): StatsReport;
   health(): HealthReport;
   checkpoint(): Promise<CheckpointReport>;

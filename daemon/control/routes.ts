@@ -1,22 +1,8 @@
 /** What the control socket answers, one entry for each path. A path that is not here is 404, whatever it looks like. */
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { SpinneyError } from '../../engine/errors.js';
-import type { Metrics } from './metrics.js';
-import type { ControlTarget } from './reports.js';
-
-export interface Route {
-  path: string;
-  method: 'GET' | 'POST';
-  /** The answer may take longer than the silence that a connection is allowed. */
-  takesLong?: true;
-  /** Returns what is sent, as JSON unless the reply says otherwise. */
-  answer(services: RouteServices, request: FastifyRequest, reply: FastifyReply): unknown;
-}
-
-export interface RouteServices {
-  target: ControlTarget;
-  metrics: Metrics;
-}
+import type { Route } from './route.js';
+import { SNAPSHOT_ROUTES } from './snapshot-routes.js';
 
 export const ROUTES: readonly Route[] = [
   {
@@ -41,6 +27,7 @@ export const ROUTES: readonly Route[] = [
     takesLong: true,
     answer: ({ target }, request) => target.scrub({ rate: rateOf(query(request).rate) }),
   },
+  ...SNAPSHOT_ROUTES,
   {
     path: '/metrics',
     method: 'GET',

@@ -25,6 +25,13 @@ const REQUEST_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 10_000;
 const HEADER_LIMIT_BYTES = 8 * 1024;
 
+/** Of errors that are the request's, not the daemon's. */
+const STATUSES: Readonly<Record<string, number>> = {
+  ERR_INVALID_ARGUMENT: 400,
+  ERR_NOT_FOUND: 404,
+  ERR_EXISTS: 409,
+};
+
 export interface ControlOptions {
   /** Absolute path of the socket, at most MAX_SOCKET_PATH_BYTES long. */
   path: string;
@@ -158,9 +165,9 @@ function oneAtATime(handler: RequestListener): RequestListener {
 function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): void {
   const services = { target, metrics: new Metrics(target) };
 
-  // No route takes a body. A small one is read and ignored, a large one is not even read.
+  // A small body is there for the few routes that take one, whatever its type; a large one is not even read.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null, undefined));
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.addHook('onRequest', async (request, reply) => {
     const length = request.headers['content-length'];
     const unknownLength = request.headers['transfer-encoding'] !== undefined;
@@ -187,21 +194,31 @@ function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): vo
 
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0]!;
-    const method = ROUTES.find((route) => route.path === path)?.method;
-    if (method !== undefined) {
+    const methods = ROUTES.filter((route) => patternOf(route.path).test(path)).map(({ method }) => method);
+    if (methods.length > 0) {
       return reply
         .code(405)
-        .header('allow', method)
-        .send(errorReport('ERR_BAD_METHOD', `Cannot ${request.method} ${path}: it takes ${method}`));
+        .header('allow', methods.join(', '))
+        .send(
+          errorReport(
+            'ERR_BAD_METHOD',
+            `Cannot ${request.method} ${path}: it takes ${methods.join(' and ')}`,
+          ),
+        );
     }
     return reply.code(404).send(errorReport('ERR_NO_ROUTE', 'Cannot answer the request: no such path'));
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const status = error.statusCode ?? 500;
     const failure = failureOf(error);
+    const status = error.statusCode ?? STATUSES[failure.code] ?? 500;
     if (status >= 500) log.error({ err: error, path: request.url }, 'a control request failed');
     return reply.code(status).send(errorReport(failure.code, failure.message));
   });
+}
+
+/** What a path of ours stands for. */
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replaceAll(/:[a-z]+/g, '[^/]+')}$`);
 }
 
 /** A checkpoint may take longer than the silence that a connection is allowed. */

@@ -8,6 +8,8 @@ import {
   scrubTargets,
   type Tree,
 } from '../../engine/index.js';
+import { measureKeptContents } from '../../mount/kept-contents.js';
+import { beginDiff, endDiff, goOnWithDiff } from './diff-work.js';
 
 export const ADMIN_WORK = {
   checkpoint: (tree: Tree): void => tree.checkpoint(),
@@ -19,6 +21,10 @@ export const ADMIN_WORK = {
     ids: readonly BlobId[],
     parents: ReadonlyMap<BlobId, BlobId>,
   ): (string | undefined)[] => prefixesOf(tree.store, ids, parents),
+  measureKeptContents,
+  beginDiff,
+  goOnWithDiff,
+  endDiff,
 } as const;
 
 export type AdminWork = keyof typeof ADMIN_WORK;

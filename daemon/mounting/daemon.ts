@@ -31,6 +31,8 @@ import { Admin } from './admin.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { MountGuard } from './mount-guard.js';
 import { Scrubber } from './scrubber.js';
+import { type Rule, SnapshotSchedule } from './snapshot-schedule.js';
+import { Snapshots } from './snapshots.js';
 import { Status } from './status.js';
 import { breakMount, endMount, unmountWithin } from './unmounting.js';
 
@@ -63,6 +65,10 @@ export interface DaemonOptions {
   mountOptions: readonly string[];
   /** A scrub begins by itself after so many days; 0: never. */
   scrubDays: number;
+  /** Snapshots that are made by themselves. */
+  snapshots: readonly Rule[];
+  /** Name of the hidden directory of snapshots that every directory has; undefined: none has. */
+  snapshotDirectory: string | undefined;
 }
 
 /** What a daemon can use of the process around it. */
@@ -84,6 +90,8 @@ export class Daemon {
   readonly #admin: Admin;
   readonly #status: Status;
   readonly #scrubber: Scrubber;
+  readonly #snapshots: Snapshots;
+  readonly #schedule: SnapshotSchedule;
   readonly #location: StoreLocation;
   #checkpoints: CheckpointWatch | undefined;
   #control: ControlServer | undefined;
@@ -162,7 +170,19 @@ export class Daemon {
     this.#log = log;
     this.#location = location;
     this.#admin = new Admin(() => tree.share());
-    this.#status = new Status(tree, this.#admin, options, () => [location.problem(), logProblem()]);
+    this.#snapshots = new Snapshots(
+      tree,
+      this.#admin,
+      () => this.#mount.snapshots,
+      this.#contentDirectory,
+      log,
+    );
+    this.#schedule = new SnapshotSchedule(options.snapshots, this.#snapshots, log);
+    this.#status = new Status(tree, this.#admin, options, this.#snapshots, () => [
+      location.problem(),
+      logProblem(),
+      this.#schedule.problem(),
+    ]);
     this.#scrubber = this.#makeScrubber();
     this.#status.setScrubber(this.#scrubber);
     this.#contents = new ContentSync(tree, this.#contentDirectory, location.toldLog(mountLog(log)));
@@ -227,6 +247,7 @@ export class Daemon {
         options: options.mountOptions,
         contentDirectory: this.#contentDirectory,
         source: options.store,
+        snapshotDirectory: options.snapshotDirectory,
       },
       this.#location.toldLog(mountLog(this.#log)),
     );
@@ -240,6 +261,8 @@ export class Daemon {
     this.#status.setMount(mounted, this.#entry);
     if (!options.readOnly) this.#contents.start();
     if (options.scrubDays > 0) this.#scrubber.schedule(options.scrubDays);
+    this.#snapshots.start();
+    this.#schedule.start();
     this.#log.info(
       {
         mountpoint: options.mountpoint,
@@ -287,6 +310,7 @@ export class Daemon {
     clearInterval(looking);
     const hasEnded = await settledWithin(this.#mount.ended, 0);
     this.#scrubber.stop();
+    this.#stopSnapshots();
     if (!this.#stopping) await this.#beginEnding();
     let gone = true;
     if (end.reason === 'failed') {
@@ -372,6 +396,7 @@ export class Daemon {
   async #tearDown(): Promise<void> {
     await this.#closeControl();
     this.#scrubber.stop();
+    this.#stopSnapshots();
     this.#checkpoints?.stop();
     try {
       if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();
@@ -381,6 +406,11 @@ export class Daemon {
       await this.#record?.remove();
       this.#location.close();
     }
+  }
+
+  #stopSnapshots(): void {
+    this.#schedule.stop();
+    this.#snapshots.stop();
   }
 
   async #closeControl(): Promise<void> {

@@ -11,6 +11,7 @@ import type {
   ControlTarget,
   HealthReport,
   ScrubReport,
+  SnapshotTarget,
   StatsReport,
 } from '../control/reports.js';
 import type { Logger } from '../process/log.js';
@@ -28,6 +29,7 @@ export class Status implements ControlTarget {
   readonly #tree: Pick<TreeOperations, 'stats'>;
   readonly #admin: StatusAdmin;
   readonly #where: { store: string; mountpoint: string };
+  readonly snapshots: SnapshotTarget;
   /** What is wrong beside tree and mount. */
   readonly #otherProblems: () => readonly (string | undefined)[];
   #scrubber: Scrubber | undefined;
@@ -40,12 +42,14 @@ export class Status implements ControlTarget {
     tree: Pick<TreeOperations, 'stats'>,
     admin: StatusAdmin,
     where: { store: string; mountpoint: string },
+    snapshots: SnapshotTarget,
     otherProblems: () => readonly (string | undefined)[] = () => [],
   ) {
     this.#otherProblems = otherProblems;
     this.#tree = tree;
     this.#admin = admin;
     this.#where = where;
+    this.snapshots = snapshots;
   }
 
   setScrubber(scrubber: Scrubber): void {
@@ -90,6 +94,7 @@ export class Status implements ControlTarget {
       store: { path: this.#where.store },
       tree: blobs ? { ...tree, blobs: rows } : tree,
       mount: { mountpoint: this.#where.mountpoint, ...this.#mountStats() },
+      snapshots: { ...tree.snapshots, contentBytes: this.snapshots.contentBytes },
       ...this.#scrubStats(),
       process: {
         pid: process.pid,

@@ -21,7 +21,8 @@ import * as record from '../filesystem/records/record.js';
 import { SnapshotIds } from '../filesystem/records/snapshot-ids.js';
 
 /** What is asked of the tree. */
-export type CheckedTree = TreeReads & Pick<TreeOperations, 'lastLsn' | 'previousEnd' | 'snapshots' | 'diff'>;
+export type CheckedTree = TreeReads &
+  Pick<TreeOperations, 'lastLsn' | 'previousEnd' | 'snapshots' | 'diff' | 'at'>;
 
 export interface ContentFindings {
   damage(message: string): void;

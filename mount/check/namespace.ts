@@ -31,7 +31,10 @@ import {
   ORPHAN,
   orphanKey,
   ownerOfXattr,
+  POSITION,
+  POSITIONS_KEY,
   pathOfKey,
+  positionKey,
   QUOTA,
   SLASH,
   showPath,
@@ -40,9 +43,11 @@ import {
   showXattr,
 } from '../filesystem/records/keys.js';
 import { readLimits } from '../filesystem/records/limits.js';
+import { newPosition } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import { diedOf } from '../filesystem/records/snapshot-ids.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
+import { PastNames } from './past-names.js';
 
 export interface CheckedNamespace {
   entries: number;
@@ -54,6 +59,8 @@ export interface CheckedNamespace {
   contentFiles: number;
   /** Contents that files gave up and snapshots need. */
   keptContents: number;
+  /** Records that snapshots have and the tree as it is has not, or otherwise. */
+  snapshotRecords: number;
 }
 
 /** `k`, the inode's number, and 4 bytes of born. */
@@ -91,10 +98,13 @@ class NamespaceCheck {
     orphans: 0,
     contentFiles: 0,
     keptContents: 0,
+    snapshotRecords: 0,
   };
   /** Inode numbers from here on are not given out yet. */
   #nextIno = ROOT_INO + 1;
   readonly #inos = new InodeSet();
+  /** Whether every directory but the root has a position. */
+  readonly #hasPositions: boolean;
   readonly #linked = new Map<number, LinkedInode>();
   /** By inode number: the links that a directory's record tells, less those found. */
   readonly #directoryLinks = new Map<number, number>();
@@ -114,6 +124,7 @@ class NamespaceCheck {
   ) {
     this.#tree = tree;
     this.#report = report;
+    this.#hasPositions = tree.getVersion(POSITIONS_KEY) !== undefined;
     this.#contents = new ContentCheck(tree, disk, contentDirectory, {
       damage: (message) => this.#damage(message),
       note: (message) => this.#note(message),
@@ -173,6 +184,10 @@ class NamespaceCheck {
       case KEPT:
         this.#kept(key, value);
         break;
+      case POSITION:
+        if (isNumberedKey(key)) this.#position(key);
+        else this.#damage(`${showKey(key)}: it has no inode number`);
+        break;
       case FACT:
         break;
       default:
@@ -183,7 +198,7 @@ class NamespaceCheck {
   #entry(path: Uint8Array, value: Uint8Array, version: number): void {
     this.#found.entries++;
     const isDirectory = record.typeOf(value) === record.DIRECTORY;
-    if (path.length > 0) this.#checkPlace(path, isDirectory);
+    if (path.length > 0) this.#checkPlace(path, isDirectory, record.inoOf(value));
     const where = showPath(path);
     const ino = record.inoOf(value);
     if (record.isLink(value)) {
@@ -211,7 +226,7 @@ class NamespaceCheck {
   }
 
   /** The entry's name is one, and its directory is there. */
-  #checkPlace(path: Uint8Array, isDirectory: boolean): void {
+  #checkPlace(path: Uint8Array, isDirectory: boolean, ino: number): void {
     const slash = path.lastIndexOf(SLASH);
     const name = path.subarray(slash + 1);
     if (path[0] !== SLASH || !isName(name)) {
@@ -224,7 +239,21 @@ class NamespaceCheck {
       this.#damage(`${showPath(path)}: ${showPath(parent)}, which it is in, is missing or no directory`);
     } else if (isDirectory) {
       this.#countDirectory(this.#parentIno, -1);
+      this.#checkPosition(path, ino, newPosition(this.#parentIno, name));
     }
+  }
+
+  #checkPosition(path: Uint8Array, ino: number, expected: Uint8Array): void {
+    const position = this.#tree.get(positionKey(ino));
+    if (position === undefined ? !this.#hasPositions : equalBytes(position, expected)) return;
+    const fault = position === undefined ? 'is not on record' : 'is on record as another';
+    this.#damage(`${showPath(path)}: the place of inode ${ino}, by which snapshots find it, ${fault}`);
+  }
+
+  #position(key: Uint8Array): void {
+    const ino = inoOfKey(key);
+    // All other records come before these.
+    if (!this.#inos.has(ino)) this.#damage(`inode ${ino}: a place is on record, and no directory`);
   }
 
   #findParent(path: Uint8Array): void {
@@ -275,19 +304,27 @@ class NamespaceCheck {
   }
 
   /**
-   * Contents of snapshots. Of each only those records are looked at that are not the next one's, or the tree's as it is: the
+   * Names and contents of snapshots. Of each only those records are looked at that are not the next one's, or the tree's as it is: the
    * others have been seen there.
    */
   #checkSnapshots(progress: WorkProgress): void {
     const names = this.#tree.snapshots().map(({ name }) => name);
     for (const [index, name] of names.entries()) {
-      for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX]) {
-        for (const { key, before } of this.#tree.diff(name, names[index + 1], { prefix })) {
-          progress.step();
-          if (before === undefined || record.isLink(before.value)) continue;
-          if (record.typeOf(before.value) !== record.REGULAR) continue;
-          this.#contents.checkKept(`snapshot ${name}: ${showRecordKey(key)}`, before.value, before.version);
+      const past = this.#tree.at(name);
+      try {
+        const pastNames = new PastNames(name, past, (message) => this.#damage(message));
+        for (const prefix of [ENTRIES_PREFIX, INODES_PREFIX]) {
+          for (const { key, before } of this.#tree.diff(name, names[index + 1], { prefix })) {
+            progress.step();
+            if (before === undefined) continue;
+            this.#found.snapshotRecords++;
+            pastNames.check(key, before.value);
+            if (record.isLink(before.value) || record.typeOf(before.value) !== record.REGULAR) continue;
+            this.#contents.checkKept(`snapshot ${name}: ${showRecordKey(key)}`, before.value, before.version);
+          }
         }
+      } finally {
+        past.close();
       }
     }
   }

@@ -26,6 +26,7 @@ import {
   showText,
 } from '../filesystem/records/keys.js';
 import { LABEL } from '../filesystem/records/labels.js';
+import { completePositions } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import {
   badLine,
@@ -132,6 +133,7 @@ export class Loader {
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#nextIno));
     this.#tree.put(NEXT_INODE_KEY, next);
+    completePositions(this.#tree);
   }
 
   #end({ entries }: Fields): void {

@@ -33,6 +33,7 @@ export const ENAMETOOLONG = numbers.ENAMETOOLONG;
 export const ENOTEMPTY = numbers.ENOTEMPTY;
 export const ENODATA = numbers.ENODATA;
 export const EOPNOTSUPP = numbers.EOPNOTSUPP;
+export const ESTALE = numbers.ESTALE;
 
 /** A backing file's failure: carries the errno that the system call gave. */
 export class BackingError extends Error {
@@ -78,6 +79,14 @@ export function errnoOf(error: unknown): number {
         return -E2BIG;
       case 'ERR_BATCH_TOO_LARGE':
         return -EXDEV;
+      case 'ERR_EXISTS':
+        return -EEXIST;
+      case 'ERR_SNAPSHOT_DELETED':
+        return -ESTALE;
+      case 'ERR_TOO_MANY_SNAPSHOTS':
+        return -EMLINK;
+      case 'ERR_NO_SNAPSHOTS':
+        return -EOPNOTSUPP;
       case 'ERR_JOURNAL_FAILED':
       case 'ERR_IO':
         return -EIO;

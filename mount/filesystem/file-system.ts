@@ -15,10 +15,12 @@ import { removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
 import { makeEntry, makeNameless } from './operations/entries.js';
 import { link, removeEntry } from './operations/links.js';
+import { getOwnAttribute, isOwnAttribute } from './operations/own-attributes.js';
 import { type MoveListener, rename } from './operations/rename.js';
 import { Snapshots } from './operations/snapshots.js';
 import { readSpace } from './operations/space.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.js';
+import { SnapshotDirectories } from './past/snapshot-directories.js';
 import { isAccessListName } from './records/acl.js';
 import { childKey, concat, SLASH } from './records/keys.js';
 import * as record from './records/record.js';
@@ -43,6 +45,8 @@ export class FileSystem {
   readonly #files: OpenFiles;
   /** Taking, deleting and reading snapshots. */
   readonly snapshots: Snapshots;
+  /** Snapshots as directories have them. */
+  readonly past: SnapshotDirectories;
   readonly #directories: OpenDirectories;
   readonly #attributes: Attributes = newAttributes();
   readonly #log: MountLog;
@@ -54,6 +58,7 @@ export class FileSystem {
     this.#inodes = newInodes(tree, options, this.#log);
     this.#files = new OpenFiles(this.#inodes, options.worker, this.#log);
     this.snapshots = new Snapshots(this.#inodes, this.#files, options, this.#log);
+    this.past = new SnapshotDirectories(this.#inodes, this.snapshots);
     this.#directories = new OpenDirectories(this.#inodes);
   }
 
@@ -70,6 +75,7 @@ export class FileSystem {
 
   /** Puts what open files changed into their records and closes their contents. Handles are void after it. */
   close(): void {
+    this.past.close();
     this.#files.close();
   }
 
@@ -308,7 +314,8 @@ export class FileSystem {
    * again within a second or two. Throws where contents cannot get their names.
    */
   rest(): boolean {
-    return this.#files.rest();
+    const hasOpen = this.past.rest();
+    return this.#files.rest() || hasOpen;
   }
 
   release(handle: number): number {
@@ -389,6 +396,7 @@ export class FileSystem {
 
   /** The value, or a negative errno. */
   getxattr(place: Place, name: Uint8Array): Uint8Array | number {
+    if (isOwnAttribute(name)) return this.#answer(() => getOwnAttribute(this.#inodes, place, name));
     return this.#answer(() => getXattr(this.#inodes, place, name));
   }
 

@@ -14,7 +14,7 @@ import { Inodes } from './inodes/inodes.js';
 import { deleteOrphanRecords, hasOwnContent } from './inodes/orphans.js';
 import { startContents } from './inodes/start-contents.js';
 import { InodeNumbers, ROOT_INO } from './records/inode-numbers.js';
-import { entryKey, ORPHANS_PREFIX } from './records/keys.js';
+import { entryKey, ORPHANS_PREFIX, POSITIONS_KEY } from './records/keys.js';
 import * as record from './records/record.js';
 import type { ContentWorker, Reclaimer } from './types.js';
 
@@ -38,6 +38,8 @@ export interface FileSystemOptions {
   log?: MountLog;
   /** Told of contents that are damaged, and that they are no more. */
   troubled?: TroubleListener;
+  /** Name of the hidden directory of snapshots that every directory has; undefined: none has. */
+  snapshotDirectory?: string | undefined;
   /** Default: the system's. */
   clock?: Clock;
   /** What the contents are on. Default: the system's. */
@@ -68,6 +70,7 @@ export function newInodes(tree: TreeOperations, options: FileSystemOptions, log:
     cut: new PowerCut(content, clock, log),
     readOnly: options.readOnly,
     keepsNodes: options.keepsNodes,
+    hiddenName: options.snapshotDirectory === undefined ? undefined : Buffer.from(options.snapshotDirectory),
   });
 }
 
@@ -117,5 +120,9 @@ export function makeRoot(inodes: Inodes): void {
   record.setOwner(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
   clock.read();
   inodes.stamp(root, record.ATIME, record.MTIME, record.CTIME, record.BTIME);
-  tree.put(ROOT_KEY, root);
+  tree.atomic((batch) => {
+    batch.put(ROOT_KEY, root);
+    // No directory is without a position, from here on.
+    batch.put(POSITIONS_KEY, new Uint8Array(0));
+  });
 }

@@ -9,6 +9,8 @@ import { ContentFiles } from '../filesystem/contents/content.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
+import type { SnapshotDirectories } from '../filesystem/past/snapshot-directories.js';
+import { InlineReclaimer } from '../inline-reclaimer.js';
 import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
 import { describeRefused, RequestFailures } from '../request-failures.js';
@@ -27,7 +29,6 @@ import { InlineContentWorker } from './content-worker.js';
 import { CHANGES, type Counts, makeOperations } from './operations.js';
 import { mountOptionString } from './option-string.js';
 import { ParkedRequests } from './parked-requests.js';
-import { InlineReclaimer } from './reclaimer.js';
 import { InlineSnapshots } from './snapshots.js';
 
 const MOUNT_DEADLINE_MS = 15_000;
@@ -70,6 +71,7 @@ export async function mountFuseNative(
     readOnly: options.readOnly,
     keepsNodes: false,
     rests: false,
+    snapshotDirectory: options.snapshotDirectory,
     reclaimer,
     worker,
     log,
@@ -99,7 +101,8 @@ export async function mountFuseNative(
     const entry = findMount(options.mountpoint);
     if (entry === undefined) throw cannotMount(options.mountpoint, 'it ended at once');
     const device = { fd: -1, mountpoint: options.mountpoint, connection: entry.minor };
-    return new FuseNativeMount(device, options.source, counts, troubles, snapshots, closeFileSystem);
+    const { past } = fileSystem;
+    return new FuseNativeMount(device, options.source, counts, troubles, snapshots, past, closeFileSystem);
   } catch (error) {
     closeFileSystem();
     throw error;
@@ -148,6 +151,7 @@ class FuseNativeMount implements Mounted {
     counts: Counts,
     troubles: TroubleList,
     snapshots: MountedSnapshots,
+    past: SnapshotDirectories,
     close: () => void,
   ) {
     this.snapshots = snapshots;
@@ -158,6 +162,7 @@ class FuseNativeMount implements Mounted {
     this.#troubles = troubles;
     this.ended = new Promise((resolve) => {
       const timer = setInterval(() => {
+        past.rest();
         if (!this.#looksGone()) return;
         clearInterval(timer);
         try {

@@ -103,6 +103,13 @@ const LIST = [
     inReadme: false,
   },
   {
+    id: 'snapshots',
+    limit: 'nothing tells the kernel of a snapshot that was made by a command',
+    effect:
+      'one whose name was looked for before is not seen for `--negative-timeout`. Numbers of objects in snapshots have 31 bits, so two may share one',
+    inReadme: true,
+  },
+  {
     id: 'listing',
     limit: 'a whole directory is read at once, without attributes',
     effect: 'listing a million entries takes memory and is slow',

@@ -106,6 +106,7 @@ class KernelMount implements Mounted {
       results: this.#results.memory,
       contentDirectory: options.contentDirectory,
       readOnly: options.readOnly,
+      snapshotDirectory: options.snapshotDirectory,
       entryTimeout: options.entryTimeout,
       attributeTimeout: options.attributeTimeout,
       negativeTimeout: options.negativeTimeout,

@@ -20,6 +20,8 @@ import {
   LAST_SNAPSHOT_KEY,
   NEXT_INODE_KEY,
   ownerOfXattr,
+  POSITIONS_KEY,
+  POSITIONS_PREFIX,
   PURGE_KEY,
   pathOfKey,
   QUOTAS_PREFIX,
@@ -29,6 +31,7 @@ import {
   showXattr,
 } from '../filesystem/records/keys.js';
 import { readLimits } from '../filesystem/records/limits.js';
+import { completePositions } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import { RepairContext, type RepairedNamespace, type RepairNamespaceOptions } from './context.js';
 import { FileRepair } from './file-repair.js';
@@ -158,7 +161,11 @@ class NamespaceRepair {
 
   /** Contents are durable by now, and what a power cut left is settled. */
   #writeFacts(): void {
+    // Directories may be elsewhere than they were.
+    this.#context.dropBelow(POSITIONS_PREFIX);
+    this.#tree.delete(POSITIONS_KEY);
     if (this.#tree.isPrefixEmpty(ENTRIES_PREFIX)) return;
+    completePositions(this.#tree);
     const next = Buffer.alloc(8);
     next.writeBigUInt64LE(BigInt(this.#context.nextIno));
     this.#tree.put(NEXT_INODE_KEY, next);

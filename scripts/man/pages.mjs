@@ -96,17 +96,19 @@ function page(name, number, what, sections) {
   return `${[...head, ...body].join('\n')}\n`;
 }
 
-function usageOf({ name, argument, options }) {
-  const place = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
-  return `spinney ${name} ${place}${Object.keys(options).length > 0 ? ' [options]' : ''}`;
+function usageOf({ name, argument, more = [], options }) {
+  const first = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
+  const places = [first, ...more.map((other) => `[${other.name}]`)].join(' ');
+  return `spinney ${name} ${places}${Object.keys(options).length > 0 ? ' [options]' : ''}`;
 }
 
 function commandLines(command) {
-  const { argument, options } = command;
+  const { argument, more = [], options } = command;
   return [
     `.SS ${plain(usageOf(command))}`,
     `${plain(command.summary)}.`,
     ...term(argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`, argument.describe),
+    ...more.flatMap((other) => term(`[${other.name}]`, other.describe)),
     ...Object.entries(options).flatMap(([option, { describe, takesValue, default: usual }]) => {
       const dashes = option.length === 1 ? '-' : '--';
       return term(`${dashes}${option}${takesValue ? ' VALUE' : ''}`, describe, usual);

@@ -4,7 +4,7 @@ import { SpinneyError } from '../../engine/errors.js';
 import { isMountedAt } from '../../mount/mount-users.js';
 import { readMountinfo } from '../../mount/mountinfo.js';
 import type { MountEnd, Mounted } from '../../mount/types.js';
-import { NO_SNAPSHOTS, statsReport } from './support.js';
+import { NO_SNAPSHOTS, statsReport, stubSnapshots } from './support.js';
 
 vi.mock('../../mount/mount-users.js', async (original) => {
   const users = await original<typeof import('../../mount/mount-users.js')>();
@@ -33,7 +33,12 @@ function parts() {
     problems: () => problems,
     unmount: async () => true,
   };
-  const status = new Status({ stats: () => tree }, admin, { store: '/s', mountpoint: '/mnt/x' });
+  const status = new Status(
+    { stats: () => tree },
+    admin,
+    { store: '/s', mountpoint: '/mnt/x' },
+    stubSnapshots(),
+  );
   return { tree, work, problems, mounted, status, end: (reason: MountEnd['reason']) => end({ reason }) };
 }
 
@@ -86,7 +91,7 @@ it('is degraded while lines of the log are lost', () => {
   let problem: string | undefined;
   const admin = { run: async () => {} };
   const where = { store: '/s', mountpoint: '/mnt/x' };
-  const status = new Status({ stats: () => tree }, admin, where, () => [undefined, problem]);
+  const status = new Status({ stats: () => tree }, admin, where, stubSnapshots(), () => [undefined, problem]);
   status.setMount(mounted);
   expect(status.health().status).toBe('ok');
   problem = 'the log is full';

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished } from 'vitest';
-import type { ControlTarget, StatsReport } from '../../daemon/control/reports.js';
+import type {
+  ControlTarget,
+  SnapshotReport,
+  SnapshotTarget,
+  StatsReport,
+} from '../../daemon/control/reports.js';
 import { run } from '../../daemon/run.js';
 import type { MountedSnapshots } from '../../mount/types.js';
 
@@ -84,6 +89,7 @@ export function statsReport(): StatsReport {
       keyCount: 4242,
       bmDirtyCount: 1,
       bmPendingDeleteCount: 0,
+      snapshots: { count: 2, bytes: 1_572_864 },
       unreadableBlobs: [],
       space: { exhausted: false, freeBytes: 123_456_789, freeSlots: 19 },
       cacheBytes: 268_435_456,
@@ -93,7 +99,6 @@ export function statsReport(): StatsReport {
       spillovers: 2,
       merges: 0,
       compactions: 0,
-      snapshots: { count: 0, bytes: 0 },
       lastLsn: 99,
       failure: undefined,
       journal: { appends: 99, syncs: 4, bytes: 12_345 },
@@ -114,6 +119,7 @@ export function statsReport(): StatsReport {
       nodeTableBytes: 4096,
       operations: { LOOKUP: 50, GETATTR: 27 },
     },
+    snapshots: { count: 2, bytes: 1_572_864, contentBytes: 4_096 },
     process: { pid: 1234, uptimeSeconds: 60, rssBytes: 50_000_000 },
   };
 }
@@ -142,6 +148,26 @@ export function stubTarget(replaced: Partial<ControlTarget> = {}): ControlTarget
       blobs: 3,
       damaged: [],
     }),
+    snapshots: stubSnapshots(),
+    ...replaced,
+  };
+}
+
+/** Two snapshots that nobody changes. */
+export function stubSnapshots(replaced: Partial<SnapshotTarget> = {}): SnapshotTarget {
+  const report = (name: string, id: number): SnapshotReport => ({
+    name,
+    id,
+    createdAt: `2026-11-0${id}T00:00:00.000Z`,
+    lsn: id * 10,
+    ownBytes: id * 524_288,
+  });
+  return {
+    contentBytes: 4_096,
+    list: async () => [report('first', 1), report('second', 2)],
+    create: async (name) => report(name, 3),
+    delete: async (name) => report(name, 1),
+    async *diff() {},
     ...replaced,
   };
 }

@@ -53,6 +53,7 @@ export class Fixture {
       clock?: Clock;
       mostContents?: () => number;
       contentDirectory?: string;
+      snapshotDirectory?: string;
     } = {},
   ) {
     this.tree = tree;
@@ -61,13 +62,15 @@ export class Fixture {
   }
 
   /** A new filesystem over the same tree and content, as after a crash or a clean end of the one before. */
-  open(options: { readOnly?: boolean } = {}): FileSystem {
+  open(options: { readOnly?: boolean; snapshotDirectory?: string | undefined } = {}): FileSystem {
     this.#closeContents();
     const fs = new FileSystem(this.tree, {
       contentDirectory: this.contentDirectory,
       readOnly: options.readOnly ?? false,
       keepsNodes: this.options.keepsNodes ?? true,
       rests: this.options.rests ?? false,
+      snapshotDirectory:
+        'snapshotDirectory' in options ? options.snapshotDirectory : this.options.snapshotDirectory,
       reclaimer: {
         schedule: (ino, born) => {
           this.scheduled.push(ino);
@@ -102,6 +105,18 @@ export class Fixture {
   pretendReboot(): void {
     const mark = readMark(this.tree);
     if (mark !== undefined) writeMark(this.tree, { ...mark, boot: 'another' });
+  }
+
+  /** Descriptors of content files that this process has. */
+  openContentDescriptors(): number {
+    return readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(this.contentDirectory);
+      } catch {
+        // The listing's own.
+        return false;
+      }
+    }).length;
   }
 
   /** What the end of a process does: nobody has a content file open any more. */

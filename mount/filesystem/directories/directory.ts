@@ -14,7 +14,7 @@
 import type { RangeEntry } from '../../../engine/api.js';
 import { UnreadableBlobError } from '../../../engine/errors.js';
 import { ENOENT } from '../errno.js';
-import type { Inodes } from '../inodes/inodes.js';
+import type { ReadableInodes } from '../inodes/readable.js';
 import { childrenPrefix, concat, SLASH } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Attributes, DirectorySink } from '../types.js';
@@ -66,7 +66,7 @@ export class DirectoryHandle {
    * @throws UnreadableBlobError where nothing is left to give and names are missing
    */
   read(
-    inodes: Inodes,
+    inodes: ReadableInodes,
     offset: number,
     withAttributes: boolean,
     gone: GoneNames | undefined,
@@ -117,7 +117,7 @@ export class DirectoryHandle {
   }
 
   /** Goes by the entries after a place, until the visitor refuses one. Those beyond all before become anchors. */
-  #walk(inodes: Inodes, path: Uint8Array, from: Position, namesOnly: boolean, visit: Visitor): void {
+  #walk(inodes: ReadableInodes, path: Uint8Array, from: Position, namesOnly: boolean, visit: Visitor): void {
     const anchors = this.#anchors;
     const prefix = childrenPrefix(path);
     const range = { prefix, delimiter: SLASH, keysOnly: namesOnly };
@@ -147,7 +147,7 @@ export class DirectoryHandle {
   }
 
   /** Where a listing goes on from an offset that is after an entry. */
-  #locate(inodes: Inodes, path: Uint8Array, offset: number, gone: GoneNames | undefined): Position {
+  #locate(inodes: ReadableInodes, path: Uint8Array, offset: number, gone: GoneNames | undefined): Position {
     const inReply = this.#reply.findLast((given) => given.offset === offset);
     if (inReply !== undefined) return inReply;
     const { first, last } = ordinalsIn(offset);
@@ -168,7 +168,7 @@ export class DirectoryHandle {
 
   /** The entry whose name has this hash, among those after a place up to the `last`-th. */
   #lookFor(
-    inodes: Inodes,
+    inodes: ReadableInodes,
     path: Uint8Array,
     hash: number,
     from: Position,
@@ -185,7 +185,7 @@ export class DirectoryHandle {
 
 /** Gives `.` (from 0) and `..` (from 1). Returns false where the sink has no room. */
 function giveDots(
-  inodes: Inodes,
+  inodes: ReadableInodes,
   path: Uint8Array,
   from: number,
   out: Attributes,
@@ -200,7 +200,7 @@ function giveDots(
   );
 }
 
-function fillDot(inodes: Inodes, path: Uint8Array, out: Attributes): boolean {
+function fillDot(inodes: ReadableInodes, path: Uint8Array, out: Attributes): boolean {
   const inode = inodes.read(path);
   if (inode === undefined) return false;
   record.readAttributes(inode, out);
@@ -208,7 +208,7 @@ function fillDot(inodes: Inodes, path: Uint8Array, out: Attributes): boolean {
 }
 
 /** Returns whether all that is asked for is there. */
-function fill(inodes: Inodes, entry: Uint8Array, withAttributes: boolean, out: Attributes): boolean {
+function fill(inodes: ReadableInodes, entry: Uint8Array, withAttributes: boolean, out: Attributes): boolean {
   if (withAttributes) {
     try {
       const inode = inodes.follow(entry);

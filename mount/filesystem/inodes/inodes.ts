@@ -32,12 +32,13 @@ import type { Clock } from '../contents/system.js';
 import type { Troubles } from '../contents/troubles.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';
-import { entryKey, inodeKey, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
+import { entryKey, equalBytes, KeyBuffer, orphanKey, SLASH } from '../records/keys.js';
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import { SnapshotIds } from '../records/snapshot-ids.js';
 import type { Attributes, Place, Reclaimer } from '../types.js';
 import { Quotas } from './quotas.js';
+import { type Found, findByKey, followEntry, type ReadableInodes } from './readable.js';
 import { applyTimes, raiseChangeTime, raiseTimes } from './times.js';
 import { usageBelow } from './usage.js';
 
@@ -50,12 +51,7 @@ const MAX_ATTEMPTS = 16;
 /** What a tree says that takes no changes, for now or for good. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['ERR_NO_SPACE', 'ERR_JOURNAL_FAILED', 'ERR_IO']);
 
-/** A record, and where it was found. `version` 0: only in `orphans`. */
-export interface Found {
-  key: Uint8Array;
-  record: Uint8Array;
-  version: number;
-}
+export type { Found } from './readable.js';
 
 /** An inode that its last handle left LIVE: its backing file's mtime after it was given the record's. */
 export interface LeftInode extends Aligned {
@@ -63,7 +59,7 @@ export interface LeftInode extends Aligned {
   key: Uint8Array;
 }
 
-export class Inodes {
+export class Inodes implements ReadableInodes {
   readonly tree: TreeOperations;
   readonly content: ContentFiles;
   /** Undefined: a backing file has its inode's name from the beginning. */
@@ -76,6 +72,8 @@ export class Inodes {
   readonly troubles: Troubles;
   readonly readOnly: boolean;
   readonly keepsNodes: boolean;
+  /** Name of the snapshot directory that every directory has beside its entries; undefined: none has. */
+  readonly hiddenName: Uint8Array | undefined;
   readonly opens = new Map<number, OpenInode>();
   /** The live ones whose backing files are spares, and since which second, in this order. */
   readonly borrowers = new Map<OpenInode, number>();
@@ -104,6 +102,7 @@ export class Inodes {
     cut: PowerCut;
     readOnly: boolean;
     keepsNodes: boolean;
+    hiddenName: Uint8Array | undefined;
   }) {
     this.tree = parts.tree;
     this.content = parts.content;
@@ -119,6 +118,7 @@ export class Inodes {
     this.readOnly = parts.readOnly;
     this.keepsNodes = parts.keepsNodes;
     this.quotas = new Quotas(parts.tree, (path) => usageBelow(this, path));
+    this.hiddenName = parts.hiddenName;
   }
 
   /** The inode record at a place (never a link). */
@@ -130,9 +130,7 @@ export class Inodes {
 
   /** The inode record that an entry's record stands for. */
   follow(entry: Uint8Array | undefined): Uint8Array | undefined {
-    if (entry === undefined || !record.isLink(entry)) return entry;
-    const ino = record.inoOf(entry);
-    return this.tree.get(inodeKey(ino)) ?? missingInode(ino);
+    return followEntry(this.tree, entry);
   }
 
   /** As `read`, with what is needed to replace the record by `replace`. Undefined: nothing is there. */
@@ -145,13 +143,7 @@ export class Inodes {
   }
 
   findByKey(key: Uint8Array): Found | undefined {
-    const stored = this.tree.getRecord(key);
-    if (stored === undefined) return undefined;
-    if (!record.isLink(stored.value)) return { key, record: stored.value, version: stored.version };
-    const ino = record.inoOf(stored.value);
-    const target = inodeKey(ino);
-    const inode = this.tree.getRecord(target) ?? missingInode(ino);
-    return { key: target, record: inode.value, version: inode.version };
+    return findByKey(this.tree, key);
   }
 
   /** Puts a changed record back; false where it was changed by another since it was found. */
@@ -389,6 +381,11 @@ export class Inodes {
     this.reclaimer.schedule(ino, born, this.tree.lastLsn());
   }
 
+  /** Whether this is the name of snapshot directories, which no entry that is made may have. */
+  isHidden(name: Uint8Array): boolean {
+    return this.hiddenName !== undefined && equalBytes(name, this.hiddenName);
+  }
+
   /** Whether anyone may still use the inode when its last name goes. */
   isUsed(ino: number): boolean {
     return this.keepsNodes || this.opens.has(ino);
@@ -411,11 +408,4 @@ export function checkNewName(parent: Uint8Array, name: Uint8Array): number {
   if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) return -EINVAL;
   for (let i = 0; i < name.length; i++) if (name[i] === SLASH || name[i] === 0) return -EINVAL;
   return 0;
-}
-
-function missingInode(ino: number): never {
-  throw new SpinneyError(
-    'ERR_NOT_FOUND',
-    `Cannot read inode ${ino}: an entry names it, but its record is missing`,
-  );
 }

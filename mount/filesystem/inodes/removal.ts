@@ -5,7 +5,14 @@
  * for them from here on, whatever becomes of the orphan.
  */
 import type { Batch } from '../../../engine/api.js';
-import { entryXattrPrefix, inodeXattrPrefix, isKeptByNumber, orphanKey, pathOfKey } from '../records/keys.js';
+import {
+  entryXattrPrefix,
+  inodeXattrPrefix,
+  isKeptByNumber,
+  orphanKey,
+  pathOfKey,
+  positionKey,
+} from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Found, Inodes } from './inodes.js';
 import { moveXattrs } from './xattr-keys.js';
@@ -50,6 +57,7 @@ export class Removal {
       return;
     }
     if (byNumber) batch.deleteIfVersion(inode.key, inode.version);
+    if (record.typeOf(inode.record) === record.DIRECTORY) batch.delete(positionKey(this.ino));
     if (this.#keptAsRecord) batch.put(orphanKey(this.ino), inode.record);
     if (this.#isKept) this.#inodes.snapshots.recordKept(batch, this.ino, record.bornOf(inode.record));
     if (!record.hasFlag(inode.record, record.XATTRS)) return;

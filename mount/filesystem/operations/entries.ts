@@ -13,7 +13,9 @@ import {
   inodeXattrPrefix,
   orphanKey,
   pathOfKey,
+  positionKey,
 } from '../records/keys.js';
+import { newPosition } from '../records/positions.js';
 import * as record from '../records/record.js';
 import type { Attributes, Caller, Place } from '../types.js';
 import { type Inheritance, inherit } from './access-lists.js';
@@ -41,6 +43,7 @@ export function makeEntry(
   if (typeof parent === 'number') return -ENOENT;
   const bad = checkNewName(parent, name);
   if (bad !== 0) return bad;
+  if (inodes.isHidden(name)) return -EEXIST;
   if (target !== undefined) {
     if (target.length === 0) return -ENOENT;
     if (target.length > MAX_TARGET_BYTES || target.length > MAX_VALUE_BYTES) return -ENAMETOOLONG;
@@ -81,6 +84,9 @@ export function makeEntry(
     const done = inodes.atomic((batch) => {
       batch.putIfAbsent(key, inode);
       putLists(batch, entryXattrPrefix(pathOfKey(key)), inherited);
+      if (type === record.DIRECTORY) {
+        batch.put(positionKey(record.inoOf(inode)), newPosition(record.inoOf(directory.value), name));
+      }
       batch.compareAndPut(parentKey, directory.version, directory.value);
     });
     if (!done) return inodes.tree.getVersion(key) === undefined ? RETRY : -EEXIST;

@@ -34,6 +34,7 @@ export function link(
   if (typeof newParent === 'number') return -ENOENT;
   const bad = checkNewName(newParent, newName);
   if (bad !== 0) return bad;
+  if (inodes.isHidden(newName)) return -EEXIST;
   const newKey = childKey(newParent, newName);
   if (typeof place === 'number') return nameOrphan(inodes, place, newParent, newKey, out);
   const parentKey = entryKey(newParent);
@@ -135,6 +136,7 @@ export function removeEntry(
   return retry(() => {
     const entry = inodes.tree.getRecord(key);
     const above = inodes.tree.getRecord(parentKey);
+    if (entry === undefined && inodes.isHidden(name)) return directory ? -EPERM : -EISDIR;
     if (entry === undefined || above === undefined) return -ENOENT;
     const isDirectory = record.typeOf(entry.value) === record.DIRECTORY;
     if (directory && !isDirectory) return -ENOTDIR;

@@ -3,7 +3,7 @@
  * does not grow with what that is.
  */
 import type { Batch } from '../../../engine/api.js';
-import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY } from '../errno.js';
+import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../errno.js';
 import { checkNewName, type Found, type Inodes, NAME_MAX, RETRY, retry } from '../inodes/inodes.js';
 import type { Addition } from '../inodes/quotas.js';
 import { Removal } from '../inodes/removal.js';
@@ -20,8 +20,10 @@ import {
   equalBytes,
   isKeptByNumber,
   pathOfKey,
+  positionKey,
   startsWith,
 } from '../records/keys.js';
+import { newPosition } from '../records/positions.js';
 import * as record from '../records/record.js';
 import {
   type Caller,
@@ -57,7 +59,9 @@ export function rename(
   if (oldName.length > NAME_MAX) return -ENAMETOOLONG;
   const bad = checkNewName(newParent, newName);
   if (bad !== 0) return bad;
+  if (inodes.isHidden(newName)) return -EEXIST;
   const from = childKey(oldParent, oldName);
+  if (inodes.isHidden(oldName) && inodes.tree.getVersion(from) === undefined) return -EPERM;
   const to = childKey(newParent, newName);
   if ((flags & RENAME_EXCHANGE) !== 0) {
     return retry(() => exchangeOnce(inodes, from, to, oldParent, newParent, result, listener));
@@ -162,6 +166,7 @@ function renameOnce(
     if (isDirectory) {
       batch.renamePrefix(childrenPrefix(oldPath), childrenPrefix(newPath));
       batch.renamePrefix(childrenXattrPrefix(oldPath), childrenXattrPrefix(newPath));
+      putPosition(batch, entry.value, newAbove.value, newParent, newPath);
     }
     batch.compareAndPut(entryKey(oldParent), above.version, above.value);
     if (crosses) batch.compareAndPut(entryKey(newParent), newAbove.version, newAbove.value);
@@ -248,6 +253,8 @@ function exchangeOnce(
       exchangePrefixes(batch, childrenXattrPrefix(onePath), childrenXattrPrefix(otherPath));
       inodes.quotas.recordMoves(batch, moves);
     }
+    if (one.isDirectory) putPosition(batch, one.entry, newAbove.value, newParent, otherPath);
+    if (other.isDirectory) putPosition(batch, other.entry, above.value, oldParent, onePath);
     batch.compareAndPut(entryKey(oldParent), above.version, above.value);
     if (crosses) batch.compareAndPut(entryKey(newParent), newAbove.version, newAbove.value);
   });
@@ -297,6 +304,18 @@ function exchangePrefixes(batch: Batch, one: Uint8Array, other: Uint8Array): voi
   batch.renamePrefix(one, EXCHANGE_PREFIX);
   batch.renamePrefix(other, one);
   batch.renamePrefix(EXCHANGE_PREFIX, other);
+}
+
+/** A directory is at `path` now, in the directory `parent`, whose record is `above`. */
+function putPosition(
+  batch: Batch,
+  directory: Uint8Array,
+  above: Uint8Array,
+  parent: Uint8Array,
+  path: Uint8Array,
+): void {
+  const name = path.subarray(parent.length + 1);
+  batch.put(positionKey(record.inoOf(directory)), newPosition(record.inoOf(above), name));
 }
 
 function clear(result: RemovalResult): void {

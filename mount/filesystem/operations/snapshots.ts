@@ -22,6 +22,7 @@ import {
   PURGE_KEY,
   splitKey,
 } from '../records/keys.js';
+import { completePositions } from '../records/positions.js';
 import * as record from '../records/record.js';
 import { diedOf } from '../records/snapshot-ids.js';
 import type { Attributes, ContentCopy, ContentName, ContentWorker, SnapshotOperations } from '../types.js';
@@ -74,6 +75,7 @@ export class Snapshots implements SnapshotOperations {
     const { readOnly, snapshots, tree } = this.#inodes;
     if (readOnly)
       throw new SpinneyError('ERR_READ_ONLY', `Cannot take snapshot ${name}: the mount is read-only`);
+    completePositions(tree);
     this.#beforeSnapshot?.();
     const written = this.#files.renewal.beforeSnapshot();
     const before = snapshots.last;

@@ -6,13 +6,14 @@
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { E2BIG, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, ERANGE } from '../errno.js';
 import { type Inodes, REMOVAL, RETRY, retry } from '../inodes/inodes.js';
+import type { ReadableInodes } from '../inodes/readable.js';
 import { xattrKey, xattrPrefix } from '../inodes/xattr-keys.js';
 import { isAccessListName } from '../records/acl.js';
 import { equalBytes, startsWith } from '../records/keys.js';
 import * as record from '../records/record.js';
 import type { Caller, Place } from '../types.js';
 import { hasAccessList } from './access-lists.js';
-import { getOwnAttribute, isOwnAttribute, removeOwnAttribute, setOwnAttribute } from './own-attributes.js';
+import { isOwnAttribute, removeOwnAttribute, setOwnAttribute } from './own-attributes.js';
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
@@ -63,8 +64,7 @@ export function setXattr(
 }
 
 /** The value, or a negative errno. */
-export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8Array | number {
-  if (isOwnAttribute(name)) return getOwnAttribute(inodes, place, name);
+export function getXattr(inodes: ReadableInodes, place: Place, name: Uint8Array): Uint8Array | number {
   const isList = isAccessListName(name);
   const bad = isList ? 0 : checkName(name);
   if (bad !== 0) return bad;
@@ -77,7 +77,7 @@ export function getXattr(inodes: Inodes, place: Place, name: Uint8Array): Uint8A
 }
 
 /** The names, each ended by a zero byte, or a negative errno. Root alone sees those in `trusted.`. */
-export function listXattrs(inodes: Inodes, caller: Caller, place: Place): Uint8Array | number {
+export function listXattrs(inodes: ReadableInodes, caller: Caller, place: Place): Uint8Array | number {
   const found = inodes.find(place);
   if (found === undefined) return -ENOENT;
   if (!record.hasFlag(found.record, record.XATTRS)) return new Uint8Array(0);

@@ -8,6 +8,7 @@
  *   o ino             orphan: a record without a name
  *   q path            limits of a directory: bytes, then files, an f64 each, little-endian; 0 for none
  *   k ino born        content that is kept for snapshots: until which it was an inode's
+ *   p ino             where a directory is: see positions.ts
  *   s name            facts about the store
  *   t                 where a part of the tree stands while a batch exchanges two; never there after it
  *
@@ -26,6 +27,7 @@ export const INODE = 0x69;
 export const INODE_XATTR = 0x79;
 export const ORPHAN = 0x6f;
 export const KEPT = 0x6b;
+export const POSITION = 0x70;
 export const FACT = 0x73;
 export const QUOTA = 0x71;
 /** Of a key that ends with a number, and of the prefix of attributes that are kept by number. */
@@ -44,6 +46,8 @@ export const LAST_SNAPSHOT_KEY: Uint8Array = Buffer.from('slast-snapshot');
 export const PURGE_KEY: Uint8Array = Buffer.from('spurge');
 /** Prefix of facts about contents that a snapshot shares with a file that is written: ino and born follow. */
 export const SPLITS_PREFIX: Uint8Array = Buffer.from('ssplit');
+/** There while every directory but the root has a position. */
+export const POSITIONS_KEY: Uint8Array = Buffer.from('spositions');
 /** Prefixes of all entries' keys, of all inodes' that are kept by number, of all orphans', of the attributes of both kinds, and of all limits'. */
 export const ENTRIES_PREFIX: Uint8Array = Uint8Array.of(ENTRY);
 export const INODES_PREFIX: Uint8Array = Uint8Array.of(INODE);
@@ -53,6 +57,7 @@ export const QUOTAS_PREFIX: Uint8Array = Uint8Array.of(QUOTA);
 export const INODE_XATTRS_PREFIX: Uint8Array = Uint8Array.of(INODE_XATTR);
 /** Prefix of the keys of all contents that are kept for snapshots. */
 export const KEPT_PREFIX: Uint8Array = Uint8Array.of(KEPT);
+export const POSITIONS_PREFIX: Uint8Array = Uint8Array.of(POSITION);
 
 export function entryKey(path: Uint8Array): Uint8Array {
   const key = Buffer.allocUnsafe(path.length + 1);
@@ -164,7 +169,11 @@ export function inoOfSplit(key: Uint8Array): number {
   return inoOfKey(key.subarray(SPLITS_PREFIX.length - 1));
 }
 
-/** The ino in an `o`, `i`, `k` or `y` key. */
+export function positionKey(ino: number): Uint8Array {
+  return numbered(POSITION, ino, 9);
+}
+
+/** The ino in an `o`, `i`, `k`, `p` or `y` key. */
 export function inoOfKey(key: Uint8Array): number {
   const view = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
   return view.readUInt32BE(1) * 0x1_0000_0000 + view.readUInt32BE(5);

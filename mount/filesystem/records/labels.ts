@@ -5,7 +5,7 @@
  * none was ever set the answer is that this filesystem knows no labels (EOPNOTSUPP), after which programs do not
  * ask again.
  */
-import type { Batch, TreeOperations } from '../../../engine/api.js';
+import type { Batch, TreeReads } from '../../../engine/api.js';
 import { equalBytes, LABELS_KEY } from './keys.js';
 
 export const LABEL: Uint8Array = Buffer.from('security.selinux');
@@ -14,7 +14,7 @@ const NOTHING = new Uint8Array(0);
 export class Labels {
   #exist: boolean;
 
-  constructor(tree: TreeOperations) {
+  constructor(tree: TreeReads) {
     this.#exist = tree.getVersion(LABELS_KEY) !== undefined;
   }
 

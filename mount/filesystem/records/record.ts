@@ -124,6 +124,10 @@ export function linksOf(record: Uint8Array): number {
   return unsigned32(record, NLINK);
 }
 
+export function uidOf(record: Uint8Array): number {
+  return unsigned32(record, UID);
+}
+
 export function gidOf(record: Uint8Array): number {
   return unsigned32(record, GID);
 }

@@ -6,8 +6,10 @@
 import { constants } from 'node:os';
 import { ContentAwaited } from '../../filesystem/errno.js';
 import { NO_REPLY } from '../protocol/reply.js';
+import { SNAPSHOT_OPERATIONS } from './operations/snapshots.js';
 import { OPERATIONS } from './operations/table.js';
 import type { Session } from './session.js';
+import { isSnapshotNode } from './snapshot-nodes.js';
 
 const { EINVAL, EIO, ENFILE, ENOSPC, ENOSYS } = constants.errno;
 
@@ -18,7 +20,8 @@ const { EINVAL, EIO, ENFILE, ENOSPC, ENOSYS } = constants.errno;
 export function handle(session: Session, length: number): number {
   if (!session.begin(length)) return 0;
   const { request, reply } = session;
-  const operation = OPERATIONS[request.opcode];
+  const operations = isSnapshotNode(request.node) ? SNAPSHOT_OPERATIONS : OPERATIONS;
+  const operation = operations[request.opcode];
   let result: number;
   if (operation === undefined) result = -ENOSYS;
   else if (!request.holds(operation.minimum)) result = operation.replies ? -EINVAL : NO_REPLY;

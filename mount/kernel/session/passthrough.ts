@@ -22,6 +22,9 @@ const { O_DSYNC } = fsConstants;
 /** Reasons for which the kernel may refuse one file and not the next. */
 const PASSING = [EINTR, EMFILE, ENFILE, ENOMEM];
 
+/** What hands out backing files. */
+type PassedFiles = Pick<ServedFileSystem, 'pass' | 'backing' | 'fsync'>;
+
 /** How an open inode is accessed. */
 interface Access {
   /** Its number with the kernel; 0: through the daemon. */
@@ -33,18 +36,14 @@ interface Access {
 const THROUGH_DAEMON = 0;
 
 export class Passthrough {
-  readonly #fileSystem: ServedFileSystem;
+  readonly #fileSystem: PassedFiles;
   readonly #files: BackingFiles | undefined;
   readonly #inodes = new Map<number, Access>();
   readonly #refused: (errno: number) => void;
   #enabled = false;
 
   /** `files` is undefined where it is not to be tried. `refused` is told why the kernel does not do it after all. */
-  constructor(
-    fileSystem: ServedFileSystem,
-    files: BackingFiles | undefined,
-    refused: (errno: number) => void,
-  ) {
+  constructor(fileSystem: PassedFiles, files: BackingFiles | undefined, refused: (errno: number) => void) {
     this.#fileSystem = fileSystem;
     this.#files = files;
     this.#refused = refused;

@@ -1,3 +1,4 @@
+import type { SnapshotDirectories } from '../../filesystem/past/snapshot-directories.js';
 import type {
   AttributeChange,
   Attributes,
@@ -14,6 +15,8 @@ import type {
 
 /** What the session calls of the filesystem layer. */
 export interface ServedFileSystem {
+  /** Undefined for a filesystem without snapshots. */
+  readonly past?: SnapshotDirectories | undefined;
   start(): void;
   close(): void;
   lookup(parent: Place, name: Uint8Array, out: Attributes): number;

@@ -17,6 +17,8 @@ import { Listing } from './listing.js';
 import { NodeTable } from './node-table.js';
 import { Passthrough } from './passthrough.js';
 import type { ServedFileSystem } from './served-filesystem.js';
+import { SnapshotNodes } from './snapshot-nodes.js';
+import { PastListing } from './snapshot-replies.js';
 
 const { EIO } = constants.errno;
 
@@ -62,7 +64,10 @@ export class Session {
   readonly request = new Request(BUFFER_SIZE);
   readonly reply = new Reply(BUFFER_SIZE);
   readonly nodes = new NodeTable();
+  readonly snapshotNodes = new SnapshotNodes();
   readonly passthrough: Passthrough;
+  /** Of files in snapshots, by node. */
+  readonly pastPassthrough: Passthrough;
   readonly failures: FailureLog;
 
   readonly entryTimeout: Timeout;
@@ -77,6 +82,7 @@ export class Session {
   readonly attributes = newAttributes();
   readonly change = newChange();
   readonly listing = new Listing(this);
+  readonly pastListing = new PastListing(this);
   readonly removal: RemovalResult = { removedIno: 0, removedLinks: 0, movedIno: 0 };
   readonly statfs: StatFs = {
     blockSize: 0,
@@ -107,11 +113,18 @@ export class Session {
     this.entryTimeout = new Timeout(options.entryTimeout);
     this.negativeTimeout = new Timeout(options.negativeTimeout);
     this.#attributeTimeout = new Timeout(options.attributeTimeout);
-    this.passthrough = new Passthrough(fileSystem, services.backingFiles, (errno) => {
+    const refused = (errno: number): void => {
       const reason = REFUSALS[errno] ?? `errno ${errno}`;
       services.log('info', `Contents pass through the daemon, not straight to their files: ${reason}`);
       state.setPassthrough(false);
-    });
+    };
+    this.passthrough = new Passthrough(fileSystem, services.backingFiles, refused);
+    const past = {
+      pass: () => 0,
+      backing: (handle: number) => fileSystem.past?.backing(handle) ?? -EIO,
+      fsync: () => 0,
+    };
+    this.pastPassthrough = new Passthrough(past, services.backingFiles, refused);
   }
 
   /** Takes up the request of `length` bytes in `request`; false: it is none. */
@@ -206,6 +219,7 @@ export class Session {
 
   /** Tells main how much the kernel holds. */
   publishNodes(): void {
-    this.state.setNodes(this.nodes.size, this.nodes.byteLength);
+    const { nodes, snapshotNodes } = this;
+    this.state.setNodes(nodes.size + snapshotNodes.size, nodes.byteLength + snapshotNodes.byteLength);
   }
 }

@@ -15,7 +15,7 @@ import { postLog, type SessionData, type WorkerMessage } from './worker-data.js'
 const data = workerData as SessionData;
 const post = (message: WorkerMessage) => parentPort?.postMessage(message);
 const tree = Tree.attach(data.tree, { measure: FILESYSTEM_MEASURE });
-const { contentDirectory, readOnly } = data;
+const { contentDirectory, readOnly, snapshotDirectory } = data;
 const disk = new SystemDisk();
 
 runSession({
@@ -30,6 +30,7 @@ runSession({
       readOnly,
       keepsNodes: true,
       rests: true,
+      snapshotDirectory,
       reclaimer,
       worker,
       beforeSnapshot,

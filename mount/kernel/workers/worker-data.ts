@@ -19,6 +19,7 @@ export interface WorkerData {
   results: SharedArrayBuffer;
   contentDirectory: string;
   readOnly: boolean;
+  snapshotDirectory: string | undefined;
   /** Seconds. */
   entryTimeout: number;
   attributeTimeout: number;

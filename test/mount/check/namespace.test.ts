@@ -12,9 +12,12 @@ import {
   inodeXattrPrefix,
   NEXT_INODE_KEY,
   orphanKey,
+  POSITIONS_KEY,
+  positionKey,
   quotaKey,
 } from '../../../mount/filesystem/records/keys.js';
 import { limitsValue } from '../../../mount/filesystem/records/limits.js';
+import { newPosition } from '../../../mount/filesystem/records/positions.js';
 import * as record from '../../../mount/filesystem/records/record.js';
 import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
@@ -64,6 +67,7 @@ describe('a sound namespace', () => {
         orphans: 0,
         contentFiles: 3,
         keptContents: 0,
+        snapshotRecords: 0,
       },
     });
   });
@@ -215,11 +219,12 @@ test('content of nobody, and keys of later versions, are worth a note', () => {
 
 test('keys that are of no form are damage, whatever is in them', () => {
   const { tree } = fixture;
-  for (const key of ['i', 'i123', 'o1', 'y', 'y12', 'x/a', 'x/a\0']) tree.put(key, bytes('?'));
+  for (const key of ['i', 'i123', 'o1', 'p12', 'y', 'y12', 'x/a', 'x/a\0']) tree.put(key, bytes('?'));
   expect(check().damage).toEqual([
     'key i: it has no inode number',
     'key i123: it has no inode number',
     'key o1: it has no inode number',
+    'key p12: it has no inode number',
     'key x/a: no attribute has such a key',
     'key x/a\\u0000: no attribute has such a key',
     'key y: no attribute has such a key',
@@ -239,4 +244,51 @@ test('limits belong to directories, and are two numbers', () => {
     '/a/f: it has limits, and is missing or no directory',
     '/none: it has limits, and is missing or no directory',
   ]);
+});
+
+describe('places of directories, by which snapshots find them', () => {
+  const inoOf = (path: string) => record.inoOf(fixture.tree.get(entry(path))!);
+  const place = (ino: number, fault: string) =>
+    `the place of inode ${ino}, by which snapshots find it, ${fault}`;
+
+  test('that are missing, others, or of no directory, are damage', () => {
+    const [b, z] = [inoOf('/a/b'), inoOf('/z')];
+    fixture.tree.delete(positionKey(b));
+    fixture.tree.put(positionKey(z), newPosition(inoOf('/a'), bytes('z')));
+    fixture.tree.put(positionKey(inoOf('/a/f')), newPosition(1, bytes('f')));
+    fixture.tree.put(positionKey(4_000), newPosition(1, bytes('x')));
+    expect(check().damage).toEqual([
+      `/a/b: ${place(b, 'is not on record')}`,
+      `/z: ${place(z, 'is on record as another')}`,
+      'inode 4000: a place is on record, and no directory',
+    ]);
+  });
+
+  test('may be missing in a store of an older version', () => {
+    for (const path of ['/a', '/a/b']) fixture.tree.delete(positionKey(inoOf(path)));
+    fixture.tree.delete(POSITIONS_KEY);
+    expect(check().damage).toEqual([]);
+  });
+});
+
+describe('the names of snapshots', () => {
+  test('are checked with those that they share, and by themselves where they do not', () => {
+    const stray = entry('/nowhere/f');
+    const position = positionKey(record.inoOf(fixture.tree.get(entry('/a/b'))!));
+    const place = fixture.tree.get(position)!;
+    fixture.fs.snapshots.take('sound');
+    fixture.tree.put(stray, record.newRecord(4_000, record.DIRECTORY | 0o755));
+    fixture.tree.delete(position);
+    fixture.fs.snapshots.take('bad');
+    fixture.tree.delete(stray);
+    fixture.tree.put(position, place);
+    expect(fixture.write('/a/b/later', 'x')).toBe(0);
+    const { damage, counts } = check();
+    const ino = record.inoOf(fixture.tree.get(entry('/a/b'))!);
+    expect(damage).toEqual([
+      `snapshot "bad": /a/b: the place of inode ${ino}, by which it is found, is not on record, or another`,
+      'snapshot "bad": /nowhere/f: the directory that it is in is missing, or none',
+    ]);
+    expect(counts.snapshotRecords).toBe(2);
+  });
 });

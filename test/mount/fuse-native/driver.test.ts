@@ -42,6 +42,7 @@ async function mount(): Promise<void> {
       attributeTimeout: 1,
       negativeTimeout: 0,
       options: [],
+      snapshotDirectory: '.snap',
       contentDirectory: join(directory, 'content'),
       source: join(directory, 'a store'),
     },

@@ -11,6 +11,7 @@ const OPTIONS: MountOptions = {
   attributeTimeout: 5,
   negativeTimeout: 2,
   options: [],
+  snapshotDirectory: '.snap',
   contentDirectory: '/srv/store/content',
   source: '/srv/store',
 };

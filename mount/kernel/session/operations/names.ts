@@ -13,10 +13,12 @@ import {
   Rename2In,
   RenameIn,
 } from '../../protocol/protocol.js';
-import { NO_REPLY } from '../../protocol/reply.js';
+import { NO_REPLY, Timeout } from '../../protocol/reply.js';
 import type { Session } from '../session.js';
+import { isSnapshotNode } from '../snapshot-nodes.js';
+import { replyPastEntry, SNAPSHOT_DIRECTORY } from '../snapshot-replies.js';
 
-const { EINVAL, ENOENT, ESTALE } = constants.errno;
+const { EINVAL, ENOENT, ESTALE, EXDEV } = constants.errno;
 
 /** Replies with the entry in `session.attributes`: the kernel holds it, once more, under this name. */
 function replyEntry(session: Session, parent: number, name: Uint8Array): number {
@@ -27,7 +29,7 @@ function replyEntry(session: Session, parent: number, name: Uint8Array): number 
 }
 
 export function lookup(session: Session): number {
-  const { request, reply } = session;
+  const { request } = session;
   const parent = session.place();
   if (parent === undefined) return -ESTALE;
   request.skip(0);
@@ -36,7 +38,18 @@ export function lookup(session: Session): number {
   const error = session.fileSystem.lookup(parent, name, session.attributes);
   if (error === 0) return replyEntry(session, request.node, name);
   if (error !== -ENOENT) return error;
-  // Node 0 with a validity is an absence that the kernel may remember; an ENOENT is not.
+  const { past } = session.fileSystem;
+  if (past?.isDirectoryName(name) === true) {
+    past.directoryAttributes(request.node, session.attributes);
+    const node = session.snapshotNodes.holdDirectory(request.node);
+    return replyPastEntry(session, node, SNAPSHOT_DIRECTORY, session.entryTimeout, Timeout.NONE);
+  }
+  return replyAbsence(session);
+}
+
+/** Node 0 with a validity is an absence that the kernel may remember; an ENOENT is not. */
+export function replyAbsence(session: Session): number {
+  const { reply } = session;
   reply.clear(EntryOut.SIZE);
   reply.u64(EntryOut.ENTRY_VALID, session.negativeTimeout.seconds);
   reply.u32(EntryOut.ENTRY_VALID_NANOS, session.negativeTimeout.nanos);
@@ -88,8 +101,10 @@ export function symlink(session: Session): number {
 
 export function link(session: Session): number {
   const { request } = session;
+  const node = request.u64(LinkIn.NODEID);
+  if (isSnapshotNode(node)) return -EXDEV;
   const newParent = session.place();
-  const target = session.otherPlace(request.u64(LinkIn.NODEID));
+  const target = session.otherPlace(node);
   if (newParent === undefined || target === undefined) return -ESTALE;
   request.skip(LinkIn.SIZE);
   const name = request.name(session.firstName);
@@ -133,6 +148,7 @@ export function rename2(session: Session): number {
 
 function move(session: Session, newParentNode: number, flags: number, structureSize: number): number {
   const { request, nodes, removal } = session;
+  if (isSnapshotNode(newParentNode)) return -EXDEV;
   const oldParent = session.place();
   const newParent = session.otherPlace(newParentNode);
   if (oldParent === undefined || newParent === undefined) return -ESTALE;
@@ -187,5 +203,6 @@ export function batchForget(session: Session): number {
 }
 
 function forgetNode(session: Session, node: number, count: number): void {
-  if (session.nodes.forget(node, count)) session.fileSystem.forget(node);
+  if (isSnapshotNode(node)) session.snapshotNodes.forget(node, count);
+  else if (session.nodes.forget(node, count)) session.fileSystem.forget(node);
 }

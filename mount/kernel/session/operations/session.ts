@@ -67,6 +67,7 @@ export function init(session: Session): number {
   const accepted2 = extended ? request.u32(InitIn.FLAGS2) & wanted2 : 0;
   const passesThrough = (accepted2 & InitFlag2.PASSTHROUGH) !== 0;
   session.passthrough.enable(passesThrough);
+  session.pastPassthrough.enable(passesThrough);
   session.state.setPassthrough(passesThrough);
   reply.u32(InitOut.MAX_READAHEAD, request.u32(InitIn.MAX_READAHEAD));
   reply.u32(InitOut.FLAGS, accepted);

@@ -43,7 +43,7 @@ export function listxattr(session: Session): number {
 }
 
 /** Replies with the answer, its length, or ERANGE, as the caller's buffer demands. */
-function replyBytes(session: Session, answer: Uint8Array | number): number {
+export function replyBytes(session: Session, answer: Uint8Array | number): number {
   if (typeof answer === 'number') return answer;
   const { request, reply } = session;
   const room = request.u32(GetxattrIn.LENGTH);

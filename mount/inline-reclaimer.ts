@@ -1,7 +1,7 @@
-import type { TreeOperations } from '../../engine/api.js';
-import type { ContentFiles } from '../filesystem/contents/content.js';
-import type { ContentName, Reclaimer } from '../filesystem/types.js';
-import type { MountLog } from '../types.js';
+import type { TreeOperations } from '../engine/api.js';
+import type { ContentFiles } from './filesystem/contents/content.js';
+import type { ContentName, Reclaimer } from './filesystem/types.js';
+import type { MountLog } from './types.js';
 
 const DELAY_MS = 1_000;
 
