@@ -23,6 +23,7 @@ const MANUAL_SECTIONS = [
   'Checking',
   'What is in a directory',
   'Limits of directories',
+  'Snapshots',
   'Running it as a service',
   'The control socket',
   'Errors',
