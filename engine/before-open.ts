@@ -11,4 +11,4 @@ export {
   refuseForeign,
   refuseUnfinished,
 } from './store/file/directory.js';
-export { countedNames, isOwnName, UNFINISHED_FILE } from './store/file/names.js';
+export { BACKUP_FILE, countedNames, isOwnName, UNFINISHED_FILE } from './store/file/names.js';

@@ -26,6 +26,8 @@ export type {
   TreeStats,
   UnreadableBlobStats,
 } from './api.js';
+export { copyImages, countNewImages } from './backup/copy-images.js';
+export { diffImages, type Images } from './backup/diff-images.js';
 export { type ErrorCode, SpinneyError, UnreadableBlobError } from './errors.js';
 export { type RepairFinding, type Salvaged, salvage } from './repair/salvage.js';
 export { Wreck } from './repair/wreck.js';
@@ -40,6 +42,7 @@ export type {
   Pins,
 } from './store/blob-store.js';
 export { FileBlobStore } from './store/file/file-blob-store.js';
+export { LivePin } from './store/file/live-pin.js';
 export { MemoryBlobStore } from './store/memory-blob-store.js';
 export type { TreeHandle } from './tree/state/shared-tree.js';
 export { Tree } from './tree/tree.js';

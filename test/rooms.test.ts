@@ -24,6 +24,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'journal',
     'tree',
     'repair',
+    'backup',
     'before-open',
     'index',
   ],
@@ -67,6 +68,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'check',
     'repair',
     'dump',
+    'backup',
     'diff',
     'inline-reclaimer',
     'kept-contents',
@@ -108,9 +110,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** The files by which each of these is used from outside of it. */
 const DOORS: Readonly<Record<string, RegExp>> = {
   engine: /^engine\/(index|api|errors|limits|progress|before-open)\.ts$/,
-  mount: /^mount\/([^/]+|(check|repair|dump|diff)\/index)\.ts$/,
+  mount: /^mount\/([^/]+|(backup|check|repair|dump|diff)\/index)\.ts$/,
   'mount/filesystem': /^mount\/filesystem\/([^/]+|(records|contents|past)\/[^/]+)\.ts$/,
   'mount/check': /^mount\/check\/index\.ts$/,
+  'mount/backup': /^mount\/backup\/index\.ts$/,
   'mount/repair': /^mount\/repair\/index\.ts$/,
   'mount/dump': /^mount\/dump\/index\.ts$/,
   'mount/kernel': /^mount\/kernel\/(kernel-mount|device\/mounting)\.ts$/,

@@ -10,6 +10,7 @@ import { PowerCut } from './contents/power-cut.js';
 import { SpareFiles } from './contents/spare-files.js';
 import { type Clock, SystemClock, SystemDisk } from './contents/system.js';
 import { type TroubleListener, Troubles } from './contents/troubles.js';
+import { endBackup } from './inodes/end-backup.js';
 import { Inodes } from './inodes/inodes.js';
 import { deleteOrphanRecords, hasOwnContent } from './inodes/orphans.js';
 import { startContents } from './inodes/start-contents.js';
@@ -82,6 +83,7 @@ export function startStore(inodes: Inodes, finishCopies: (wasCut: boolean) => vo
   const { tree, content, readOnly } = inodes;
   const hasRoot = tree.getVersion(ROOT_KEY) !== undefined;
   prepareContentDirectory(content.disk, content.directory, readOnly);
+  if (!readOnly) endBackup(inodes, log);
   startContents(inodes, hasRoot, finishCopies, log);
   inodes.quotas.load();
   if (readOnly) {

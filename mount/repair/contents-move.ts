@@ -28,7 +28,7 @@ import {
 } from '../filesystem/contents/spare-recovery.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
-import { copySparse } from './sparse-copy.js';
+import { copySparse } from '../filesystem/contents/sparse-copy.js';
 
 /** How contents got to the repaired store. */
 export interface MovedContents {

@@ -13,6 +13,7 @@ import { SpinneyError } from '../../errors.js';
 import { IMAGE_MAGIC } from '../image.js';
 import { LOG_MAGIC } from './manifest-reader.js';
 import {
+  BACKUP_FILE,
   countedNames,
   DATA_FILE,
   isDaemonLog,
@@ -121,12 +122,13 @@ function someOf(names: readonly string[]): string {
   return rest > 0 ? `${shown.join(', ')} and ${rest} more` : shown.join(', ');
 }
 
-/** Refuses a store that a repair has not finished. @throws ERR_NO_STORE */
+/** Refuses a store that a repair or a first backup has not finished. @throws ERR_NO_STORE */
 export function refuseUnfinished(dir: string, { names }: ExaminedDirectory): void {
   if (!names.includes(UNFINISHED_FILE)) return;
+  const verb = names.includes(BACKUP_FILE) ? 'spinney backup' : 'spinney repair, spinney load';
   throw new SpinneyError(
     'ERR_NO_STORE',
-    `Cannot use ${dir} as a store: the command that was to make it (spinney repair, spinney load) has not come to its end; run it again`,
+    `Cannot use ${dir} as a store: the command that was to make it (${verb}) has not come to its end; run it again`,
   );
 }
 

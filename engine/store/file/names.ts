@@ -15,12 +15,15 @@ export function isDaemonLog(name: string): boolean {
   return DAEMON_LOG.test(name);
 }
 
-/** Marks a store that a repair is making, and has not finished: nobody uses it. */
+/** Marks a store that a repair or a first backup is making, and has not finished: nobody uses it. */
 export const UNFINISHED_FILE = 'repair.unfinished';
+
+/** Tells of which store this one is the backup; gone once it has been mounted for writing. */
+export const BACKUP_FILE = 'backup.json';
 
 /** All that Spinney ever puts into a store's directory: the engine's files, then what mount and daemon have there. */
 const OWN_NAME =
-  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|repair\.unfinished|spinney\.log(\.\d)?|control\.sock|daemon-\d+\.json(\.new)?)$/;
+  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|repair\.unfinished|backup\.json(\.new)?|spinney\.log(\.\d)?|control\.sock|daemon-\d+\.json(\.new)?)$/;
 /** What mkfs puts into every new filesystem; nobody's. */
 const NOBODYS_NAME = 'lost+found';
 

@@ -1,0 +1,80 @@
+import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { SnapshotActions } from '../../mount/backup/index.js';
+import { askDaemon } from '../control/client.js';
+import { storeOf } from '../places/served-store.js';
+import { badArgument, requiredText, textOption } from './arguments.js';
+import type { Command } from './command.js';
+import { formatBytes, formatTable } from './output.js';
+import { Progress } from './progress.js';
+import { type Target, targetOf, targetOptions } from './target.js';
+
+export const backup: Command = {
+  name: 'backup',
+  summary: 'Make a directory the backup of a store that may be mounted, or bring it up to date',
+  argument: { name: 'directory', isRequired: true, describe: 'Of the backup, which is a store' },
+  more: [{ name: 'place', describe: 'Mountpoint or store that is backed up' }],
+  options: { ...targetOptions, json: { describe: 'Print JSON' } },
+  async run(raw, output) {
+    const target = resolve(requiredText(raw, 'directory'));
+    const given = textOption(raw, 'place');
+    const place = given ?? textOption(raw, 'store');
+    if (place === undefined) throw badArgument('say what to back up: give a mountpoint, or --store');
+    if (given !== undefined && raw.store !== undefined)
+      throw badArgument(`both ${given} and --store ${String(raw.store)} were given; give one`);
+    const store = realPathOf(storeOf(place));
+    const progress = new Progress(output);
+    // Loaded here only, so that the other verbs start fast.
+    const { backUp } = await import('../../mount/backup/index.js');
+    const snapshots = actionsOn(() => targetOf(raw, given));
+    try {
+      const done = await backUp({ store, target, snapshots, progress });
+      progress.clear();
+      const result = { store, backup: target, ...done };
+      if (raw.json === true) {
+        output.out(`${JSON.stringify(result, null, 2)}\n`);
+        return 0;
+      }
+      const { blobs, contents } = result;
+      output.out(
+        `${formatTable({
+          ...result,
+          blobs: { ...blobs, bytes: formatBytes(blobs.bytes) },
+          contents: { ...contents, bytes: formatBytes(contents.bytes) },
+        })}\n`,
+      );
+      return 0;
+    } finally {
+      progress.clear();
+    }
+  },
+};
+
+/** Whether the store is mounted may change during a run: each time it is looked at anew. */
+function actionsOn(target: () => Target): SnapshotActions {
+  const ask = async (method: 'POST' | 'DELETE', path: string, otherwise: (store: string) => Promise<unknown>) => {
+    const found = target();
+    if ('socket' in found) await askDaemon(found.socket, method, path);
+    else await otherwise(found.store);
+  };
+  return {
+    create: (name) =>
+      ask('POST', `/v1/snapshots?name=${encodeURIComponent(name)}`, async (store) => {
+        const { createSnapshot } = await import('../mounting/unmounted.js');
+        return createSnapshot(store, name);
+      }),
+    delete: (name) =>
+      ask('DELETE', `/v1/snapshots/${encodeURIComponent(name)}`, async (store) => {
+        const { deleteSnapshot } = await import('../mounting/unmounted.js');
+        return deleteSnapshot(store, name);
+      }),
+  };
+}
+
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
