@@ -102,7 +102,8 @@ export class ContentCheck {
     if (this.#told.has(ino, born)) {
       this.#findings.damage(`${where}: a file has it, too, and would lose it with the last snapshot`);
     }
-    if (!this.#snapshots.isNeeded(born, died)) {
+    // A backup has records of what its source keeps for snapshots, and nothing else of it.
+    if (!this.#snapshots.isNeeded(born, died) && this.#content.status(ino, born, this.#status)) {
       this.#findings.note(`${where}: no snapshot needs it, and it goes at the next mount`);
     }
     this.#kept.add(ino, born);
