@@ -52,7 +52,11 @@ export const backup: Command = {
 
 /** Whether the store is mounted may change during a run: each time it is looked at anew. */
 function actionsOn(target: () => Target): SnapshotActions {
-  const ask = async (method: 'POST' | 'DELETE', path: string, otherwise: (store: string) => Promise<unknown>) => {
+  const ask = async (
+    method: 'POST' | 'DELETE',
+    path: string,
+    otherwise: (store: string) => Promise<unknown>,
+  ) => {
     const found = target();
     if ('socket' in found) await askDaemon(found.socket, method, path);
     else await otherwise(found.store);

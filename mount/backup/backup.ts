@@ -199,7 +199,8 @@ class Backup {
     }
     this.#refuseGone(from);
     const { contents } = this.#result;
-    for (const name of ['files', 'reflinked', 'bytes', 'skipped'] as const) contents[name] += copies.counts[name];
+    for (const name of ['files', 'reflinked', 'bytes', 'skipped'] as const)
+      contents[name] += copies.counts[name];
     // A file that was renamed is gone from its old name only.
     return old.filter(({ ino, born }) => !told.has(ino, born));
   }

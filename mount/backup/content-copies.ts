@@ -11,9 +11,9 @@ import { reasonOf, SpinneyError } from '../../engine/errors.js';
 import { contentPath } from '../filesystem/contents/content.js';
 import { copiesDirectory, copyPath } from '../filesystem/contents/content-copy.js';
 import { newFileStatus } from '../filesystem/contents/content-disk.js';
-import { BackingError, EDQUOT, ENOENT, ENOSPC } from '../filesystem/errno.js';
 import { copyData } from '../filesystem/contents/sparse-copy.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
+import { BackingError, EDQUOT, ENOENT, ENOSPC } from '../filesystem/errno.js';
 
 /** What may have to be copied again after a kill. */
 const MOST_UNSYNCED_FILES = 4_096;
@@ -82,7 +82,9 @@ export class ContentCopies {
     try {
       for (const until = Date.now() + LONGEST_WAIT_MS; !this.#copy(wanted, from, copy); ) {
         if (Date.now() > until)
-          throw new Error('a program writes to it, and its copy for the snapshot has not been made; see the daemon\'s log');
+          throw new Error(
+            "a program writes to it, and its copy for the snapshot has not been made; see the daemon's log",
+          );
         await pause(LOOK_AGAIN_MS);
       }
     } catch (error) {

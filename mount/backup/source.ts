@@ -122,8 +122,7 @@ export class RestingSource implements Source {
 
   open(moment: BackupMoment): SourceMoment | undefined {
     const { snapshot, lsn, generation } = this.#base;
-    const isIt =
-      moment.snapshot === snapshot && moment.lsn === lsn && moment.generation === generation;
+    const isIt = moment.snapshot === snapshot && moment.lsn === lsn && moment.generation === generation;
     return isIt ? this.#now() : undefined;
   }
 

@@ -26,9 +26,9 @@ import {
   leftSparesOrNone,
   UNCLAIMED_DIRECTORY,
 } from '../filesystem/contents/spare-recovery.js';
+import { copySparse } from '../filesystem/contents/sparse-copy.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
-import { copySparse } from '../filesystem/contents/sparse-copy.js';
 
 /** How contents got to the repaired store. */
 export interface MovedContents {
