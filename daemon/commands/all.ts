@@ -1,4 +1,5 @@
 /** All verbs, in the order in which they are told. A new one is one entry here. */
+import { backup } from './backup.js';
 import { check } from './check.js';
 import type { Command } from './command.js';
 import { completion } from './completion.js';
@@ -19,6 +20,7 @@ const VERBS: readonly Command[] = [
   snapshot,
   diff,
   du,
+  backup,
   check,
   repair,
   dump,

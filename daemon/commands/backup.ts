@@ -12,7 +12,12 @@ import { type Target, targetOf, targetOptions } from './target.js';
 export const backup: Command = {
   name: 'backup',
   summary: 'Make a directory the backup of a store that may be mounted, or bring it up to date',
-  argument: { name: 'directory', isRequired: true, describe: 'Of the backup, which is a store' },
+  argument: {
+    name: 'directory',
+    isRequired: true,
+    describe: 'Of the backup, which is a store',
+    values: 'directory',
+  },
   more: [{ name: 'place', describe: 'Mountpoint or store that is backed up' }],
   options: { ...targetOptions, json: { describe: 'Print JSON' } },
   async run(raw, output) {

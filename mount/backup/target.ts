@@ -161,11 +161,13 @@ function makeTarget(directory: string, source: { uuid: string; path: string }): 
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const id = randomBytes(4).toString('hex');
   writeRecord(directory, { format: 1, id, source: source.uuid, path: source.path, isSwept: true });
-  writeFileSync(
-    join(directory, UNFINISHED_FILE),
-    'spinney backup has not finished this store: run it again\n',
-    { mode: 0o600, flush: true },
-  );
+  // As other commands write it that make stores (new-store.ts): so they leave this one alone.
+  const mark = { command: 'backup', source: source.path, boot: '' };
+  const advice = 'spinney backup has not finished this store: run it again';
+  writeFileSync(join(directory, UNFINISHED_FILE), `${advice}\n${JSON.stringify(mark)}\n`, {
+    mode: 0o600,
+    flush: true,
+  });
   syncDirectory(directory);
   syncDirectory(dirname(directory));
 }

@@ -36,3 +36,18 @@ it('writes a plain line every few seconds elsewhere', () => {
   progress.step();
   expect(told[2]).toBe('checking: 33% (1 of 3)\n');
 });
+
+it('tells bytes, files, rate and the time that is left', () => {
+  const { progress, told, pass } = shown(true);
+  progress.beginBytes('copying contents', 10 * 1024 * 1024, 4);
+  pass(2000);
+  progress.bytes(1024 * 1024);
+  progress.file();
+  pass(2000);
+  progress.bytes(1024 * 1024);
+  expect(told.at(-1)).toBe(
+    '\rcopying contents: [######........................] 20% (2 MiB of 10 MiB, 1 of 4 files, 512 KiB/s, 0:16 left)',
+  );
+  progress.note('a line');
+  expect(told.at(-1)).toBe('a line\n');
+});
