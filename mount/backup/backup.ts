@@ -62,12 +62,23 @@ export async function backUp(options: BackupOptions): Promise<BackedUp> {
     const target = new BackupTarget(options.target, { uuid: source.uuid, path: source.directory });
     try {
       return await new Backup(source, target, options.progress).run();
+    } catch (error) {
+      throw withAdvice(error, options.store);
     } finally {
       target.close();
     }
   } finally {
     source.close();
   }
+}
+
+/** What is to be done where the store turns out to be damaged. */
+function withAdvice(error: unknown, store: string): unknown {
+  const isDamage =
+    error instanceof SpinneyError && (error.code === 'ERR_BLOB_CORRUPT' || error.code === 'ERR_BLOB_MISSING');
+  if (!isDamage) return error;
+  const advice = `the backup is what it was before: spinney repair tells what can be salvaged of ${store}`;
+  return new SpinneyError(error.code, `${error.message}; ${advice}`, { cause: error });
 }
 
 function openSource(store: string, snapshots: SnapshotActions): Source {
