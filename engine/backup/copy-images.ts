@@ -11,7 +11,7 @@ import type { Images } from './diff-images.js';
 export function copyImages(
   from: Images,
   to: BlobStore,
-  mark: Omit<CheckpointMark, 'pendingDeletes'>,
+  mark: CheckpointMark,
   copied: () => void,
 ): { written: number; skipped: number } {
   const image = new Uint8Array(BLOB_SIZE);
@@ -28,7 +28,7 @@ export function copyImages(
     written++;
     copied();
   }
-  to.flush({ ...mark, pendingDeletes: [] });
+  to.flush(mark);
   return { written, skipped };
 }
 

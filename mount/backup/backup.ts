@@ -228,9 +228,7 @@ class Backup {
   #copyImages(from: SourceMoment): void {
     const { store } = this.#target;
     this.#progress.begin('copying blobs', countNewImages(from.images, store));
-    const { moment, nextBlobId } = from;
-    const mark = { lsn: moment.lsn, generation: moment.generation, nextBlobId };
-    const { written, skipped } = copyImages(from.images, store, mark, () => this.#progress.step());
+    const { written, skipped } = copyImages(from.images, store, from.mark, () => this.#progress.step());
     const { blobs } = this.#result;
     blobs.copied += written;
     blobs.skipped += skipped;

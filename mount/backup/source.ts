@@ -1,6 +1,12 @@
 /** What is backed up: a store that may be mounted, of which a snapshot is taken, or a backup that nobody changes. */
 import { NodeDisk } from '../../engine/before-open.js';
-import { type BlobId, FileBlobStore, type Images, LivePin, SpinneyError } from '../../engine/index.js';
+import {
+  type CheckpointMark,
+  FileBlobStore,
+  type Images,
+  LivePin,
+  SpinneyError,
+} from '../../engine/index.js';
 import type { BackupMoment, BackupRecord } from '../filesystem/records/backup-record.js';
 
 /** Takes and deletes snapshots of the store, through the daemon that serves it or without one. */
@@ -13,7 +19,8 @@ export interface SnapshotActions {
 export interface SourceMoment {
   readonly moment: BackupMoment;
   readonly images: Images;
-  readonly nextBlobId: BlobId;
+  /** What is published with the images. */
+  readonly mark: CheckpointMark;
   /** The id that the newest snapshot has, or had. */
   lastSnapshot(): number;
   /** Whether all that was read was of this moment. */
@@ -88,7 +95,7 @@ export class LiveSource implements Source {
     return {
       moment: { snapshot: id, name, lsn, generation, createdAt },
       images,
-      nextBlobId: images.nextBlobId,
+      mark: images.mark,
       lastSnapshot: () => LivePin.list(this.#disk, this.directory).lastPin,
       isThere: () => images.isThere(),
       close: () => images.close(),
@@ -102,6 +109,7 @@ export class RestingSource implements Source {
   readonly uuid: string;
   readonly #store: FileBlobStore;
   readonly #base: BackupMoment;
+  readonly #mark: CheckpointMark;
 
   /** @throws ERR_STORE_LOCKED, ERR_INVALID_ARGUMENT where it has been written to */
   constructor(directory: string, { base }: BackupRecord) {
@@ -111,6 +119,7 @@ export class RestingSource implements Source {
     const mark = this.#store.readMark();
     if (base !== undefined && mark?.lsn === base.lsn && mark.generation === base.generation) {
       this.#base = base;
+      this.#mark = mark;
       return;
     }
     this.#store.close();
@@ -140,7 +149,7 @@ export class RestingSource implements Source {
     return {
       moment: this.#base,
       images: this.#store,
-      nextBlobId: this.#store.readMark()?.nextBlobId ?? 1,
+      mark: this.#mark,
       lastSnapshot: () => this.#base.snapshot,
       isThere: () => true,
       close: () => {},

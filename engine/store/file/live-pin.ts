@@ -6,7 +6,7 @@
  */
 import type { Disk } from '../../disk/disk.js';
 import { SpinneyError } from '../../errors.js';
-import type { BlobId, BlobRow, Pin } from '../blob-store.js';
+import type { BlobId, BlobRow, CheckpointMark, Pin } from '../blob-store.js';
 import { DataFile } from './data-file.js';
 import { type ManifestState, readManifest } from './manifest-reader.js';
 import { DATA_FILE } from './names.js';
@@ -29,8 +29,8 @@ export class LivePin {
   readonly pin: Pin;
   /** The 16 bytes of the store. */
   readonly uuid: Uint8Array;
-  /** Above that of each blob that there ever was when this was made. */
-  readonly nextBlobId: BlobId;
+  /** What a store that holds these images is to publish with them. */
+  readonly mark: CheckpointMark;
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #fd: number;
@@ -48,7 +48,9 @@ export class LivePin {
     for (const row of state.rows.values()) if (row.generation <= pin.generation) this.#rows.set(row.id, row);
     for (const row of state.pins.kept.values())
       if (keeps(pin, row.generation, row.lastPin)) this.#rows.set(row.id, row);
-    this.nextBlobId = state.mark?.nextBlobId ?? 1;
+    const { lsn, generation } = pin;
+    // Blobs that were made since have ids below the next one, too.
+    this.mark = { nextBlobId: 1, ...state.mark, lsn, generation, pendingDeletes: [] };
     this.#disk = disk;
     this.#directory = directory;
     const path = `${directory}/${DATA_FILE}`;

@@ -43,9 +43,9 @@ it('is the images of its moment, whatever the writer does, until it is removed',
   }
   const again = new LivePin(new NodeDisk(), store.directory, 1);
   expect(tagsOf(again)).toEqual({ 1: 1, 2: 2, 3: 3, 4: 4 });
-  expect([again.pin, again.nextBlobId, again.isThere()]).toEqual([
+  expect([again.pin, again.mark, again.isThere()]).toEqual([
     makePin(1, 1),
-    makeMark(11).nextBlobId,
+    { ...makeMark(1), nextBlobId: makeMark(11).nextBlobId },
     true,
   ]);
   const second = new LivePin(new NodeDisk(), store.directory, 2);
