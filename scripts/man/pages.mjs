@@ -24,6 +24,7 @@ const MANUAL_SECTIONS = [
   'What is in a directory',
   'Limits of directories',
   'Snapshots',
+  'Backup and restore',
   'Running it as a service',
   'The control socket',
   'Errors',
