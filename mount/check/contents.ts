@@ -103,7 +103,8 @@ export class ContentCheck {
       this.#findings.damage(`${where}: a file has it, too, and would lose it with the last snapshot`);
     }
     // A backup has records of what its source keeps for snapshots, and nothing else of it.
-    if (!this.#snapshots.isNeeded(born, died) && this.#content.status(ino, born, this.#status)) {
+    const isOfSource = this.#snapshots.count === 0 && !this.#content.status(ino, born, this.#status);
+    if (!this.#snapshots.isNeeded(born, died) && !isOfSource) {
       this.#findings.note(`${where}: no snapshot needs it, and it goes at the next mount`);
     }
     this.#kept.add(ino, born);
