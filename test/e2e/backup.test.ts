@@ -121,7 +121,10 @@ describe('a backup', () => {
       cut++;
       if (!existsSync(site.target)) continue;
       if (!readdirSync(site.target).includes('repair.unfinished')) await site.isClean();
-      else expect((await site.spinney('check', site.target)).err).toMatch(/\(spinney backup\) has not come to its end/);
+      else
+        expect((await site.spinney('check', site.target)).err).toMatch(
+          /\(spinney backup\) has not come to its end/,
+        );
     }
     expect(cut).toBeGreaterThan(0);
     await site.isClean();
