@@ -7,11 +7,17 @@ import { join } from 'node:path';
 import { Tree } from '../../dist/engine/index.js';
 import { contentPath } from '../../dist/mount/filesystem/contents/content.js';
 import * as record from '../../dist/mount/filesystem/records/record.js';
+import { FILESYSTEM_MEASURE } from '../../dist/mount/filesystem-measure.js';
 import { mountTree } from '../../dist/mount/index.js';
 
 const [store, mountpoint, driver] = process.argv.slice(2);
 const contentDirectory = join(store, 'content');
-const tree = Tree.open({ dir: store, cacheBytes: 16 * 1024 * 1024, checkpoint: { host: 'worker' } });
+const tree = Tree.open({
+  dir: store,
+  cacheBytes: 16 * 1024 * 1024,
+  checkpoint: { host: 'worker' },
+  measure: FILESYSTEM_MEASURE,
+});
 const options = {
   mountpoint,
   driver,

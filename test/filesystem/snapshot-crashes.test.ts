@@ -110,9 +110,7 @@ function verify(s: SnapshotStore, scenario: Scenario, where: string): void {
 function useOn(s: SnapshotStore, scenario: Scenario, where: string): void {
   s.goOn();
   const paths = Object.keys(scenario.live);
-  const before = Object.fromEntries(
-    s.tree.snapshots().map(({ name }) => [name, s.shown(name)] as const),
-  );
+  const before = Object.fromEntries(s.tree.snapshots().map(({ name }) => [name, s.shown(name)] as const));
   for (const path of paths) {
     expect(
       s.patiently(() => s.write(path, '!', 9)),

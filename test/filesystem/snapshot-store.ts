@@ -10,11 +10,26 @@ import { ContentAwaited } from '../../mount/filesystem/errno.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import { entryKey, inodeKey, KEPT_PREFIX, SPLITS_PREFIX } from '../../mount/filesystem/records/keys.js';
 import * as record from '../../mount/filesystem/records/record.js';
-import type { AttributeChange, Attributes, ContentName, ContentWorker } from '../../mount/filesystem/types.js';
+import type {
+  AttributeChange,
+  Attributes,
+  ContentName,
+  ContentWorker,
+} from '../../mount/filesystem/types.js';
 import { FaultContents } from '../support/disk/fault-contents.js';
 import { FaultDisk } from '../support/disk/fault-disk.js';
 import { MemoryDisk } from '../support/disk/memory-disk.js';
-import { bytes, CALLER, newResult, O_RDONLY, O_RDWR, O_WRONLY, REGULAR, StepClock, split } from './fixture.js';
+import {
+  bytes,
+  CALLER,
+  newResult,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  REGULAR,
+  StepClock,
+  split,
+} from './fixture.js';
 
 const STORE = '/store';
 const CONTENT = `${STORE}/content`;
@@ -113,7 +128,11 @@ export class SnapshotStore {
           },
           (result) => this.fs.snapshots.placed(copy, result),
         ),
-      syncContents: () => task(() => true, (result) => this.fs.snapshots.contentsSynced(result)),
+      syncContents: () =>
+        task(
+          () => true,
+          (result) => this.fs.snapshots.contentsSynced(result),
+        ),
     };
   }
 

@@ -50,7 +50,8 @@ export class LivePin {
       if (keeps(pin, row.generation, row.lastPin)) this.#rows.set(row.id, row);
     const { lsn, generation } = pin;
     // Blobs that were made since have ids below the next one, too.
-    this.mark = { nextBlobId: 1, ...state.mark, lsn, generation, pendingDeletes: [] };
+    const { mark, measure } = state;
+    this.mark = { nextBlobId: 1, ...mark, lsn, generation, pendingDeletes: [], ...(measure && { measure }) };
     this.#disk = disk;
     this.#directory = directory;
     const path = `${directory}/${DATA_FILE}`;
