@@ -269,6 +269,6 @@ describe('a backup is refused', () => {
       /spinney: Cannot read blob .*; the backup is what it was before: spinney repair/,
     );
     await site.see('same $DIR/then $DIR/seen', target);
-    await site.sh('umount small');
+    await site.sh('umount -l small');
   });
 });
