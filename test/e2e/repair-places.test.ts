@@ -40,7 +40,7 @@ describe.skipIf(!isRoot)('a place', () => {
     expect(refused.code).toBe(2);
     expect(refused.err).toMatch(/^spinney: Cannot .*(the disk is full|no space).*\n$/);
     expect(await site.refusal('mount', site.mountpoint, '--store', target)).toContain(
-      'run spinney repair again',
+      'has not come to its end; run it again',
     );
     await site.sh('mount -o remount,size=200m small');
     await site.must('repair', store, '--yes', '--to', target);
