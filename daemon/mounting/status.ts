@@ -25,6 +25,8 @@ interface StatusAdmin {
 
 type MountState = 'starting' | 'up' | 'gone' | 'failed';
 
+const LOOKS_UNTIL_TOLD = 2;
+
 export class Status implements ControlTarget {
   readonly #tree: Pick<TreeOperations, 'stats'>;
   readonly #admin: StatusAdmin;
@@ -36,7 +38,8 @@ export class Status implements ControlTarget {
   #mounted: Mounted | undefined;
   #mountState: MountState = 'starting';
   #entry: MountEntry | undefined;
-  #wasTold = false;
+  /** How often in a row the mount was not found at its place. */
+  #displacedLooks = 0;
 
   constructor(
     tree: Pick<TreeOperations, 'stats'>,
@@ -66,7 +69,10 @@ export class Status implements ControlTarget {
     });
   }
 
-  /** Says in the log, once, that the mount is gone from its place and yet in use. */
+  /**
+   * Says in the log, once, that the mount is gone from its place and yet in use: at the second look, because after an unmount
+   * the kernel takes a while to forget a million inodes.
+   */
   lookForMount(log: Pick<Logger, 'warn'>): void {
     let displaced: string | undefined;
     try {
@@ -75,8 +81,8 @@ export class Status implements ControlTarget {
       // Nobody can look without a descriptor: the next time, then. Nothing else waits for it.
       return;
     }
-    if (displaced !== undefined && !this.#wasTold) log.warn(displaced);
-    this.#wasTold = displaced !== undefined;
+    this.#displacedLooks = displaced === undefined ? 0 : this.#displacedLooks + 1;
+    if (displaced !== undefined && this.#displacedLooks === LOOKS_UNTIL_TOLD) log.warn(displaced);
   }
 
   /** What keeps a mount going that is not at its place any more. */

@@ -146,6 +146,19 @@ it('goes on where it cannot look whether the mount is at its place', () => {
   });
   status.lookForMount(log);
   expect(told).toEqual([]);
-  status.lookForMount(log);
+  for (let look = 0; look < 4; look++) status.lookForMount(log);
   expect(told).toEqual([expect.stringContaining('the mount is no longer at /nowhere')]);
+});
+
+it('tells nothing of a mount that is on its way out', () => {
+  const { status, mounted } = parts();
+  const [entry] = readMountinfo();
+  const told: unknown[] = [];
+  const log = { warn: (what: unknown) => told.push(what) };
+  status.setMount(mounted, { ...entry!, mountpoint: '/nowhere' });
+  status.lookForMount(log);
+  vi.mocked(isMountedAt).mockImplementationOnce(() => true);
+  status.lookForMount(log);
+  status.lookForMount(log);
+  expect(told).toEqual([]);
 });
