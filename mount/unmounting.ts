@@ -49,8 +49,12 @@ function whyNot(errno: number): string {
   return libc.errnoName(errno);
 }
 
-/** Breaks the connection: every request, waiting or to come, fails, and the descriptor says ENODEV. */
+/**
+ * Breaks the connection: every request, waiting or to come, fails, and the descriptor says ENODEV. One that has come to its
+ * end is left alone: another mount may have its number by now.
+ */
 export function abortConnection(mount: DeviceMount): void {
+  if (mount.fd >= 0 && isOver(mount.fd)) return;
   const file = `${CONNECTIONS}/${mount.connection}/abort`;
   if (tryWrite(file)) return;
   // The control filesystem may just not be mounted.
@@ -62,6 +66,13 @@ export function abortConnection(mount: DeviceMount): void {
   }
   // A forced unmount aborts too, where the mount still has a name.
   if (isMounted(mount)) libc.umount2(mount.mountpoint, libc.MNT_FORCE);
+}
+
+/** Whether the descriptor's connection is no more. */
+function isOver(fd: number): boolean {
+  // struct pollfd { int fd; short events, revents; }
+  const polled = new Int32Array([fd, 0]);
+  return libc.poll(polled, 1, 0) > 0 && ((polled[1]! >> 16) & libc.POLLERR) !== 0;
 }
 
 /** Requests that wait for an answer; undefined where the kernel does not tell. */

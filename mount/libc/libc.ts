@@ -206,6 +206,8 @@ export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
 export const POLLIN = 0x1;
+/** Also where it was not asked for. */
+export const POLLERR = 0x8;
 
 export const MS_RDONLY = 0x1;
 export const MS_NOSUID = 0x2;

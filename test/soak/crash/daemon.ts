@@ -116,8 +116,14 @@ export class Daemon {
     return this.#exited;
   }
 
-  /** Whoever waits for the daemon gets an error. */
+  /** Whoever waits for the daemon gets an error. Where the mount is gone, its connection's number may be another mount's. */
   abort(): void {
+    const isThere = this.#site
+      .mountinfo()
+      .split('\n')
+      .map((line) => line.split(' '))
+      .some(([, , device, , place]) => place === this.#site.mountpoint && device === `0:${this.#connection}`);
+    if (!isThere) return;
     try {
       writeFileSync(join('/sys/fs/fuse/connections', this.#connection ?? 'none', 'abort'), '1');
     } catch {
