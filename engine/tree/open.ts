@@ -159,19 +159,6 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
     if (!readOnly) countSlots(control, store);
-    if (!(store instanceof FileBlobStore)) {
-      const state = new TreeState(
-        control,
-        cache,
-        preImages,
-        store,
-        undefined,
-        threadNumber,
-        options,
-        settings.measure,
-      );
-      return { state, recovery: undefined };
-    }
     const bare = new TreeState(
       control,
       cache,
@@ -182,6 +169,7 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
       options,
       settings.measure,
     );
+    if (!(store instanceof FileBlobStore)) return { state: bare, recovery: undefined };
     const { previousEnd, ...recovery } = recover(bare, disk, store, settings);
     options.previousEnd = previousEnd;
     if (readOnly) return { state: bare, recovery };

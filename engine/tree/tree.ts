@@ -40,7 +40,7 @@ import { Diff } from './read/diff/diff.js';
 import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
-import { OpenSnapshot } from './read/snapshot-reads.js';
+import { openSnapshot } from './read/snapshot-reads.js';
 import { Summation } from './read/summation.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
@@ -340,7 +340,7 @@ export class Tree implements TreeOperations {
   at(name: string, { cacheBytes = MIN_CACHE_BYTES }: SnapshotReadOptions = {}): SnapshotReads {
     this.#state.checkOpen();
     const pin = findPin(this.#state, name, 'open');
-    return new OpenSnapshot(this.#state, pin, pinsOf(this.#state), cacheBytesOf(cacheBytes));
+    return openSnapshot(this.#state, pin, pinsOf(this.#state), cacheBytesOf(cacheBytes));
   }
 
   diff(
