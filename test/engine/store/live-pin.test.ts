@@ -56,6 +56,16 @@ it('is the images of its moment, whatever the writer does, until it is removed',
   expect(() => new LivePin(new NodeDisk(), store.directory, 1)).toThrow(/pin 1: it is not in/);
 });
 
+it('tells what the sums of its images are of, so that a store that is given them has these, too', () => {
+  const store = newStore();
+  const measure = { name: 'sizes', fields: 2 };
+  store.writeBlob(1, makeImage(1, 1, 1));
+  store.flush({ ...makeMark(1), measure }, { add: makePin(1, 1) });
+  const pin = new LivePin(new NodeDisk(), store.directory, 1);
+  expect(pin.mark).toMatchObject({ measure });
+  pin.close();
+});
+
 it('is found though the manifest is replaced in the middle of reading it', () => {
   const store = newStore();
   store.writeBlob(1, makeImage(1, 1, 1));
