@@ -17,6 +17,7 @@ export const SWITCHES: Readonly<Record<string, readonly [name: string, on: boole
   rw: ['read-only', false],
   allow_other: ['allow-other', true],
   'allow-other': ['allow-other', true],
+  'no-restart': ['no-restart', true],
 };
 
 /** Options that `spinney mount -o` takes, in their order. */
@@ -34,6 +35,7 @@ export const OF_MOUNTED =
 export const TOLD: readonly { words: string; describe: string; default?: string }[] = [
   { words: 'ro, rw', describe: 'Read-only, for which the store must exist, or not', default: 'rw' },
   { words: 'allow_other', describe: 'Let other users in' },
+  { words: 'no-restart', describe: mount.options['no-restart']!.describe },
   {
     words: 'suid, nosuid, dev, nodev, exec, noexec',
     describe: 'As on every filesystem',

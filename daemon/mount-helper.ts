@@ -10,9 +10,9 @@
  * that is given, as on every filesystem; for others mount(8) gives nosuid and nodev itself.
  */
 import { SpinneyError } from '../engine/errors.js';
-import { badArgument } from './commands/arguments.js';
-import { nearest } from './commands/nearest.js';
-import type { Output } from './commands/output.js';
+import { badArgument } from './commands/options/arguments.js';
+import { nearest } from './commands/options/nearest.js';
+import type { Output } from './commands/output/output.js';
 import { HELP, IGNORED, MOUNT_WORDS, OF_MOUNTED, SWITCHES, VALUES } from './mount-helper-options.js';
 import { remountAt } from './places/remounting.js';
 import { failureOf } from './process/failure.js';

@@ -1,12 +1,12 @@
 /** The command line: reads it, runs the verb, and tells failures in one line. */
 import yargs, { type Argv } from 'yargs';
 import { COMMANDS } from './commands/all.js';
-import { badArgument } from './commands/arguments.js';
-import type { Command } from './commands/command.js';
-import { nearest } from './commands/nearest.js';
-import type { Output } from './commands/output.js';
+import { badArgument } from './commands/options/arguments.js';
+import type { Command } from './commands/options/command.js';
+import { nearest } from './commands/options/nearest.js';
+import type { Output } from './commands/output/output.js';
 import { failureOf } from './process/failure.js';
-import { writeError, writeOut } from './process/standard-output.js';
+import { hasReader, writeError, writeOut } from './process/standard-output.js';
 import { version } from './process/version.js';
 
 const VERBS: readonly string[] = COMMANDS.map(({ name }) => name);
@@ -14,7 +14,7 @@ const VERBS: readonly string[] = COMMANDS.map(({ name }) => name);
 /** Exit code of a command line that cannot be read. Failures of a verb give 1. */
 export const USAGE_EXIT_CODE = 2;
 
-export const STANDARD_OUTPUT: Output = { out: writeOut, err: writeError };
+export const STANDARD_OUTPUT: Output = { out: writeOut, err: writeError, hasReader };
 
 /**
  * Runs one command line (without the program's name) and returns its exit code: 0, 1 when the verb failed, 2 when
@@ -108,18 +108,24 @@ async function read(args: readonly string[]): Promise<CommandLine> {
 }
 
 /** A verb and its arguments. */
-function usageOf({ name, argument, more = [] }: Command): string {
+function usageOf({ name, argument, more = [], rest }: Command): string {
   const first = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
-  return [name, first, ...more.map((other) => `[${other.name}]`)].join(' ');
+  const others = [
+    ...more.map((other) => `[${other.name}]`),
+    ...(rest === undefined ? [] : [`[${rest.name}..]`]),
+  ];
+  return [name, first, ...others].join(' ');
 }
 
 function withOptions(yargs: Argv, command: Command): Argv {
-  const { argument, more = [], options } = command;
+  const { argument, more = [], rest, options } = command;
   yargs
     .usage(`Usage: spinney ${usageOf(command)} [options]`)
     .epilogue('')
     .positional(argument.name, { type: 'string', describe: argument.describe });
   for (const { name, describe } of more) yargs.positional(name, { type: 'string', describe });
+  if (rest !== undefined)
+    yargs.positional(rest.name, { type: 'string', array: true, describe: rest.describe });
   for (const [option, { describe, takesValue, default: usual, here }] of Object.entries(options)) {
     yargs.option(option, {
       describe,

@@ -1,8 +1,10 @@
 /** The public shapes of the engine: what `Tree` takes and gives. `Tree` itself is in tree/tree.ts. */
 import type { MeasureOptions } from './art/measure.js';
-import type { BlobRow, BlobStore } from './store/blob-store.js';
+import type { Latency } from './histogram.js';
+import type { BlobStore } from './store/blob-store.js';
+import type { TreeStats } from './tree-stats.js';
 
-export type { MeasureOptions };
+export type { Latency, MeasureOptions };
 
 /** A key is any bytes; a string is taken as UTF-8. */
 export type Key = Uint8Array | string;
@@ -71,6 +73,8 @@ export interface TreeOptions {
   measure?: MeasureOptions;
   /** Told how far work that takes long at opening has come: how many of how many blobs have their sums. */
   onProgress?: (done: number, total: number) => void;
+  /** Of makeImageBoard: where images are asked for that a store which was taken over has not fetched yet. Somebody must serve it. */
+  images?: SharedArrayBuffer;
 }
 
 /** What opening a directory found in its journal beyond the last checkpoint. */
@@ -147,17 +151,6 @@ export interface Batch {
   assertPrefixEmpty(prefix: Key): void;
 }
 
-export interface UnreadableBlobStats {
-  id: number;
-  /** How often reading it failed. */
-  errors: number;
-  /**
-   * What the keys in it and in the blobs below it begin with, at most 256 bytes, as text: bytes that are no printable
-   * ASCII are written as \\xNN. Undefined where that is not known.
-   */
-  prefix: string | undefined;
-}
-
 export interface AtomicOptions {
   /**
    * The batch takes away, or only changes what is there: it may use what is kept back on a full disk so that removals go
@@ -165,56 +158,6 @@ export interface AtomicOptions {
    * Default false. Single deletes, `deletePrefix`, and puts of a value no longer than the one before may by themselves.
    */
   mayUseReserve?: boolean;
-}
-
-export interface TreeStats {
-  blobCount: number;
-  /** blobCount times the blob size. */
-  totalSpaceUsed: number;
-  /** Bytes of nodes and leaves in all blobs. */
-  liveBytes: number;
-  /** liveBytes / totalSpaceUsed; 0 for an empty tree. */
-  averageFill: number;
-  /** Blobs on the longest way from the root. */
-  maxBlobDepth: number;
-  keyCount: number;
-  blobs: BlobRow[];
-  /** Blobs changed since the last checkpoint. */
-  bmDirtyCount: number;
-  /** Blobs that left the tree and whose deletion from the store is not durable yet. */
-  bmPendingDeleteCount: number;
-  cacheBytes: number;
-  cacheHits: number;
-  cacheMisses: number;
-  optimisticRestarts: number;
-  /** Subtrees moved to a blob of their own because a frame was full. */
-  /** Blobs that could not be read, and still cannot as far as is known; 16 at most. */
-  unreadableBlobs: UnreadableBlobStats[];
-  spillovers: number;
-  merges: number;
-  compactions: number;
-  /** Snapshots, and bytes of blobs that only these keep. */
-  snapshots: { count: number; bytes: number };
-  /** LSN of the last mutation. */
-  lastLsn: number;
-  /** Why every change is refused until the tree is opened again. */
-  failure: string | undefined;
-  journal: { appends: number; syncs: number; bytes: number };
-  space: {
-    /** A write that adds was refused with ERR_NO_SPACE, and there is no space for one yet. Removals go on. */
-    exhausted: boolean;
-    /** Bytes that the store's disk had left when it was last looked at, within a second or so; 0 for a tree that is on none. */
-    freeBytes: number;
-    /** Slots that are kept ready in the data file, beyond those that dirty blobs are going to need. */
-    freeSlots: number;
-  };
-  checkpoint: {
-    rounds: number;
-    failures: number;
-    lastLsn: number;
-    lastError: string | undefined;
-    lastDurationMs: number;
-  };
 }
 
 /**
@@ -409,6 +352,14 @@ export interface TreeOperations extends TreeReads {
   lastLsn(): number;
   /** Every mutation up to this LSN survives a power cut. No lock, no I/O. */
   durableLsn(): number;
+  /** What an acknowledged write survives; undefined for a tree without a journal. No lock, no I/O. */
+  readonly durability: Durability | undefined;
+  /**
+   * Changes the level for the writes of all threads. At `synced` all that was acknowledged before is durable, too, when this
+   * returns.
+   * @throws ERR_INVALID_ARGUMENT where there is no journal, ERR_READ_ONLY, ERR_JOURNAL_FAILED, ERR_NO_SPACE; then the level is the old one
+   */
+  setDurability(level: Durability): void;
   /** Makes everything acknowledged so far durable: at most one fdatasync, shared with other callers. */
   sync(): void;
   /**
@@ -419,6 +370,9 @@ export interface TreeOperations extends TreeReads {
   checkpoint(): void;
   /** Rewrites all blobs without gaps and merges small ones, in steps between which readers and writers go on. */
   compact(): void;
-  /** Figures about the tree. A row for each blob: cost grows with their number; no blob is read for it. */
+  /**
+   * Figures about the tree. A row for each blob: cost grows with their number; no blob is read for it.
+   * @throws ERR_IO also where another thread has had the tree to itself for two seconds, as while a disk hangs
+   */
   stats(): TreeStats;
 }

@@ -33,8 +33,16 @@ export type ErrorCode =
   | 'ERR_READ_ONLY'
   | 'ERR_JOURNAL_FAILED'
   | 'ERR_POISONED'
+  // An object store.
+  | 'ERR_CONDITION_FAILED'
+  | 'ERR_REMOTE_UNAVAILABLE'
+  | 'ERR_REMOTE_REFUSED'
+  | 'ERR_REMOTE_UNFIT'
+  | 'ERR_REMOTE_TAKEN'
+  | 'ERR_REMOTE_CORRUPT'
   // The mount and the daemon.
-  | 'ERR_MOUNT';
+  | 'ERR_MOUNT'
+  | 'ERR_TOO_MANY_LISTENERS';
 
 /**
  * Every error that Spinney itself raises. `code` is stable and meant for programs; `message` is meant for

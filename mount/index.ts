@@ -2,8 +2,9 @@
 import { SpinneyError } from '../engine/errors.js';
 import type { Tree } from '../engine/index.js';
 import { NoHelperError } from './fusermount.js';
-import { mountDevice } from './kernel/device/mounting.js';
+import { mountDevice, takeConnection } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
+import { examineSession } from './session.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
 import type { DeviceMount } from './unmounting.js';
 
@@ -22,6 +23,7 @@ export interface MountedTree {
  * user's to mend, and another driver would not tell. Rejects with ERR_MOUNT and the reason.
  */
 export async function mountTree(tree: Tree, options: MountOptions, log: MountLog): Promise<MountedTree> {
+  if (options.attach !== undefined) return { mounted: await attachTree(tree, options, options.attach, log) };
   const asked = options.driver;
   if (asked === 'fuse-native') return { mounted: await mountFuseNative(tree, options, log) };
   const handle = tree.share();
@@ -34,6 +36,19 @@ export async function mountTree(tree: Tree, options: MountOptions, log: MountLog
     return { mounted: await fallBack(tree, options, log, error), fallback: error.message };
   }
   return { mounted: await mountKernel(device, handle, options, log) };
+}
+
+/** Goes on with the mount whose connection the descriptor is. */
+async function attachTree(tree: Tree, options: MountOptions, fd: number, log: MountLog): Promise<Mounted> {
+  if (options.driver === 'fuse-native' || options.sessionDirectory === undefined) {
+    throw new SpinneyError(
+      'ERR_MOUNT',
+      'Cannot go on with a mount: only the kernel driver keeps its session',
+    );
+  }
+  const { connection, mountpoint } = examineSession(options.sessionDirectory);
+  takeConnection(fd, connection);
+  return mountKernel({ fd, mountpoint, connection }, tree.share(), options, log);
 }
 
 class NotLinuxError extends SpinneyError {

@@ -27,16 +27,26 @@ export function mountUsers(device: Device): MountUsers {
   return { mountpoints: ownMounts(device).map(({ mountpoint }) => mountpoint), processes };
 }
 
+/** A mount of another namespace of mounts, and a process that has it. */
+export interface ForeignMount extends MountEntry {
+  pid: number;
+}
+
 /** Mounts that only processes in other namespaces of mounts have, of one type; a mount that several have comes up once. */
-export function foreignMounts(type: string): MountEntry[] {
-  const found = new Map<string, MountEntry>();
-  for (const pid of foreignProcesses()) {
+export function foreignMounts(type: string): ForeignMount[] {
+  const found = new Map<string, ForeignMount>();
+  for (const pid of foreignNamespaces()) {
     const lines = mountinfoOf(pid).filter((line) => line.includes(` - ${type} `));
     for (const entry of parseMountinfo(lines.join('\n'))) {
-      found.set(`${entry.major}:${entry.minor} ${entry.mountpoint}`, entry);
+      found.set(`${entry.major}:${entry.minor} ${entry.mountpoint}`, { ...entry, pid });
     }
   }
   return [...found.values()];
+}
+
+/** The tables of mounts of all namespaces that this process may look into, its own first. */
+export function allMountTables(): string[] {
+  return ['self' as const, ...foreignNamespaces()].map((pid) => mountinfoOf(pid).join('\n'));
 }
 
 /** One clause, as `it is mounted at /x, and process 12 (sh) has it in another mount namespace`. */
@@ -87,14 +97,26 @@ export function isMountedElsewhere(pid: number, device: Device): boolean {
 
 /** Processes whose namespace of mounts is another one than this process's. */
 function foreignProcesses(): number[] {
-  const own = namespaceOf('self');
-  return readdirSync('/proc')
+  return [...processesByNamespace()].flatMap(([, pids]) => pids);
+}
+
+/** One process of each of the other namespaces of mounts. */
+function foreignNamespaces(): number[] {
+  return [...processesByNamespace()].map(([, [pid]]) => pid!);
+}
+
+/** Those of other namespaces of mounts than this process's. */
+function processesByNamespace(): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  for (const pid of readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      const namespace = namespaceOf(pid);
-      return namespace !== undefined && namespace !== own;
-    });
+    .map(Number)) {
+    const namespace = namespaceOf(pid);
+    if (namespace === undefined) continue;
+    found.set(namespace, [...(found.get(namespace) ?? []), pid]);
+  }
+  found.delete(namespaceOf('self') ?? '');
+  return found;
 }
 
 function namespaceOf(pid: number | 'self'): string | undefined {

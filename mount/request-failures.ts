@@ -1,12 +1,12 @@
 /**
- * Requests that were answered with an error: how many, by errno; and changes that the filesystem itself refuses, as long as
+ * Requests that were answered with an error: how many, by operation and errno; and changes that the filesystem itself refuses, as long as
  * it does. In shared memory, so that the main thread reads it at any time; one thread alone writes an area.
  *
  * What is refused is kept by operation, since a full disk refuses to make files and lets others be removed. It is over when
  * the same operation succeeds, or when nobody has tried for a while.
  */
 import { constants } from 'node:os';
-import type { RefusedChanges } from './types.js';
+import type { MountProblem, RefusedChanges } from './types.js';
 
 const { EDQUOT, EIO, ENOMEM, ENOSPC, EROFS } = constants.errno;
 /** Errors that are no answer to what was asked, but say that the filesystem cannot do its work. */
@@ -16,14 +16,15 @@ const NAMES = new Map(Object.entries(constants.errno).map(([name, errno]) => [er
 /** Above all that Linux has. */
 const ERRNO_LIMIT = 256;
 /** How many operations are refused. */
-const REFUSED = ERRNO_LIMIT;
-const OPERATIONS = REFUSED + 1;
-// Of each operation: refusals in a row, errno of the last, times of the first and the last (ms since 1970).
+const REFUSED = 0;
+const OPERATIONS = 1;
+// Of each operation: refusals in a row, errno of the last, times of the first and the last (ms of the clock), answers by errno.
 const COUNT = 0;
 const ERRNO = 1;
 const FIRST = 2;
 const LAST = 3;
-const FIELDS = 4;
+const ANSWERS = 4;
+const FIELDS = ANSWERS + ERRNO_LIMIT;
 
 /** Nobody has tried again for so long: what it is like now is not known. */
 const FORGOTTEN_AFTER_MS = 5 * 60_000;
@@ -51,9 +52,9 @@ export class RequestFailures {
   /** A request of the operation was answered with `errno`, above 0. */
   failed(operation: number, errno: number, changes: boolean): void {
     const numbers = this.#numbers;
-    if (errno < ERRNO_LIMIT) numbers[errno]! += 1;
-    if (!changes || !REFUSALS.has(errno)) return;
     const at = OPERATIONS + operation * FIELDS;
+    if (errno < ERRNO_LIMIT) numbers[at + ANSWERS + errno]! += 1;
+    if (!changes || !REFUSALS.has(errno)) return;
     const now = this.#now();
     if (numbers[at + COUNT] === 0) {
       numbers[at + FIRST] = now;
@@ -77,10 +78,11 @@ export class RequestFailures {
     this.#numbers[REFUSED]! -= 1;
   }
 
-  /** Adds the answers to `counts`, by the errno's name. */
-  addCounts(counts: Record<string, number>): void {
+  /** Adds the answers of an operation to `counts`, by the errno's name. */
+  addCounts(operation: number, counts: Record<string, number>): void {
+    const at = OPERATIONS + operation * FIELDS + ANSWERS;
     for (let errno = 1; errno < ERRNO_LIMIT; errno++) {
-      const count = this.#numbers[errno]!;
+      const count = this.#numbers[at + errno]!;
       const name = NAMES.get(errno) ?? String(errno);
       if (count > 0) counts[name] = (counts[name] ?? 0) + count;
     }
@@ -93,7 +95,7 @@ export class RequestFailures {
     const now = this.#now();
     const timeOf = (at: number): string => new Date(this.#wall() - (now - at)).toISOString();
     for (let at = OPERATIONS; at < this.#numbers.length; at += FIELDS) {
-      const [count, errno, first, last] = this.#numbers.subarray(at, at + FIELDS) as unknown as [
+      const [count, errno, first, last] = this.#numbers.subarray(at, at + ANSWERS) as unknown as [
         number,
         number,
         number,
@@ -112,15 +114,31 @@ export class RequestFailures {
   }
 }
 
-function monotonic(): number {
+/** Adds up errors by their names. */
+export function totalOf(errors: Iterable<Record<string, number>>): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const counts of errors) {
+    for (const [name, count] of Object.entries(counts)) total[name] = (total[name] ?? 0) + count;
+  }
+  return total;
+}
+
+/** Milliseconds of a clock that nobody sets and that is the same for all threads. */
+export function monotonic(): number {
   const [seconds, nanos] = process.hrtime();
   return seconds * 1000 + nanos / 1e6;
 }
 
-/** A line of health for each. */
-export function describeRefused(refused: readonly RefusedChanges[]): string[] {
-  return refused.map(
-    ({ operation, error, count, since, last }) =>
-      `${operation} is refused with ${error}: ${count} since ${since}, the last at ${last}`,
-  );
+/** What health says of each. */
+export function describeRefused(refused: readonly RefusedChanges[]): MountProblem[] {
+  return refused.map(({ operation, error, count, since, last }) => ({
+    code: error === 'EDQUOT' ? 'QUOTA_EXCEEDED' : 'CHANGES_REFUSED',
+    subject: operation,
+    reason: `${operation} is refused with ${error}: ${count} since ${since}, the last at ${last}`,
+  }));
+}
+
+/** `ENOENT` for 2, and so on. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? String(errno);
 }

@@ -1,13 +1,12 @@
-import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { SnapshotActions } from '../../mount/backup/index.js';
 import { askDaemon } from '../control/client.js';
-import { storeOf } from '../places/served-store.js';
-import { badArgument, requiredText, textOption } from './arguments.js';
-import type { Command } from './command.js';
-import { formatBytes, formatTable } from './output.js';
-import { Progress } from './progress.js';
-import { type Target, targetOf, targetOptions } from './target.js';
+import { controlSocketPath } from '../control/socket-path.js';
+import { requiredText, textOption } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { PLACE, servedIn, type Target, targetOfStore, targetOptions } from './options/target.js';
+import { formatBytes, formatTable } from './output/output.js';
+import { Progress } from './output/progress.js';
 
 export const backup: Command = {
   name: 'backup',
@@ -18,20 +17,18 @@ export const backup: Command = {
     describe: 'Of the backup, which is a store',
     values: 'directory',
   },
-  more: [{ name: 'place', describe: 'Mountpoint or store that is backed up' }],
+  more: [{ ...PLACE, describe: `${PLACE.describe}, that is backed up` }],
   options: { ...targetOptions, json: { describe: 'Print JSON' } },
   async run(raw, output) {
     const target = resolve(requiredText(raw, 'directory'));
-    const given = textOption(raw, 'place');
-    const place = given ?? textOption(raw, 'store');
-    if (place === undefined) throw badArgument('say what to back up: give a mountpoint, or --store');
-    if (given !== undefined && raw.store !== undefined)
-      throw badArgument(`both ${given} and --store ${String(raw.store)} were given; give one`);
-    const store = realPathOf(storeOf(place));
+    const { store } = await servedIn(raw, textOption(raw, PLACE.name));
+    const control = textOption(raw, 'control');
     const progress = new Progress(output);
     // Loaded here only, so that the other verbs start fast.
     const { backUp } = await import('../../mount/backup/index.js');
-    const snapshots = actionsOn(() => targetOf(raw, given));
+    const snapshots = actionsOn(async () =>
+      control === undefined ? await targetOfStore({ store }) : { socket: controlSocketPath({ control }) },
+    );
     try {
       const done = await backUp({ store, target, snapshots, progress });
       progress.clear();
@@ -56,13 +53,13 @@ export const backup: Command = {
 };
 
 /** Whether the store is mounted may change during a run: each time it is looked at anew. */
-function actionsOn(target: () => Target): SnapshotActions {
+function actionsOn(target: () => Promise<Target>): SnapshotActions {
   const ask = async (
     method: 'POST' | 'DELETE',
     path: string,
     otherwise: (store: string) => Promise<unknown>,
   ) => {
-    const found = target();
+    const found = await target();
     if ('socket' in found) await askDaemon(found.socket, method, path);
     else await otherwise(found.store);
   };
@@ -78,12 +75,4 @@ function actionsOn(target: () => Target): SnapshotActions {
         return deleteSnapshot(store, name);
       }),
   };
-}
-
-function realPathOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
-import { examineDirectory, NodeDisk, refuseUnfinished } from '../../engine/before-open.js';
+import { examineDirectory, NodeDisk, readRemoteRecord, refuseUnfinished } from '../../engine/before-open.js';
 import type { Finding, VerifiedTree } from '../../engine/index.js';
 import type { CheckedNamespace } from '../../mount/check/index.js';
 import { storeOf } from '../places/served-store.js';
-import { requiredText } from './arguments.js';
-import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
-import type { Command } from './command.js';
-import { Findings } from './findings.js';
+import { checkRemote } from './check-remote.js';
+import { badArgument, requiredText } from './options/arguments.js';
+import { cacheBytesOf, cacheSizeOption } from './options/cache-size.js';
+import type { Command } from './options/command.js';
+import { isRemote, refuseServerOptions, serverOptions } from './options/remote.js';
+import { Findings } from './output/findings.js';
 
 const DAMAGED = 1;
 const NOT_CHECKED =
@@ -15,12 +17,33 @@ const NOT_CHECKED =
 export const check: Command = {
   name: 'check',
   summary: 'Verify a store that is not mounted: exit code 0 clean, 1 damaged, 2 cannot open it',
-  argument: { name: 'store', isRequired: true, describe: 'Directory of the store', values: 'directory' },
-  options: { 'cache-size': cacheSizeOption, json: { describe: 'Print JSON' } },
+  argument: {
+    name: 'store',
+    isRequired: true,
+    describe: 'Directory of the store, or s3://bucket/prefix, which may be mounted anywhere',
+    values: 'directory',
+  },
+  options: {
+    'cache-size': cacheSizeOption,
+    ...serverOptions,
+    contents: { describe: 'Of s3://...: read all contents, and compare them with their checksums' },
+    json: { describe: 'Print JSON' },
+  },
   async run(raw, output) {
-    const store = storeOf(requiredText(raw, 'store'));
-    const cacheBytes = cacheBytesOf(raw);
+    const given = requiredText(raw, 'store');
     const findings = new Findings<Finding>(output, raw.json === true);
+    if (isRemote(given)) {
+      try {
+        return end(findings, given, await checkRemote(given, raw, findings));
+      } catch (error) {
+        return findings.fail(error);
+      }
+    }
+    refuseServerOptions(raw);
+    if (raw.contents === true)
+      throw badArgument('--contents is for s3://bucket/prefix: contents here have no checksums');
+    const store = storeOf(given);
+    const cacheBytes = cacheBytesOf(raw);
     const { progress, report } = findings;
 
     // Loaded here only, so that the other verbs start fast.
@@ -39,23 +62,26 @@ export const check: Command = {
         progress,
         inspect: (open) => {
           progress.begin('checking names and contents', open.stats().keyCount);
-          namespace = checkNamespace(open, join(store, 'content'), report, progress);
+          const hasRemote = readRemoteRecord(store)?.isBegun === true;
+          namespace = checkNamespace(open, join(store, 'content'), report, progress, undefined, hasRemote);
         },
       });
     } catch (error) {
       return findings.fail(error);
     }
-    const damage = findings.count('damage');
-    findings.end({
-      status: damage === 0 ? 'clean' : 'damaged',
-      store,
-      damage,
-      notes: findings.count('note'),
+    return end(findings, store, {
       tree,
       // Not looked at where the tree is damaged.
       ...(namespace !== undefined && { namespace }),
       notChecked: NOT_CHECKED,
     });
-    return damage === 0 ? 0 : DAMAGED;
   },
 };
+
+/** Tells the result; the exit code. */
+function end(findings: Findings<Finding>, store: string, found: Readonly<Record<string, unknown>>): number {
+  const damage = findings.count('damage');
+  const notes = findings.count('note');
+  findings.end({ status: damage === 0 ? 'clean' : 'damaged', store, damage, notes, ...found });
+  return damage === 0 ? 0 : DAMAGED;
+}

@@ -1,9 +1,9 @@
-import { badArgument, requiredText } from './arguments.js';
-import type { Command } from './command.js';
 import { bashCompletion } from './completion/bash.js';
 import { fishCompletion } from './completion/fish.js';
 import { zshCompletion } from './completion/zsh.js';
-import { nearest } from './nearest.js';
+import { badArgument, requiredText } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { nearest } from './options/nearest.js';
 
 const SHELLS: Readonly<Record<string, (commands: readonly Command[]) => string>> = {
   bash: bashCompletion,

@@ -1,10 +1,11 @@
 import { askDaemonForLines } from '../control/client.js';
 import type { ChangeReport } from '../control/reports.js';
-import { badArgument, type RawOptions, requiredText, textOption } from './arguments.js';
-import type { Command } from './command.js';
-import { Progress } from './progress.js';
-import { isTargetTold, type Target, targetOf, targetOptions } from './target.js';
-import { tellWaiting } from './waiting.js';
+import { badArgument, type RawOptions, requiredText, textOption } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { isTargetTold, PLACE, type Target, targetOf, targetOptions } from './options/target.js';
+import { Progress } from './output/progress.js';
+import { shownPath } from './output/shown-path.js';
+import { tellWaiting } from './output/waiting.js';
 
 export const diff: Command = {
   name: 'diff',
@@ -12,13 +13,13 @@ export const diff: Command = {
   argument: { name: 'old', isRequired: true, describe: 'Name of a snapshot', values: undefined },
   more: [
     { name: 'new', describe: 'Name of a later one; left out: now' },
-    { name: 'place', describe: 'Mountpoint or store: what has a slash, or is "." or ".."' },
+    { ...PLACE, describe: `${PLACE.describe}: what has a slash, or is "." or ".."` },
   ],
   options: { ...targetOptions, json: { describe: 'Print JSON, an object a line' } },
   async run(options, output) {
     const before = requiredText(options, 'old');
     const { after, place } = placed(options);
-    const target = targetOf(options, place);
+    const target = await targetOf(options, place);
     const progress = new Progress(output);
     const print = (change: ChangeReport): void => {
       progress.clear();
@@ -59,13 +60,8 @@ async function compare(
   for await (const change of diffSnapshots(target.store, before, after)) print(change);
 }
 
-function line({ change, path, from, isChanged, type }: ChangeReport): string {
+function line({ change, path, pathBytes, from, fromBytes, isChanged, type }: ChangeReport): string {
   const end = type === 'directory' && path !== '/' ? '/' : '';
-  const was = from === undefined ? '' : `${shown(from)}${end} -> `;
-  return `${change.padEnd(7)}  ${was}${shown(path)}${end}${isChanged === true ? '  (changed)' : ''}`;
-}
-
-/** On one line, whatever the name is. */
-function shown(path: string): string {
-  return JSON.stringify(path).slice(1, -1).replaceAll('\\"', '"').replaceAll('\\\\', '\\');
+  const was = from === undefined ? '' : `${shownPath(from, fromBytes)}${end} -> `;
+  return `${change.padEnd(7)}  ${was}${shownPath(path, pathBytes)}${end}${isChanged === true ? '  (changed)' : ''}`;
 }

@@ -2,9 +2,9 @@
 import { lstatSync, readdirSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { numberOption, textOption } from './arguments.js';
-import type { Command } from './command.js';
-import type { Output } from './output.js';
+import { numberOption, textOption } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { type Output, onOneLine } from './output/output.js';
 
 /** One file or directory, with what is below it. */
 interface Item {
@@ -116,7 +116,7 @@ function showChildren(item: Item, whole: number, indent: string, output: Output)
     const share = whole === 0 ? 0 : Math.min(1, child.bytes / whole);
     const bar = '#'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH);
     const percent = `${(share * 100).toFixed(1)} %`.padStart(7);
-    const name = `${printed(child.name)}${child.type === 'directory' ? '/' : ''}`;
+    const name = `${onOneLine(child.name)}${child.type === 'directory' ? '/' : ''}`;
     output.out(`${size(child.bytes)}  ${percent}  ${bar}  ${indent}${name}\n`);
     showChildren(child, whole, `${indent}  `, output);
   }
@@ -130,11 +130,6 @@ function showChildren(item: Item, whole: number, indent: string, output: Output)
 
 function sum(items: readonly Item[]): number {
   return items.reduce((bytes, item) => bytes + item.bytes, 0);
-}
-
-/** On one line, whatever the name is. */
-function printed(name: string): string {
-  return JSON.stringify(name).slice(1, -1).replaceAll('\\"', '"').replaceAll('\\\\', '\\');
 }
 
 const UNITS = ['B  ', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];

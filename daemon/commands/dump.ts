@@ -1,9 +1,9 @@
 import { storeOf } from '../places/served-store.js';
 import { version } from '../process/version.js';
-import { requiredText } from './arguments.js';
-import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
-import type { Command } from './command.js';
-import { Progress } from './progress.js';
+import { requiredText } from './options/arguments.js';
+import { cacheBytesOf, cacheSizeOption } from './options/cache-size.js';
+import type { Command } from './options/command.js';
+import { Progress } from './output/progress.js';
 
 export const dump: Command = {
   name: 'dump',

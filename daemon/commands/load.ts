@@ -1,12 +1,13 @@
 import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
+import { refuseRemote } from '../places/remote-place.js';
 import { storeOf } from '../places/served-store.js';
-import { badArgument, requiredText, textOption } from './arguments.js';
-import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
-import type { Command } from './command.js';
-import { formatTable } from './output.js';
-import { Progress } from './progress.js';
+import { badArgument, requiredText, textOption } from './options/arguments.js';
+import { cacheBytesOf, cacheSizeOption } from './options/cache-size.js';
+import type { Command } from './options/command.js';
+import { formatTable } from './output/output.js';
+import { Progress } from './output/progress.js';
 
 /** Of a line: more than any file's attributes take. */
 const MOST_CHARACTERS = 256 * 1024 * 1024;
@@ -42,6 +43,14 @@ export const load: Command = {
     const contents = textOption(raw, 'contents');
     if (contents !== undefined && raw.sparse === true)
       throw badArgument('both --contents and --sparse were given');
+    if (contents !== undefined) {
+      const store = storeOf(contents);
+      refuseRemote(
+        `take contents from ${store}`,
+        store,
+        'make a backup of it, which has them all, and give that',
+      );
+    }
     const progress = new Progress(output);
     // Loaded here only, so that the other verbs start fast.
     const { loadStore } = await import('../../mount/dump/index.js');

@@ -1,34 +1,44 @@
+import { fstatSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
+import { dup2 } from '../../mount/process-calls.js';
 import { controlSocketPath, refuseOccupied } from '../control/socket-path.js';
-import type { DaemonOptions } from '../mounting/daemon.js';
+import { parseTcpAddress, type TcpAddress } from '../control/tcp-address.js';
+import type { DaemonOptions } from '../mounting/daemon-options.js';
 import { startDetached } from '../mounting/detached.js';
+import { DURABILITIES, SCRUB_BOUNDS, TIMEOUT_BOUNDS } from '../mounting/settings/values.js';
+import { leavingDaemons } from '../places/leaving.js';
 import { prepareMountpoint, resolveMountpoint, resolveStore } from '../places/mountpoint.js';
 import { refuseMisplaced } from '../places/overlap.js';
+import { examineRemote } from '../places/remote-place.js';
 import { ownDaemonDirectory } from '../places/run-directory.js';
 import { examineStore, makePrivate, openToOthers } from '../places/store-directory.js';
 import { resolveFile } from '../process/file-path.js';
-import { examineLogFile, isStream } from '../process/log/log-file.js';
+import { takeInheritance } from '../process/inheritance.js';
+import { closeLogFile, examineLogFile, isStream, openLogFile } from '../process/log/log-file.js';
+import { LOG_LEVELS } from '../process/log/log-levels.js';
 import { KEPT_FILES } from '../process/log/log-rotation.js';
-import { LOG_LEVELS, openLog } from '../process/log.js';
 import {
   badArgument,
   choiceOption,
   listOption,
+  millisecondsOption,
   numberOption,
   type RawOptions,
   requiredText,
   textOption,
-} from './arguments.js';
-import { cacheBytesOf, cacheSizeOption } from './cache-size.js';
-import type { Command, CommandOption } from './command.js';
-import { requireDevice } from './mount-checks.js';
-import { snapshotRulesOf, snapshotsOption } from './snapshot-rules.js';
+} from './options/arguments.js';
+import { cacheBytesOf, cacheSizeOption } from './options/cache-size.js';
+import type { Command, CommandOption } from './options/command.js';
+import { requireDevice } from './options/mount-checks.js';
+import { mountRemoteOf, mountRemoteOptions } from './options/mount-remote.js';
+import { snapshotRulesOf, snapshotsOption } from './options/snapshot-rules.js';
 
-const MOST_SECONDS = 366 * 24 * 3600;
 /** Nothing changes behind the mount's back, so the kernel may keep what it was told. */
 const DEFAULT_TIMEOUT_SECONDS = 3600;
-const seconds = { default: DEFAULT_TIMEOUT_SECONDS, min: 0, max: MOST_SECONDS, integer: false };
+const SECONDS = { default: DEFAULT_TIMEOUT_SECONDS, ...TIMEOUT_BOUNDS };
+/** The kernel is told of what has changed, but an answer that was on its way then may come after it. */
+const FOLLOWED_SECONDS = 1;
 
 const SNAPSHOT_DIRECTORY = '.snap';
 const NO_DIRECTORY = 'none';
@@ -40,11 +50,13 @@ const LOG_NAME = 'spinney.log';
 /** With those that are kept, five times as much. */
 const DEFAULT_LOG_MIB = 16;
 const MOST_LOG_MIB = 1_000_000;
+const STDERR = 2;
+
+const DEFAULT_SLOW_MS = 10;
 
 const PER_MOUNT_OPTIONS = ['suid', 'nosuid', 'dev', 'nodev', 'exec', 'noexec'];
 
 const DRIVERS = ['auto', 'kernel', 'fuse-native'] as const;
-const DURABILITIES = ['buffered', 'written', 'synced'] as const;
 
 function timeoutOption(what: string): CommandOption {
   return {
@@ -71,6 +83,7 @@ export const mount: Command = {
     },
     driver: { takesValue: true, values: DRIVERS, describe: DRIVERS.join(', '), default: 'auto' },
     foreground: { describe: 'Stay, and log to stderr' },
+    'no-restart': { describe: 'When the daemon dies take the mount away, and start no other' },
     durability: {
       takesValue: true,
       values: DURABILITIES,
@@ -78,6 +91,7 @@ export const mount: Command = {
       default: 'written',
     },
     'cache-size': cacheSizeOption,
+    ...mountRemoteOptions,
     'allow-other': { describe: 'Let other users in' },
     'read-only': { describe: 'Mount read-only; the store must exist' },
     'entry-timeout': timeoutOption('names'),
@@ -89,10 +103,20 @@ export const mount: Command = {
       describe: 'Path of the control socket',
       default: `<store>/${CONTROL_NAME}`,
     },
+    metrics: {
+      takesValue: true,
+      describe: 'HOST:PORT at which GET /metrics is served to Prometheus',
+      default: 'only at the control socket',
+    },
     scrub: {
       takesValue: true,
       describe: 'Days after which all blobs are verified again; 0: never',
       default: '0',
+    },
+    'slow-requests': {
+      takesValue: true,
+      describe: 'Requests that take at least so long are kept for `spinney log`: 10ms, 1.5s, 500us',
+      default: `${DEFAULT_SLOW_MS}ms`,
     },
     snapshots: snapshotsOption,
     'snapshot-directory': {
@@ -133,21 +157,30 @@ export const mount: Command = {
     if (chosen.readOnly && chosen.snapshots.length > 0)
       throw badArgument('--snapshots needs a mount that may be written, not --read-only');
     // Nothing is made or changed before all of this was looked at.
-    const isMade = examineStore(chosen.store, chosen);
+    const inheritance = raw.foreground === true ? takeInheritance() : undefined;
+    const readOnly = chosen.readOnly && chosen.remote?.follows !== true;
+    const isMade = examineStore(chosen.store, {
+      readOnly,
+      mustExist: readOnly || inheritance !== undefined,
+      mayBeUnfinished: chosen.remote !== undefined,
+    });
+    examineRemote(chosen.store, chosen.remote);
     requireDevice();
-    const { options, logFile, directory } = placed(chosen, logOption);
+    const { options, logFile, directory, commandLine } = placed(chosen, raw, logOption);
     if (dirname(logFile) !== options.store) examineLogFile(logFile);
     else if (!isMade && basename(logFile) !== LOG_NAME) throw intoNewStore(logFile);
     // The daemon does this too; here it spares a store, a log and a process that would come to nothing.
-    if (await prepareMountpoint(options.mountpoint, options.store)) {
+    if (inheritance === undefined && (await prepareMountpoint(options.mountpoint, options.store))) {
       output.out('replaced the stale mount of a daemon that was killed\n');
     }
     if (dirname(options.control) !== options.store) await refuseOccupied(options.control);
+    await examineMetrics(options);
 
-    const exposed = options.readOnly ? openToOthers(options.store) : makePrivate(options.store);
+    const exposed = readOnly ? openToOthers(options.store) : makePrivate(options.store);
     if (raw.foreground === true) {
       // Loaded here only, so that the other verbs start fast.
       const { runForeground } = await import('../mounting/foreground.js');
+      const { openLog } = await import('../process/log.js');
       const log = openLog({
         level,
         mostBytes,
@@ -156,16 +189,26 @@ export const mount: Command = {
       });
       // Of a store that it leaves so the daemon tells by itself.
       if (exposed !== undefined && !options.readOnly) log.logger.warn(exposed);
-      return await runForeground(options, log);
+      if (inheritance !== undefined && logOption !== undefined) renewErrorStream(logFile);
+      const told = { file: logOption === undefined ? undefined : logFile, mostBytes };
+      return await runForeground({ ...options, log: told }, log, inheritance);
     }
     const notice = (text: string) => output.err(`spinney: ${text}\n`);
     if (exposed !== undefined) notice(exposed);
-    await startDetached(detachedArguments(raw, options, logFile), logFile, notice);
+    await startDetached(commandLine, logFile, notice);
     output.out(`mounted ${options.store} at ${options.mountpoint}\n`);
     if (directory !== options.store) output.out(`its log and control socket are in ${directory}\n`);
     return 0;
   },
 };
+
+/** A daemon that leaves the store may have the address until it has. */
+async function examineMetrics({ metrics, store }: DaemonOptions): Promise<void> {
+  if (metrics === undefined || leavingDaemons(store).length > 0) return;
+  // Loaded here only: no other mount needs it.
+  const { examineTcpAddress } = await import('../control/metrics-server.js');
+  await examineTcpAddress(metrics);
+}
 
 /** Infinite where the file is not to be rotated. */
 function logBytesOf(raw: RawOptions): number {
@@ -179,13 +222,19 @@ function logBytesOf(raw: RawOptions): number {
 }
 
 /** What the arguments say; where the control socket is may be left to be chosen. */
-type ChosenOptions = Omit<DaemonOptions, 'control'> & { control: string | undefined };
+type ChosenOptions = Omit<DaemonOptions, 'control' | 'successor'> & { control: string | undefined };
+
+interface PlacedOptions {
+  options: DaemonOptions;
+  logFile: string;
+  /** Where the daemon has its files. */
+  directory: string;
+  /** Arguments of a process that makes the same mount. */
+  commandLine: string[];
+}
 
 /** Fills in where the daemon has its files, and refuses places that are not for them. */
-function placed(
-  chosen: ChosenOptions,
-  logOption: string | undefined,
-): { options: DaemonOptions; logFile: string; directory: string } {
+function placed(chosen: ChosenOptions, raw: RawOptions, logOption: string | undefined): PlacedOptions {
   const isComplete = chosen.control !== undefined && logOption !== undefined;
   const directory = isComplete ? chosen.store : ownDaemonDirectory(chosen.store);
   const control = controlSocketPath({
@@ -195,7 +244,17 @@ function placed(
   const logFile = resolveFile(logOption ?? join(directory, LOG_NAME));
   refuseMisplaced(control, 'the control socket', CONTROL_NAME, chosen);
   if (!isStream(logFile)) refuseMisplaced(logFile, 'the log file', LOG_NAME, chosen);
-  return { options: { ...chosen, control }, logFile, directory };
+  // A daemon in the background has its log in a file in any case.
+  const isLogFile = logOption !== undefined || raw.foreground !== true;
+  const spelled = spelledOptions(raw, chosen, control, isLogFile ? logFile : undefined);
+  const commandLine = mountCommandLine(spelled, chosen.mountpoint);
+  const successor = raw['no-restart'] === true ? undefined : { spelled, commandLine };
+  return { options: { ...chosen, control, successor }, logFile, directory, commandLine };
+}
+
+function metricsOf(raw: RawOptions): TcpAddress | undefined {
+  const text = textOption(raw, 'metrics');
+  return text === undefined ? undefined : parseTcpAddress(text);
 }
 
 /** Undefined: there is none. */
@@ -213,6 +272,9 @@ function snapshotDirectoryOf(raw: RawOptions): string | undefined {
 function chosenOptions(raw: RawOptions): ChosenOptions {
   const mountpoint = resolveMountpoint(requiredText(raw, 'mountpoint'));
   const store = resolveStore(requiredText(raw, 'store'), mountpoint);
+  const remote = mountRemoteOf(raw);
+  const follows = remote?.follows === true;
+  const seconds = follows ? { ...TIMEOUT_BOUNDS, default: FOLLOWED_SECONDS } : SECONDS;
   return {
     mountpoint,
     store,
@@ -220,15 +282,19 @@ function chosenOptions(raw: RawOptions): ChosenOptions {
     driver: choiceOption(raw, 'driver', DRIVERS, 'auto'),
     durability: choiceOption(raw, 'durability', DURABILITIES, 'written'),
     cacheBytes: cacheBytesOf(raw),
-    readOnly: raw['read-only'] === true,
+    readOnly: raw['read-only'] === true || follows,
     allowOther: raw['allow-other'] === true,
     entryTimeout: numberOption(raw, 'entry-timeout', seconds),
     attributeTimeout: numberOption(raw, 'attr-timeout', seconds),
     negativeTimeout: numberOption(raw, 'negative-timeout', seconds),
-    scrubDays: numberOption(raw, 'scrub', { default: 0, min: 0, max: 366, integer: false }),
+    scrubDays: numberOption(raw, 'scrub', { default: 0, ...SCRUB_BOUNDS }),
     mountOptions: listOption(raw, 'o', PER_MOUNT_OPTIONS),
+    slowRequestMs: millisecondsOption(raw, 'slow-requests') ?? DEFAULT_SLOW_MS,
     snapshots: snapshotRulesOf(raw),
-    snapshotDirectory: snapshotDirectoryOf(raw),
+    // What is followed has none of its snapshots.
+    snapshotDirectory: follows ? undefined : snapshotDirectoryOf(raw),
+    metrics: metricsOf(raw),
+    remote,
   };
 }
 
@@ -240,30 +306,86 @@ function intoNewStore(logFile: string): SpinneyError {
   );
 }
 
-/** The same mount for the daemon's process, which starts in another directory: with absolute paths. */
-function detachedArguments(raw: RawOptions, options: DaemonOptions, logFile: string): string[] {
-  const args = ['mount', '--foreground', '--store', options.store, '--control', options.control];
+/** Options whose words mean the same wherever the daemon starts. */
+const PLAIN_OPTIONS = [
+  'driver',
+  'durability',
+  'cache-size',
+  'entry-timeout',
+  'attr-timeout',
+  'negative-timeout',
+  'scrub',
+  'log-size',
+  'slow-requests',
+  'log-level',
+  'snapshots',
+  'snapshot-directory',
+  'metrics',
+  'remote',
+  'remote-endpoint',
+  'remote-addressing',
+  'remote-durability',
+  'content-cache',
+];
+
+/** The same mount for another process, which starts in another directory: with absolute paths. */
+function spelledOptions(
+  raw: RawOptions,
+  chosen: ChosenOptions,
+  control: string,
+  logFile: string | undefined,
+): Record<string, string | true> {
+  const spelled: Record<string, string | true> = { store: chosen.store, control };
   // A stream of this process is the error stream of that one.
-  args.push('--log-file', isStream(logFile) ? '/dev/stderr' : logFile);
-  for (const name of [
-    'driver',
-    'durability',
-    'cache-size',
-    'entry-timeout',
-    'attr-timeout',
-    'negative-timeout',
-    'scrub',
-    'log-size',
-    'snapshots',
-    'snapshot-directory',
-  ]) {
+  if (logFile !== undefined) spelled['log-file'] = isStream(logFile) ? '/dev/stderr' : logFile;
+  for (const name of PLAIN_OPTIONS) {
     const text = textOption(raw, name);
-    if (text !== undefined) args.push(`--${name}`, text);
+    if (text !== undefined) spelled[name] = text;
   }
-  if (options.allowOther) args.push('--allow-other');
-  if (options.readOnly) args.push('--read-only');
-  if (options.mountOptions.length > 0) args.push('-o', options.mountOptions.join(','));
-  const level = textOption(raw, 'log-level');
-  if (level !== undefined) args.push('--log-level', level);
-  return [...args, options.mountpoint];
+  if (chosen.allowOther) spelled['allow-other'] = true;
+  if (chosen.readOnly) spelled['read-only'] = true;
+  if (chosen.remote?.allowPlainHttp === true) spelled['remote-plain-http'] = true;
+  if (chosen.remote?.follows === true) spelled.follow = true;
+  if (raw['no-restart'] === true) spelled['no-restart'] = true;
+  if (chosen.mountOptions.length > 0) spelled.o = chosen.mountOptions.join(',');
+  return spelled;
+}
+
+/** The arguments of a daemon's process. */
+function mountCommandLine(spelled: Readonly<Record<string, string | true>>, mountpoint: string): string[] {
+  const words = Object.entries(spelled).flatMap(([name, value]) => {
+    const option = name.length === 1 ? `-${name}` : `--${name}`;
+    return value === true ? [option] : [option, value];
+  });
+  return ['mount', '--foreground', ...words, mountpoint];
+}
+
+/**
+ * What the runtime says of its own crash goes to the log that is written now, not to the older one that the guard was
+ * born with. Where stderr is no file, it stays.
+ */
+function renewErrorStream(logFile: string): void {
+  if (isStream(logFile) || !fstatSync(STDERR).isFile()) return;
+  const fd = openLogFile(logFile);
+  dup2(fd, STDERR);
+  closeLogFile(fd);
+}
+
+/**
+ * The daemon that another mount of the same kind would have: `spelled` are its options as a daemon has told them, with changes. Throws
+ * what `spinney mount` would, and makes nothing.
+ */
+export function examineMount(
+  spelled: Readonly<Record<string, string | true>>,
+  mountpoint: string,
+): PlacedOptions {
+  const raw = { ...spelled, mountpoint };
+  choiceOption(raw, 'log-level', LOG_LEVELS, 'info');
+  logBytesOf(raw);
+  const chosen = chosenOptions(raw);
+  examineStore(chosen.store, { readOnly: chosen.readOnly, mustExist: true });
+  examineRemote(chosen.store, chosen.remote);
+  const examined = placed(chosen, raw, textOption(raw, 'log-file'));
+  if (dirname(examined.logFile) !== chosen.store) examineLogFile(examined.logFile);
+  return examined;
 }

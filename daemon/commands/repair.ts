@@ -2,10 +2,11 @@ import { resolve } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
 import type { RepairFinding } from '../../engine/index.js';
 import type { Repaired } from '../../mount/repair/index.js';
+import { refuseRemote } from '../places/remote-place.js';
 import { storeOf } from '../places/served-store.js';
-import { badArgument, requiredText, textOption } from './arguments.js';
-import type { Command } from './command.js';
-import { Findings } from './findings.js';
+import { badArgument, requiredText, textOption } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { Findings } from './output/findings.js';
 
 const INCOMPLETE = 1;
 
@@ -27,9 +28,14 @@ export const repair: Command = {
     json: { describe: 'Print JSON' },
   },
   async run(raw, output) {
-    const store = resolve(storeOf(requiredText(raw, 'store')));
+    const store = storeOf(requiredText(raw, 'store'));
     const target = resolve(textOption(raw, 'to') ?? `${store}.repaired`);
     if (raw.yes === true && raw['dry-run'] === true) throw badArgument('both --yes and --dry-run were given');
+    refuseRemote(
+      `repair ${store}`,
+      store,
+      'mount the remote with an empty directory instead: it has the store as it was shipped (spinney check s3://... tells how that is)',
+    );
     const isDry = raw.yes !== true;
     const findings = new Findings<RepairFinding>(output, raw.json === true);
     const { progress, report } = findings;

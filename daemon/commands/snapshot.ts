@@ -1,11 +1,11 @@
 import { askDaemon } from '../control/client.js';
 import type { SnapshotReport } from '../control/reports.js';
-import { badArgument, requiredText, textOption } from './arguments.js';
-import type { Command } from './command.js';
-import { nearest } from './nearest.js';
-import { formatBytes } from './output.js';
-import { type Target, targetOf, targetOptions } from './target.js';
-import { tellWaiting } from './waiting.js';
+import { badArgument, requiredText, textOption } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { nearest } from './options/nearest.js';
+import { PLACE, type Target, targetOf, targetOptions } from './options/target.js';
+import { formatBytes } from './output/output.js';
+import { tellWaiting } from './output/waiting.js';
 
 const ACTIONS = ['create', 'list', 'delete'] as const;
 
@@ -13,10 +13,7 @@ export const snapshot: Command = {
   name: 'snapshot',
   summary: 'Make, list or delete snapshots: snapshot create|delete NAME, snapshot list',
   argument: { name: 'action', isRequired: true, describe: ACTIONS.join(', '), values: ACTIONS },
-  more: [
-    { name: 'name', describe: 'Of the snapshot; left out for list' },
-    { name: 'place', describe: 'Mountpoint or store' },
-  ],
+  more: [{ name: 'name', describe: 'Of the snapshot; left out for list' }, PLACE],
   options: { ...targetOptions, json: { describe: 'Print JSON' } },
   async run(options, output) {
     const action = requiredText(options, 'action');
@@ -31,12 +28,12 @@ export const snapshot: Command = {
     if (known === 'list') {
       if (second !== undefined)
         throw badArgument(`snapshot list takes one place, and "${second}" is one too many`);
-      const snapshots = await list(targetOf(options, first));
+      const snapshots = await list(await targetOf(options, first));
       output.out(options.json === true ? `${JSON.stringify({ snapshots }, null, 2)}\n` : table(snapshots));
       return 0;
     }
     if (first === undefined) throw badArgument(`snapshot ${known} needs the name of the snapshot`);
-    const target = targetOf(options, second);
+    const target = await targetOf(options, second);
     const doing = `${known === 'create' ? 'making' : 'deleting'} the snapshot ${first}`;
     const done = await tellWaiting(output, doing, change(target, known, first));
     const told = `${known === 'create' ? 'made' : 'deleted'} the snapshot ${done.name}`;

@@ -8,11 +8,13 @@ import { unmountPath } from '../../mount/unmounting.js';
 import { findDaemon, type RunningDaemon } from '../places/daemon-record.js';
 import { awaitEnd, leavingDaemons, refuseUsed } from '../places/leaving.js';
 import { detachMount, FILESYSTEM_TYPE, isSpinney, withStoreIdle } from '../places/mountpoint.js';
+import { awaitRestart } from '../places/restarting.js';
 import { mountpointOf } from '../places/served-store.js';
 import { settledWithin } from '../process/deadline.js';
 import { isRunning } from '../process/process-identity.js';
-import { requiredText } from './arguments.js';
-import type { Command } from './command.js';
+import { requiredText } from './options/arguments.js';
+import type { Command } from './options/command.js';
+import { shippingProgress } from './output/shipping.js';
 
 /** umount(2) may wait for whoever serves the mount. */
 const CALL_DEADLINE_MS = 30_000;
@@ -32,10 +34,13 @@ export const umount: Command = {
   options: {
     force: { describe: 'Detach even while busy; users of the mount get errors after some seconds' },
   },
-  async run(raw) {
+  async run(raw, output) {
     const mountpoint = mountpointOf(requiredText(raw, 'mountpoint'));
     const force = raw.force === true;
+    const before = findMount(mountpoint);
+    if (before !== undefined && isSpinney(before)) await awaitRestart(before.source, mountpoint);
     const found = findMount(mountpoint);
+    if (found === undefined && before !== undefined) return 0;
     if (found === undefined) return await freeStore(mountpoint, force);
     if (!isSpinney(found)) {
       throw cannotUnmount(mountpoint, `it is not a Spinney mount (${found.source}, type ${found.type})`);
@@ -51,7 +56,12 @@ export const umount: Command = {
     else await unmountPlain(mountpoint);
     // What was unmounted then is a copy, and the daemon goes on with its own.
     if (!force && isMountedElsewhere(daemon.pid, found)) return 0;
-    await awaitEnd(store, daemon, { forced: force });
+    const progress = shippingProgress(output);
+    try {
+      await awaitEnd(store, daemon, { forced: force, shipping: progress.tell });
+    } finally {
+      progress.end();
+    }
     return 0;
   },
 };

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { type ErrorCode, reasonOf, SpinneyError } from '../../engine/errors.js';
 import { hasCode } from '../process/failure.js';
 import type { ErrorReport } from './reports.js';
+import type { Route } from './route.js';
 
 /** Far above what a daemon's answers take; guards against something else that listens there. */
 const ANSWER_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -13,37 +14,64 @@ const ANSWER_LIMIT_BYTES = 256 * 1024 * 1024;
 /** With so few left a daemon may have had none a moment ago. */
 const FEW_DESCRIPTORS = 2;
 
+type Method = Route['method'];
+
 export interface ControlAnswer {
   status: number;
   body: unknown;
 }
 
 /**
- * Asks the daemon that listens at `socketPath`. Waits as long as the work takes. Throws a SpinneyError with a
+ * Asks the daemon that listens at `socketPath`. Waits as long as the work takes, or until the signal. Throws a SpinneyError with a
  * one-line reason when nobody answers, and the daemon's own error for every status but 200 and 503.
  */
 export async function askDaemon(
   socketPath: string,
-  method: 'GET' | 'POST' | 'DELETE',
+  method: Method,
   path: string,
+  more: { body?: string; signal?: AbortSignal } = {},
 ): Promise<ControlAnswer> {
-  const { status, text } = await exchange(socketPath, method, path).catch((error: unknown) =>
+  const { status, text } = await exchange(socketPath, method, path, more).catch((error: unknown) =>
     unreachable(socketPath, error),
   );
   return readAnswer(socketPath, status, text);
 }
 
+/** Asks for an answer that is text. Throws as `askDaemon`. */
+export async function askDaemonForText(socketPath: string, path: string): Promise<string> {
+  const { status, text } = await exchange(socketPath, 'GET', path, {}).catch((error: unknown) =>
+    unreachable(socketPath, error),
+  );
+  if (status !== 200) readAnswer(socketPath, status, text);
+  return text;
+}
+
 /**
  * Asks for an answer that is a JSON value a line, and gives each to `take` as it comes. Throws as `askDaemon`; also where the answer
- * ends before its end.
+ * ends before its end. `signal` ends it early; it resolves then.
  */
 export async function askDaemonForLines(
   socketPath: string,
   path: string,
   take: (value: unknown) => void,
+  { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
+  try {
+    await readLines(socketPath, path, take, signal);
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+  }
+}
+
+async function readLines(
+  socketPath: string,
+  path: string,
+  take: (value: unknown) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const asked = { socketPath, method: 'GET', path, agent: false, ...(signal !== undefined && { signal }) };
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-    request({ socketPath, method: 'GET', path, agent: false }, resolve).on('error', reject).end();
+    request(asked, resolve).on('error', reject).end();
   }).catch((error: unknown) => unreachable(socketPath, error));
   if (incoming.statusCode !== 200) {
     let text = '';
@@ -85,11 +113,13 @@ function readAnswer(socketPath: string, status: number, text: string): ControlAn
 
 function exchange(
   socketPath: string,
-  method: string,
+  method: Method,
   path: string,
+  { body, signal }: { body?: string; signal?: AbortSignal },
 ): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, method, path, agent: false }, (incoming) => {
+    const options = { socketPath, method, path, agent: false, ...(signal !== undefined && { signal }) };
+    const outgoing = request(options, (incoming) => {
       const chunks: Buffer[] = [];
       let size = 0;
       incoming.on('data', (chunk: Buffer) => {
@@ -103,7 +133,7 @@ function exchange(
       );
     });
     outgoing.on('error', reject);
-    outgoing.end();
+    outgoing.end(body);
   });
 }
 

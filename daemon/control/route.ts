@@ -6,7 +6,7 @@ import type { ControlTarget } from './reports.js';
 export interface Route {
   /** A part that begins with a colon stands for any text without a slash. */
   path: string;
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** The answer may take longer than the silence that a connection is allowed. */
   takesLong?: true;
   /** Returns what is sent, as JSON unless the reply says otherwise. */

@@ -3,15 +3,19 @@
  *
  * What must hold: no moment in which others could connect (the mode is set by the umask under which the socket
  * is made); every peer is checked by the kernel's word before a byte of its is read; nothing that a client does
- * or leaves undone takes more than MAX_CONNECTIONS sockets, each for a bounded time, with a bounded body and one answer.
+ * or leaves undone takes more than MAX_CONNECTIONS sockets, each for a bounded time, with a bounded body and one answer. Answers that
+ * go on are the exception: they last as long as the client, so only a part of the sockets may have one, whose number the target limits.
  */
+import { once } from 'node:events';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { SpinneyError } from '../../engine/errors.js';
+import { settledWithin } from '../process/deadline.js';
 import { failureOf, hasCode } from '../process/failure.js';
 import type { Logger } from '../process/log.js';
+import { LineStream } from './line-stream.js';
 import { Metrics } from './metrics.js';
 import { isAllowed, type Peer, peerOf } from './peer.js';
 import type { ControlTarget, ErrorReport } from './reports.js';
@@ -30,7 +34,13 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_INVALID_ARGUMENT: 400,
   ERR_NOT_FOUND: 404,
   ERR_EXISTS: 409,
+  ERR_TOO_MANY_LISTENERS: 429,
+  ERR_MOUNT: 503,
 };
+/** How long the last lines of answers that go on may take: who does not read must not hold up the end. */
+const LAST_LINES_MS = 200;
+/** It passes by itself: whoever asks early is told so, and nothing is wrong with the daemon. */
+const NOT_YET = 503;
 
 export interface ControlOptions {
   /** Absolute path of the socket, at most MAX_SOCKET_PATH_BYTES long. */
@@ -50,7 +60,7 @@ export interface ControlServer {
 /** Starts to listen. Throws ERR_EXISTS when something is in the socket's place, ERR_IO when it cannot be made. */
 export async function startControl(options: ControlOptions): Promise<ControlServer> {
   const { path } = options;
-  const { app, server } = buildApp(options);
+  const { app, server, followed } = buildApp(options);
   await app.ready();
   try {
     if (await refuseOccupied(path)) unlinkSync(path);
@@ -66,6 +76,10 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
   return {
     path,
     async close() {
+      // Who follows learns of the end by an answer that is whole.
+      for (const lines of followed.values()) lines.finish();
+      const ends = [...followed.keys()].map((response) => once(response, 'close'));
+      await settledWithin(Promise.all(ends), LAST_LINES_MS);
       // closeAllConnections too: a client that keeps its connection open must not hold up the end.
       const closed = app.close();
       server.close();
@@ -94,7 +108,10 @@ function listenPrivately(server: Server, path: string): Promise<void> {
   });
 }
 
-function buildApp(options: ControlOptions): { app: FastifyInstance; server: Server } {
+/** Answers that go on, by whom they are for. */
+type Followed = Map<ServerResponse, LineStream>;
+
+function buildApp(options: ControlOptions): { app: FastifyInstance; server: Server; followed: Followed } {
   const { target, log, identify = peerOf } = options;
   let server: Server | undefined;
   const app = fastify({
@@ -140,8 +157,9 @@ function buildApp(options: ControlOptions): { app: FastifyInstance; server: Serv
     log.warn({ uid: peer?.uid, peerPid: peer?.pid }, 'refused a connection to the control socket');
     socket.destroy();
   });
-  addRoutes(app, target, log);
-  return { app, server };
+  const followed: Followed = new Map();
+  addRoutes(app, target, log, followed);
+  return { app, server, followed };
 }
 
 /**
@@ -162,7 +180,7 @@ function oneAtATime(handler: RequestListener): RequestListener {
   };
 }
 
-function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): void {
+function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger, followed: Followed): void {
   const services = { target, metrics: new Metrics(target) };
 
   // A small body is there for the few routes that take one, whatever its type; a large one is not even read.
@@ -181,12 +199,25 @@ function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): vo
       );
   });
 
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, url } = request;
+    const milliseconds = Math.round(reply.elapsedTime);
+    log.debug({ method, path: url, status: reply.statusCode, milliseconds }, 'answered a control request');
+  });
+
   for (const { path, method, takesLong, answer } of ROUTES) {
     app.route({
       method,
       url: path,
       handler: (request, reply) => {
-        const work = async (): Promise<unknown> => answer(services, request, reply);
+        const work = async (): Promise<unknown> => {
+          const body = await answer(services, request, reply);
+          if (body instanceof LineStream) {
+            followed.set(reply.raw, body);
+            reply.raw.once('close', () => followed.delete(reply.raw));
+          }
+          return body;
+        };
         return takesLong ? patiently(request, work) : work();
       },
     });
@@ -211,7 +242,8 @@ function addRoutes(app: FastifyInstance, target: ControlTarget, log: Logger): vo
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const failure = failureOf(error);
     const status = error.statusCode ?? STATUSES[failure.code] ?? 500;
-    if (status >= 500) log.error({ err: error, path: request.url }, 'a control request failed');
+    if (status >= 500 && status !== NOT_YET)
+      log.error({ err: error, path: request.url }, 'a control request failed');
     return reply.code(status).send(errorReport(failure.code, failure.message));
   });
 }

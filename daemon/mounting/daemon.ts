@@ -6,20 +6,15 @@
  * no record of ours.
  */
 
-import { dirname, join } from 'node:path';
-import type { Durability } from '../../engine/api.js';
+import { join } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
-import { Tree } from '../../engine/index.js';
-import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+import type { Tree } from '../../engine/index.js';
 import { ContentSync, mountTree } from '../../mount/index.js';
-import { findMount, type MountEntry } from '../../mount/mountinfo.js';
-import { readScrubRecord, writeScrubRecord } from '../../mount/scrub-record.js';
+import type { MountEntry } from '../../mount/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
-import type { ScrubReport } from '../control/reports.js';
-import { type ControlServer, startControl } from '../control/server.js';
-import { DaemonRecord } from '../places/daemon-record.js';
-import { awaitEnd, leavingDaemons, type WaitOptions } from '../places/leaving.js';
-import { prepareMountpoint } from '../places/mountpoint.js';
+import { leftSettings } from '../places/daemon-record.js';
+import { findMountOf, prepareMountpoint } from '../places/mountpoint.js';
+import { examineRemote } from '../places/remote-place.js';
 import { ownDaemonDirectory } from '../places/run-directory.js';
 import { examineStore, makePrivate, openToOthers } from '../places/store-directory.js';
 import { StoreLocation } from '../places/store-location.js';
@@ -27,80 +22,56 @@ import { settledWithin } from '../process/deadline.js';
 import { raiseLimit } from '../process/descriptors.js';
 import { failureOf } from '../process/failure.js';
 import { type Logger, mountLog } from '../process/log.js';
-import { Admin } from './admin.js';
-import { CheckpointWatch } from './checkpoint-watch.js';
-import { MountGuard } from './mount-guard.js';
-import { Scrubber } from './scrubber.js';
-import { type Rule, SnapshotSchedule } from './snapshot-schedule.js';
-import { Snapshots } from './snapshots.js';
+import { uptimeSeconds } from '../process/uptime.js';
+import { version } from '../process/version.js';
+import { Admin } from './admin/admin.js';
+import { Continuity, HANDED_OVER_EXIT_CODE } from './continuity.js';
+import { ControlSockets } from './control-sockets.js';
+import type { DaemonOptions, Surroundings } from './daemon-options.js';
+import { HealthWatch } from './health/health-watch.js';
+import { addLooks } from './health/looks.js';
+import { QuotaWatch } from './health/quota-watch.js';
+import { openTree } from './open-tree.js';
+import { OwnRecord } from './own-record.js';
+import type { Scrubber } from './scrubber.js';
+import { Settings } from './settings/settings.js';
+import type { Adjustable } from './settings/table.js';
+import { SnapshotSchedule } from './snapshots/snapshot-schedule.js';
+import { Snapshots } from './snapshots/snapshots.js';
 import { Status } from './status.js';
+import { StoreFollower } from './store-follower.js';
+import { type ServedRemote, StoreRemote } from './store-remote.js';
+import { storeScrubber } from './store-scrubber.js';
+import { StoreSurvey } from './store-survey.js';
 import { breakMount, endMount, unmountWithin } from './unmounting.js';
+import { cannotHandOver, Upgrade } from './upgrade.js';
 
 const ADMIN_DEADLINE_MS = 2_000;
-/** How often long work while the store is opened is told. */
-const SUMMING_TOLD_MS = 5_000;
 /** The last checkpoint; less than `umount` waits. What it does not write the journal has. */
 const CHECKPOINT_DEADLINE_MS = 100_000;
-/** Writing the record takes a moment, or the disk hangs. */
-const RECORD_DEADLINE_MS = 500;
-/** How often the daemon looks whether its mount is still at its place. */
-const LOOK_EVERY_MS = 5_000;
-
-export interface DaemonOptions {
-  /** Resolved by `resolveMountpoint`. */
-  mountpoint: string;
-  /** Resolved by `resolveStore`; made where it is missing, unless `readOnly`. */
-  store: string;
-  /** Checked by `controlSocketPath`. */
-  control: string;
-  driver: DriverName | 'auto';
-  durability: Durability;
-  cacheBytes: number;
-  readOnly: boolean;
-  allowOther: boolean;
-  /** Seconds. */
-  entryTimeout: number;
-  attributeTimeout: number;
-  negativeTimeout: number;
-  mountOptions: readonly string[];
-  /** A scrub begins by itself after so many days; 0: never. */
-  scrubDays: number;
-  /** Snapshots that are made by themselves. */
-  snapshots: readonly Rule[];
-  /** Name of the hidden directory of snapshots that every directory has; undefined: none has. */
-  snapshotDirectory: string | undefined;
-}
-
-/** What a daemon can use of the process around it. */
-export interface Surroundings {
-  /** What health tells of the log. */
-  logProblem?: () => string | undefined;
-  /** Gets what whoever started the daemon should know. */
-  notice?: (text: string) => void;
-  /** Gives up the start, as long as it waits for another daemon. */
-  signal?: AbortSignal;
-  /** Called when the daemon begins to end. */
-  ending?: () => void;
-}
-
 export class Daemon {
   readonly #log: Logger;
   readonly #options: DaemonOptions;
   readonly #tree: Tree;
+  /** Undefined: the store has none. */
+  readonly #remote: ServedRemote | undefined;
   readonly #admin: Admin;
   readonly #status: Status;
+  readonly #settings: Settings;
   readonly #scrubber: Scrubber;
   readonly #snapshots: Snapshots;
   readonly #schedule: SnapshotSchedule;
+  readonly #survey: StoreSurvey;
   readonly #location: StoreLocation;
-  #checkpoints: CheckpointWatch | undefined;
-  #control: ControlServer | undefined;
-  #record: DaemonRecord | undefined;
+  readonly #health: HealthWatch;
+  readonly #quotas: QuotaWatch;
+  readonly #sockets: ControlSockets;
+  readonly #record: OwnRecord;
   readonly #contents: ContentSync;
   #mounted: Mounted | undefined;
   /** The mount as the table of mounts shows it. */
   #entry: MountEntry | undefined;
-  #guard: MountGuard | undefined;
+  readonly #continuity: Continuity;
   #stopping = false;
   readonly #ending: () => void;
   readonly #hurried: Promise<void>;
@@ -108,55 +79,96 @@ export class Daemon {
   /** Settles when the mount would have to be gone and is not. */
   readonly #abandoned: Promise<MountEnd>;
   #abandon: () => void = () => {};
+  /** Settles when another program goes on with the mount. */
+  readonly #handedOver: Promise<'handed over'>;
+  #handOverDone: () => void = () => {};
 
   /**
    * Starts a daemon; when this resolves, the mount answers. Throws a SpinneyError with the reason, and leaves
    * neither mount nor socket behind then.
    */
-  static async start(
-    options: DaemonOptions,
-    log: Logger,
-    { logProblem = () => undefined, notice = () => {}, signal, ending = () => {} }: Surroundings = {},
-  ): Promise<Daemon> {
+  static async start(asked: DaemonOptions, log: Logger, surroundings: Surroundings = {}): Promise<Daemon> {
+    const { inheritance, notice = () => {}, signal } = surroundings;
+    const afterDeath = inheritance !== undefined;
     raiseLimit();
-    examineStore(options.store, options);
-    if (await prepareMountpoint(options.mountpoint, options.store)) {
+    // What the daemon before this one was set to while it served.
+    const left = afterDeath ? leftSettings(ownDaemonDirectory(asked.store), asked.mountpoint) : {};
+    const settings = new Settings({ ...asked, settings: left }, log);
+    const { options } = settings;
+    const { remote: remoteOptions } = options;
+    const mayBeUnfinished = remoteOptions !== undefined;
+    // A copy that follows is changed by what is followed alone.
+    const follows = remoteOptions?.follows === true;
+    const readOnly = options.readOnly && !follows;
+    examineStore(options.store, { readOnly, mustExist: afterDeath, mayBeUnfinished });
+    examineRemote(options.store, remoteOptions);
+    // A mount that is to be gone on with is nobody's to look at: it does not answer.
+    if (!afterDeath && (await prepareMountpoint(options.mountpoint, options.store))) {
       log.warn({ mountpoint: options.mountpoint }, 'replaced the stale mount of a daemon that was killed');
     }
-    const exposed = options.readOnly ? openToOthers(options.store) : makePrivate(options.store);
+    const exposed = readOnly ? openToOthers(options.store) : makePrivate(options.store);
     if (exposed !== undefined) log.warn(exposed);
     const tellAll = (text: string) => {
       log.info(text);
       notice(text);
     };
-    const tree = await openTree(options, { notice: tellAll, ...(signal !== undefined && { signal }) });
+    const remote: ServedRemote | undefined =
+      remoteOptions &&
+      (await (follows ? StoreFollower : StoreRemote).begin(
+        { store: options.store, remote: remoteOptions },
+        { log, notice: tellAll },
+      ));
+    let tree: Tree;
+    try {
+      tree = await openTree(
+        { ...options, readOnly },
+        { notice: tellAll, afterDeath, signal },
+        remote?.images,
+      );
+    } catch (error) {
+      await remote?.stop();
+      await remote?.closed();
+      throw error;
+    }
     if (tree.recovery !== undefined && tree.recovery.replayed > 0) {
       log.info(tree.recovery, 'played the journal back: the store was not closed the last time');
     }
     if (tree.location === undefined) {
+      await remote?.stop();
       tree.close();
       throw new SpinneyError('ERR_IO', `Cannot use the store ${options.store}: /proc is not mounted`);
     }
+    try {
+      await remote?.opened(tree);
+    } catch (error) {
+      await remote?.stop();
+      tree.close();
+      throw error;
+    }
     const location = new StoreLocation(options.store, tree.location);
-    const daemon = new Daemon(options, tree, location, log, { logProblem, ending });
+    const daemon = new Daemon(settings, tree, remote, location, log, surroundings);
     try {
       const fallback = await daemon.#bringUp();
       if (fallback !== undefined)
         notice(`fuse-native serves the mount, with its limits, see README: ${fallback}`);
     } catch (error) {
-      await daemon.#tearDown();
+      await daemon.#tearDown({ isTriedAgain: afterDeath });
       throw daemon.#location.toldError(error);
     }
     return daemon;
   }
 
   private constructor(
-    options: DaemonOptions,
+    settings: Settings,
     tree: Tree,
+    remote: ServedRemote | undefined,
     location: StoreLocation,
     log: Logger,
-    { logProblem, ending }: Pick<Required<Surroundings>, 'logProblem' | 'ending'>,
+    surroundings: Surroundings,
   ) {
+    const { options } = settings;
+    const { logProblem = () => undefined, recentLog = () => [], ending = () => {} } = surroundings;
+    this.#settings = settings;
     this.#ending = ending;
     this.#hurried = new Promise((resolve) => {
       this.#hurry = resolve;
@@ -165,8 +177,18 @@ export class Daemon {
       const error = new SpinneyError('ERR_MOUNT', `Cannot end the mount at ${options.mountpoint} in time`);
       this.#abandon = () => resolve({ reason: 'failed', error });
     });
+    this.#handedOver = new Promise((resolve) => {
+      this.#handOverDone = () => resolve('handed over');
+    });
     this.#options = options;
+    this.#continuity = new Continuity(
+      options,
+      location.at(ownDaemonDirectory(options.store)),
+      log,
+      surroundings,
+    );
     this.#tree = tree;
+    this.#remote = remote;
     this.#log = log;
     this.#location = location;
     this.#admin = new Admin(() => tree.share());
@@ -178,33 +200,37 @@ export class Daemon {
       log,
     );
     this.#schedule = new SnapshotSchedule(options.snapshots, this.#snapshots, log);
-    this.#status = new Status(tree, this.#admin, options, this.#snapshots, () => [
-      location.problem(),
-      logProblem(),
-      this.#schedule.problem(),
-    ]);
-    this.#scrubber = this.#makeScrubber();
+    this.#survey = new StoreSurvey(tree, this.#admin, location.at(options.store));
+    this.#health = new HealthWatch(log);
+    this.#status = new Status(
+      tree,
+      this.#admin,
+      options,
+      this.#snapshots,
+      this.#survey,
+      this.#health,
+      recentLog,
+    );
+    this.#quotas = new QuotaWatch(this.#admin, this.#contentDirectory, log);
+    addLooks(this.#health, {
+      store: options.store,
+      location,
+      schedule: this.#schedule,
+      survey: this.#survey,
+      quotas: this.#quotas,
+      log: logProblem,
+    });
+    this.#scrubber = storeScrubber(tree, this.#admin, options.readOnly, log);
     this.#status.setScrubber(this.#scrubber);
+    this.#record = new OwnRecord(log);
+    this.#sockets = new ControlSockets(this.#status, log);
+    this.#status.setSettings(settings);
+    if (remote !== undefined) this.#status.setRemote(remote);
+    this.#status.setContinuity(
+      this.#continuity,
+      new Upgrade(options, this.#continuity, (command, changed) => this.handOver(command, changed)),
+    );
     this.#contents = new ContentSync(tree, this.#contentDirectory, location.toldLog(mountLog(log)));
-  }
-
-  /** Where nothing may be written the next daemon does not know of this one's scrubs. */
-  #makeScrubber(): Scrubber {
-    const tree = this.#tree;
-    const keep = (report: ScrubReport): void => {
-      try {
-        if (!this.#options.readOnly) writeScrubRecord(tree, report);
-      } catch (error) {
-        this.#log.warn({ err: error }, 'could not keep what came of a scrub');
-      }
-    };
-    let last: ScrubReport | undefined;
-    try {
-      last = readScrubRecord(tree) as ScrubReport | undefined;
-    } catch (error) {
-      this.#log.warn({ err: error }, 'could not read what came of the last scrub');
-    }
-    return new Scrubber(this.#admin, this.#log, { last, keep });
   }
 
   get #contentDirectory(): string {
@@ -227,18 +253,21 @@ export class Daemon {
   /** Returns why fuse-native serves the mount, if it does though nobody asked for it. */
   async #bringUp(): Promise<string | undefined> {
     const options = this.#options;
-    this.#checkpoints = new CheckpointWatch(() => this.#tree.checkpointStats(), this.#log);
-    this.#control = await startControl({
-      path: this.#location.at(options.control),
-      target: this.#status,
-      log: this.#log,
+    // Users of a mount that is gone on with wait; those of the control socket can wait longer.
+    const goesOn = this.#continuity.goesOn;
+    const startSockets = () => this.#sockets.start(this.#location.at(options.control), options.metrics);
+    if (!goesOn) await startSockets();
+    this.#record.write(this.#location.at(ownDaemonDirectory(options.store)), options, {
+      settings: this.#settings.changed,
+      ...this.#continuity.recorded,
     });
-    this.#record = this.#makeRecord();
     const { mounted, fallback } = await mountTree(
       this.#tree,
       {
         mountpoint: options.mountpoint,
-        driver: options.driver,
+        // The other one has no thread that a remote could speak with.
+        driver: this.#remote === undefined ? options.driver : 'kernel',
+        remote: this.#remote?.mountRemote(this.#tree),
         readOnly: options.readOnly,
         allowOther: options.allowOther,
         entryTimeout: options.entryTimeout,
@@ -248,56 +277,62 @@ export class Daemon {
         contentDirectory: this.#contentDirectory,
         source: options.store,
         snapshotDirectory: options.snapshotDirectory,
+        ...this.#continuity.mountOptions((path) => this.#location.at(path)),
       },
       this.#location.toldLog(mountLog(this.#log)),
     );
     this.#mounted = mounted;
-    const entry = findMount(options.mountpoint);
-    if (entry?.source === options.store) {
-      this.#entry = entry;
-      this.#guard = new MountGuard(entry, this.#log);
-      await this.#tellRecord((record) => record.serving(entry));
+    this.#settings.setDriver(mounted.driver);
+    mounted.requestLog.slowMs = options.slowRequestMs;
+    // Something else may have been mounted over it.
+    const entry = findMountOf(options.mountpoint, options.store);
+    this.#entry = entry;
+    this.#continuity.begin(mounted, entry, this.#record);
+    this.#status.setMount(mounted, entry);
+    this.#settings.setParts(this.#adjustable(mounted), (changed) =>
+      this.#record.tell((record) => record.settings(changed)),
+    );
+    // Whoever waits for the next daemon asks it when its record says that it serves.
+    if (goesOn) await startSockets();
+    if (entry !== undefined) {
+      const { driver } = mounted;
+      const since = new Date().toISOString();
+      await this.#record.tell((record) => record.serving(entry, { driver, since }));
     }
-    this.#status.setMount(mounted, this.#entry);
+    this.#remote?.mounted(this.#tree);
     if (!options.readOnly) this.#contents.start();
     if (options.scrubDays > 0) this.#scrubber.schedule(options.scrubDays);
     this.#snapshots.start();
     this.#schedule.start();
-    this.#log.info(
-      {
-        mountpoint: options.mountpoint,
-        store: options.store,
-        driver: mounted.driver,
-        control: options.control,
-      },
-      'mounted',
-    );
+    this.#survey.start();
+    this.#quotas.start();
+    this.#health.start();
+    this.#log.info({ version, ...this.#told() }, 'mounted');
     return fallback;
   }
 
-  /** Where a read-only store has no place for a record, `umount` cannot await this daemon. */
-  #makeRecord(): DaemonRecord | undefined {
-    const { store, mountpoint, control } = this.#options;
-    try {
-      const isInStore = dirname(control) === store;
-      return DaemonRecord.write(this.#location.at(ownDaemonDirectory(store)), {
-        mountpoint,
-        ...(!isInStore && { control }),
-      });
-    } catch (error) {
-      if (!this.#options.readOnly) throw error;
-      this.#log.warn({ err: error }, 'the store takes no record of this daemon');
-      return undefined;
-    }
+  /** As they hold, for the log. */
+  #told(): Record<string, unknown> {
+    const { snapshots, metrics: _given, successor: _other, ...options } = this.#options;
+    return {
+      ...options,
+      driver: this.#mount.driver,
+      snapshots: snapshots.map(({ period, keep }) => `${period}:${keep}`),
+      metrics: this.#sockets.metricsAddress,
+    };
   }
 
-  /** Does not wait long, nor fail: others then have to find out by themselves what this daemon does. */
-  async #tellRecord(tell: (record: DaemonRecord) => Promise<void>): Promise<void> {
-    if (this.#record === undefined) return;
-    const told = tell(this.#record).catch((error: unknown) => {
-      this.#log.warn({ err: error }, 'could not bring the record of this daemon up to date');
-    });
-    await settledWithin(told, RECORD_DEADLINE_MS);
+  /** What settings are applied to. */
+  #adjustable(mount: Mounted): Adjustable {
+    return {
+      log: this.#log,
+      // What was acknowledged before is made durable by it, which may take as long as the disk does.
+      setDurability: (level) => this.#admin.run('setDurability', level),
+      schedule: this.#schedule,
+      scrubber: this.#scrubber,
+      mount,
+      requestLog: mount.requestLog,
+    };
   }
 
   /**
@@ -305,12 +340,22 @@ export class Daemon {
    * 0, or 1 when the mount failed or the last checkpoint did.
    */
   async run(): Promise<number> {
-    const looking = setInterval(() => this.#status.lookForMount(this.#log), LOOK_EVERY_MS).unref();
-    const end = await Promise.race([this.#mount.ended, this.#abandoned]);
-    clearInterval(looking);
+    const ends = [this.#mount.ended, this.#abandoned, this.#handedOver];
+    const end = await Promise.race(this.#remote === undefined ? ends : [...ends, this.#remote.failed]);
+    this.#health.stop();
+    if (end === 'handed over') return await this.#makeRoom();
+    if (end.reason === 'failed' && !this.#stopping && this.#continuity.isContinued) {
+      this.#log.error(
+        { err: this.#location.toldError(end.error) },
+        'the mount failed: another daemon is to go on',
+      );
+      this.#continuity.endsBecause(failureOf(end.error).message);
+      await this.#leave();
+      return 1;
+    }
     const hasEnded = await settledWithin(this.#mount.ended, 0);
     this.#scrubber.stop();
-    this.#stopSnapshots();
+    this.#stopLooking();
     if (!this.#stopping) await this.#beginEnding();
     let gone = true;
     if (end.reason === 'failed') {
@@ -319,7 +364,7 @@ export class Daemon {
       gone = await unmountWithin(this.#mount, 'detach', this.#log);
     } else this.#log.info('unmounted');
     // Else it is the guard's, at the end of this process.
-    if (gone) this.#guard?.standDown();
+    if (gone) this.#continuity.ended();
     const clean = hasEnded ? await this.#finish(end) : await this.#leave();
     this.#log.info({ clean }, 'ended');
     return clean ? 0 : 1;
@@ -342,8 +387,42 @@ export class Daemon {
 
   async #beginEnding(): Promise<void> {
     this.#stopping = true;
+    this.#health.stop();
+    this.#continuity.endComes();
     this.#ending();
-    await this.#tellRecord((record) => record.ending());
+    await this.#record.tell((record) => record.ending());
+  }
+
+  /**
+   * Resolves when nobody in this process serves the mount any more; at its end `command` goes on with it, and `run` ends. Throws where
+   * the mount does not come to rest: it is served on then.
+   */
+  async handOver(command: readonly string[], changed: readonly string[]): Promise<void> {
+    // While the mount is served: the next daemon then has little to play back.
+    if (!this.#options.readOnly) await this.#admin.run('checkpoint');
+    if (this.#stopping) throw cannotHandOver('it is being unmounted');
+    const since = uptimeSeconds();
+    if (!(await this.#mount.handOver())) throw cannotHandOver('what is under way does not come to an end');
+    this.#stopping = true;
+    this.#continuity.handOverTo(command, since);
+    await this.#record.tellSettings(this.#settings.changed, changed);
+    this.#handOverDone();
+  }
+
+  /** The record stays, for the next daemon. */
+  async #makeRoom(): Promise<number> {
+    this.#scrubber.stop();
+    this.#stopLooking();
+    await this.#remote?.stop();
+    try {
+      if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();
+      else if (!this.#options.readOnly) this.#tree.sync();
+    } catch (error) {
+      this.#log.error({ err: error }, 'could not close the store cleanly');
+    }
+    this.#log.info('made room for another daemon');
+    await this.#sockets.close();
+    return HANDED_OVER_EXIT_CODE;
   }
 
   /** Whether all went well. */
@@ -359,6 +438,7 @@ export class Daemon {
       }
       clean &&= await written;
     }
+    await this.#remote?.finish(this.#hurried, (left) => this.#record.shipping(left));
     try {
       await this.#tearDown();
     } catch (error) {
@@ -388,68 +468,31 @@ export class Daemon {
 
   /** Threads may be inside the tree and not come back: the journal has it all, and the process's end frees the store. */
   async #leave(): Promise<boolean> {
-    await this.#closeControl();
+    await this.#sockets.close();
     return false;
   }
 
   /** Undoes what was brought up, newest first. The lock goes with the tree; only then there is no record any more. */
-  async #tearDown(): Promise<void> {
-    await this.#closeControl();
+  async #tearDown({ isTriedAgain = false } = {}): Promise<void> {
+    await this.#sockets.close();
     this.#scrubber.stop();
-    this.#stopSnapshots();
-    this.#checkpoints?.stop();
+    this.#stopLooking();
+    await this.#remote?.stop();
     try {
       if (await this.#admin.close(ADMIN_DEADLINE_MS)) this.#tree.close();
       // Work is under way that cannot be cut short: the process's end gives the lock back instead.
       else if (!this.#options.readOnly) this.#tree.sync();
+      await this.#remote?.closed();
     } finally {
-      await this.#record?.remove();
+      if (!isTriedAgain) await this.#record.remove();
       this.#location.close();
     }
   }
 
-  #stopSnapshots(): void {
+  #stopLooking(): void {
     this.#schedule.stop();
     this.#snapshots.stop();
-  }
-
-  async #closeControl(): Promise<void> {
-    try {
-      await this.#control?.close();
-    } catch (error) {
-      this.#log.warn({ err: error, reason: failureOf(error).message }, 'could not close the control socket');
-    }
-  }
-}
-
-/** Tells now and then how far the sums have come that a store of before gets, once. */
-function summingTold(notice: (text: string) => void = () => {}): (done: number, total: number) => void {
-  let toldAt = performance.now();
-  return (done, total) => {
-    if (performance.now() - toldAt < SUMMING_TOLD_MS) return;
-    toldAt = performance.now();
-    notice(`summing up what the store has, once: ${done} of ${total} blobs`);
-  };
-}
-
-/** Waits for a daemon that is on its way out of the store. */
-async function openTree(options: DaemonOptions, waiting: WaitOptions): Promise<Tree> {
-  for (;;) {
-    // Asked for first: one that ends in between leaves a store that opens.
-    const leaving = leavingDaemons(options.store);
-    try {
-      return Tree.open({
-        dir: options.store,
-        cacheBytes: options.cacheBytes,
-        durability: options.durability,
-        readOnly: options.readOnly,
-        checkpoint: { host: 'worker' },
-        measure: FILESYSTEM_MEASURE,
-        onProgress: summingTold(waiting.notice),
-      });
-    } catch (error) {
-      if (failureOf(error).code !== 'ERR_STORE_LOCKED' || leaving.length === 0) throw error;
-    }
-    for (const daemon of leaving) await awaitEnd(options.store, daemon, waiting);
+    this.#survey.stop();
+    this.#quotas.stop();
   }
 }

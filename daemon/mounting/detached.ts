@@ -1,10 +1,9 @@
 /** Starts the daemon as a process of its own and waits until its mount answers. */
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
-import { NO_DEBUGGER_SIGNAL } from '../process/debugger-signal.js';
 import { closeLogFile, openLogFile } from '../process/log/log-file.js';
 import { limitChildren } from '../process/privileges.js';
+import { programLine } from '../process/program.js';
 import { ServiceManager } from '../process/service-manager.js';
 import type { StartMessage } from './foreground.js';
 
@@ -19,10 +18,10 @@ export async function startDetached(
   notice: (text: string) => void,
 ): Promise<void> {
   const stderr = openLogFile(logFile);
-  const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
   const service = ServiceManager.fromEnvironment();
   limitChildren();
-  const child = spawn(process.execPath, [...NO_DEBUGGER_SIGNAL, ...process.execArgv, cli, ...args], {
+  const [program, ...words] = programLine(args);
+  const child = spawn(program!, words, {
     // It leaves this group of processes after it has mounted (foreground.ts).
     cwd: '/',
     env: { ...process.env, ...service?.heirsEnvironment },

@@ -3,9 +3,12 @@ import { isatty } from 'node:tty';
 import { exitNow, setsid } from '../../mount/process-calls.js';
 import { closeDebugger } from '../process/debugger-signal.js';
 import { failureOf } from '../process/failure.js';
+import type { Inheritance } from '../process/inheritance.js';
 import type { OpenLog } from '../process/log.js';
 import { ServiceManager } from '../process/service-manager.js';
-import { Daemon, type DaemonOptions } from './daemon.js';
+import { Daemon } from './daemon.js';
+import type { DaemonOptions } from './daemon-options.js';
+import { leaveMount } from './guard/mount-guard.js';
 import { ServiceReports } from './service-reports.js';
 
 /** What a detached daemon tells the command that started it: any number of notices, then once how it went. */
@@ -21,9 +24,13 @@ const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGXFSZ
 /**
  * Returns the exit code at the end of the mount. Throws the reason when the daemon does not come up. A signal of those
  * that stop it does so also while it starts; a second one hurries. SIGHUP opens the log anew, but where the daemon is on
- * a terminal the terminal is gone, and that stops it.
+ * a terminal the terminal is gone, and that stops it. `inheritance`: the mount is there, and this daemon goes on with it.
  */
-export async function runForeground(options: DaemonOptions, log: OpenLog): Promise<number> {
+export async function runForeground(
+  options: DaemonOptions,
+  log: OpenLog,
+  inheritance?: Inheritance,
+): Promise<number> {
   const { logger } = log;
   let daemon: Daemon | undefined;
   let reports: ServiceReports | undefined;
@@ -49,12 +56,16 @@ export async function runForeground(options: DaemonOptions, log: OpenLog): Promi
     const service = ServiceManager.fromEnvironment();
     daemon = await Daemon.start(options, logger, {
       logProblem: () => log.problem(),
+      recentLog: () => log.recent(),
       notice: (text) => {
         service?.status(text);
         tellParent({ notice: text });
       },
       signal: starting.signal,
       ending: () => reports?.ending(),
+      ...(inheritance !== undefined && { inheritance }),
+      ...(service !== undefined && { service }),
+      isSupervised: service !== undefined && process.send === undefined && inheritance?.from !== 'guard',
     });
     // Not earlier: where autofs(5) waits for the mount, it lets nobody through but the group of who was told to mount.
     if (process.connected) setsid();
@@ -66,6 +77,8 @@ export async function runForeground(options: DaemonOptions, log: OpenLog): Promi
     const failure = failureOf(error);
     logger.debug({ err: error }, 'could not go on');
     tellParent({ ready: false, ...failure });
+    // Who stops a daemon that starts wants no other.
+    if (signals > 0 && inheritance?.guard !== undefined) leaveMount(inheritance.guard);
     throw error;
   } finally {
     reports?.stop();

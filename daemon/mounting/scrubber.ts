@@ -1,5 +1,5 @@
 /**
- * Verifies all blobs of the store that is being served, a few at a time and not faster than it may, by hand or by schedule.
+ * Verifies all blobs and the manifest of the store that is being served, a few at a time and not faster than it may, by hand or by schedule.
  *
  * The admin worker reads them in parts of a fraction of a second, so other work for it does not wait long; the pauses
  * are the main thread's timers.
@@ -9,7 +9,7 @@ import { SpinneyError } from '../../engine/errors.js';
 import { BLOB_SIZE } from '../../engine/limits.js';
 import type { ScrubReport } from '../control/reports.js';
 import type { Logger } from '../process/log.js';
-import type { Admin } from './admin.js';
+import type { Admin } from './admin/admin.js';
 
 export const DEFAULT_SCRUB_MIB = 64;
 const MIB = 1024 * 1024;
@@ -25,6 +25,7 @@ export class Scrubber {
   #last: ScrubReport | undefined;
   #running: Promise<ScrubReport> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #days = 0;
 
   /** `last`: the last scrub of an earlier daemon. `keep` makes one known to later ones. */
   constructor(
@@ -54,8 +55,16 @@ export class Scrubber {
     return this.#running;
   }
 
-  /** From now on a scrub begins by itself when the last one was so many days ago, or this daemon began then. */
+  /** A scrub begins by itself after so many days; 0: never. */
+  get days(): number {
+    return this.#days;
+  }
+
+  /** From now on a scrub begins by itself when the last one, or this call, was so many days ago; with 0 none does. */
   schedule(days: number): void {
+    clearInterval(this.#timer);
+    this.#days = days;
+    if (days === 0) return;
     const start = Date.now();
     this.#timer = setInterval(() => {
       const since = this.#last === undefined ? start : Date.parse(this.#last.endedAt);
@@ -96,10 +105,16 @@ export class Scrubber {
         if (prefix !== undefined) blob.prefix = prefix;
       }
     }
-    const report = { startedAt, endedAt: new Date().toISOString(), blobs, damaged };
+    const manifest = await this.#admin.run('scrubIndex');
+    const endedAt = new Date().toISOString();
+    const report = { startedAt, endedAt, blobs, damaged, ...(manifest !== undefined && { manifest }) };
     this.#last = report;
-    if (damaged.length === 0) this.#log.info({ blobs }, 'a scrub found all blobs sound');
-    else this.#log.error({ blobs, damaged }, 'a scrub found damaged blobs');
+    if (damaged.length === 0 && manifest === undefined)
+      this.#log.info({ blobs }, 'a scrub found all blobs sound');
+    else {
+      const found = damaged.length > 0 ? 'damaged blobs' : 'the manifest damaged';
+      this.#log.error({ blobs, damaged, manifest }, `a scrub found ${found}`);
+    }
     this.#keep(report);
     return report;
   }

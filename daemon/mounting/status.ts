@@ -1,54 +1,105 @@
 /** What the daemon tells through its control socket, and of itself to the service manager. */
 import { statfs } from 'node:fs/promises';
-import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { describeUsers, isMountedAt, mountUsers } from '../../mount/mount-users.js';
+import type { Tree } from '../../engine/index.js';
+import type { ContentTotals } from '../../mount/content-totals.js';
+import { isMountedAt } from '../../mount/mount-users.js';
 import type { MountEntry } from '../../mount/mountinfo.js';
 import type { Mounted, MountStats } from '../../mount/types.js';
 import type {
   CheckpointReport,
   CompactReport,
   ControlTarget,
+  DebugReport,
+  DiskReport,
   HealthReport,
+  ProcessReport,
+  RemoteReport,
+  RemoteTarget,
+  RestartsReport,
   ScrubReport,
+  SettingsTarget,
   SnapshotTarget,
   StatsReport,
+  StatusReport,
+  ThreadReport,
+  UpgradeTarget,
 } from '../control/reports.js';
-import type { Logger } from '../process/log.js';
+import type { Problem } from '../health/codes.js';
 import { version } from '../process/version.js';
+import type { HealthWatch } from './health/health-watch.js';
+import { displacedMount } from './health/mount-place.js';
+import { scrubProblems } from './health/scrub-problems.js';
+import { TreeProblems } from './health/tree-problems.js';
+import { Requests } from './requests/requests.js';
 import { DEFAULT_SCRUB_MIB, type Scrubber } from './scrubber.js';
+import { profileThreads } from './thread-profiles.js';
 
 /** What is asked of the admin worker. */
 interface StatusAdmin {
   run(work: 'checkpoint' | 'compact'): Promise<unknown>;
 }
 
+/** The store's remote, if it has one. */
+interface MountedRemote extends RemoteTarget {
+  /** Has the report as things are now. */
+  refresh(): Promise<void>;
+  report(): RemoteReport | undefined;
+  problems(): readonly Problem[];
+}
+
+/** Figures that are looked at now and then. */
+interface Survey {
+  readonly disk: DiskReport | undefined;
+  readonly contents: ContentTotals | undefined;
+}
+
 type MountState = 'starting' | 'up' | 'gone' | 'failed';
 
-const LOOKS_UNTIL_TOLD = 2;
+/** Between two looks of a profiler at a thread. */
+const SAMPLING_MICROS = 1_000;
+/** The table of mounts may be long. */
+const LOOK_AT_PLACE_EVERY_MS = 5_000;
+
+/** Told once: a clock that is set later does not move it. */
+const STARTED_AT = new Date(Date.now() - process.uptime() * 1000).toISOString();
 
 export class Status implements ControlTarget {
-  readonly #tree: Pick<TreeOperations, 'stats'>;
+  readonly #tree: Pick<Tree, 'stats' | 'conditions'>;
   readonly #admin: StatusAdmin;
   readonly #where: { store: string; mountpoint: string };
   readonly snapshots: SnapshotTarget;
-  /** What is wrong beside tree and mount. */
-  readonly #otherProblems: () => readonly (string | undefined)[];
+  readonly requests = new Requests();
+  readonly #survey: Survey;
+  readonly #health: HealthWatch;
+  readonly #recentLog: () => string[];
   #scrubber: Scrubber | undefined;
+  #settings: SettingsTarget | undefined;
+  #remote: MountedRemote | undefined;
+  #since: string | undefined;
+  #continuity: { readonly restarts: RestartsReport } | undefined;
+  #upgrades: UpgradeTarget | undefined;
   #mounted: Mounted | undefined;
   #mountState: MountState = 'starting';
   #entry: MountEntry | undefined;
-  /** How often in a row the mount was not found at its place. */
-  #displacedLooks = 0;
 
   constructor(
-    tree: Pick<TreeOperations, 'stats'>,
+    tree: Pick<Tree, 'stats' | 'conditions'>,
     admin: StatusAdmin,
     where: { store: string; mountpoint: string },
     snapshots: SnapshotTarget,
-    otherProblems: () => readonly (string | undefined)[] = () => [],
+    survey: Survey,
+    health: HealthWatch,
+    recentLog: () => string[] = () => [],
   ) {
-    this.#otherProblems = otherProblems;
+    this.#survey = survey;
+    this.#recentLog = recentLog;
+    this.#health = health;
+    const treeProblems = new TreeProblems(where.store);
+    health.add(() => this.#mountProblems());
+    health.add(() => this.#displaced(), LOOK_AT_PLACE_EVERY_MS);
+    health.add(() => scrubProblems(this.#scrubber?.last));
+    health.add(() => treeProblems.of(tree.conditions()));
     this.#tree = tree;
     this.#admin = admin;
     this.#where = where;
@@ -59,54 +110,110 @@ export class Status implements ControlTarget {
     this.#scrubber = scrubber;
   }
 
+  setRemote(remote: MountedRemote): void {
+    this.#remote = remote;
+    this.#health.add(() => remote.problems());
+  }
+
+  /** Has what others know better told as it is now. */
+  async refresh(): Promise<void> {
+    await this.#remote?.refresh();
+  }
+
+  get remote(): RemoteTarget {
+    if (this.#remote !== undefined) return this.#remote;
+    const none = new SpinneyError(
+      'ERR_REMOTE_REFUSED',
+      `Cannot bring contents: the store ${this.#where.store} has no remote, and has all of them here`,
+    );
+    return { warm: () => Promise.reject(none) };
+  }
+
+  setSettings(settings: SettingsTarget): void {
+    this.#settings = settings;
+  }
+
+  get settings(): SettingsTarget {
+    if (this.#settings === undefined) throw new Error('Cannot tell the settings: there are none yet');
+    return this.#settings;
+  }
+
+  /** When the mount came up, as ISO 8601 tells it. */
+  get since(): string | undefined {
+    return this.#since;
+  }
+
+  setContinuity(continuity: { readonly restarts: RestartsReport }, upgrades: UpgradeTarget): void {
+    this.#continuity = continuity;
+    this.#upgrades = upgrades;
+  }
+
+  get upgrades(): UpgradeTarget | undefined {
+    return this.#upgrades;
+  }
+
   /** `entry` is the mount in the table of mounts. */
   setMount(mounted: Mounted, entry?: MountEntry): void {
     this.#mounted = mounted;
+    this.#since = new Date().toISOString();
     this.#entry = entry;
     this.#mountState = 'up';
+    this.requests.begin(mounted.requestLog, mounted.ended);
     void mounted.ended.then((end) => {
       this.#mountState = end.reason === 'failed' ? 'failed' : 'gone';
     });
   }
 
-  /**
-   * Says in the log, once, that the mount is gone from its place and yet in use: at the second look, because after an unmount
-   * the kernel takes a while to forget a million inodes.
-   */
-  lookForMount(log: Pick<Logger, 'warn'>): void {
-    let displaced: string | undefined;
-    try {
-      displaced = this.#displaced();
-    } catch {
-      // Nobody can look without a descriptor: the next time, then. Nothing else waits for it.
-      return;
-    }
-    this.#displacedLooks = displaced === undefined ? 0 : this.#displacedLooks + 1;
-    if (displaced !== undefined && this.#displacedLooks === LOOKS_UNTIL_TOLD) log.warn(displaced);
+  #mountProblems(): readonly Problem[] {
+    const { mountpoint } = this.#where;
+    if (this.#mountState !== 'up')
+      return [{ code: 'MOUNT_DOWN', reason: `the mount at ${mountpoint} is ${this.#mountState}` }];
+    return this.#mounted?.problems() ?? [];
   }
 
-  /** What keeps a mount going that is not at its place any more. */
-  #displaced(): string | undefined {
-    const entry = this.#entry;
-    if (entry === undefined || this.#mountState !== 'up' || isMountedAt(entry.mountpoint, entry))
-      return undefined;
-    return `the mount is no longer at ${entry.mountpoint}, but still in use: ${describeUsers(mountUsers(entry))}`;
+  #displaced(): Problem | undefined {
+    return this.#entry === undefined || this.#mountState !== 'up' ? undefined : displacedMount(this.#entry);
+  }
+
+  status(): StatusReport {
+    const { driver } = this.#mounted ?? {};
+    return {
+      version,
+      pid: process.pid,
+      store: this.#where.store,
+      mountpoint: this.#where.mountpoint,
+      ...(driver !== undefined && { driver }),
+      ...(this.#since !== undefined && { since: this.#since }),
+      health: this.health(),
+      settings: this.settings.report().settings,
+      ...this.#remoteStatus(),
+    };
+  }
+
+  #remoteStatus(): Pick<StatusReport, 'remote'> {
+    const report = this.#remote?.report();
+    if (report === undefined) return {};
+    const { url, state, epoch, lagSeconds, lagBytes, contentBytesWaiting, durability, following } = report;
+    const remote = { url, durability, state, epoch, lagSeconds, lagBytes, contentBytesWaiting };
+    return { remote: { ...remote, ...(following && { following }) } };
   }
 
   stats({ blobs }: { blobs: boolean }): StatsReport {
     const { blobs: rows, ...tree } = this.#tree.stats();
+    const { contents, disk } = this.#survey;
+    const remote = this.#remote?.report();
     return {
       version,
       store: { path: this.#where.store },
       tree: blobs ? { ...tree, blobs: rows } : tree,
       mount: { mountpoint: this.#where.mountpoint, ...this.#mountStats() },
       snapshots: { ...tree.snapshots, contentBytes: this.snapshots.contentBytes },
+      ...(contents !== undefined && { contents }),
+      ...(disk !== undefined && { disk }),
       ...this.#scrubStats(),
-      process: {
-        pid: process.pid,
-        uptimeSeconds: Math.round(process.uptime()),
-        rssBytes: process.memoryUsage.rss(),
-      },
+      ...(remote !== undefined && { remote }),
+      ...this.#restarts(),
+      process: processStats(),
     };
   }
 
@@ -114,6 +221,10 @@ export class Status implements ControlTarget {
     if (this.#scrubber === undefined) return {};
     const { isRunning, last } = this.#scrubber;
     return { scrub: { isRunning, ...(last !== undefined && { last }) } };
+  }
+
+  #restarts(): { restarts?: RestartsReport } {
+    return this.#continuity === undefined ? {} : { restarts: this.#continuity.restarts };
   }
 
   #mountStats(): MountStats {
@@ -127,34 +238,8 @@ export class Status implements ControlTarget {
   }
 
   health(): HealthReport {
-    const reasons: string[] = [];
-    if (this.#mountState !== 'up')
-      reasons.push(`the mount at ${this.#where.mountpoint} is ${this.#mountState}`);
-    if (this.#mountState === 'up') reasons.push(...(this.#mounted?.problems() ?? []));
-    const displaced = this.#displaced();
-    if (displaced !== undefined) reasons.push(displaced);
-    for (const { id, message, prefix } of this.#scrubber?.last?.damaged ?? []) {
-      const keys = prefix === undefined ? '' : `; its keys begin with "${prefix}"`;
-      reasons.push(`the last scrub found blob ${id} damaged: ${message}${keys}`);
-    }
-    try {
-      const { failure, checkpoint, unreadableBlobs, space } = this.#tree.stats();
-      if (failure !== undefined) reasons.push(`every change is refused: ${failure}`);
-      const { lastError } = checkpoint;
-      if (space.exhausted) {
-        const where = `the disk of ${this.#where.store} is full, ${space.freeBytes} bytes free`;
-        reasons.push(`writes get ENOSPC: ${where}; what is there can be removed`);
-      }
-      if (lastError !== undefined) reasons.push(`the last checkpoint failed: ${lastError}`);
-      for (const { id, errors, prefix } of unreadableBlobs) {
-        const keys = prefix === undefined ? '' : `; its keys begin with "${prefix}"`;
-        reasons.push(`blob ${id} cannot be read (tried ${errors} times)${keys}`);
-      }
-    } catch (error) {
-      reasons.push(`the tree does not answer: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    reasons.push(...this.#otherProblems().filter((problem) => problem !== undefined));
-    return { status: reasons.length === 0 ? 'ok' : 'degraded', reasons };
+    const { restarts } = this.#restarts();
+    return { ...this.#health.report(), ...(restarts !== undefined && restarts.count > 0 && { restarts }) };
   }
 
   /** How the daemon does, in a line for people. */
@@ -179,6 +264,28 @@ export class Status implements ControlTarget {
     }
   }
 
+  debug(): DebugReport {
+    return {
+      version,
+      node: process.version,
+      pid: process.pid,
+      log: this.#recentLog(),
+    };
+  }
+
+  /** What is asked of the mount wakes the threads that serve it. */
+  async threads(ms: number): Promise<ThreadReport[]> {
+    let isAsking = false;
+    return profileThreads(ms, SAMPLING_MICROS, () => {
+      // A question that nobody answers holds a thread of Node's: there is never a second one.
+      if (isAsking) return;
+      isAsking = true;
+      void this.answers().then(() => {
+        isAsking = false;
+      });
+    });
+  }
+
   async checkpoint(): Promise<CheckpointReport> {
     await this.#admin.run('checkpoint');
     return { checkpoint: this.#tree.stats().checkpoint };
@@ -200,4 +307,16 @@ export class Status implements ControlTarget {
     const { blobCount, averageFill } = this.#tree.stats();
     return { blobCount, averageFill };
   }
+}
+
+function processStats(): ProcessReport {
+  const { user, system } = process.cpuUsage();
+  return {
+    pid: process.pid,
+    startedAt: STARTED_AT,
+    uptimeSeconds: Math.round(process.uptime()),
+    rssBytes: process.memoryUsage.rss(),
+    cpuUserSeconds: user / 1e6,
+    cpuSystemSeconds: system / 1e6,
+  };
 }

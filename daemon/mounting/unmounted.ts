@@ -9,8 +9,8 @@ import { measureKeptContents } from '../../mount/kept-contents.js';
 import { withUnmounted } from '../../mount/unmounted.js';
 import type { ChangeReport, SnapshotReport } from '../control/reports.js';
 import { examineStore } from '../places/store-directory.js';
-import { changeReport } from './diff-work.js';
-import { findSnapshot, refuseScheduledName, reportOf } from './snapshots.js';
+import { changeReport } from './admin/diff-work.js';
+import { findSnapshot, refuseScheduledName, reportOf } from './snapshots/snapshots.js';
 
 export function listSnapshots(store: string): SnapshotReport[] {
   const tree = openToRead(store);

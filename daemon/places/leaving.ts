@@ -10,6 +10,7 @@ const DAEMON_DEADLINE_MS = 120_000;
 /** A daemon has noticed by then that its mount is gone, if it is. */
 const NOTICE_DEADLINE_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
+const LOOK_AT_SHIPPING_MS = 250;
 /** Somebody who waits for so long wants to know what for. */
 const LONG_MS = 1_000;
 
@@ -26,8 +27,10 @@ export interface WaitOptions {
   forced?: boolean;
   /** Told once when it takes a while. */
   notice?: (text: string) => void;
+  /** Told what the daemon has to ship to the store's remote yet. While it gets on with that, nothing takes too long. */
+  shipping?: (left: NonNullable<RunningDaemon['shipping']>) => void;
   /** Ends the waiting, with ERR_MOUNT. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -37,11 +40,22 @@ export interface WaitOptions {
 export async function awaitEnd(
   store: string,
   daemon: RunningDaemon,
-  { forced = false, notice, signal }: WaitOptions = {},
+  { forced = false, notice, shipping, signal }: WaitOptions = {},
 ): Promise<void> {
-  const since = performance.now();
+  let since = performance.now();
   let wasTold = false;
+  let lookedAt = since;
+  let left = '';
   while (isRunning(daemon)) {
+    if (performance.now() - lookedAt > LOOK_AT_SHIPPING_MS) {
+      lookedAt = performance.now();
+      const now = findDaemon(store, daemon.mountpoint)?.shipping;
+      if (now !== undefined && JSON.stringify(now) !== left) {
+        left = JSON.stringify(now);
+        since = lookedAt;
+        shipping?.(now);
+      }
+    }
     const waited = performance.now() - since;
     if (signal?.aborted === true) {
       throw new SpinneyError('ERR_MOUNT', `Cannot wait for the store ${store}: told to stop`);

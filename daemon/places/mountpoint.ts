@@ -9,12 +9,13 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeDisk } from '../../engine/before-open.js';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { AUTOMOUNT_TYPE, findMount, type MountEntry } from '../../mount/mountinfo.js';
+import { AUTOMOUNT_TYPE, findMount, type MountEntry, readMountinfo } from '../../mount/mountinfo.js';
 import { unmountPath } from '../../mount/unmounting.js';
 import { hasCode } from '../process/failure.js';
 import { findDaemon } from './daemon-record.js';
 import { awaitEnd } from './leaving.js';
 import { refuseOverlap } from './overlap.js';
+import { awaitRestart } from './restarting.js';
 
 export const FILESYSTEM_TYPE = 'fuse.spinney';
 const MOST_SYMLINKS = 40;
@@ -103,6 +104,7 @@ function isEmpty(mountpoint: string): boolean {
 /** False: its daemon was on its way out, and has taken it away. */
 async function replaceIfStale(found: MountEntry, store: string): Promise<boolean> {
   const { mountpoint } = found;
+  await awaitRestart(store, mountpoint);
   const daemon = findDaemon(store, mountpoint);
   if (daemon?.state === 'ending') await awaitEnd(store, daemon, { forced: true });
   if (findMount(mountpoint) === undefined) return false;
@@ -153,6 +155,13 @@ export async function withStoreIdle(store: string, work: () => Promise<void>): P
 
 export function isSpinney(entry: MountEntry): boolean {
   return entry.type === FILESYSTEM_TYPE;
+}
+
+/** The mount of this store at this place, covered or not. */
+export function findMountOf(mountpoint: string, store: string): MountEntry | undefined {
+  return readMountinfo().findLast(
+    (entry) => entry.mountpoint === mountpoint && entry.source === store && isSpinney(entry),
+  );
 }
 
 /** Takes the name of the topmost mount at `mountpoint` away at once. Throws ERR_MOUNT. */

@@ -25,6 +25,7 @@ import {
   isMarked,
   isOwnName,
   NodeDisk,
+  readRemoteRecord,
   refuseForeign,
   refuseUnfinished,
 } from '../../engine/before-open.js';
@@ -35,15 +36,22 @@ import { hasCode } from '../process/failure.js';
 const OTHERS = 0o077;
 const STICKY_FOR_ALL = 0o1002;
 
+export interface ExamineOptions {
+  readOnly: boolean;
+  mustExist?: boolean;
+  /** One that is being made of a remote, and was not finished, is gone on with. */
+  mayBeUnfinished?: boolean;
+}
+
 /**
  * Looks at the store, whose path has no symbolic links, and changes nothing. Returns whether there is one already. Throws
  * ERR_NO_STORE where there is none and none may be made, ERR_UNSAFE where it is not the caller's or not safe to use, ERR_IO.
  */
-export function examineStore(store: string, options: { readOnly: boolean }): boolean {
-  const { readOnly } = options;
+export function examineStore(store: string, options: ExamineOptions): boolean {
+  const { readOnly, mustExist = readOnly, mayBeUnfinished = false } = options;
   const status = statusOf(store);
   if (status === undefined) {
-    if (readOnly) throw noStore(store, 'no such store');
+    if (mustExist) throw noStore(store, 'no such store');
     refuseNested(store);
     return false;
   }
@@ -54,11 +62,11 @@ export function examineStore(store: string, options: { readOnly: boolean }): boo
   // What it is comes before whose it is: it tells more.
   if (found !== undefined) {
     refuseForeign(store, found);
-    refuseUnfinished(store, found);
+    if (!mayBeUnfinished || readRemoteRecord(store)?.isBegun !== false) refuseUnfinished(store, found);
   }
   refuseOwner(store, status);
   if (found === undefined) throw cannotUse(store, 'permission denied');
-  if (readOnly && found.state !== 'store') throw noStore(store, 'it holds no store');
+  if (mustExist && found.state !== 'store') throw noStore(store, 'it holds no store');
   if (!readOnly && isOnReadOnlyFilesystem(store)) {
     throw new SpinneyError(
       'ERR_READ_ONLY',
@@ -92,7 +100,7 @@ export function makePrivate(store: string): string | undefined {
       closeSync(fd);
     }
     // Up to now others may have put something into it.
-    const isStore = examineStore(store, { readOnly: false });
+    const isStore = examineStore(store, { readOnly: false, mayBeUnfinished: true });
     return isStore && warning !== undefined ? `${warning}; it is private from now on` : undefined;
   } catch (error) {
     if (error instanceof SpinneyError) throw error;

@@ -1,19 +1,25 @@
 /**
- * The daemon's log: pino, JSON lines to a file or to stderr; readable lines when stderr is a terminal, and entries of the journal
+ * The daemon's log: pino, JSON lines, with ISO 8601 times and the levels' names, to a file or to stderr; readable lines when stderr is a terminal, and entries of the journal
  * when systemd has connected stderr to it.
  */
+import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
-import { type Logger, pino } from 'pino';
-import { prettyFactory } from 'pino-pretty';
+import { type Logger, type LoggerOptions, pino } from 'pino';
 import type { MountLog } from '../../mount/types.js';
 import { JournalSink } from './log/journal.js';
 import { streamOf } from './log/log-file.js';
+import type { LogLevel } from './log/log-levels.js';
+import { LogRing } from './log/log-ring.js';
 import { LogSink } from './log/log-sink.js';
 
 export type { Logger } from 'pino';
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+/** What each line has, and how. */
+export const LINES: LoggerOptions = {
+  base: { pid: process.pid },
+  timestamp: pino.stdTimeFunctions.isoTime,
+  formatters: { level: (name) => ({ level: name }) },
+};
 
 export interface LogOptions {
   level: LogLevel;
@@ -32,6 +38,8 @@ export interface OpenLog {
   readonly logger: Logger;
   /** Goes on in a new file of the same name, after the old one was renamed (logrotate). */
   reopen(): void;
+  /** The last lines, as JSON, the oldest first. */
+  recent(): string[];
   /** Why lines are missing, while they are. */
   problem(): string | undefined;
 }
@@ -51,15 +59,20 @@ export function openLog({
   const stream = file === undefined ? fd : streamOf(file);
   const journal = stream === undefined ? undefined : JournalSink.ofStream(stream, about);
   const sink = journal ?? (file === undefined ? LogSink.toDescriptor(fd) : LogSink.toFile(file, mostBytes));
-  const pretty =
-    file === undefined && terminal ? prettyFactory({ colorize: true, ignore: 'pid' }) : undefined;
-  const destination =
-    pretty === undefined ? sink : { write: (line: string) => sink.write(pretty(line) ?? line) };
-  const logger = pino({ level, base: { pid: process.pid } }, destination);
+  const pretty = file === undefined && terminal ? prettyLines() : undefined;
+  const ring = new LogRing();
+  const destination = {
+    write(line: string) {
+      ring.add(line);
+      sink.write(pretty?.(line) ?? line);
+    },
+  };
+  const logger = pino({ level, ...LINES }, destination);
   sink.losses.onRecovered = ({ count, since, cause }) =>
     logger.warn({ count, since, cause }, 'log lines before this one were lost');
   return {
     logger,
+    recent: () => ring.lines(),
     reopen: () => {
       if (sink instanceof LogSink) sink.reopen();
     },
@@ -69,6 +82,13 @@ export function openLog({
       return `the log cannot be written since ${lost.since.toISOString()}, lines lost: ${lost.count}; ${lost.cause}`;
     },
   };
+}
+
+/** Makes a line readable. Loaded where there is a terminal only: it takes as long as a third of a command. */
+function prettyLines(): (line: string) => string | undefined {
+  const require = createRequire(import.meta.url);
+  const { prettyFactory } = require('pino-pretty') as typeof import('pino-pretty');
+  return prettyFactory({ colorize: true, ignore: 'pid' });
 }
 
 /** The log as the mount layer takes it. */

@@ -7,7 +7,10 @@ export interface ProcessIdentity {
   startTime: number;
 }
 
-/** The process with this pid now, unless it has ended (one that only waits for its parent to notice has ended). */
+/**
+ * The process with this pid now, unless it has ended. One that only waits for its parent to notice has ended; one whose first thread has
+ * ended, and others have not yet, has not: it may have descriptors, and so locks.
+ */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
   let text: string;
   try {
@@ -18,8 +21,18 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
   // pid (name) state ppid ...: the name may hold anything, so the fields are counted from its last parenthesis.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state] = fields;
-  if (state === 'Z' || state === 'X') return undefined;
+  const threads = Number(fields[17]);
+  if (state === 'X' || (state === 'Z' && threads <= 1)) return undefined;
   return { pid, startTime: Number(fields[19]) };
+}
+
+/** Whether a signal or a debugger has stopped the process. */
+export function isStopped(pid: number): boolean {
+  try {
+    return /^State:\s+[Tt]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 /** The user that the process acts as on files; undefined where there is no such process. */

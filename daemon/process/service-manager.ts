@@ -8,12 +8,14 @@ const RETRY_MS = 100;
 const MICROSECONDS_IN_MS = 1_000;
 
 /** What the variables are that it speaks by; what this process starts shall not speak for it. */
-const VARIABLES = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID'] as const;
+const VARIABLES = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'FDSTORE'] as const;
 
 export class ServiceManager {
   readonly #sender: DatagramSender;
   /** A ping must come at least so often; undefined: none is awaited. */
   readonly watchdogMs: number | undefined;
+  /** Whether it keeps descriptors for the process that it starts after this one. Told by systemd itself since version 254, before that by the unit. */
+  readonly keepsDescriptors: boolean;
   /** For a process that speaks in this one's place. */
   readonly #environment: Readonly<Record<string, string>>;
   /** What it had no room for, in order. */
@@ -22,14 +24,15 @@ export class ServiceManager {
 
   /** Undefined where nobody awaits a word. Takes the variables out of the environment. Throws ERR_INVALID_ARGUMENT, ERR_IO. */
   static fromEnvironment(environment: NodeJS.ProcessEnv = process.env): ServiceManager | undefined {
-    const [path, microseconds, pid] = VARIABLES.map((name) => environment[name]);
+    const [path, microseconds, pid, kept] = VARIABLES.map((name) => environment[name]);
     for (const name of VARIABLES) delete environment[name];
     if (path === undefined || path === '') return undefined;
     const isForUs = pid === undefined || pid === String(process.pid);
-    return new ServiceManager(path, isForUs ? microseconds : undefined);
+    return new ServiceManager(path, isForUs ? microseconds : undefined, Number(kept) > 0);
   }
 
-  private constructor(path: string, watchdogMicroseconds: string | undefined) {
+  private constructor(path: string, watchdogMicroseconds: string | undefined, keepsDescriptors: boolean) {
+    this.keepsDescriptors = keepsDescriptors;
     this.#sender = new DatagramSender(path);
     const microseconds = Number(watchdogMicroseconds);
     this.watchdogMs = microseconds > 0 ? microseconds / MICROSECONDS_IN_MS : undefined;
@@ -61,6 +64,15 @@ export class ServiceManager {
   stopping(status: string): void {
     this.#status = oneLine(status);
     this.#tell(`STOPPING=1\nSTATUS=${this.#status}`);
+  }
+
+  /**
+   * Has it keep a copy of the descriptor, in place of what it kept by that name, until the service has ended for good. Returns undefined, or the
+   * name of the error.
+   */
+  keep(name: string, fd: number): string | undefined {
+    this.#sender.send(Buffer.from(`FDSTOREREMOVE=1\nFDNAME=${name}`));
+    return this.#sender.send(Buffer.from(`FDSTORE=1\nFDNAME=${name}`), fd);
   }
 
   /** All is well, says who has made sure of it. */

@@ -9,15 +9,20 @@ const STDERR = 2;
 const RETRY_MS = 5;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
-let hasReader = true;
+let isRead = true;
 
 /** Throws ERR_IO where it cannot be written. A reader that has gone (`| head`) has what it wanted: nothing more is written. */
 export function writeOut(text: string): void {
-  if (!hasReader) return;
+  writeBytes(Buffer.from(text));
+}
+
+/** As `writeOut`. */
+export function writeBytes(bytes: Uint8Array): void {
+  if (!isRead) return;
   try {
-    writeAll(STDOUT, text);
+    writeAll(STDOUT, bytes);
   } catch (error) {
-    if (hasCode(error, 'EPIPE')) hasReader = false;
+    if (hasCode(error, 'EPIPE')) isRead = false;
     else
       throw new SpinneyError('ERR_IO', `Cannot write to the standard output: ${reasonOf(error)}`, {
         cause: error,
@@ -25,15 +30,19 @@ export function writeOut(text: string): void {
   }
 }
 
+/** Whether whoever reads the standard output is there, as far as the last writing told. */
+export function hasReader(): boolean {
+  return isRead;
+}
+
 /** Nobody could be told of a failure: the exit code is all that is left. */
 export function writeError(text: string): void {
   try {
-    writeAll(STDERR, text);
+    writeAll(STDERR, Buffer.from(text));
   } catch {}
 }
 
-function writeAll(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
+function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(fd, bytes, at);

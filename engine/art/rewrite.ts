@@ -2,8 +2,8 @@
  * Copying whole subtrees from frame to frame: what splitting, compaction and merging are made of.
  *
  * The copy normalises: each inner node takes the smallest kind that holds its children, nodes with one child
- * fold into it, and nodes without any vanish. So the copy never needs more room than its source, and the copies
- * of all nodes stand in key order. Recursion is by explicit stacks: a frame can hold a path 13,000 nodes deep.
+ * fold into it, and nodes without any vanish. So the copy never needs more room than its source. The copies of all inner
+ * nodes stand in key order, and behind them those of the leaves: who reads pages of an image finds many nodes on few. Recursion is by explicit stacks: a frame can hold a path 13,000 nodes deep.
  *
  * All scratch arrays belong to the module: each thread has its own, and nothing here calls back.
  */
@@ -43,6 +43,8 @@ const POINTERS = BLOB_SIZE / 8;
 const MOST_WORK = 256 * Math.ceil(BLOB_SIZE / innerBytes(KIND_N256, 0)) * 3;
 /** Work still to do: (source: 0 the frame itself, else index + 1 of a merged blob; node offset; slot in the copy). */
 const work = new Int32Array(MOST_WORK + 1024);
+/** Leaves still to be copied, as entries of the same kind; no frame has more. */
+const leaves = new Int32Array(3 * Math.ceil(BLOB_SIZE / leafBytes(0, 0)));
 /** Copies of the crossings met so far, by origin and pointer. */
 const copiedCrossings = new Map<number, number>();
 /** For each pointer of a frame, the number of the last walk that came to it. */
@@ -111,6 +113,7 @@ export function copySubtree(
   label: Uint8Array = EMPTY,
 ): void {
   copiedCrossings.clear();
+  let leavesTop = 0;
   let top = 0;
   work[top++] = 0;
   work[top++] = node;
@@ -129,7 +132,12 @@ export function copySubtree(
     for (;;) {
       const kind = frame.u8[at] & 15;
       if (kind === KIND_LEAF) {
-        copyLeaf(frame, at, target, slot, prefix);
+        if (prefix > 0) copyLeaf(frame, at, target, slot, prefix);
+        else {
+          leaves[leavesTop++] = origin;
+          leaves[leavesTop++] = at;
+          leaves[leavesTop++] = slot;
+        }
         break;
       }
       if (kind === KIND_CROSSING) {
@@ -202,6 +210,11 @@ export function copySubtree(
       break;
     }
     first = false;
+  }
+  for (let i = 0; i < leavesTop; i += 3) {
+    const from = leaves[i];
+    const frame = from === 0 ? source : merges[from - 1].frame;
+    copyLeaf(frame, leaves[i + 1], target, leaves[i + 2], 0);
   }
 }
 

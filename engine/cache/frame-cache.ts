@@ -325,6 +325,12 @@ export class FrameCache {
     return -1;
   }
 
+  /** Whether there is a frame that holds no blob. */
+  get hasUnused(): boolean {
+    const words = this.#control.words;
+    return words[C_FREE_FRAMES] !== 0 || (words[C_FRESH_FRAMES] as number) < this.count;
+  }
+
   /** How many frames `obtain` could give now, counted up to `enough`. */
   available(enough: number): number {
     const words = this.#control.words;

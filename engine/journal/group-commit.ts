@@ -3,6 +3,7 @@
  * wait, and the others sleep until there was progress. Any thread may call, holding neither lock.
  */
 import { SpinneyError } from '../errors.js';
+import { Part, stopwatch } from '../stopwatch.js';
 import type { SegmentWriter } from './segment-writer.js';
 import { FLUSH_LOCK, type JournalShared, SYNC_LOCK, WRITTEN } from './shared.js';
 
@@ -37,6 +38,15 @@ export class GroupCommit {
 
   /** Returns once the record with this LSN is durable. */
   waitSynced(lsn: number): void {
+    const before = stopwatch.turn(Part.JOURNAL);
+    try {
+      this.#awaitSync(lsn);
+    } finally {
+      stopwatch.turn(before);
+    }
+  }
+
+  #awaitSync(lsn: number): void {
     const shared = this.#shared;
     for (;;) {
       shared.throwUnlessUsable();

@@ -16,6 +16,8 @@ import { randomInt } from 'node:crypto';
 import type { Durability, PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
+import type { Latency } from '../histogram.js';
+import { removeCoveredSegments } from './covered-segments.js';
 import { GROUP_HEADER_BYTES } from './format.js';
 import { GroupCommit } from './group-commit.js';
 import {
@@ -29,16 +31,17 @@ import {
 import { Ring } from './ring/ring.js';
 import { makeRing, mapRing, type RingOptions, retireRing } from './ring/ring-file.js';
 import { RingGrowth } from './ring-growth.js';
+import { Room } from './room.js';
 import { beginRun, RunMap, readRun } from './run/run-file.js';
 import { SegmentWriter } from './segment-writer.js';
-import { errorCode, errorText, listSegments } from './segments/segment-file.js';
+import { JournalTail } from './segments/journal-tail.js';
+import { segmentBytes } from './segments/segment-file.js';
 import {
   ACTIVITY,
   BYTE_COUNT,
   CHARGED,
   controlBytes,
   DISCHARGED,
-  FILE,
   FLUSH_LOCK,
   JournalShared,
   OPENED_LSN,
@@ -72,7 +75,6 @@ export interface JournalOptions {
 /** What another thread needs to attach; can be posted to it. */
 export interface JournalHandle extends RingOptions {
   control: SharedArrayBuffer;
-  durability: Durability;
   /** Where in its file the run's record is. */
   runOffset: number;
 }
@@ -97,6 +99,7 @@ export class Journal {
   readonly #run: RunMap;
   readonly #writer: SegmentWriter;
   readonly #commit: GroupCommit;
+  readonly #room: Room;
   readonly ringGrowth: RingGrowth;
 
   private constructor(handle: JournalHandle, disk: Disk, run: RunMap, mapping: ArrayBuffer) {
@@ -109,6 +112,7 @@ export class Journal {
     this.#ring = new Ring(mapping, handle.sizes, handle.recordSeed, this.#words);
     this.#writer = new SegmentWriter(disk, this.#shared, this.#ring, run, handle);
     this.#commit = new GroupCommit(this.#shared, this.#writer);
+    this.#room = new Room(handle, this.#shared, this.#writer, this.#commit);
     this.ringGrowth = new RingGrowth(disk, handle, this.#shared, this.#ring, this.#writer, this.#commit);
   }
 
@@ -126,12 +130,12 @@ export class Journal {
     const last = typeof found === 'string' ? undefined : found;
     const lsn = nextLsn - 1;
     const runOffset = beginRun(disk, { directory, uuid, last, endBefore: previousEnd, lsn });
-    const handle = { control, directory, uuid, recordSeed, durability, runOffset, sizes };
+    const handle = { control, directory, uuid, recordSeed, runOffset, sizes };
     const run = RunMap.map(disk, directory, runOffset);
     try {
       const ringBytes = firstRingBytes(sizes);
       const journal = new Journal(handle, disk, run, makeRing(disk, handle, nextLsn, ringBytes));
-      journal.#shared.initialise(nextLsn, ringBytes);
+      journal.#shared.initialise(nextLsn, ringBytes, durability);
       run.opened();
       journal.keepSpare();
       return journal;
@@ -213,25 +217,7 @@ export class Journal {
    * @throws ERR_NO_SPACE naming the file, after which the journal goes on as before
    */
   makeRoom(bodyBytes: number, mayUseSpare = false): void {
-    const { maxBodyBytes } = this.#handle.sizes;
-    if (bodyBytes > maxBodyBytes) {
-      throw new SpinneyError(
-        'ERR_BATCH_TOO_LARGE',
-        `Cannot journal a mutation of ${bodyBytes} bytes: the limit is ${maxBodyBytes}`,
-      );
-    }
-    const charge = recordCharge(bodyBytes);
-    if (charge > this.#words[RING_BYTES]!) {
-      throw new SpinneyError(
-        'ERR_NO_SPACE',
-        `Cannot journal a mutation of ${bodyBytes} bytes in ${this.#handle.directory}: the disk has no space for a larger ring`,
-      );
-    }
-    if (this.#commit.underFlushLock(() => this.#hasRoom(charge) || this.#extendedIfPossible(charge))) return;
-    this.#commit.underBothLocks(() => {
-      if (this.#hasRoom(charge) || this.#extendedIfPossible(charge)) return;
-      this.#writer.changeSegment(mayUseSpare);
-    });
+    this.#room.make(bodyBytes, mayUseSpare);
   }
 
   /**
@@ -239,7 +225,7 @@ export class Journal {
    * left to wait for: the record survives the process since it was appended. What it throws has `isMade`.
    */
   acknowledge(lsn: number): void {
-    const { durability } = this.#handle;
+    const { durability } = this.#shared;
     try {
       if (durability === 'synced') this.waitSynced(lsn);
       else if (durability === 'written' && this.#shared.failed) throw this.#shared.failure();
@@ -299,37 +285,24 @@ export class Journal {
 
   /**
    * Removes the segments whose records are all at or below `lsn`, oldest first, each durably before the next: those
-   * that remain are always the end of the log without a gap. Never the current one.
+   * that remain are always the end of the log without a gap. Never the current one, and none that is held, but for space.
    */
-  removeBefore(lsn: number): void {
+  removeBefore(coveredLsn: number, isForSpace = false): void {
     const shared = this.#shared;
     shared.throwUnlessUsable();
+    const lsn = isForSpace ? coveredLsn : Math.min(coveredLsn, shared.heldLsn);
     shared.lock(SYNC_LOCK);
     try {
-      this.#remove(lsn);
+      removeCoveredSegments(this.#disk, this.#handle.directory, lsn, shared, this.#writer);
     } finally {
       shared.unlock(SYNC_LOCK);
     }
     if (!this.keepSpare()) this.#commit.underBothLocks(() => this.#writer.restart(lsn));
   }
 
-  /** Under SYNC_LOCK. */
-  #remove(lsn: number): void {
-    const { directory } = this.#handle;
-    try {
-      const segments = listSegments(this.#disk, directory);
-      for (let index = 0; index < segments.length; index++) {
-        const next = segments[index + 1];
-        const isCurrent = next === undefined && Atomics.load(this.#words, FILE) >= 0;
-        const last = next === undefined ? this.writtenLsn() : next.firstLsn - 1;
-        if (isCurrent || last > lsn) return;
-        this.#writer.discard(segments[index]!.path);
-      }
-    } catch (error) {
-      throw new SpinneyError('ERR_IO', `Cannot remove journal segments: ${directory}: ${errorText(error)}`, {
-        cause: error,
-      });
-    }
+  /** The records from `nextLsn` on, for who carries them away. */
+  tail(nextLsn: number): JournalTail {
+    return new JournalTail(this.#disk, this.#handle, this.#shared, nextLsn);
   }
 
   /**
@@ -353,8 +326,15 @@ export class Journal {
         shared.close();
         this.detach();
       }
-      retireRing(this.#disk, this.#handle.directory);
-      this.#remove(coveredLsn);
+      const { directory } = this.#handle;
+      retireRing(this.#disk, directory);
+      removeCoveredSegments(
+        this.#disk,
+        directory,
+        Math.min(coveredLsn, shared.heldLsn),
+        shared,
+        this.#writer,
+      );
     } finally {
       shared.unlock(FLUSH_LOCK);
       shared.unlock(SYNC_LOCK);
@@ -376,7 +356,31 @@ export class Journal {
     this.#shared.threadDied(threadId);
   }
 
-  // State, cheap to ask.
+  /** What `acknowledge` waits for. */
+  get durability(): Durability {
+    return this.#shared.durability;
+  }
+
+  /**
+   * Changes the level for all threads at once. At `synced` all that was acknowledged before is durable when this returns: a
+   * writer has appended its record before it looks at the level, so one that saw the old level is part of what is synced here.
+   * @throws what kept that from being so; the level is the old one then
+   */
+  setDurability(level: Durability): void {
+    const shared = this.#shared;
+    shared.throwUnlessUsable();
+    const before = shared.durability;
+    shared.durability = level;
+    try {
+      if (level === 'synced') this.sync();
+    } catch (error) {
+      shared.durability = before;
+      throw error;
+    }
+    // Its sleep is as long as the old level allowed.
+    Atomics.add(this.#words, ACTIVITY, 1);
+    Atomics.notify(this.#words, ACTIVITY);
+  }
 
   /** What ended the journal's work; every call throws it. */
   failure(): SpinneyError | undefined {
@@ -416,26 +420,15 @@ export class Journal {
     };
   }
 
-  /** Bytes of all segment files, reserved space included. */
-  sizeOnDisk(): number {
-    let total = 0;
-    for (const { path } of listSegments(this.#disk, this.#handle.directory)) {
-      try {
-        const fd = this.#disk.open(path, { write: false });
-        try {
-          total += this.#disk.size(fd);
-        } finally {
-          this.#disk.close(fd);
-        }
-      } catch (error) {
-        // Another thread may have removed it meanwhile.
-        if (errorCode(error) !== 'ENOENT') throw error;
-      }
-    }
-    return total;
+  /** How long the calls of fdatasync took that `counters` tells of. */
+  syncLatency(): Latency {
+    return this.#shared.syncs.latency();
   }
 
-  // The maintenance thread's sleep.
+  /** Bytes of all segment files, reserved space included. */
+  sizeOnDisk(): number {
+    return segmentBytes(this.#disk, this.#handle.directory);
+  }
 
   /**
    * A word that changes, and is notified, when there is something to flush or sync again. To sleep: read the word,
@@ -454,25 +447,5 @@ export class Journal {
     if (Atomics.load(words, SLEEPING) === 0 || Atomics.exchange(words, SLEEPING, 0) === 0) return;
     Atomics.add(words, ACTIVITY, 1);
     Atomics.notify(words, ACTIVITY);
-  }
-
-  #hasRoom(charge: number): boolean {
-    return this.#neededSpace(charge) <= Atomics.load(this.#words, SPACE);
-  }
-
-  /** Under FLUSH_LOCK: makes the current segment longer, if it may be and the disk has space; else false. */
-  #extendedIfPossible(charge: number): boolean {
-    if (!this.#writer.canExtend()) return false;
-    try {
-      this.#writer.extend(this.#neededSpace(charge));
-      return true;
-    } catch (error) {
-      if (error instanceof SpinneyError && error.code === 'ERR_NO_SPACE') return false;
-      throw error;
-    }
-  }
-
-  #neededSpace(charge: number): number {
-    return ((Atomics.load(this.#words, CHARGED) - this.#words[DISCHARGED]!) | 0) + charge;
   }
 }

@@ -5,7 +5,7 @@
  */
 import { MAX_BATCH_OPERATIONS, MAX_RECORD_BODY_BYTES } from '../limits.js';
 import { crc32Words } from './crc32.js';
-import { lsnFromHalves, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from './format.js';
+import { lsnFromHalves, lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from './format.js';
 
 export const RECORD_PUT = 1;
 export const RECORD_DELETE = 2;
@@ -35,6 +35,20 @@ function isOperation(type: number): type is OperationKind {
   return type >= RECORD_PUT && type <= RECORD_DELETE_PREFIX && type !== RECORD_BATCH;
 }
 
+/** A whole record, as it is in a ring or a segment whose records' CRCs continue from `seed`. */
+export function encodeRecord(lsn: number, type: RecordType, body: Uint8Array, seed: number): Uint8Array {
+  const bytes = new Uint8Array(recordBytes(body.length));
+  const words = new Int32Array(bytes.buffer);
+  bytes.set(body, RECORD_HEADER_BYTES);
+  words[0] = RECORD_MAGIC | (type << 16);
+  words[1] = body.length;
+  words[2] = lsn | 0;
+  words[3] = lsnHigh(lsn);
+  words[4] = crc32Words(words, 0, 4, seed);
+  words[5] = crc32Words(words, 6, words.length, words[4]);
+  return bytes;
+}
+
 /** Little-endian u32 at any offset. */
 function readLength(bytes: Uint8Array, offset: number): number {
   const low = bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16);
@@ -51,6 +65,8 @@ export class RecordReader {
   /** Bytes of the loaded record, padding included. */
   size = 0;
   kind: OperationKind = RECORD_PUT;
+  /** Of the record itself, where `kind` is that of the operation. */
+  type: RecordType = RECORD_PUT;
   /** put, delete: the key; graft: the source prefix; deletePrefix: the prefix. */
   first: Uint8Array = new Uint8Array(0);
   /** put: the value; graft: the destination prefix; else empty. */
@@ -91,7 +107,13 @@ export class RecordReader {
     this.#bytes = bytes;
     this.#bodyStart = offset + RECORD_HEADER_BYTES;
     this.#bodyEnd = this.#bodyStart + length;
-    return this.#rewind(words[index]! >>> 16) && this.#addsUp() && this.#rewind(words[index]! >>> 16);
+    this.type = (words[index]! >>> 16) as RecordType;
+    return this.#rewind(this.type) && this.#addsUp() && this.#rewind(this.type);
+  }
+
+  /** All of its operations, as they are in the buffer. */
+  get body(): Uint8Array {
+    return this.#bytes.subarray(this.#bodyStart, this.#bodyEnd);
   }
 
   /** Steps to the next operation; false when there is none left. */

@@ -104,11 +104,13 @@ export class SegmentWriter {
     const shared = this.#shared;
     shared.throwUnlessUsable();
     if (lsn === shared.durableLsn) return;
+    const began = performance.now();
     try {
       this.#disk.fdatasync(this.#file());
     } catch (error) {
       throw this.#failure(`${this.#path()}: ${errorText(error)}`);
     }
+    shared.syncs.record(performance.now() - began);
     shared.numbers[SYNC_COUNT]!++;
     this.#run.durable(lsn);
     shared.commitSync(position, lsn);

@@ -5,8 +5,10 @@
  * Who writes what (nothing else may):
  * - PUBLISHED, CHARGED and the published LSN: the appender, under the tree's writer mutex.
  * - FILE_*, SPACE, WRITTEN, DISCHARGED, the written LSN: the holder of FLUSH_LOCK.
- * - SYNCED, SPARE, the durable LSN: the holder of SYNC_LOCK, which is taken before FLUSH_LOCK, never after.
+ * - SYNCED, SPARE, the durable LSN, `syncs`: the holder of SYNC_LOCK, which is taken before FLUSH_LOCK, never after.
  * - RING_BYTES changes under FLUSH_LOCK while nobody can append; it is what of the ring's size has disk space.
+ * - DURABILITY: any thread, at any time.
+ * - HELD_LSN: the one thread that ships records.
  * - FILE and its offset change to another segment only under both locks.
  *
  * Invariants:
@@ -20,7 +22,9 @@
  *   thread that died on the way can finish the move instead of writing the same records twice.
  */
 import { threadId } from 'node:worker_threads';
+import type { Durability } from '../api.js';
 import { SpinneyError } from '../errors.js';
+import { HISTOGRAM_SIZE, Histogram } from '../histogram.js';
 
 // One cache line for the appender, one for the flusher, one for those who wait.
 export const PUBLISHED = 0;
@@ -54,6 +58,8 @@ const FAILURE_LENGTH = 41;
 export const RING_BYTES = 42;
 /** Bytes of the spare segment; 0 while there is none that is large enough. */
 export const SPARE = 43;
+/** Index of the durability level in LEVELS. */
+const DURABILITY = 44;
 const WORDS = 48;
 
 const PUBLISHED_LSN = 0;
@@ -65,11 +71,16 @@ export const SYNC_COUNT = 12;
 export const BYTE_COUNT = 13;
 /** First LSN of the current segment, which names its file. */
 export const FILE_LSN = 14;
+/** Records after this one are needed by whoever ships them, whatever checkpoints cover; Infinity: by nobody. */
+const HELD_LSN = 15;
 const NUMBERS = 16;
 
 const NUMBERS_OFFSET = WORDS * 4;
-const TEXT_OFFSET = NUMBERS_OFFSET + NUMBERS * 8;
+const SYNCS_OFFSET = NUMBERS_OFFSET + NUMBERS * 8;
+const TEXT_OFFSET = SYNCS_OFFSET + HISTOGRAM_SIZE * 8;
 const TEXT_BYTES = 1024;
+
+const LEVELS: readonly Durability[] = ['buffered', 'written', 'synced'];
 
 /** Waits end by themselves after this, to look again whether a leader died. */
 const RECHECK_MS = 50;
@@ -81,6 +92,8 @@ export function controlBytes(): number {
 export class JournalShared {
   readonly words: Int32Array;
   readonly numbers: Float64Array;
+  /** Of the calls that SYNC_COUNT counts. */
+  readonly syncs: Histogram;
   readonly #text: Uint8Array;
   /** What this thread writes into a lock that it holds. */
   readonly #owner = threadId + 1;
@@ -88,15 +101,35 @@ export class JournalShared {
   constructor(control: SharedArrayBuffer) {
     this.words = new Int32Array(control, 0, WORDS);
     this.numbers = new Float64Array(control, NUMBERS_OFFSET, NUMBERS);
+    this.syncs = new Histogram(new Float64Array(control, SYNCS_OFFSET, HISTOGRAM_SIZE));
     this.#text = new Uint8Array(control, TEXT_OFFSET, TEXT_BYTES);
   }
 
   /** Sets up a journal that has everything before `nextLsn`, no segment, and so many bytes of its ring in use. */
-  initialise(nextLsn: number, ringBytes: number): void {
+  initialise(nextLsn: number, ringBytes: number, durability: Durability): void {
     Atomics.store(this.words, FILE, -1);
+    this.durability = durability;
     Atomics.store(this.words, RING_BYTES, ringBytes);
     for (const index of [PUBLISHED_LSN, WRITTEN_LSN, DURABLE_LSN, OPENED_LSN])
       this.numbers[index] = nextLsn - 1;
+    this.heldLsn = Number.POSITIVE_INFINITY;
+  }
+
+  /** See HELD_LSN. */
+  get heldLsn(): number {
+    return this.numbers[HELD_LSN]!;
+  }
+
+  set heldLsn(lsn: number) {
+    this.numbers[HELD_LSN] = lsn;
+  }
+
+  get durability(): Durability {
+    return LEVELS[Atomics.load(this.words, DURABILITY)]!;
+  }
+
+  set durability(level: Durability) {
+    Atomics.store(this.words, DURABILITY, LEVELS.indexOf(level));
   }
 
   // Reads of an LSN follow an atomic load and its writes precede an atomic store, which orders them.

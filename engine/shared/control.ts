@@ -5,6 +5,7 @@
  * append lock inside it; counters marked (S) are approximate sums that
  * only stats read; all others through Atomics. Numbers beyond 32 bits stand in the f64 area, under the same rules.
  */
+import { HISTOGRAM_SIZE, Histogram } from '../histogram.js';
 import { JOURNAL_SEGMENT_BYTES } from '../limits.js';
 import { GATE_ROW } from './gate.js';
 import { MUTEX_WORDS } from './mutex.js';
@@ -136,12 +137,17 @@ export const F_JOURNAL_BOUND = 10;
 export const F_FREE_BYTES = 11;
 /** The LSN at the last round that was made because whoever adds lacked space. */
 export const F_FORCED_LSN = 12;
+/** When the last round succeeded, in ms since 1970; 0: none has. */
+export const F_LAST_ROUND_AT = 13;
+/** Bytes the journal had taken at the capture of the last checkpoint that was published. */
+export const F_JOURNAL_AT_CHECKPOINT = 14;
 export const CONTROL_FLOATS = 16;
 
 /** Counters (S), a row for each thread: a cache line. */
 export const S_HITS = 0;
 export const S_MISSES = 1;
 export const S_RESTARTS = 2;
+export const S_COLD_READS = 3;
 export const COUNTER_FLOATS = 8;
 export const MAX_THREADS = 256;
 
@@ -159,6 +165,10 @@ export class Control {
   readonly gate: Int32Array;
   readonly pending: Int32Array;
   readonly unreadable: UnreadableBlobs;
+  /** Of rounds that succeeded; recorded under the round lock. */
+  readonly rounds: Histogram;
+  /** Of blobs that were read into the cache; recorded by who has the tree lock for itself. */
+  readonly loads: Histogram;
   /** Why the last round failed. Atomics on the word that announces it order it; so with `request`. */
   readonly lastRound: SharedText;
   /** Name of the snapshot that is asked for, and then why that failed. */
@@ -168,7 +178,9 @@ export class Control {
   constructor(buffer?: SharedArrayBuffer) {
     const floatsAt = CONTROL_WORDS * 4;
     const countersAt = floatsAt + CONTROL_FLOATS * 8;
-    const gateAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
+    const roundsAt = countersAt + MAX_THREADS * COUNTER_FLOATS * 8;
+    const loadsAt = roundsAt + HISTOGRAM_SIZE * 8;
+    const gateAt = loadsAt + HISTOGRAM_SIZE * 8;
     const messagesAt = gateAt + MAX_THREADS * GATE_ROW * 4;
     const unreadableAt = messagesAt + 2 * TEXT_BYTES;
     const pendingAt = unreadableAt + UNREADABLE_BYTES;
@@ -176,6 +188,8 @@ export class Control {
     this.words = new Int32Array(this.buffer, 0, CONTROL_WORDS);
     this.floats = new Float64Array(this.buffer, floatsAt, CONTROL_FLOATS);
     this.counters = new Float64Array(this.buffer, countersAt, MAX_THREADS * COUNTER_FLOATS);
+    this.rounds = new Histogram(new Float64Array(this.buffer, roundsAt, HISTOGRAM_SIZE));
+    this.loads = new Histogram(new Float64Array(this.buffer, loadsAt, HISTOGRAM_SIZE));
     this.gate = new Int32Array(this.buffer, gateAt, MAX_THREADS * GATE_ROW);
     this.lastRound = new SharedText(this.buffer, messagesAt, TEXT_BYTES);
     this.request = new SharedText(this.buffer, messagesAt + TEXT_BYTES, TEXT_BYTES);

@@ -23,6 +23,9 @@ const SPINS = 200;
 const TRIES = 8;
 /** A sleeping waiter looks again this often, should a wake-up be lost with the thread that owed it. */
 const LOOK_AGAIN_MS = 1000;
+/** So does one that does not queue. */
+const LOOK_SOON_MS = 1;
+const pause = new Int32Array(new SharedArrayBuffer(4));
 
 export class Gate {
   readonly #mutex: Mutex;
@@ -66,6 +69,29 @@ export class Gate {
       for (let i = 0; i < SPINS && Atomics.load(rows, row + INSIDE) !== 0; i++);
       while (Atomics.load(rows, row + INSIDE) !== 0 && !this.abandoned) {
         Atomics.wait(rows, row + INSIDE, 1, LOOK_AGAIN_MS);
+      }
+    }
+    if (!this.abandoned) return true;
+    this.#mutex.unlock();
+    return false;
+  }
+
+  /** As `lock`, for who must not wait long; undefined: it was not to be had within `ms` milliseconds. */
+  lockWithin(ms: number): boolean | undefined {
+    const deadline = performance.now() + ms;
+    while (!this.#mutex.tryLock()) {
+      if (this.abandoned) return false;
+      if (performance.now() >= deadline) return undefined;
+      Atomics.wait(pause, 0, 0, LOOK_SOON_MS);
+    }
+    const rows = this.#rows;
+    for (let row = 0; row < rows.length && Atomics.load(rows, row + OWNER) !== 0; row += GATE_ROW) {
+      while (Atomics.load(rows, row + INSIDE) !== 0 && !this.abandoned) {
+        if (performance.now() >= deadline) {
+          this.#mutex.unlock();
+          return undefined;
+        }
+        Atomics.wait(rows, row + INSIDE, 1, LOOK_SOON_MS);
       }
     }
     if (!this.abandoned) return true;

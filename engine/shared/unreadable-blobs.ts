@@ -1,17 +1,26 @@
 /**
  * The blobs that could not be read, for all threads to see: the first few, with how often that was. A blob that can be
- * read again is taken out. Everything here REQUIRES the tree lock.
+ * read again is taken out. Whoever writes here REQUIRES the tree lock; `list` takes none, since a disk that hangs may keep
+ * the lock from everybody: a row that changes meanwhile is left out, or has a prefix that is cut.
  */
 export const MOST_UNREADABLE = 16;
 /** Longer prefixes are cut. */
 const PREFIX_BYTES = 256;
-/** Blob id, errors, length of the prefix (-1: not known). */
-const ROW_WORDS = 3;
+// Words of a row.
+const BLOB = 0;
+/** Id of the snapshot whose image it is; 0: the blob as it is. */
+const PIN = 1;
+const ERRORS = 2;
+/** -1: the prefix is not known. */
+const PREFIX_LENGTH = 3;
+const ROW_WORDS = 4;
 
 export const UNREADABLE_BYTES = MOST_UNREADABLE * (ROW_WORDS * 4 + PREFIX_BYTES);
 
 export interface UnreadableBlobNote {
   id: number;
+  /** Id of the snapshot whose image it is; 0: the blob as it is. */
+  pin: number;
   /** How often reading it failed. */
   errors: number;
   /** What the keys in it and in the blobs below it begin with, at most 256 bytes; undefined where that is not known. */
@@ -32,54 +41,71 @@ export class UnreadableBlobs {
   }
 
   /** Reading the blob failed. Beyond so many blobs others are not noted. */
-  failed(blobId: number): void {
+  failed(blobId: number, pin = 0): void {
     const words = this.#words;
-    let row = this.#find(blobId);
+    let row = this.#find(blobId, pin);
     if (row < 0) {
-      row = this.#find(0);
+      row = this.#free();
       if (row < 0) return;
-      words[row * ROW_WORDS] = blobId;
-      words[row * ROW_WORDS + 1] = 0;
-      words[row * ROW_WORDS + 2] = -1;
+      Atomics.store(words, row + PIN, pin);
+      Atomics.store(words, row + ERRORS, 0);
+      Atomics.store(words, row + PREFIX_LENGTH, -1);
+      Atomics.store(words, row + BLOB, blobId);
     }
-    words[row * ROW_WORDS + 1] = (words[row * ROW_WORDS + 1] as number) + 1;
+    Atomics.add(words, row + ERRORS, 1);
   }
 
   /** The blob was read, or is gone. */
-  forget(blobId: number): void {
-    const row = this.#find(blobId);
-    if (row >= 0) this.#words[row * ROW_WORDS] = 0;
+  forget(blobId: number, pin = 0): void {
+    const row = this.#find(blobId, pin);
+    if (row >= 0) Atomics.store(this.#words, row + BLOB, 0);
   }
 
-  setPrefix(blobId: number, prefix: Uint8Array): void {
-    const row = this.#find(blobId);
+  /** Whether it is noted. Needs no lock. */
+  has(blobId: number, pin: number): boolean {
+    return this.list().some((note) => note.id === blobId && note.pin === pin);
+  }
+
+  setPrefix(blobId: number, prefix: Uint8Array, pin = 0): void {
+    const row = this.#find(blobId, pin);
     if (row < 0) return;
     const part = prefix.subarray(0, PREFIX_BYTES);
-    this.#bytes.set(part, row * PREFIX_BYTES);
-    this.#words[row * ROW_WORDS + 2] = part.length;
+    this.#bytes.set(part, prefixAt(row));
+    Atomics.store(this.#words, row + PREFIX_LENGTH, part.length);
   }
 
   list(): UnreadableBlobNote[] {
+    const words = this.#words;
     const notes: UnreadableBlobNote[] = [];
-    for (let row = 0; row < MOST_UNREADABLE; row++) {
-      const [id, errors, length] = this.#words.subarray(
-        row * ROW_WORDS,
-        (row + 1) * ROW_WORDS,
-      ) as unknown as [number, number, number];
+    for (let row = 0; row < words.length; row += ROW_WORDS) {
+      const id = Atomics.load(words, row + BLOB);
       if (id === 0) continue;
-      const at = row * PREFIX_BYTES;
-      notes.push({
-        id: id >>> 0,
-        errors,
-        prefix: length < 0 ? undefined : this.#bytes.slice(at, at + length),
-      });
+      const pin = Atomics.load(words, row + PIN);
+      const errors = Atomics.load(words, row + ERRORS);
+      const length = Atomics.load(words, row + PREFIX_LENGTH);
+      const at = prefixAt(row);
+      const prefix = length < 0 ? undefined : this.#bytes.slice(at, at + length);
+      if (Atomics.load(words, row + BLOB) === id) notes.push({ id: id >>> 0, pin, errors, prefix });
     }
     return notes;
   }
 
-  #find(blobId: number): number {
-    for (let row = 0; row < MOST_UNREADABLE; row++)
-      if (this.#words[row * ROW_WORDS] === (blobId | 0)) return row;
+  /** First word of the row; -1: there is none. */
+  #find(blobId: number, pin: number): number {
+    const words = this.#words;
+    for (let row = 0; row < words.length; row += ROW_WORDS) {
+      if (words[row + BLOB] === (blobId | 0) && words[row + PIN] === pin) return row;
+    }
     return -1;
   }
+
+  #free(): number {
+    const words = this.#words;
+    for (let row = 0; row < words.length; row += ROW_WORDS) if (words[row + BLOB] === 0) return row;
+    return -1;
+  }
+}
+
+function prefixAt(row: number): number {
+  return (row / ROW_WORDS) * PREFIX_BYTES;
 }

@@ -47,6 +47,14 @@ export interface Pin {
   createdAt: number;
 }
 
+/** The name of the pin that keeps what is being shipped: no snapshot. No snapshot's name has a zero byte. */
+export const SHIPPING_PIN = '\0shipping';
+
+/** Whether people made it. */
+export function isSnapshot({ name }: Pin): boolean {
+  return name !== SHIPPING_PIN;
+}
+
 /** What a flush changes about pins, all of it or nothing. Unlike the mark it is not staged: a flush that fails forgets it. */
 export interface PinChanges {
   add?: Pin;
@@ -81,6 +89,22 @@ export interface Pins {
   listKept(): KeptImage[];
 }
 
+/** Reads of single pages of images, for one thread; what cannot be read so is to be read as a whole. */
+export interface ImagePages {
+  /** The held image, as far as it was asked for. */
+  readonly image: Uint8Array<ArrayBuffer>;
+  /** Holds the image that the store has of the blob now, until `letGo`, which must come before the next; false where there is none. */
+  hold(id: BlobId): boolean;
+  letGo(): void;
+  /**
+   * Sees that these bytes of the held image are in `image`; false where they cannot be read, are not as they were written, or
+   * are not inside of the image.
+   */
+  need(offset: number, length: number): boolean;
+  /** A hint that these bytes, which are in `image`, will be needed again when the blob is held the next time. */
+  keep(offset: number, length: number): void;
+}
+
 /**
  * Where blob images are kept. A blob image is exactly BLOB_SIZE bytes; engine/FORMAT.md tells its layout.
  * Writes and deletes are staged; `flush` publishes all that is staged, the mark, and what changes about pins, atomically:
@@ -106,6 +130,11 @@ export interface BlobStore {
   needsFlush(): boolean;
   /** Undefined for a store that cannot keep what is pinned: a tree on it has no snapshots. */
   readonly pins?: Pins;
+  /**
+   * Reads what tells where each blob lies anew from the disk, beside whoever writes it; a text where it is damaged or cannot be
+   * read, so that the store could not be opened again. Any thread may call it.
+   */
+  verifyIndex?(): string | undefined;
   /** Counts of a blob as last written, without reading it, where the store keeps them. */
   blobRow?(id: BlobId): BlobRow | undefined;
   // What a store has whose writes need a disk's space: slots for images that were given theirs beforehand.
@@ -120,5 +149,10 @@ export interface BlobStore {
   freeBytes?(): number;
   /** A hint that these blobs will be read soon, in this order; returns at once. Blobs that the store does not hold are passed over. */
   readAhead?(ids: readonly BlobId[]): void;
+  /**
+   * Reads of pages, the same for all of a thread; undefined where images are only read as a whole. `keptBytes`, of who asks
+   * first: memory for pages that are kept.
+   */
+  imagePages?(keptBytes: number): ImagePages | undefined;
   close?(): void;
 }

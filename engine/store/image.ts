@@ -21,6 +21,7 @@ import {
 } from '../art/layout.js';
 import { BLOB_SIZE, MAX_MEASURE_FIELDS } from '../limits.js';
 import type { BlobId, BlobRow } from './blob-store.js';
+import { computeChecksums, imageChecksum } from './page-checksums.js';
 
 export { IMAGE_MAGIC };
 export const IMAGE_VERSION = IMAGE_FORMAT_VERSION;
@@ -59,7 +60,7 @@ export function sealImage(image: Uint8Array, id: BlobId, generation: number): vo
   view.setUint16(IMAGE_OFFSET.version, IMAGE_VERSION, true);
   view.setUint32(IMAGE_OFFSET.id, id, true);
   view.setFloat64(IMAGE_OFFSET.generation, generation, true);
-  view.setUint32(IMAGE_OFFSET.crc, checksum(image), true);
+  view.setUint32(IMAGE_OFFSET.crc, imageChecksum(computeChecksums(image)), true);
 }
 
 /** What shows that the image is not that of blob `id`, without a look at the CRC; undefined if nothing does. */

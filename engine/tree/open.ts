@@ -11,7 +11,6 @@ import { adviseHugePages } from '../disk/libc.js';
 import { NodeDisk } from '../disk/node-disk.js';
 import { SpinneyError } from '../errors.js';
 import { Journal } from '../journal/journal.js';
-import { RECORD_DELETE, RECORD_GRAFT, RECORD_PUT, type RecordReader } from '../journal/record.js';
 import { recoverJournal } from '../journal/recovery.js';
 import type { JournalSizes } from '../journal/sizes.js';
 import { BLOB_SIZE, MAX_CACHE_BYTES, MIN_CACHE_BYTES } from '../limits.js';
@@ -30,12 +29,13 @@ import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { DATA_FILE } from '../store/file/names.js';
 import { MemoryBlobStore } from '../store/memory-blob-store.js';
+import { durabilityOf } from './state/durability.js';
 import { keptFree } from './state/free-slots.js';
 import { otherMeasure, ROOT_BLOB, TreeState } from './state/state.js';
 import { threadNumber } from './state/thread-number.js';
 import { inlineMaintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
 import { Round } from './upkeep/round.js';
-import type { Change } from './write/changes.js';
+import { changesOf } from './write/record-changes.js';
 import { Writer } from './write/writer.js';
 
 /** The options with their defaults, checked. */
@@ -50,6 +50,7 @@ export interface Settings {
   schedule: Schedule;
   measure: Measure | undefined;
   onProgress: (done: number, total: number) => void;
+  images: SharedArrayBuffer | undefined;
 }
 
 function invalid(message: string): SpinneyError {
@@ -62,11 +63,6 @@ export function settingsOf(options: TreeOptions): Settings {
   if (given !== 1) throw invalid('Cannot open a tree: give exactly one of dir, memory and store');
   if (dir !== undefined && (typeof dir !== 'string' || dir === '')) {
     throw invalid('Cannot open a tree: dir is the path of a directory');
-  }
-  if (!['buffered', 'written', 'synced'].includes(durability)) {
-    throw invalid(
-      `Cannot open a tree with durability ${JSON.stringify(durability)}: it is buffered, written or synced`,
-    );
   }
   const kind = dir !== undefined ? 'dir' : store !== undefined ? 'store' : 'memory';
   const schedule: Schedule = {
@@ -92,12 +88,13 @@ export function settingsOf(options: TreeOptions): Settings {
     dir: dir ?? '',
     store,
     cacheBytes: cacheBytesOf(options.cacheBytes),
-    durability,
+    durability: durabilityOf(durability),
     readOnly: options.readOnly ?? false,
     flushOnWrite: kind !== 'dir' && (options.flushOnWrite ?? true),
     schedule,
     measure: options.measure && new Measure(options.measure),
     onProgress: options.onProgress ?? (() => {}),
+    images: options.images,
   };
 }
 
@@ -140,7 +137,13 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
   try {
     store =
       kind === 'dir'
-        ? FileBlobStore.open({ dir, disk, readOnly, create: !readOnly })
+        ? FileBlobStore.open({
+            dir,
+            disk,
+            readOnly,
+            create: !readOnly,
+            ...(settings.images !== undefined && { images: settings.images }),
+          })
         : (settings.store ?? new MemoryBlobStore());
     const recorded = store.readMark()?.measure;
     const place = kind === 'dir' ? dir : kind;
@@ -151,7 +154,6 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
     const options: TreeState['options'] = {
       place,
       readOnly,
-      durability: settings.durability,
       previousEnd: 'none',
       anchor,
       measure,
@@ -275,7 +277,7 @@ function recover(
     markLsn: state.lsn(),
     hasRun: store.hasRun,
     readOnly: settings.readOnly,
-    apply: (lsn, record) => writer.replay(lsn, changesOf(record, settings.dir)),
+    apply: (lsn, record) => writer.replay(lsn, changesOf(record, `Cannot recover ${settings.dir}`)),
   });
   if (lastLsn !== state.lsn()) {
     throw new SpinneyError(
@@ -290,23 +292,6 @@ function recover(
 export function inlineWriter(state: TreeState): Writer {
   const inline = inlineMaintenance(state, new Round(state));
   return new Writer(state, (need, wanted) => satisfy(state, inline, need, wanted));
-}
-
-/** Keys and values of a record are copied into the tree during the call: views will do. */
-function changesOf(record: RecordReader, dir: string): Change[] {
-  const changes: Change[] = [];
-  while (record.next()) {
-    if (record.kind === RECORD_PUT) changes.push({ key: record.first, value: record.second });
-    else if (record.kind === RECORD_DELETE) changes.push({ key: record.first, value: undefined });
-    else if (record.kind === RECORD_GRAFT) changes.push({ source: record.first, destination: record.second });
-    else {
-      throw new SpinneyError(
-        'ERR_FORMAT_VERSION',
-        `Cannot recover ${dir}: the journal has a record of kind ${record.kind} at LSN ${record.lsn}, which this version does not write`,
-      );
-    }
-  }
-  return changes;
 }
 
 /** Makes the journal durable and gives the store's lock back. A caller's own store stays open. */

@@ -2,6 +2,7 @@ import type {
   AtomicOptions,
   Batch,
   DiffOptions,
+  Durability,
   Key,
   KeyRecord,
   MeasureOptions,
@@ -17,16 +18,18 @@ import type {
   TreeOptions,
   TreeReads,
   TreeRecord,
-  TreeStats,
 } from '../api.js';
 import { Measure } from '../art/measure.js';
 import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import { BatchEncoder } from '../journal/batch-encoder.js';
+import type { Journal } from '../journal/journal.js';
 import { MIN_CACHE_BYTES } from '../limits.js';
 import { C_CLOSED } from '../shared/control.js';
-import type { BlobStore } from '../store/blob-store.js';
+import { type BlobStore, type CheckpointMark, type Pin, SHIPPING_PIN } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
+import type { TreeConditions, TreeStats } from '../tree-stats.js';
+import { treeConditions } from './conditions.js';
 import {
   cacheBytesOf,
   closeState,
@@ -44,12 +47,13 @@ import { openSnapshot } from './read/snapshot-reads.js';
 import { Summation } from './read/summation.js';
 import { Views } from './read/view.js';
 import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
+import { setDurability } from './state/durability.js';
 import { keptFree } from './state/free-slots.js';
-import { findPin, pinsOf, snapshotDeleted, snapshotName } from './state/pins.js';
+import { findPin, keptForShipping, pinsOf, snapshotDeleted, snapshotName } from './state/pins.js';
 import { attachState, handleOf, type TreeHandle } from './state/shared-tree.js';
 import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
-import { checkpointStats, snapshotsOf, treeStats } from './stats.js';
+import { snapshotsOf, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
 import { completeSums } from './upkeep/complete-sums.js';
 import { InlineMaintenance, type Maintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
@@ -153,6 +157,11 @@ export class Tree implements TreeOperations {
   /** Where the tree's checkpoints are: to be read only, and for the time that the tree is open. */
   get store(): BlobStore {
     return this.#state.store;
+  }
+
+  /** The tree's journal, for whoever ships its records; undefined for a tree that is in no directory, or only read. */
+  get journal(): Journal | undefined {
+    return this.#state.journal;
   }
 
   /**
@@ -288,6 +297,16 @@ export class Tree implements TreeOperations {
     return this.#play(record, mayUseReserve) === undefined;
   }
 
+  /** Makes what a record of another tree's journal made, on the state that it was made on, as one change and one record. */
+  apply(changes: Change[]): void {
+    this.#writer.batch(
+      () => changes,
+      (made) => this.#encode(made),
+      true,
+    );
+    this.#wrote();
+  }
+
   #play(record: (batch: Batch) => void, mayUseReserve = false): GuardFailure | undefined {
     const batch = new BatchRecorder(this.#slab);
     record(batch);
@@ -337,6 +356,27 @@ export class Tree implements TreeOperations {
     this.#maintenance.deleteSnapshot(snapshotName(name));
   }
 
+  /** What `keepForShipping` keeps, if it does: another process may have died over it. */
+  get keptForShipping(): { pin: Pin; mark: CheckpointMark } | undefined {
+    return keptForShipping(this.#state);
+  }
+
+  /**
+   * Makes a checkpoint, and keeps it beside those that follow until `releaseShipped`: for whoever carries it away. There is one at a time.
+   * It is no snapshot. Where a maintenance worker does it, the thread is not blocked.
+   * @throws ERR_EXISTS where there is one, ERR_NO_SNAPSHOTS, and as `checkpoint`
+   */
+  async keepForShipping(): Promise<{ pin: Pin; mark: CheckpointMark }> {
+    this.#state.checkWritable();
+    await this.#maintenance.takeSnapshotBeside(SHIPPING_PIN);
+    return this.keptForShipping!;
+  }
+
+  releaseShipped(): void {
+    this.#state.checkWritable();
+    if (this.keptForShipping !== undefined) this.#maintenance.deleteSnapshot(SHIPPING_PIN);
+  }
+
   at(name: string, { cacheBytes = MIN_CACHE_BYTES }: SnapshotReadOptions = {}): SnapshotReads {
     this.#state.checkOpen();
     const pin = findPin(this.#state, name, 'open');
@@ -365,6 +405,14 @@ export class Tree implements TreeOperations {
     return this.#state.journal?.durableLsn() ?? this.#state.lsn();
   }
 
+  get durability(): Durability | undefined {
+    return this.#state.journal?.durability;
+  }
+
+  setDurability(level: Durability): void {
+    setDurability(this.#state, level);
+  }
+
   /** Everything acknowledged so far is durable when this returns. A tree without a journal has nothing to sync. */
   sync(): void {
     this.#state.checkOpen();
@@ -384,9 +432,9 @@ export class Tree implements TreeOperations {
     this.#wrote();
   }
 
-  /** What `stats` tells of checkpoints; takes no lock and is cheap. */
-  checkpointStats(): TreeStats['checkpoint'] {
-    return checkpointStats(this.#state);
+  /** What may be wrong. Takes no lock, waits for nothing and is cheap; also after `close`, and of a tree that is poisoned. */
+  conditions(): TreeConditions {
+    return treeConditions(this.#state);
   }
 
   stats(): TreeStats {

@@ -9,7 +9,7 @@
  *   file has any more is removed.
  */
 import { join } from 'node:path';
-import { examineDirectory, NodeDisk, refuseUnfinished } from '../../engine/before-open.js';
+import { examineDirectory, NodeDisk, readRemoteRecord, refuseUnfinished } from '../../engine/before-open.js';
 import { copyImages, countNewImages, SpinneyError } from '../../engine/index.js';
 import { ContentFiles } from '../filesystem/contents/content.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
@@ -17,6 +17,7 @@ import { isSameMoment } from '../filesystem/records/backup-record.js';
 import { ContentSet } from '../filesystem/records/inode-set.js';
 import { ContentCopies, type ContentCounts } from './content-copies.js';
 import { type ChangedContent, changedContents, sweep } from './contents.js';
+import { RemoteContents } from './remote-contents.js';
 import { LiveSource, RestingSource, type SnapshotActions, type Source, type SourceMoment } from './source.js';
 import { BackupTarget, hasBackupRecord, readBackupRecord } from './target.js';
 
@@ -102,7 +103,7 @@ class Backup {
     lsn: 0,
     resumed: false,
     blobs: { copied: 0, skipped: 0, bytes: 0 },
-    contents: { files: 0, reflinked: 0, bytes: 0, skipped: 0, removed: 0 },
+    contents: { files: 0, reflinked: 0, bytes: 0, skipped: 0, fetched: 0, removed: 0 },
   };
 
   constructor(source: Source, target: BackupTarget, progress: BackupProgress) {
@@ -183,12 +184,14 @@ class Backup {
       bytes += after.size;
     }
     this.#progress.beginBytes('copying contents', bytes, files);
+    const remote = this.#remoteOf(from);
     const copies = new ContentCopies(
       {
         from: join(this.#source.directory, 'content'),
         to: contentDirectory,
         baseSnapshot,
         lastSnapshot: () => from.lastSnapshot(),
+        remote,
       },
       (count) => this.#progress.bytes(count),
     );
@@ -207,13 +210,22 @@ class Backup {
     } catch (error) {
       this.#refuseGone(from);
       throw error;
+    } finally {
+      await remote?.close();
     }
     this.#refuseGone(from);
     const { contents } = this.#result;
-    for (const name of ['files', 'reflinked', 'bytes', 'skipped'] as const)
+    for (const name of ['files', 'reflinked', 'bytes', 'skipped', 'fetched'] as const)
       contents[name] += copies.counts[name];
     // A file that was renamed is gone from its old name only.
     return old.filter(({ ino, born }) => !told.has(ino, born));
+  }
+
+  /** Undefined: all contents are files of the store. */
+  #remoteOf(from: SourceMoment): RemoteContents | undefined {
+    const record = readRemoteRecord(this.#source.directory);
+    if (record?.isBegun !== true) return undefined;
+    return new RemoteContents(record, from, () => this.#source.take(this.#target.record.id));
   }
 
   /** What was read since a snapshot is gone may be of later moments. */

@@ -10,10 +10,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
 import { contentPath } from '../filesystem/contents/content.js';
 import { copiesDirectory, copyPath } from '../filesystem/contents/content-copy.js';
-import { newFileStatus } from '../filesystem/contents/content-disk.js';
+import { newFileStatus, writeFully } from '../filesystem/contents/content-disk.js';
 import { copyData } from '../filesystem/contents/sparse-copy.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { BackingError, EDQUOT, ENOENT, ENOSPC } from '../filesystem/errno.js';
+import type { RemoteContents } from './remote-contents.js';
 
 /** What may have to be copied again after a kill. */
 const MOST_UNSYNCED_FILES = 4_096;
@@ -28,6 +29,8 @@ export interface ContentCounts {
   /** As files show them: holes count. */
   bytes: number;
   skipped: number;
+  /** Of the files, those that came from the store's remote. */
+  fetched: number;
 }
 
 export interface WantedContent {
@@ -47,10 +50,12 @@ export interface ContentPlaces {
   baseSnapshot: number;
   /** The id that the newest snapshot has, or had. A file that is written may be content of a later snapshot, too, while it is copied. */
   lastSnapshot: () => number;
+  /** Of a store whose contents may be there alone. */
+  remote: RemoteContents | undefined;
 }
 
 export class ContentCopies {
-  readonly counts: ContentCounts = { files: 0, reflinked: 0, bytes: 0, skipped: 0 };
+  readonly counts: ContentCounts = { files: 0, reflinked: 0, bytes: 0, skipped: 0, fetched: 0 };
   readonly #disk = new SystemDisk();
   readonly #status = newFileStatus();
   readonly #there = newFileStatus();
@@ -74,13 +79,14 @@ export class ContentCopies {
     const { ino, born, where } = wanted;
     const from = contentPath(this.#places.from, ino, born);
     const to = contentPath(this.#places.to, ino, born);
-    if (this.#isThere(born, from, to)) {
+    if (this.#isThere(wanted, from, to)) {
       this.counts.skipped++;
       return;
     }
     const copy = copyPath(this.#places.to, { ino, born, next: born });
     try {
-      for (const until = Date.now() + LONGEST_WAIT_MS; !this.#copy(wanted, from, copy); ) {
+      for (const until = Date.now() + LONGEST_WAIT_MS; ; ) {
+        if ((await this.#fetch(wanted, from, copy)) || this.#copy(wanted, from, copy)) break;
         if (Date.now() > until)
           throw new Error(
             "a program writes to it, and its copy for the snapshot has not been made; see the daemon's log",
@@ -132,14 +138,42 @@ export class ContentCopies {
    * A later born: an earlier try has brought it. An earlier one: the backup has it, and nobody can have written to it
    * since; were it not so, size or time would tell.
    */
-  #isThere(born: number, from: string, to: string): boolean {
+  #isThere({ ino, born }: WantedContent, from: string, to: string): boolean {
     const { baseSnapshot } = this.#places;
     if (!this.#disk.statusAt(to, this.#there)) return false;
     if (born >= baseSnapshot) return true;
-    if (!this.#disk.statusAt(from, this.#status)) return false;
-    const { size, mtimeSeconds, mtimeNanos } = this.#status;
     const there = this.#there;
+    if (!this.#disk.statusAt(from, this.#status)) {
+      const shipped = this.#places.remote?.stateAtMoment(ino, born);
+      const { seconds, nanos } = shipped?.mtime ?? {};
+      return shipped?.size === there.size && seconds === there.mtimeSeconds && nanos === there.mtimeNanos;
+    }
+    const { size, mtimeSeconds, mtimeNanos } = this.#status;
     return size === there.size && mtimeSeconds === there.mtimeSeconds && mtimeNanos === there.mtimeNanos;
+  }
+
+  /** False: the content has a file, or the remote does not know it. */
+  async #fetch({ ino, born }: WantedContent, from: string, copy: string): Promise<boolean> {
+    const { remote } = this.#places;
+    if (remote === undefined || this.#disk.statusAt(from, this.#status)) return false;
+    const content = await remote.find(ino, born);
+    // It may have come meanwhile.
+    if (content === undefined || this.#disk.statusAt(from, this.#status)) return false;
+    const target = this.#disk.open(copy, 'create');
+    try {
+      this.#disk.truncate(target, content.size);
+      await remote.bring(content, (bytes, position) => {
+        writeFully(this.#disk, target, bytes, position);
+        this.#copied(bytes.length);
+      });
+      this.#disk.setModificationTime(target, content.mtime.seconds, content.mtime.nanos);
+    } finally {
+      this.#disk.close(target);
+    }
+    this.counts.fetched++;
+    this.counts.bytes += content.size;
+    this.#unsyncedBytes += content.size;
+    return true;
   }
 
   /** False: it may be written to right now, or became so; it is to be tried again. */

@@ -21,6 +21,8 @@ export interface SourceMoment {
   readonly images: Images;
   /** What is published with the images. */
   readonly mark: CheckpointMark;
+  /** Files of the store may be changed meanwhile, or given up where a remote has them. */
+  readonly isLive: boolean;
   /** The id that the newest snapshot has, or had. */
   lastSnapshot(): number;
   /** Whether all that was read was of this moment. */
@@ -96,6 +98,7 @@ export class LiveSource implements Source {
       moment: { snapshot: id, name, lsn, generation, createdAt },
       images,
       mark: images.mark,
+      isLive: true,
       lastSnapshot: () => LivePin.list(this.#disk, this.directory).lastPin,
       isThere: () => images.isThere(),
       close: () => images.close(),
@@ -150,6 +153,7 @@ export class RestingSource implements Source {
       moment: this.#base,
       images: this.#store,
       mark: this.#mark,
+      isLive: false,
       lastSnapshot: () => this.#base.snapshot,
       isThere: () => true,
       close: () => {},

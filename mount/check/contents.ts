@@ -1,7 +1,13 @@
 /** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
 import { join } from 'node:path';
 import type { TreeOperations, TreeReads } from '../../engine/index.js';
-import { ContentFiles, contentPath, parseContentName } from '../filesystem/contents/content.js';
+import { AWAY_DIRECTORY } from '../filesystem/contents/away.js';
+import {
+  ContentFiles,
+  type ContentsAway,
+  contentPath,
+  parseContentName,
+} from '../filesystem/contents/content.js';
 import { COPIES_DIRECTORY } from '../filesystem/contents/content-copy.js';
 import { entriesOf } from '../filesystem/contents/content-directory.js';
 import { type ContentDisk, newFileStatus } from '../filesystem/contents/content-disk.js';
@@ -9,6 +15,7 @@ import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
 import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
 import { findContents, type LeftCopies, leftCopies } from '../filesystem/contents/left-copies.js';
 import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
+import { shippedFinder } from '../filesystem/contents/shipped-rows.js';
 import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
 import {
   type LeftSpares,
@@ -16,20 +23,25 @@ import {
   UNCLAIMED_DIRECTORY,
 } from '../filesystem/contents/spare-recovery.js';
 import { SystemClock } from '../filesystem/contents/system.js';
+import { takenLsn } from '../filesystem/contents/taken-store.js';
 import { ContentSet } from '../filesystem/records/inode-set.js';
 import * as record from '../filesystem/records/record.js';
 import { SnapshotIds } from '../filesystem/records/snapshot-ids.js';
+import type { CheckedContents, ContentFindings } from './checked-contents.js';
+
+/** Directories that are looked into otherwise, or have what the next mount fetches anew. */
+const NOT_OF_INODES: ReadonlySet<string> = new Set([SPARES_DIRECTORY, COPIES_DIRECTORY, AWAY_DIRECTORY]);
+
+/** Contents that a remote has, as the tree's rows tell: they are looked at, and stay where they are. */
+function awayContents(tree: TreeReads): ContentsAway {
+  return { find: shippedFinder(tree), require: () => {}, heal: () => false };
+}
 
 /** What is asked of the tree. */
 export type CheckedTree = TreeReads &
   Pick<TreeOperations, 'lastLsn' | 'previousEnd' | 'snapshots' | 'diff' | 'at'>;
 
-export interface ContentFindings {
-  damage(message: string): void;
-  note(message: string): void;
-}
-
-export class ContentCheck {
+export class ContentCheck implements CheckedContents {
   readonly #disk: ContentDisk;
   readonly #directory: string;
   readonly #findings: ContentFindings;
@@ -46,9 +58,17 @@ export class ContentCheck {
   readonly #copies: LeftCopies;
   readonly #content: ContentFiles;
   readonly #status = newFileStatus();
+  /** Contents that the remote has, and no file. */
+  away = 0;
 
-  /** `directory`: `<store>/content`, which may be missing. */
-  constructor(tree: CheckedTree, disk: ContentDisk, directory: string, findings: ContentFindings) {
+  /** `directory`: `<store>/content`, which may be missing. `hasRemote`: what rows tell of may be in a remote alone. */
+  constructor(
+    tree: CheckedTree,
+    disk: ContentDisk,
+    directory: string,
+    findings: ContentFindings,
+    hasRemote: boolean,
+  ) {
     this.#disk = disk;
     this.#directory = directory;
     this.#findings = findings;
@@ -58,10 +78,13 @@ export class ContentCheck {
     this.#wasCut = isAfterCut(tree, mark, disk.bootId());
     this.#durableLsn = mark?.durableLsn ?? 0;
     const content = new ContentFiles(disk, directory, true);
+    // What only a remote has is not missing.
+    if (hasRemote) content.away = awayContents(tree);
     this.#content = content;
     this.#snapshots = new SnapshotIds(tree);
     this.#cut = new PowerCut(content, clock, () => {});
     const after = mark?.durableSeconds ?? 0;
+    this.#cut.noteTaken(takenLsn(tree));
     this.#cut.note(this.#wasCut ? { lsn: tree.lastLsn(), after, before: clock.seconds } : cutOf(mark));
     this.#spares = leftSparesOrNone(disk, directory, this.#wasCut, this.#snapshots.last, (reason) =>
       findings.damage(reason),
@@ -74,13 +97,17 @@ export class ContentCheck {
   /** The inode, which `where` names, has the content that its record tells. */
   check(where: string, inode: Uint8Array, version: number): void {
     const ino = record.inoOf(inode);
-    const bytes = record.hasFlag(inode, record.CONTENT) ? this.#cut.bytesOf(inode) : NO_FILE;
+    const bytes = record.hasFlag(inode, record.CONTENT) ? this.#bytesOf(inode) : NO_FILE;
     const fault = faultOf(inode, bytes);
     if (fault === undefined) return;
     const isCandidate = record.hasFlag(inode, record.LIVE) || version > this.#durableLsn;
     if (this.#wasCut && isCandidate) {
       this.#findings.note(
         `${where}: ${fault} (inode ${ino}); a power cut left it so, and the next mount settles it`,
+      );
+    } else if (this.#cut.isLagging(version)) {
+      this.#findings.note(
+        `${where}: ${fault} (inode ${ino}); the remote had no more when the store was taken over, and opening it settles it`,
       );
     } else if (bytes !== NO_FILE && this.#cut.leftOver(version)) {
       this.#findings.note(
@@ -89,6 +116,13 @@ export class ContentCheck {
     } else {
       this.#findings.damage(`${where}: ${fault} (inode ${ino})`);
     }
+  }
+
+  #bytesOf(inode: Uint8Array): number {
+    const bytes = this.#cut.bytesOf(inode);
+    const isAway = bytes !== NO_FILE && this.#content.away !== undefined;
+    if (isAway && !this.#content.isHere(record.inoOf(inode), record.bornOf(inode))) this.away++;
+    return bytes;
   }
 
   /** There may be a content file of the inode. */
@@ -115,7 +149,7 @@ export class ContentCheck {
     if (!record.hasFlag(inode, record.CONTENT)) return;
     const ino = record.inoOf(inode);
     const born = record.bornOf(inode);
-    const bytes = this.#cut.bytesOf(inode);
+    const bytes = this.#bytesOf(inode);
     // Somebody had it open for writing, and had not written anything.
     if (bytes === NO_FILE && (record.sizeOf(inode) === 0 || record.hasFlag(inode, record.LIVE))) return;
     if (!this.#told.has(ino, born) && !this.#kept.has(ino, born)) {
@@ -138,7 +172,7 @@ export class ContentCheck {
     this.#checkCopies();
     let count = 0;
     for (const directory of entriesOf(this.#disk, this.#directory)) {
-      if (directory.name === SPARES_DIRECTORY || directory.name === COPIES_DIRECTORY) continue;
+      if (NOT_OF_INODES.has(directory.name)) continue;
       const path = join(this.#directory, directory.name);
       if (directory.kind !== 'directory') this.#findings.note(`${path}: it is no directory of content files`);
       else if (directory.name === UNCLAIMED_DIRECTORY) this.#checkUnclaimed(path);

@@ -7,6 +7,7 @@
  */
 import { type Finding, SpinneyError } from '../../engine/index.js';
 import { SILENT, type WorkProgress } from '../../engine/progress.js';
+import { SHIPPED_CONTENT } from '../../engine/shipped-contents.js';
 import type { ContentDisk } from '../filesystem/contents/content-disk.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
@@ -46,8 +47,10 @@ import { readLimits } from '../filesystem/records/limits.js';
 import { newPosition } from '../filesystem/records/positions.js';
 import * as record from '../filesystem/records/record.js';
 import { diedOf } from '../filesystem/records/snapshot-ids.js';
+import type { CheckedContents, ContentFindings } from './checked-contents.js';
 import { type CheckedTree, ContentCheck } from './contents.js';
 import { PastNames } from './past-names.js';
+import { ShippedContentCheck, type ShippedContents, type Unshipped } from './shipped-contents.js';
 
 export interface CheckedNamespace {
   entries: number;
@@ -57,6 +60,8 @@ export interface CheckedNamespace {
   xattrs: number;
   orphans: number;
   contentFiles: number;
+  /** Contents that the store's remote has, and no file: they come when they are wanted. Absent where there are none. */
+  awayContents?: number;
   /** Contents that files gave up and snapshots need. */
   keptContents: number;
   /** Records that snapshots have and the tree as it is has not, or otherwise. */
@@ -74,7 +79,7 @@ interface LinkedInode {
 
 /**
  * `report` is told of each finding, `progress` of each record; `contentDirectory` is `<store>/content` on `disk`, and may be
- * missing.
+ * missing. `hasRemote`: contents may be in a remote alone.
  */
 export function checkNamespace(
   tree: CheckedTree,
@@ -82,13 +87,28 @@ export function checkNamespace(
   report: (finding: Finding) => void,
   progress: WorkProgress = SILENT,
   disk: ContentDisk = new SystemDisk(),
+  hasRemote = false,
 ): CheckedNamespace {
-  return new NamespaceCheck(tree, disk, contentDirectory, report).run(progress);
+  const contents = (findings: ContentFindings) =>
+    new ContentCheck(tree, disk, contentDirectory, findings, hasRemote);
+  return new NamespaceCheck(tree, contents, report).run(progress);
+}
+
+/** The same of a tree whose contents are in a remote. */
+export function checkShippedNamespace(
+  tree: CheckedTree,
+  shipped: ShippedContents,
+  report: (finding: Finding) => void,
+  progress: WorkProgress = SILENT,
+): CheckedNamespace & { unshipped: Unshipped } {
+  const unshipped: Unshipped = { files: 0, bytes: 0 };
+  const contents = (findings: ContentFindings) => new ShippedContentCheck(shipped, unshipped, findings);
+  return { ...new NamespaceCheck(tree, contents, report).run(progress), unshipped };
 }
 
 class NamespaceCheck {
   readonly #tree: CheckedTree;
-  readonly #contents: ContentCheck;
+  readonly #contents: CheckedContents;
   readonly #report: (finding: Finding) => void;
   readonly #found: CheckedNamespace = {
     entries: 0,
@@ -118,14 +138,13 @@ class NamespaceCheck {
 
   constructor(
     tree: CheckedTree,
-    disk: ContentDisk,
-    contentDirectory: string,
+    contents: (findings: ContentFindings) => CheckedContents,
     report: (finding: Finding) => void,
   ) {
     this.#tree = tree;
     this.#report = report;
     this.#hasPositions = tree.getVersion(POSITIONS_KEY) !== undefined;
-    this.#contents = new ContentCheck(tree, disk, contentDirectory, {
+    this.#contents = contents({
       damage: (message) => this.#damage(message),
       note: (message) => this.#note(message),
     });
@@ -152,7 +171,8 @@ class NamespaceCheck {
     this.#checkLinks();
     this.#checkSnapshots(progress);
     this.#found.contentFiles = this.#contents.finish();
-    return this.#found;
+    const { away = 0 } = this.#contents;
+    return away === 0 ? this.#found : { ...this.#found, awayContents: away };
   }
 
   #damage(message: string): void {
@@ -189,6 +209,7 @@ class NamespaceCheck {
         else this.#damage(`${showKey(key)}: it has no inode number`);
         break;
       case FACT:
+      case SHIPPED_CONTENT:
         break;
       default:
         this.#note(`${showKey(key)}: a key of a kind that this version does not know`);

@@ -47,12 +47,12 @@ export class BackingError extends Error {
   }
 }
 
-/** What was asked must wait for the copy of a content, which is being made; the driver asks again when it is there. */
+/** What was asked must wait for a content, which is being copied or fetched; the driver asks again when it is there. */
 export class ContentAwaited extends Error {
   override readonly name = 'ContentAwaited';
 
   constructor() {
-    super('The copy of a content is being made');
+    super('A content is being copied or fetched');
   }
 }
 
@@ -94,9 +94,17 @@ export function errnoOf(error: unknown): number {
         throw error;
     }
   }
-  if (error instanceof Error && 'errno' in error && typeof error.errno === 'number' && error.errno < 0) {
-    // The limit that was reached is not the caller's own.
-    return error.errno === -EMFILE ? -ENFILE : error.errno;
-  }
+  return systemErrnoOf(error) ?? raise(error);
+}
+
+/** The negative errno of a system call that failed with `error`, as a caller is told it; undefined for another error. */
+export function systemErrnoOf(error: unknown): number | undefined {
+  if (!(error instanceof Error && 'errno' in error) || typeof error.errno !== 'number' || error.errno >= 0)
+    return undefined;
+  // The limit that was reached is not the caller's own.
+  return error.errno === -EMFILE ? -ENFILE : error.errno;
+}
+
+function raise(error: unknown): never {
   throw error;
 }

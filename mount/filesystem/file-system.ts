@@ -9,13 +9,14 @@ import { newAttributes, newChange } from './arguments.js';
 import { OpenDirectories } from './directories/open-directories.js';
 import { EINVAL, ENAMETOOLONG, ENOENT, EROFS, errnoOf } from './errno.js';
 import { type Inodes, NAME_MAX } from './inodes/inodes.js';
-import { reclaimOrphan } from './inodes/orphans.js';
+import { deleteEnded, reclaimOrphan } from './inodes/orphans.js';
+import { recordFacts } from './inodes/record-facts.js';
 import { O_ACCMODE, O_TRUNC, OpenFiles } from './open-files/open-files.js';
 import { removeAccessList, setAccessList } from './operations/access-lists.js';
 import { setAttributes } from './operations/attributes.js';
 import { makeEntry, makeNameless } from './operations/entries.js';
 import { link, removeEntry } from './operations/links.js';
-import { getOwnAttribute, isOwnAttribute } from './operations/own-attributes.js';
+import { getOwnAttribute } from './operations/own-attributes.js';
 import { type MoveListener, rename } from './operations/rename.js';
 import { Snapshots } from './operations/snapshots.js';
 import { readSpace } from './operations/space.js';
@@ -23,21 +24,27 @@ import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattr.
 import { SnapshotDirectories } from './past/snapshot-directories.js';
 import { isAccessListName } from './records/acl.js';
 import { childKey, concat, SLASH } from './records/keys.js';
+import { isOwnAttribute } from './records/own-names.js';
 import * as record from './records/record.js';
 import { type FileSystemOptions, makeRoot, newInodes, startStore } from './start.js';
+import { takingOver } from './taking-over.js';
 import {
   type AttributeChange,
   type Attributes,
+  type AwayAnswers,
   type Caller,
   CHANGE_SIZE,
   type ContentName,
   type DirectorySink,
   type FileIdentity,
   type FileSystemStats,
+  type FollowedAnswers,
   type FsyncPlan,
   type Place,
+  type RecordFacts,
   type RemovalResult,
   type StatFs,
+  type TakingOver,
 } from './types.js';
 
 export class FileSystem {
@@ -48,6 +55,8 @@ export class FileSystem {
   /** Snapshots as directories have them. */
   readonly past: SnapshotDirectories;
   readonly #directories: OpenDirectories;
+  readonly facts: RecordFacts;
+  readonly takingOver: TakingOver;
   readonly #attributes: Attributes = newAttributes();
   readonly #log: MountLog;
   readonly #change: AttributeChange = { ...newChange(), valid: CHANGE_SIZE };
@@ -60,11 +69,16 @@ export class FileSystem {
     this.snapshots = new Snapshots(this.#inodes, this.#files, options, this.#log);
     this.past = new SnapshotDirectories(this.#inodes, this.snapshots);
     this.#directories = new OpenDirectories(this.#inodes);
+    this.facts = recordFacts(this.#inodes);
+    this.takingOver = takingOver(this.#inodes, this.#files, this.#directories);
   }
 
-  /** As `startStore`; then goes on with what earlier runs had begun. To be called first. */
-  start(): void {
-    startStore(this.#inodes, (wasCut) => this.#files.renewal.finishCopies(wasCut), this.#log);
+  /**
+   * As `startStore`; then goes on with what earlier runs had begun. To be called first. `isHeld`: which inodes the driver holds
+   * from an earlier process; default: none.
+   */
+  start(isHeld: (ino: number) => boolean = () => false): void {
+    startStore(this.#inodes, (wasCut) => this.#files.renewal.finishCopies(wasCut), isHeld, this.#log);
     this.snapshots.start();
   }
 
@@ -77,6 +91,11 @@ export class FileSystem {
   close(): void {
     this.past.close();
     this.#files.close();
+    try {
+      deleteEnded(this.#inodes);
+    } catch (err) {
+      this.#log('warn', 'The records of files that were removed stay until the next start', { err });
+    }
   }
 
   /** Attributes of the entry `name` of a directory. */
@@ -314,6 +333,7 @@ export class FileSystem {
    * again within a second or two. Throws where contents cannot get their names.
    */
   rest(): boolean {
+    deleteEnded(this.#inodes);
     const hasOpen = this.past.rest();
     return this.#files.rest() || hasOpen;
   }
@@ -358,6 +378,11 @@ export class FileSystem {
   /** The inode number of the directory that is open by the handle; 0: no such handle. */
   directoryOf(handle: number): number {
     return this.#directories.inoOf(handle);
+  }
+
+  /** The version that the directory's record had when it was opened by the handle. */
+  directoryVersion(handle: number): number {
+    return this.#directories.versionOf(handle);
   }
 
   /**
@@ -429,6 +454,36 @@ export class FileSystem {
   /** The reclaimer has removed these contents. */
   reclaimed(contents: readonly ContentName[]): void {
     this.snapshots.reclaimed(contents);
+  }
+
+  /** What the remote's fetcher has to say, on the thread that changes names. */
+  get followed(): FollowedAnswers {
+    const { opens, away, content, descriptors } = this.#inodes;
+    return {
+      nameLost: this.#lost,
+      relocate: (pathOf) => this.#directories.relocate(pathOf),
+      contentChanged: (ino, born) => {
+        away?.giveUp(ino, born);
+        const open = opens.get(ino);
+        if (open?.born === born) {
+          descriptors.close(open);
+          open.identity = undefined;
+          open.partial = undefined;
+        }
+        content.disk.remove(content.pathOf(ino, born));
+        away?.used(ino, born);
+      },
+    };
+  }
+
+  get away(): AwayAnswers | undefined {
+    const { away } = this.#inodes;
+    if (away === undefined) return undefined;
+    return {
+      partArrived: (ino, born, part, result) => away.partArrived(ino, born, part, result),
+      arrived: (ino, born, result) => away.arrived(ino, born, result),
+      evict: (ino, born) => this.#files.evict(ino, born),
+    };
   }
 
   stats(): FileSystemStats {

@@ -153,6 +153,26 @@ export interface SnapshotOperations {
   contentsSynced(result: number): void;
 }
 
+/** What whoever brings contents from a remote tells, and asks for. */
+/** For whoever plays what another machine has changed, after it was played. */
+export interface FollowedAnswers {
+  /** The name was removed from the directory with this number, or is another inode's. */
+  nameLost(directory: number, name: Uint8Array): void;
+  /** What the remote has of the content has changed: what is here of it goes, and who has it open reads the new one. */
+  contentChanged(ino: number, born: number): void;
+  /** Names have changed: `pathOf` tells where a directory is, or (undefined) that it is gone. */
+  relocate(pathOf: (ino: number) => Uint8Array | undefined): void;
+}
+
+export interface AwayAnswers {
+  /** A part of the content is in its file in `away`, or `result` is the negative errno of why not. */
+  partArrived(ino: number, born: number, part: number, result: number): void;
+  /** All of it is, durably, or `result` is a negative errno. */
+  arrived(ino: number, born: number, result: number): void;
+  /** A content is to be given up for its space. False: it is in use, or the remote has not what is here. */
+  evict(ino: number, born: number): boolean;
+}
+
 /** Does what must happen outside the request loop: removal of content whose record's deletion is durable. */
 export interface Reclaimer {
   /**
@@ -173,6 +193,76 @@ export interface ContentWorker {
   place(copy: ContentCopy): void;
   /** Makes all contents and their names durable; then `fileSystem.contentsSynced`. */
   syncContents(): void;
+}
+
+/**
+ * Keeps records of inodes without a name that the tree has not, where another process finds them. Anybody who takes
+ * a name from an inode that is used has it prepared first, so that it is there by the time when the tree says so.
+ */
+export interface OrphanKeeper {
+  /** Whether a record is not too long for it; one that is goes into the tree. */
+  canKeep(record: Uint8Array): boolean;
+  /** The inode may be about to lose its name. The one before that was so is not any more, unless `keep` was called. */
+  prepare(ino: number, record: Uint8Array): void;
+  keep(ino: number, record: Uint8Array): void;
+  /** Nothing is to be kept of the inode, if anything was. */
+  drop(ino: number): void;
+}
+
+/** Keeps the numbers of inodes that were left live (somebody may write to them through a mapping) where another process finds them. */
+export interface LeftKeeper {
+  keep(ino: number): void;
+  drop(ino: number): void;
+}
+
+/** What is kept of inodes where another process finds it. */
+export interface InodeKeepers {
+  readonly orphans: OrphanKeeper;
+  readonly left: LeftKeeper;
+}
+
+/** What an earlier process knew of a file that a client has open. */
+export interface KeptFile {
+  handle: number;
+  place: Place;
+  /** The access mode of open(2). */
+  flags: number;
+  /** The kernel reads and writes its backing file by itself. */
+  isPassed: boolean;
+}
+
+/** The same of a directory. */
+export interface KeptDirectory {
+  handle: number;
+  place: Place;
+  /** As `directoryVersion` told it. */
+  version: number;
+  /** Names at which a listing may go on, and the offsets after them. */
+  listed: readonly { name: Uint8Array; offset: number }[];
+}
+
+/** How a driver hands over what it knows from another process; see taking-over.ts. */
+export interface TakingOver {
+  /** A nameless inode whose record is not in the tree. */
+  orphan(ino: number, inode: Uint8Array): void;
+  /** An inode that was left live; false: it is so no more. */
+  left(ino: number, place: Place): boolean;
+  /** 0, or a negative errno; in ascending order of handles. Nobody else gets the handle in either case. */
+  file(file: KeptFile): number;
+  directory(directory: KeptDirectory): number;
+}
+
+/** What the tree tells of records, as it stands. Versions are LSNs of the changes that made them; 0: there is none. */
+export interface RecordFacts {
+  /** Of the last change. */
+  lastLsn(): number;
+  /** The inode that an entry is; 0: there is no such entry. */
+  entryIno(parent: Place, name: Uint8Array): number;
+  /** Of an entry's own record. */
+  entryVersion(parent: Place, name: Uint8Array): number;
+  /** Of an inode's record. */
+  version(place: Place): number;
+  xattrVersion(place: Place, name: Uint8Array): number;
 }
 
 /** Flags of renameat2(2). */

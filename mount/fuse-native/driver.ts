@@ -7,26 +7,36 @@ import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { ContentFiles } from '../filesystem/contents/content.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
+import { timedDisk } from '../filesystem/contents/timed-disk.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import type { SnapshotDirectories } from '../filesystem/past/snapshot-directories.js';
 import { InlineReclaimer } from '../inline-reclaimer.js';
-import { descriptorLimit, openDescriptors, openingProblem } from '../libc/descriptor-limit.js';
+import { openingProblem } from '../libc/descriptor-limit.js';
 import { findMount, readMountinfo } from '../mountinfo.js';
-import { describeRefused, RequestFailures } from '../request-failures.js';
+import { describeRefused } from '../request-failures.js';
+import type { RequestLog } from '../request-log/index.js';
 import type {
   MountEnd,
   Mounted,
   MountedSnapshots,
   MountLog,
   MountOptions,
+  MountProblem,
   MountStats,
-  RefusedChanges,
 } from '../types.js';
-import { abortConnection, type DeviceMount, isMounted, unmountDevice } from '../unmounting.js';
+import {
+  abortConnection,
+  type DeviceMount,
+  isMounted,
+  unmountDevice,
+  waitingRequests,
+} from '../unmounting.js';
 import { loadBinding } from './binding.js';
 import { InlineContentWorker } from './content-worker.js';
-import { CHANGES, type Counts, makeOperations } from './operations.js';
+import { Counts, NAMES } from './counts.js';
+import { OperationLog } from './operation-log.js';
+import { makeOperations } from './operations.js';
 import { mountOptionString } from './option-string.js';
 import { ParkedRequests } from './parked-requests.js';
 import { InlineSnapshots } from './snapshots.js';
@@ -45,7 +55,8 @@ export async function mountFuseNative(
 ): Promise<Mounted> {
   const fsname = mountOptionString(options);
   const Binding = loadBinding();
-  const contents = new ContentFiles(new SystemDisk(), options.contentDirectory, options.readOnly);
+  const disk = timedDisk(new SystemDisk());
+  const contents = new ContentFiles(disk, options.contentDirectory, options.readOnly);
   const reclaimer = new InlineReclaimer(
     tree,
     contents,
@@ -76,12 +87,13 @@ export async function mountFuseNative(
     worker,
     log,
     troubled: troubles.update,
+    disk,
   });
   const snapshots = new InlineSnapshots(() => fileSystem.snapshots);
   fileSystem.start();
-  const failures = new RequestFailures(new Float64Array(RequestFailures.size(CHANGES.length)));
-  const counts: Counts = { requests: 0, openFiles: 0, openingFails: false, operations: {}, failures };
-  const operations = makeOperations(fileSystem, () => reclaimer.run(), parked, log, counts);
+  const counts = new Counts();
+  const requestLog = new OperationLog(NAMES);
+  const operations = makeOperations(fileSystem, () => reclaimer.run(), parked, log, counts, requestLog);
   const closeFileSystem = () => {
     reclaimer.run();
     fileSystem.close();
@@ -102,7 +114,16 @@ export async function mountFuseNative(
     if (entry === undefined) throw cannotMount(options.mountpoint, 'it ended at once');
     const device = { fd: -1, mountpoint: options.mountpoint, connection: entry.minor };
     const { past } = fileSystem;
-    return new FuseNativeMount(device, options.source, counts, troubles, snapshots, past, closeFileSystem);
+    return new FuseNativeMount(
+      device,
+      options.source,
+      counts,
+      requestLog.reader,
+      troubles,
+      snapshots,
+      past,
+      closeFileSystem,
+    );
   } catch (error) {
     closeFileSystem();
     throw error;
@@ -136,8 +157,12 @@ function cannotMount(mountpoint: string, reason: string): SpinneyError {
 
 class FuseNativeMount implements Mounted {
   readonly driver = 'fuse-native';
+  // The connection is the library's, so no other daemon could go on with it.
+  readonly resumed = undefined;
+  readonly descriptor = undefined;
   readonly mountpoint: string;
   readonly snapshots: MountedSnapshots;
+  readonly requestLog: RequestLog;
   readonly ended: Promise<MountEnd>;
   readonly #device: DeviceMount;
   readonly #source: string;
@@ -149,12 +174,14 @@ class FuseNativeMount implements Mounted {
     device: DeviceMount,
     source: string,
     counts: Counts,
+    requestLog: RequestLog,
     troubles: TroubleList,
     snapshots: MountedSnapshots,
     past: SnapshotDirectories,
     close: () => void,
   ) {
     this.snapshots = snapshots;
+    this.requestLog = requestLog;
     this.mountpoint = device.mountpoint;
     this.#device = device;
     this.#source = source;
@@ -175,36 +202,24 @@ class FuseNativeMount implements Mounted {
     });
   }
 
+  handOver(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   stats(): MountStats {
-    const { requests, openFiles, operations, failures } = this.#counts;
-    const errorsByName: Record<string, number> = {};
-    failures.addCounts(errorsByName);
     return {
       driver: this.driver,
-      requests,
-      errors: errorsByName.EIO ?? 0,
-      errorsByName,
-      refused: this.#refused(),
-      openFiles,
-      descriptors: openDescriptors(),
-      descriptorLimit: descriptorLimit(),
-      passthrough: false,
-      // The node table is libfuse's own.
-      nodes: 0,
-      nodeTableBytes: 0,
-      operations: { ...operations },
+      ...this.#counts.stats(),
+      waitingInKernel: waitingRequests(this.#device),
+      requestLog: this.requestLog.figures(),
     };
   }
 
   /** That it hangs it cannot tell: it is served by the thread that would answer. */
-  problems(): readonly string[] {
-    const refused = describeRefused(this.#refused());
+  problems(): readonly MountProblem[] {
+    const refused = describeRefused(this.#counts.refused());
     const opening = this.#counts.openingFails ? [openingProblem()] : [];
-    return [...opening, ...refused, ...this.#troubles.lines()];
-  }
-
-  #refused(): RefusedChanges[] {
-    return this.#counts.failures.refused((change) => CHANGES[change]!);
+    return [...opening, ...refused, ...this.#troubles.problems()];
   }
 
   async unmount(how: 'plain' | 'detach' | 'abort'): Promise<boolean> {

@@ -11,6 +11,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:os';
+import { stopwatch } from '../../engine/stopwatch.js';
 import { FailureLog } from '../failure-log.js';
 import { newAttributes, newChange } from '../filesystem/arguments.js';
 import * as errno from '../filesystem/errno.js';
@@ -27,9 +28,10 @@ import {
   type RemovalResult,
   type StatFs,
 } from '../filesystem/types.js';
-import type { RequestFailures } from '../request-failures.js';
 import type { MountLog } from '../types.js';
 import type { Reply } from './binding.js';
+import type { Counts, OperationName } from './counts.js';
+import type { OperationLog } from './operation-log.js';
 import type { ParkedRequests } from './parked-requests.js';
 import { makePastOperations } from './past-operations.js';
 import { copyOut, entryArray, statArray, statfsArray, TWO_TO_32 } from './structs.js';
@@ -40,39 +42,6 @@ const UNCHANGED = 0xffff_ffff;
 const EMPTY = new Uint8Array(0);
 const REPLACEMENT = '\ufffd';
 const { EILSEQ } = constants.errno;
-
-/** Counts for stats. */
-export interface Counts {
-  requests: number;
-  openFiles: number;
-  /** The last opening of a file failed because there was no descriptor for it. */
-  openingFails: boolean;
-  operations: Record<string, number>;
-  /** Operations by their places in CHANGES. */
-  failures: RequestFailures;
-}
-
-/** Operations that change something, or make changes durable. */
-export const CHANGES = [
-  'mknod',
-  'mkdir',
-  'symlink',
-  'link',
-  'unlink',
-  'rmdir',
-  'rename',
-  'chmod',
-  'chown',
-  'truncate',
-  'ftruncate',
-  'utimens',
-  'create',
-  'write',
-  'fsync',
-  'fsyncdir',
-  'setxattr',
-  'removexattr',
-] as const;
 
 type Handler = (reply: Reply, ...args: never[]) => void;
 
@@ -86,6 +55,7 @@ export function makeOperations(
   parked: ParkedRequests,
   log: MountLog,
   counts: Counts,
+  requestLog: OperationLog,
 ): Record<string, Handler> {
   const caller: Caller = {
     uid: process.getuid?.() ?? 0,
@@ -189,7 +159,11 @@ export function makeOperations(
       length: number,
       low: number,
       high: number,
-    ) => reply(fs.read(handle, into, 0, length, low + high * TWO_TO_32), 0, into.buffer),
+    ) => {
+      const read = fs.read(handle, into, 0, length, low + high * TWO_TO_32);
+      if (read > 0) counts.bytesRead += read;
+      reply(read, 0, into.buffer);
+    },
     write: (
       reply: Reply,
       _path: string,
@@ -198,7 +172,11 @@ export function makeOperations(
       length: number,
       low: number,
       high: number,
-    ) => reply(fs.write(handle, from, 0, length, low + high * TWO_TO_32), 0, from.buffer),
+    ) => {
+      const written = fs.write(handle, from, 0, length, low + high * TWO_TO_32);
+      if (written > 0) counts.bytesWritten += written;
+      reply(written, 0, from.buffer);
+    },
     flush: (reply: Reply, _path: string, handle: number) => reply(fs.flush(handle)),
     fsync: (reply: Reply, _path: string, _dataOnly: number, handle: number) => reply(fs.fsync(handle)),
     fsyncdir: (reply: Reply) => reply(fs.fsyncdir(0)),
@@ -246,16 +224,14 @@ export function makeOperations(
       const result = fs.statfs(place(path), statfs);
       reply(result, statfsArray(statfs));
     },
-  } satisfies Record<string, (reply: Reply, ...args: never[]) => void>;
+  } satisfies Record<OperationName, (reply: Reply, ...args: never[]) => void>;
 
   const past = makePastOperations(fs, caller, counts, bufferOf);
   const failures = new FailureLog(log);
   const guarded: Record<string, Handler> = {};
-  for (const [name, handler] of Object.entries(handlers) as [string, Handler][]) {
-    const change = (CHANGES as readonly string[]).indexOf(name);
+  for (const [name, handler] of Object.entries(handlers) as [OperationName, Handler][]) {
     guarded[name] = (reply, ...args) => {
-      counts.requests++;
-      counts.operations[name] = (counts.operations[name] ?? 0) + 1;
+      counts.begun(name);
       let replied = false;
       let isAgain = false;
       const countingReply: Reply = (result, ...values) => {
@@ -265,11 +241,12 @@ export function makeOperations(
           return;
         }
         replied = true;
-        if (result < 0) counts.failures.failed(change, -result, change >= 0);
-        else if (change >= 0) counts.failures.succeeded(change);
+        counts.served(name, result);
+        requestLog.answered(name, args, result);
         reply(result, ...values);
       };
-      const serve = (): void => {
+      const serve = (arrived?: number): void => {
+        stopwatch.start(arrived);
         try {
           if (args.some(isDamaged)) countingReply(-EILSEQ, ...bufferOf(name, args));
           else if (!past(name, countingReply, args)) handler(countingReply, ...args);
@@ -279,7 +256,12 @@ export function makeOperations(
       };
       const fail = (error: unknown): void => {
         if (error instanceof errno.ContentAwaited) {
-          parked.park(serve);
+          const { arrived } = stopwatch;
+          counts.putAside++;
+          parked.park(() => {
+            counts.putAside--;
+            serve(arrived);
+          });
           return;
         }
         failures.tell(name, error, { path: args[0] });

@@ -28,11 +28,11 @@ type Past =
 /** Serves an operation that concerns snapshots; false: it does not. */
 export type PastOperations = (operation: string, reply: Reply, args: readonly unknown[]) => boolean;
 
-/** `counts` is told of open files; `bufferOf` gives what a reply has to give back. */
+/** `counts` is told of open files and of bytes read; `bufferOf` gives what a reply has to give back. */
 export function makePastOperations(
   fs: FileSystem,
   caller: Caller,
-  counts: { openFiles: number },
+  counts: { openFiles: number; bytesRead: number },
   bufferOf: (operation: string, args: readonly unknown[]) => unknown[],
 ): PastOperations {
   const { past: files } = fs;
@@ -159,7 +159,9 @@ export function makePastOperations(
   function serveHandle(operation: string, handle: number, reply: Reply, args: readonly unknown[]): void {
     if (operation === 'read') {
       const [, , into, length, low, high] = args as [string, number, Buffer, number, number, number];
-      reply(files.read(handle, into, 0, length, low + high * TWO_TO_32), 0, into.buffer);
+      const read = files.read(handle, into, 0, length, low + high * TWO_TO_32);
+      if (read > 0) counts.bytesRead += read;
+      reply(read, 0, into.buffer);
     } else if (operation === 'release') {
       counts.openFiles--;
       reply(files.release(handle));

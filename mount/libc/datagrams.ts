@@ -1,5 +1,6 @@
 /** Sends datagrams to a unix socket: what sd_notify(3) and journald's own protocol are made of, and Node has no call for. */
 import { SpinneyError } from '../../engine/errors.js';
+import { sendWithDescriptor } from './descriptor-passing.js';
 import * as libc from './libc.js';
 
 /** sun_path of a struct sockaddr_un, behind its two bytes of family. */
@@ -22,10 +23,16 @@ export class DatagramSender {
     }
   }
 
-  /** Never waits. Returns undefined, or the name of the error: EAGAIN where the receiver does not keep up, ENOENT, EMSGSIZE. */
-  send(bytes: Uint8Array): string | undefined {
+  /**
+   * Never waits. The receiver gets a copy of the descriptor, if there is one. Returns undefined, or the name of the error: EAGAIN where
+   * the receiver does not keep up, ENOENT, EMSGSIZE.
+   */
+  send(bytes: Uint8Array, descriptor?: number): string | undefined {
     const flags = libc.MSG_DONTWAIT | libc.MSG_NOSIGNAL;
-    const sent = libc.sendto(this.#fd, bytes, bytes.length, flags, this.#address, this.#address.length);
+    const sent =
+      descriptor === undefined
+        ? libc.sendto(this.#fd, bytes, bytes.length, flags, this.#address, this.#address.length)
+        : sendWithDescriptor(this.#fd, this.#address, bytes, descriptor, flags);
     return sent < 0 ? libc.errnoName(libc.errno()) : undefined;
   }
 

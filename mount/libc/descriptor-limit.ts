@@ -47,7 +47,8 @@ export function openDescriptors(): number {
 }
 
 /** What health says while nobody gets a descriptor to open a file with. */
-export function openingProblem(): string {
+export function openingProblem(): { code: 'DESCRIPTORS_EXHAUSTED'; reason: string } {
   const limit = descriptorLimit();
-  return `${openDescriptors()} of ${limit} descriptors in use; opening files fails (ENFILE): raise the limit (LimitNOFILE=, ulimit -n) or the system's (fs.file-max)`;
+  const reason = `${openDescriptors()} of ${limit} descriptors in use; opening files fails (ENFILE): raise the limit (LimitNOFILE=, ulimit -n) or the system's (fs.file-max)`;
+  return { code: 'DESCRIPTORS_EXHAUSTED', reason };
 }

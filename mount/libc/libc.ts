@@ -116,6 +116,12 @@ export const recvmsg = libc.func('recvmsg', 'long', ['int', 'void *', 'int']) as
   message: unknown,
   flags: number,
 ) => number;
+/** As `recvmsg`. */
+export const sendmsg = libc.func('sendmsg', 'long', ['int', 'const void *', 'int']) as (
+  fd: number,
+  message: unknown,
+  flags: number,
+) => number;
 /** For the commands whose argument is an int. */
 export const fcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']) as (
   fd: number,
@@ -187,6 +193,8 @@ export const O_RDWR = 0x2;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_SETSIG = 10;

@@ -6,6 +6,7 @@
  *   --keys N         keys (4000000)
  *   --step N         keys of one step (500000)
  *   --cache MIB      cache (256)
+ *   --gets N         random gets after the load (200000)
  *   --repeat N       loads of each build (1)
  *   --build FOLDER   a built checkout to compare, in turns with others; may be repeated (this one)
  *   --dir FOLDER     where the stores are made and removed (the system's temporary folder)
@@ -13,7 +14,8 @@
  *
  * A figure is microseconds for each put of the step, the time of the slowest, and what 99.9 % of them stay below; how many
  * checkpoint rounds ended in the step, how many MiB the process wrote in it (blobs, journal and manifest), and how many
- * blobs the tree had at its end.
+ * blobs the tree had at its end. For the gets, of a tree that was opened anew, it is microseconds and KiB read for each, the first
+ * half of them not counted.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,6 +36,7 @@ const { values: flags } = parseArgs({
     keys: { type: 'string', default: '4000000' },
     step: { type: 'string', default: '500000' },
     cache: { type: 'string', default: '256' },
+    gets: { type: 'string', default: '200000' },
     repeat: { type: 'string', default: '1' },
     build: { type: 'string', multiple: true, default: [fileURLToPath(new URL('../..', import.meta.url))] },
     dir: { type: 'string', default: tmpdir() },
@@ -74,8 +77,9 @@ function shuffled(count) {
   return numbers;
 }
 
-function writtenBytes() {
-  return Number(/^wchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))[1]);
+/** Bytes that this process has passed to write(2), or got by read(2). */
+function passedBytes(counter) {
+  return Number(new RegExp(`^${counter}: (\\d+)$`, 'm').exec(readFileSync('/proc/self/io', 'utf8'))[1]);
 }
 
 /** One load, in this process: a line for each step. */
@@ -88,7 +92,7 @@ async function load(build) {
     const key = Buffer.alloc(KEY_BYTES);
     const times = new Float64Array(step);
     let rounds = 0;
-    let written = writtenBytes();
+    let written = passedBytes('wchar');
     for (let first = 0; first < keys; first += step) {
       const count = Math.min(step, keys - first);
       const started = performance.now();
@@ -102,7 +106,7 @@ async function load(build) {
       const ms = performance.now() - started;
       const sorted = times.subarray(0, count).sort();
       const { checkpoint, blobCount } = tree.stats();
-      const writtenNow = writtenBytes();
+      const writtenNow = passedBytes('wchar');
       print({
         figure: 'random-puts',
         build,
@@ -120,9 +124,28 @@ async function load(build) {
     const started = performance.now();
     tree.close();
     print({ figure: 'random-puts.close', build, ms: performance.now() - started });
+    getAtRandom(Tree.open({ dir, cacheBytes: cacheMib * MIB, checkpoint: { host: 'worker' } }), build);
   } finally {
     rmSync(dir, { recursive: true });
   }
+}
+
+function getAtRandom(tree, build) {
+  const random = new Random(2);
+  const key = Buffer.alloc(KEY_BYTES);
+  const half = Math.ceil(wholeNumber('gets') / 2);
+  for (const counts of [false, true]) {
+    const started = performance.now();
+    const before = passedBytes('rchar');
+    for (let i = 0; i < half; i++) {
+      spell(key, random.below(keys));
+      if (tree.get(key)?.length !== VALUE.length) throw new Error(`Cannot find ${key.latin1Slice()}`);
+    }
+    const usPerGet = ((performance.now() - started) * 1000) / half;
+    const kibPerGet = (passedBytes('rchar') - before) / 1024 / half;
+    if (counts) print({ figure: 'random-puts.gets', build, usPerGet, kibPerGet });
+  }
+  tree.close();
 }
 
 function run() {
@@ -130,7 +153,8 @@ function run() {
   const lines = [];
   for (let i = 0; i < wholeNumber('repeat'); i++) {
     for (const build of flags.build) {
-      const own = ['--keys', flags.keys, '--step', flags.step, '--cache', flags.cache, '--dir', flags.dir];
+      const passedOn = ['keys', 'step', 'cache', 'gets', 'dir'];
+      const own = passedOn.flatMap((flag) => [`--${flag}`, flags[flag]]);
       const { stdout, status } = spawnSync(process.execPath, [process.argv[1], ...own, '--load', build], {
         stdio: ['ignore', 'pipe', 'inherit'],
         encoding: 'utf8',

@@ -14,7 +14,8 @@
  * `snapshot`: milliseconds of a snapshot right after a checkpoint; the same while another thread writes without a pause,
  * and the longest that one of its puts took meanwhile. `diff`: milliseconds to list all changes, where they are
  * beside each other and where they are all over the tree. `overhead`: microseconds of a put or a delete of a random key in a
- * tree without snapshots, in one with ten, and their ratio, in turns. `first write`: see first-writes.mjs.
+ * tree without snapshots, in one with ten, and their ratio, in turns; `names with ten snapshots`: of making, renaming and removing a file through
+ * the filesystem. `first write`: see first-writes.mjs.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,6 +26,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { Tree } from '../../dist/engine/index.js';
 import { timeFirstWrites } from './first-writes.mjs';
 import { Random } from './keys.mjs';
+import { compareNames, NamesStore } from './names.mjs';
 import { machine, median, print } from './report.mjs';
 
 const MIB = 1024 * 1024;
@@ -110,6 +112,7 @@ async function run() {
     const plain = open('two');
     compareWrites([plain, tree], options);
     for (const each of [tree, plain]) each.close();
+    compareNamesWithSnapshots(join(home, 'without'), join(home, 'with'));
   } finally {
     rmSync(home, { recursive: true });
   }
@@ -207,6 +210,17 @@ function compareWrites(trees, { keys, operations, rounds }) {
   }
   const [without, with10] = us.map((times) => median(times));
   print({ figure: 'overhead of ten snapshots', keys, operations, without, with10, ratio: with10 / without });
+}
+
+/** The same files are in both stores, and in each of the ten snapshots of the second more than in the one before. */
+function compareNamesWithSnapshots(...directories) {
+  const stores = directories.map((directory) => new NamesStore(directory, true));
+  for (let n = 0; n < 10; n++) {
+    for (const store of stores) store.turn(`before ${n}`, 1000);
+    stores[1].tree.snapshot(`snapshot ${n}`);
+  }
+  print({ figure: 'names with ten snapshots', unit: 'us/op', ...compareNames(...stores) });
+  for (const store of stores) store.close();
 }
 
 function churn(tree, keys, operations, round) {

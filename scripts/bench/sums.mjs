@@ -8,6 +8,8 @@
  * sums.du         `du -s --apparent-size` of the same directory, once warm, in microseconds, and how many times as long
  * sums.create     files made in a directory with limits, against one without, in turns, in microseconds each
  * sums.put, sums.update, sums.delete   of trees in memory, with a measure against without, in turns, in microseconds of CPU each
+ * sums.names      files made, renamed and removed under a limit in a store with sums, against one without both, in turns,
+ *                 in microseconds of CPU each
  * sums.measure    `tree.measure` of prefixes of 5,000,000 and of 1,000 records, in microseconds
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -20,6 +22,7 @@ import { parseArgs } from 'node:util';
 import { Tree } from '../../dist/engine/index.js';
 import { FileSystem } from '../../dist/mount/filesystem/file-system.js';
 import { FILESYSTEM_MEASURE } from '../../dist/mount/filesystem-measure.js';
+import { compareNames, NamesStore } from './names.mjs';
 import { machine, median, print, RUNS, report } from './report.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/daemon/cli.js', import.meta.url));
@@ -39,6 +42,7 @@ benchMeasure();
 benchWrites();
 const base = mkdtempSync(join(flags.dir, 'spinney-sums-'));
 try {
+  benchNames(join(base, 'without'), join(base, 'with'));
   await benchMount(join(base, 'store'), join(base, 'mnt'));
 } finally {
   spawnSync('umount', ['-l', join(base, 'mnt')]);
@@ -119,6 +123,13 @@ function benchWrites() {
     report(`sums.${name}`, {}, measured, 'us/op', { without: median(without), ratio: median(ratios) });
   }
   for (const tree of trees) tree.close();
+}
+
+function benchNames(...directories) {
+  const [without, using] = directories.map((directory, i) => new NamesStore(directory, i === 1));
+  using.limit('spinney.quota.files', '1000000000');
+  print({ figure: 'sums.names', unit: 'us/op', ...compareNames(without, using) });
+  for (const store of [without, using]) store.close();
 }
 
 async function benchMount(store, mountpoint) {

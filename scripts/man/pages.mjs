@@ -17,15 +17,23 @@ const FORMAT = read('engine/FORMAT.md');
 /** Sections of the manual that are told in spinney(1), in their order. */
 const MANUAL_SECTIONS = [
   'Exit codes',
+  'Status',
+  'Settings that change while mounted',
   'Unmounting',
   'Signals',
+  'Restarts and upgrades',
   'Logs',
+  'Watching a mount',
+  'Health',
   'Checking',
   'What is in a directory',
   'Limits of directories',
   'Snapshots',
   'Backup and restore',
+  'A store in an object store',
   'Running it as a service',
+  'Figures and metrics',
+  'Requests',
   'The control socket',
   'Errors',
 ];
@@ -98,19 +106,24 @@ function page(name, number, what, sections) {
   return `${[...head, ...body].join('\n')}\n`;
 }
 
-function usageOf({ name, argument, more = [], options }) {
+function usageOf({ name, argument, more = [], rest, options }) {
   const first = argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`;
-  const places = [first, ...more.map((other) => `[${other.name}]`)].join(' ');
+  const others = [
+    ...more.map((other) => `[${other.name}]`),
+    ...(rest === undefined ? [] : [`[${rest.name}...]`]),
+  ];
+  const places = [first, ...others].join(' ');
   return `spinney ${name} ${places}${Object.keys(options).length > 0 ? ' [options]' : ''}`;
 }
 
 function commandLines(command) {
-  const { argument, more = [], options } = command;
+  const { argument, more = [], rest, options } = command;
   return [
     `.SS ${plain(usageOf(command))}`,
     `${plain(command.summary)}.`,
     ...term(argument.isRequired ? `<${argument.name}>` : `[${argument.name}]`, argument.describe),
     ...more.flatMap((other) => term(`[${other.name}]`, other.describe)),
+    ...(rest === undefined ? [] : term(`[${rest.name}...]`, rest.describe)),
     ...Object.entries(options).flatMap(([option, { describe, takesValue, default: usual }]) => {
       const dashes = option.length === 1 ? '-' : '--';
       return term(`${dashes}${option}${takesValue ? ' VALUE' : ''}`, describe, usual);

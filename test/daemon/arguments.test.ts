@@ -71,7 +71,7 @@ describe('arguments', () => {
   it.each([
     [['--'], 'no verb was given'],
     [['--frob'], 'no verb was given, only --frob; see spinney --help'],
-    [['frobnicate'], 'unknown verb "frobnicate"; the verbs are mount, umount, stats,'],
+    [['frobnicate'], 'unknown verb "frobnicate"; the verbs are mount, umount, upgrade, status, set, stats,'],
     [['help', 'frobnicate'], 'unknown verb "frobnicate"'],
     [['unmount', '/x'], 'unknown verb "unmount"; did you mean "umount"?'],
     [['chek'], 'did you mean "check"?'],
@@ -85,7 +85,7 @@ describe('arguments', () => {
     [['mount', '/a', '/b', '--store', '/c'], 'mount takes one argument, and "/b" is one too many'],
     [['stats', '--store'], '--store needs a value; see spinney stats --help'],
     [['mount', '/a', '--cache-size', 'x', '--log-level', 'debug', '--store', '/b'], '--cache-size is "x"'],
-    [['stats'], 'say which daemon: give a mountpoint, a store, or --control'],
+    [['stats'], 'say which: give a mountpoint, a store, or --control'],
     [['stats', '/a', '--store', '/b'], 'both /a and --store /b were given; give one'],
   ])('%j: %s', async (args, expected) => {
     const { code, line } = await failure(...args);

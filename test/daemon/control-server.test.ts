@@ -94,6 +94,18 @@ describe('routes', () => {
     });
   });
 
+  it('says of what is not there yet that it is not, and logs no error of it', async () => {
+    const logged: unknown[] = [];
+    const log = Object.assign(Object.create(silentLog), { error: (...line: unknown[]) => logged.push(line) });
+    const stats = () => {
+      throw new SpinneyError('ERR_MOUNT', 'Cannot tell the stats of /mnt: it is not up yet');
+    };
+    const path = await start({ log, target: stubTarget({ stats }) });
+    const answer = await ask(path, 'GET', '/v1/stats');
+    expect([answer.status, JSON.parse(answer.text).error.code]).toEqual([503, 'ERR_MOUNT']);
+    expect(logged).toEqual([]);
+  });
+
   it('gives metrics as Prometheus text, of the moment of the scrape', async () => {
     const target = stubTarget();
     let requests = 77;
@@ -109,7 +121,7 @@ describe('routes', () => {
     const first = await ask(path, 'GET', '/metrics');
     expect(first.headers['content-type']).toMatch(/^text\/plain/);
     expect(first.text).toContain('# TYPE spinney_requests_total counter\nspinney_requests_total 77\n');
-    expect(first.text).toContain('spinney_operations_total{operation="LOOKUP"} 50');
+    expect(first.text).toContain('spinney_operations_total{operation="lookup"} 50');
     expect(first.text).toContain('spinney_info{version="1.2.3",driver="kernel"} 1');
     requests = 80;
     expect((await ask(path, 'GET', '/metrics')).text).toContain('spinney_requests_total 80\n');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
 import { JournalSink } from '../../daemon/process/log/journal.js';
+import { LINES } from '../../daemon/process/log.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { DatagramReceiver, entryOf } from '../support/datagram-receiver.js';
 import { temporaryDirectory } from './support.js';
@@ -18,7 +19,7 @@ async function journal() {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   const stream = `${dev}:${ino}`;
   const sink = JournalSink.ofStream(fd, { mountpoint: '/mnt/x', store: '/srv/x' }, { stream, socket })!;
-  return { receiver, directory, socket, fd, stream, sink, logger: pino({ level: 'trace' }, sink) };
+  return { receiver, directory, socket, fd, stream, sink, logger: pino({ ...LINES, level: 'trace' }, sink) };
 }
 
 it('is used only where stderr is the stream that systemd has made', async () => {

@@ -15,6 +15,9 @@ import { expect, it, onTestFinished } from 'vitest';
 import { mountLog, openLog } from '../../daemon/process/log.js';
 import { temporaryDirectory } from './support.js';
 
+/** As ISO 8601 tells it. */
+const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) as string;
+
 it('appends JSON lines of its level and above to a private file', () => {
   const file = join(temporaryDirectory(), 'spinney.log');
   const log = mountLog(openLog({ level: 'info', file }).logger);
@@ -23,8 +26,8 @@ it('appends JSON lines of its level and above to a private file', () => {
   mountLog(openLog({ level: 'info', file }).logger)('info', 'again');
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
   expect(lines.map((line) => JSON.parse(line))).toMatchObject([
-    { level: 40, msg: 'busy', mountpoint: '/mnt/x', pid: process.pid },
-    { level: 30, msg: 'again' },
+    { level: 'warn', time: TIME, msg: 'busy', mountpoint: '/mnt/x', pid: process.pid },
+    { level: 'info', time: TIME, msg: 'again' },
   ]);
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
@@ -38,7 +41,7 @@ it('names the file that it cannot open', () => {
 
 it.each([
   [true, /INFO.*hello/],
-  [false, /^\{.*"msg":"hello"\}\n$/],
+  [false, /^\{"level":"info","time":"[^"]+Z",.*"msg":"hello"\}\n$/],
 ])('on a terminal (%s) lines are readable, else JSON', (terminal, expected) => {
   const file = join(temporaryDirectory(), 'stderr');
   const fd = openSync(file, 'w');
@@ -89,7 +92,7 @@ it('does not wait for the reader of a pipe, and tells what is missing when it re
   const lines = (before + read()).trimEnd().split('\n');
   expect(JSON.parse(lines.at(-2)!)).toMatchObject({ msg: 'after' });
   expect(JSON.parse(lines.at(-1)!)).toMatchObject({
-    level: 40,
+    level: 'warn',
     count: lost,
     cause: expect.stringContaining('EAGAIN') as string,
   });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Progress } from '../../daemon/commands/progress.js';
+import { Progress } from '../../daemon/commands/output/progress.js';
 
 function shown(isTerminal: boolean) {
   let now = 0;

@@ -1,14 +1,16 @@
 import { expect, it, vi } from 'vitest';
 import type { ScrubReport } from '../../daemon/control/reports.js';
-import type { Admin } from '../../daemon/mounting/admin.js';
+import type { Admin } from '../../daemon/mounting/admin/admin.js';
 import { Scrubber } from '../../daemon/mounting/scrubber.js';
+import { PATIENTLY } from '../support/until.js';
 import { silentLog } from './support.js';
 
 /** An admin over so many blobs, of which some are damaged. */
-function adminOf(count: number, damaged: readonly number[] = []) {
+function adminOf(count: number, damaged: readonly number[] = [], manifest?: string) {
   const asked: number[][] = [];
   const run = async (work: string, ids: number[] = []) => {
     if (work === 'listBlobs') return Array.from({ length: count }, (_, n) => n + 1);
+    if (work === 'scrubIndex') return manifest;
     if (work === 'prefixesOf') return ids.map((id) => `d/${id}`);
     asked.push(ids);
     const found = ids
@@ -35,12 +37,21 @@ it('verifies each blob once, tells what it found, and keeps it', async () => {
   expect(scrubber.isRunning).toBe(false);
 });
 
+it('tells what is wrong with the manifest', async () => {
+  const { admin } = adminOf(2, [], 'Cannot open manifest: its CRC is wrong');
+  const scrubber = new Scrubber(admin, silentLog, { last: undefined, keep: () => {} });
+  expect(await scrubber.run(1_000_000)).toMatchObject({
+    damaged: [],
+    manifest: 'Cannot open manifest: its CRC is wrong',
+  });
+});
+
 it('is no faster than its rate, and ends when it is told to', async () => {
   const { admin, asked } = adminOf(100);
   const scrubber = new Scrubber(admin, silentLog, { last: undefined, keep: () => {} });
   // Eight blobs are 4 MiB: a minute's worth.
   const running = scrubber.run(4 / 60);
-  await vi.waitFor(() => expect(asked).toHaveLength(1));
+  await vi.waitFor(() => expect(asked).toHaveLength(1), PATIENTLY);
   scrubber.stop();
   await expect(running).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   expect(asked).toHaveLength(1);
@@ -67,7 +78,7 @@ it('begins by schedule when the last scrub is long ago', async () => {
     vi.advanceTimersByTime(3600_000);
     expect(scrubber.isRunning).toBe(true);
     vi.useRealTimers();
-    await vi.waitFor(() => expect(scrubber.isRunning).toBe(false));
+    await vi.waitFor(() => expect(scrubber.isRunning).toBe(false), PATIENTLY);
     expect(asked).toEqual([[1, 2]]);
     scrubber.stop();
   } finally {

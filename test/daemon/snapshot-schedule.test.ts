@@ -1,8 +1,13 @@
-import { expect, it } from 'vitest';
-import { snapshotRulesOf } from '../../daemon/commands/snapshot-rules.js';
-import { type Rule, SnapshotSchedule, scheduledName } from '../../daemon/mounting/snapshot-schedule.js';
+import { expect, it, vi } from 'vitest';
+import { snapshotRulesOf } from '../../daemon/commands/options/snapshot-rules.js';
+import {
+  type Rule,
+  SnapshotSchedule,
+  scheduledName,
+} from '../../daemon/mounting/snapshots/snapshot-schedule.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { isScheduledName } from '../../mount/snapshot-names.js';
+import { PATIENTLY } from '../support/until.js';
 
 const HOUR = 3600_000;
 const DAY = 24 * HOUR;
@@ -14,7 +19,6 @@ function scheduled(rules: readonly Rule[], start = '2026-11-30T06:10:00Z') {
   const state = { now: Date.parse(start), failure: undefined as string | undefined };
   const log = {
     info: (...words: unknown[]) => told.push(`info ${words.at(-1)}`),
-    error: (...words: unknown[]) => told.push(`error ${words.at(-1)}`),
   };
   const schedule = new SnapshotSchedule(
     rules,
@@ -102,19 +106,18 @@ it('never deletes names that somebody gave', async () => {
   expect(names).toEqual(['hourly-by-hand', 'hourly', 'daily-2026-01-01', 'before', 'hourly-2026-11-30T10Z']);
 });
 
-it('tells a failure once, and tries again', async () => {
+it('tells a failure as long as there is one, and tries again', async () => {
   const { names, told, schedule, look, state } = scheduled([{ period: 'hourly', keep: 3 }]);
   state.failure = 'Cannot make the snapshot: the disk is full';
   await look(state.now);
   await look(state.now + 60_000);
   const problem = "the schedule's hourly snapshots: Cannot make the snapshot: the disk is full";
   expect(schedule.problem()).toBe(problem);
-  expect(told).toEqual([`error ${problem}`]);
   state.failure = undefined;
   await look(state.now + 60_000);
   expect(schedule.problem()).toBeUndefined();
   expect(names).toEqual(['hourly-2026-11-30T06Z']);
-  expect(told.slice(1)).toEqual(['info made a scheduled snapshot', 'info scheduled snapshots go on']);
+  expect(told).toEqual(['info made a scheduled snapshot']);
 });
 
 it('reads what the option says', () => {
@@ -135,4 +138,22 @@ it('reads what the option says', () => {
   ] as const) {
     expect(() => read(text)).toThrow(reason);
   }
+});
+
+it('goes by new rules at once, also where a look goes on', async () => {
+  const { schedule, names, state, told } = scheduled([]);
+  schedule.start();
+  schedule.setRules([{ period: 'hourly', keep: 2 }]);
+  schedule.setRules([{ period: 'daily', keep: 1 }]);
+  await vi.waitFor(() => expect(names).toContain('daily-2026-11-30'), PATIENTLY);
+  state.failure = 'no space';
+  state.now += DAY;
+  await schedule.look();
+  expect(schedule.problem()).toContain('no space');
+  schedule.setRules([]);
+  expect([schedule.problem(), schedule.rules]).toEqual([undefined, []]);
+  const before = told.length;
+  await schedule.look();
+  expect(told).toHaveLength(before);
+  schedule.stop();
 });

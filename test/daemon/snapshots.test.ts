@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ChangeReport, SnapshotTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
-import { Snapshots } from '../../daemon/mounting/snapshots.js';
+import { Snapshots } from '../../daemon/mounting/snapshots/snapshots.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
@@ -141,7 +141,7 @@ describe('the command line', () => {
       },
     });
     expect((await spinney('diff', 'old', 'new', '--control', control)).out).toBe(
-      'made     /a new\\nfile\nmoved    /from/ -> /to/  (changed)\nremoved  /\ufffd\nchanged  /\n',
+      'made     /a new\\nfile\nmoved    /from/ -> /to/  (changed)\nremoved  /\\xff\nchanged  /\n',
     );
     const json = await spinney('diff', 'old', '--control', control, '--json');
     expect(

@@ -1,20 +1,32 @@
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
+import type { Problem } from '../../daemon/health/codes.js';
+import { HealthWatch } from '../../daemon/mounting/health/health-watch.js';
 import { Status } from '../../daemon/mounting/status.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { isMountedAt } from '../../mount/mount-users.js';
 import { readMountinfo } from '../../mount/mountinfo.js';
-import type { MountEnd, Mounted } from '../../mount/types.js';
-import { NO_SNAPSHOTS, statsReport, stubSnapshots } from './support.js';
+import type { MountEnd, Mounted, MountProblem } from '../../mount/types.js';
+import {
+  idleRequestLog,
+  NO_SNAPSHOTS,
+  silentLog,
+  statsReport,
+  stubSnapshots,
+  stubSurvey,
+  treeConditions,
+} from './support.js';
 
-vi.mock('../../mount/mount-users.js', async (original) => {
-  const users = await original<typeof import('../../mount/mount-users.js')>();
-  return { ...users, isMountedAt: vi.fn(users.isMountedAt) };
-});
+/** What health tells beside codes. */
+const texts = (of: Status) => {
+  const { status, reasons } = of.health();
+  return { status, reasons };
+};
 
 function parts() {
   const tree = { ...statsReport().tree, blobs: [] };
   const work: string[] = [];
-  const problems: string[] = [];
+  const conditions = treeConditions();
+  const problems: MountProblem[] = [];
+  const others: Problem[] = [];
   const admin = {
     async run(name: string) {
       work.push(name);
@@ -24,7 +36,11 @@ function parts() {
   let end: (end: MountEnd) => void = () => {};
   const mounted: Mounted = {
     driver: 'kernel',
+    resumed: undefined,
+    descriptor: undefined,
+    handOver: () => Promise.resolve(false),
     snapshots: NO_SNAPSHOTS,
+    requestLog: idleRequestLog(),
     mountpoint: '/mnt/x',
     ended: new Promise((resolve) => {
       end = resolve;
@@ -33,41 +49,53 @@ function parts() {
     problems: () => problems,
     unmount: async () => true,
   };
+  const health = new HealthWatch(silentLog);
   const status = new Status(
-    { stats: () => tree },
+    { stats: () => tree, conditions: () => conditions },
     admin,
     { store: '/s', mountpoint: '/mnt/x' },
     stubSnapshots(),
+    stubSurvey(),
+    health,
   );
-  return { tree, work, problems, mounted, status, end: (reason: MountEnd['reason']) => end({ reason }) };
+  health.add(() => others);
+  return {
+    conditions,
+    work,
+    problems,
+    others,
+    mounted,
+    status,
+    end: (reason: MountEnd['reason']) => end({ reason }),
+  };
 }
 
 it('is degraded until the mount is up, and after it is gone', async () => {
   const { status, mounted, end } = parts();
-  expect(status.health()).toEqual({ status: 'degraded', reasons: ['the mount at /mnt/x is starting'] });
+  expect(texts(status)).toEqual({ status: 'degraded', reasons: ['the mount at /mnt/x is starting'] });
   expect(() => status.stats({ blobs: false })).toThrow(SpinneyError);
   status.setMount(mounted);
-  expect(status.health()).toEqual({ status: 'ok', reasons: [] });
+  expect(texts(status)).toEqual({ status: 'ok', reasons: [] });
   end('failed');
   await mounted.ended;
   expect(status.health().reasons).toEqual(['the mount at /mnt/x is failed']);
 });
 
 it('is degraded while checkpoints fail', () => {
-  const { status, mounted, tree } = parts();
+  const { status, mounted, conditions } = parts();
   status.setMount(mounted);
-  tree.checkpoint.lastError = 'no space left';
+  conditions.checkpoint.lastError = 'no space left';
   expect(status.health().reasons).toEqual(['the last checkpoint failed: no space left']);
 });
 
 it('is degraded while a blob cannot be read, and names it', () => {
-  const { status, mounted, tree } = parts();
+  const { status, mounted, conditions } = parts();
   status.setMount(mounted);
-  tree.unreadableBlobs = [
+  conditions.unreadableBlobs = [
     { id: 7, errors: 3, prefix: 'd/a' },
     { id: 9, errors: 1, prefix: undefined },
   ];
-  expect(status.health()).toEqual({
+  expect(texts(status)).toEqual({
     status: 'degraded',
     reasons: [
       'blob 7 cannot be read (tried 3 times); its keys begin with "d/a"',
@@ -77,32 +105,32 @@ it('is degraded while a blob cannot be read, and names it', () => {
 });
 
 it('is degraded when the tree takes no changes any more', () => {
-  const { status, mounted, tree } = parts();
+  const { status, mounted, conditions } = parts();
   status.setMount(mounted);
-  tree.failure = 'Cannot use the journal: EIO';
-  expect(status.health()).toEqual({
+  conditions.failure = 'Cannot use the journal: EIO';
+  expect(texts(status)).toEqual({
     status: 'degraded',
     reasons: ['every change is refused: Cannot use the journal: EIO'],
   });
 });
 
-it('is degraded while lines of the log are lost', () => {
-  const { tree, mounted } = parts();
-  let problem: string | undefined;
-  const admin = { run: async () => {} };
-  const where = { store: '/s', mountpoint: '/mnt/x' };
-  const status = new Status({ stats: () => tree }, admin, where, stubSnapshots(), () => [undefined, problem]);
+it('is degraded while anything else is wrong', () => {
+  const { status, mounted, others } = parts();
   status.setMount(mounted);
   expect(status.health().status).toBe('ok');
-  problem = 'the log is full';
-  expect(status.health().reasons).toEqual(['the log is full']);
+  others.push({ code: 'LOG_FAILING', reason: 'the log is full' });
+  expect(status.health()).toMatchObject({
+    status: 'degraded',
+    reasons: ['the log is full'],
+    problems: [{ code: 'LOG_FAILING', severity: 'degraded' }],
+  });
 });
 
 it('is degraded while writes are refused for want of space', () => {
-  const { status, mounted, tree } = parts();
+  const { status, mounted, conditions } = parts();
   status.setMount(mounted);
-  tree.space = { exhausted: true, freeBytes: 4096, freeSlots: 19 };
-  expect(status.health()).toEqual({
+  conditions.space = { exhausted: true, freeBytes: 4096, freeSlots: 19 };
+  expect(texts(status)).toEqual({
     status: 'degraded',
     reasons: ['writes get ENOSPC: the disk of /s is full, 4096 bytes free; what is there can be removed'],
   });
@@ -111,8 +139,8 @@ it('is degraded while writes are refused for want of space', () => {
 it('is degraded while the mount is stuck', () => {
   const { status, mounted, problems } = parts();
   status.setMount(mounted);
-  problems.push('it hangs');
-  expect(status.health()).toEqual({ status: 'degraded', reasons: ['it hangs'] });
+  problems.push({ code: 'REQUEST_STUCK', reason: 'it hangs' });
+  expect(texts(status)).toEqual({ status: 'degraded', reasons: ['it hangs'] });
   problems.pop();
   expect(status.health().status).toBe('ok');
 });
@@ -135,30 +163,11 @@ it('runs the admin work and tells what it did', async () => {
   expect(work).toEqual(['compact', 'checkpoint']);
 });
 
-it('goes on where it cannot look whether the mount is at its place', () => {
+it('tells that the mount is not at its place any more', () => {
   const { status, mounted } = parts();
   const [entry] = readMountinfo();
-  const told: unknown[] = [];
-  const log = { warn: (what: unknown) => told.push(what) };
   status.setMount(mounted, { ...entry!, mountpoint: '/nowhere' });
-  vi.mocked(isMountedAt).mockImplementationOnce(() => {
-    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
-  });
-  status.lookForMount(log);
-  expect(told).toEqual([]);
-  for (let look = 0; look < 4; look++) status.lookForMount(log);
-  expect(told).toEqual([expect.stringContaining('the mount is no longer at /nowhere')]);
-});
-
-it('tells nothing of a mount that is on its way out', () => {
-  const { status, mounted } = parts();
-  const [entry] = readMountinfo();
-  const told: unknown[] = [];
-  const log = { warn: (what: unknown) => told.push(what) };
-  status.setMount(mounted, { ...entry!, mountpoint: '/nowhere' });
-  status.lookForMount(log);
-  vi.mocked(isMountedAt).mockImplementationOnce(() => true);
-  status.lookForMount(log);
-  status.lookForMount(log);
-  expect(told).toEqual([]);
+  expect(status.health().problems).toMatchObject([
+    { code: 'MOUNT_DISPLACED', reason: expect.stringContaining('the mount is no longer at /nowhere') },
+  ]);
 });

@@ -10,7 +10,11 @@ import type {
   SnapshotTarget,
   StatsReport,
 } from '../../daemon/control/reports.js';
+import { Requests } from '../../daemon/mounting/requests/requests.js';
 import { run } from '../../daemon/run.js';
+import type { TreeConditions } from '../../engine/tree-stats.js';
+import { RequestLogMemory } from '../../mount/request-log/memory.js';
+import { RequestLog } from '../../mount/request-log/reader.js';
 import type { MountedSnapshots } from '../../mount/types.js';
 
 /** A directory that goes away with the test. */
@@ -76,6 +80,13 @@ export const NO_SNAPSHOTS: MountedSnapshots = {
   purgeProgress: async () => undefined,
 };
 
+/** Of a mount that is not up. */
+const NO_REQUESTS = new Requests();
+
+/** Of a mount that nobody asks anything. */
+export const idleRequestLog = (): RequestLog =>
+  new RequestLog(new RequestLogMemory(), { operations: [], tellsCaller: true });
+
 export function statsReport(): StatsReport {
   return {
     version: '1.2.3',
@@ -93,8 +104,10 @@ export function statsReport(): StatsReport {
       unreadableBlobs: [],
       space: { exhausted: false, freeBytes: 123_456_789, freeSlots: 19 },
       cacheBytes: 268_435_456,
+      cacheUsedBytes: 4_194_304,
       cacheHits: 100,
       cacheMisses: 7,
+      coldReads: 4,
       optimisticRestarts: 0,
       spillovers: 2,
       merges: 0,
@@ -102,7 +115,28 @@ export function statsReport(): StatsReport {
       lastLsn: 99,
       failure: undefined,
       journal: { appends: 99, syncs: 4, bytes: 12_345 },
-      checkpoint: { rounds: 5, failures: 1, lastLsn: 90, lastError: undefined, lastDurationMs: 12 },
+      checkpoint: {
+        rounds: 5,
+        failures: 1,
+        lastLsn: 90,
+        lastError: undefined,
+        lastDurationMs: 12,
+        isRunning: false,
+        lastAt: '2026-11-01T12:00:00.500Z',
+      },
+      latency: {
+        checkpoint: { count: 1, sumMicros: 12_000, maxMicros: 12_000, buckets: [[12_288, 1]] },
+        journalSync: {
+          count: 2,
+          sumMicros: 1_600,
+          maxMicros: 1_000,
+          buckets: [
+            [640, 1],
+            [1024, 1],
+          ],
+        },
+        blobLoad: { count: 0, sumMicros: 0, maxMicros: 0, buckets: [] },
+      },
     },
     mount: {
       mountpoint: '/mnt/x',
@@ -117,10 +151,64 @@ export function statsReport(): StatsReport {
       passthrough: true,
       nodes: 9,
       nodeTableBytes: 4096,
-      operations: { LOOKUP: 50, GETATTR: 27 },
+      operations: { lookup: 50, getattr: 27 },
+      latency: {
+        lookup: {
+          count: 50,
+          sumMicros: 520,
+          maxMicros: 120,
+          buckets: [
+            [8, 49],
+            [128, 1],
+          ],
+          errors: { ENOENT: 5 },
+          micros: { tree: 420, waiting: 0, loading: 100, journal: 0, below: 0 },
+        },
+      },
+      queueDepth: 3,
+      putAside: 1,
+      waitingInKernel: 2,
+      bytesRead: 4096,
+      bytesWritten: 512,
+      requestLog: { listeners: 0, written: 0 },
     },
     snapshots: { count: 2, bytes: 1_572_864, contentBytes: 4_096 },
-    process: { pid: 1234, uptimeSeconds: 60, rssBytes: 50_000_000 },
+    contents: { files: 12, directories: 4, bytes: 123_000, unsized: 1 },
+    disk: {
+      totalBytes: 1e12,
+      freeBytes: 4e11,
+      totalInodes: 1e6,
+      freeInodes: 9e5,
+      lookedAt: '2026-11-01T12:00:03.000Z',
+    },
+    process: {
+      pid: 1234,
+      startedAt: '2026-11-01T11:59:00.000Z',
+      uptimeSeconds: 60,
+      rssBytes: 50_000_000,
+      cpuUserSeconds: 2.5,
+      cpuSystemSeconds: 1.5,
+    },
+  };
+}
+
+/** Of a store that was not looked at yet. */
+export function stubSurvey() {
+  return { disk: undefined, contents: undefined };
+}
+
+/** Of a tree that is well. */
+export function treeConditions(): TreeConditions {
+  const { failure, unreadableBlobs, space, checkpoint, lastLsn } = statsReport().tree;
+  return {
+    failure,
+    unreadableBlobs,
+    space,
+    checkpoint,
+    lastLsn,
+    durableLsn: lastLsn,
+    poisoned: undefined,
+    uncheckpointedBytes: 0,
   };
 }
 
@@ -148,7 +236,28 @@ export function stubTarget(replaced: Partial<ControlTarget> = {}): ControlTarget
       blobs: 3,
       damaged: [],
     }),
+    debug: () => ({ version: '1.2.3', node: process.version, pid: 1234, log: [] }),
+    threads: async () => [{ name: 'main', missing: 'a stub has none' }],
     snapshots: stubSnapshots(),
+    refresh: async () => {},
+    settings: {
+      report: () => ({ settings: { 'log-level': 'info' }, changeable: ['log-level'] }),
+      change: async () => ({ settings: { 'log-level': 'info' }, changed: {}, notes: [] }),
+    },
+    status: () => ({
+      version: '1.2.3',
+      pid: process.pid,
+      store: '/srv/store',
+      mountpoint: '/mnt/x',
+      driver: 'kernel',
+      since: '2026-11-30T00:00:00.000Z',
+      health: { status: 'ok', reasons: [] },
+      settings: { 'log-level': 'info' },
+    }),
+    requests: NO_REQUESTS,
+    remote: {
+      warm: async () => ({ files: 0, bytes: 0, filesDone: 0, bytesDone: 0, failures: 0 }),
+    },
     ...replaced,
   };
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { endMount } from '../../daemon/mounting/unmounting.js';
 import type { MountEnd, Mounted } from '../../mount/types.js';
-import { NO_SNAPSHOTS, silentLog, statsReport } from './support.js';
+import { idleRequestLog, NO_SNAPSHOTS, silentLog, statsReport } from './support.js';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -11,7 +11,11 @@ function mountWith(unmount: Mounted['unmount']) {
   let end: (end: MountEnd) => void = () => {};
   const mount: Mounted = {
     driver: 'kernel',
+    resumed: undefined,
+    descriptor: undefined,
+    handOver: () => Promise.resolve(false),
     snapshots: NO_SNAPSHOTS,
+    requestLog: idleRequestLog(),
     mountpoint: '/mnt/x',
     ended: new Promise((resolve) => {
       end = resolve;

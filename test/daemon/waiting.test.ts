@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { Progress } from '../../daemon/commands/progress.js';
-import { tellWaiting } from '../../daemon/commands/waiting.js';
+import { Progress } from '../../daemon/commands/output/progress.js';
+import { tellWaiting } from '../../daemon/commands/output/waiting.js';
 
 it('tells on a terminal for how long it has waited, and takes that away again', async () => {
   vi.useFakeTimers();

@@ -3,49 +3,11 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { BackedUp } from '../../mount/backup/index.js';
+import { runUntil } from '../support/killed-program.js';
+import { BackupSite, LIST, mounted, SAME } from './backup-site.js';
 import { Site } from './site.js';
 
-/** What a tree shows: attributes, names and targets of all that is below the working directory. */
-const LIST = `list() { (cd "$1" && find . -mindepth 1 -type d -printf '%y %m %U %G %T@ %p\\n' -o -printf '%y %m %U %G %n %s %T@ %p %l\\n' | sort; getfattr -R -P -d . 2> /dev/null | sort); }`;
-/** `same A B`: two trees show the same, bytes too. */
-const SAME = `${LIST}; same() { diff <(list "$1") <(list "$2"); diff -r --no-dereference --exclude=pipe "$1" "$2"; }`;
-
-const LOAD = join(import.meta.dirname, 'backup-load.py');
-
-class BackupSite extends Site {
-  readonly target = join(this.directory, 'backup');
-
-  async backup(...options: string[]): Promise<BackedUp> {
-    return JSON.parse(await this.must('backup', this.target, '--store', this.store, '--json', ...options));
-  }
-
-  async isClean(store = this.target): Promise<void> {
-    const { code, out } = await this.spinney('check', store);
-    if (code !== 0) throw new Error(out);
-  }
-
-  /** Runs a script with the backup mounted, to be read, at $DIR/seen. */
-  async see(script: string, store = this.target): Promise<string> {
-    const mountpoint = join(this.directory, 'seen');
-    await this.sh(`mkdir -p ${mountpoint}`);
-    await this.must('mount', mountpoint, '--store', store, '--read-only');
-    const { code, out, err } = await this.attempt(`${SAME}; ${script}`);
-    await this.must('umount', mountpoint);
-    if (code !== 0) throw new Error(`${err}${out}`);
-    return out;
-  }
-
-  async seeSnapshot(name: string): Promise<void> {
-    await this.see(`same "$MNT/.snap/${name}" $DIR/seen`);
-  }
-}
-
-async function mounted(script = 'true'): Promise<BackupSite> {
-  const site = new BackupSite();
-  await site.mount();
-  await site.sh(`cd $MNT; ${script}`);
-  return site;
-}
+const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
 
 const POPULATE = `mkdir -p d/sub; for i in $(seq 200); do echo "file $i" > d/f$i; done; head -c 2000000 /dev/urandom > d/data
   ln d/data d/hard; ln -s data d/soft; mkfifo pipe; : > empty; truncate -s 8M sparse; echo end >> sparse
@@ -93,31 +55,14 @@ describe('a backup', () => {
     await site.seeSnapshot(second.snapshot);
   });
 
-  it('under a load of several clients is clean and equal to the snapshot of its moment, each time', async () => {
-    const site = await mounted('mkdir load');
-    const clients = [1, 2, 3].map((seed) => site.start(`python3 ${LOAD} $MNT/load ${seed}`, 300));
-    for (let round = 0; round < 3; round++) {
-      const { snapshot } = await site.backup();
-      await site.isClean();
-      await site.seeSnapshot(snapshot);
-    }
-    await site.sh('touch $MNT/load/stop');
-    for (const { result } of clients) expect((await result).code).toBe(0);
-    await site.backup();
-    await site.see('same $MNT $DIR/seen');
-  });
-
   it('that is killed at any point is what it was, and goes on', async () => {
     const site = await mounted(POPULATE);
-    const killed = async (afterMs: number): Promise<boolean> => {
-      const run = site.start(
-        `exec timeout -s KILL ${afterMs / 1000} node $PROGRAM/dist/daemon/cli.js backup $DIR/backup --store $STORE`,
-      );
-      return (await run.result).code !== 0;
-    };
+    const killed = async (calls: number): Promise<boolean> =>
+      (await runUntil(calls, [CLI, 'backup', site.target, '--store', site.store])).code !== 0;
+    const start = (await runUntil(Number.POSITIVE_INFINITY, [CLI, '--version'])).calls;
     // Up to a whole first one nobody takes it for a store.
     let cut = 0;
-    for (let ms = 150; await killed(ms); ms *= 1.5) {
+    for (let calls = start; await killed(calls); calls *= 1.3) {
       cut++;
       if (!existsSync(site.target)) continue;
       if (!readdirSync(site.target).includes('repair.unfinished')) await site.isClean();
@@ -132,7 +77,7 @@ describe('a backup', () => {
     await site.sh(`${LIST}; rm -rf $DIR/was $DIR/is; cp -a $MNT $DIR/was; cd $MNT
       for i in $(seq 30); do echo changed > d/f$i; echo new > new-$i; done; rm -f d/f10*; echo more >> d/data
       cp -a $MNT $DIR/is`);
-    for (let ms = 150; await killed(ms); ms *= 1.5) {
+    for (let calls = start; await killed(calls); calls *= 1.3) {
       await site.isClean();
       // Whole as it was, or as it is.
       await site.see('(same $DIR/was $DIR/seen || same $DIR/is $DIR/seen) > /dev/null');

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { type Running, Site } from './site.js';
 
 const COHERENCE = join(import.meta.dirname, 'coherence');
-/** The clock of the store's filesystem goes by ticks, and the daemon may be late to look at its own. */
-const CLOCKS_DIFFER_NANOS = 1_000_000_000;
+/** The clock of the store's filesystem goes by ticks, and on a busy machine the daemon may be late to look at its own. */
+const CLOCKS_DIFFER_NANOS = 30e9;
 
 it.each(['names', 'attributes', 'contents'])(
   'changes of %s are seen at once by another process',
@@ -15,7 +15,7 @@ it.each(['names', 'attributes', 'contents'])(
     await site.sh('chmod 755 $DIR $MNT');
     expect(await site.sh(`python3 ${COHERENCE}/${subject}.py $MNT`)).toMatch(/^\d+ held$/);
     await site.umount();
-    expect(site.logged(40)).toEqual([]);
+    expect(site.logged('warn')).toEqual([]);
   },
 );
 
@@ -32,7 +32,7 @@ it('after random changes the kernel has kept nothing but what is there', async (
   for (const [i, seed] of seeds.entries()) {
     expect(await site.sh(script(`look $MNT/${seed}`)), `seed ${seed}`).toBe(kept[i]);
   }
-  expect(site.logged(40)).toEqual([]);
+  expect(site.logged('warn')).toEqual([]);
 });
 
 describe('a file that is being written', () => {
@@ -77,7 +77,7 @@ for i in range(1, 50):
     await site.umount();
     await site.mount();
     expect(JSON.parse(await site.sh(`cd $MNT; python3 ${COHERENCE}/live.py look`))).toEqual(after);
-    expect(site.logged(50)).toEqual([]);
+    expect(site.logged('error')).toEqual([]);
   });
 });
 

@@ -54,6 +54,7 @@ const CASES = [
   ['spinney mount --store some', 'mount --store some directory/'],
   ['spinney check some', 'check some directory/'],
   ['spinney check --js', 'check --json'],
+  ['spinney set /mnt dur', 'set /mnt durability='],
 ] as const;
 
 it('refuses a shell that it does not know', async () => {

@@ -23,7 +23,9 @@ describe('the control socket', () => {
 
     const metrics = await site.sh(`${CURL} http://localhost/metrics`);
     for (const line of metrics.split('\n')) {
-      expect(line).toMatch(/^(# (HELP|TYPE) spinney_\w+ .+|spinney_\w+(\{[^}]*\})? -?[0-9.e+-]+|)$/);
+      expect(line).toMatch(
+        /^(# (HELP|TYPE) (spinney|process)_\w+ .+|(spinney|process)_\w+(\{[^}]*\})? -?[0-9.e+-]+|)$/,
+      );
     }
     expect(metrics).toMatch(/^spinney_healthy 1$/m);
     expect(metrics).toMatch(/^spinney_nodes 3$/m);
@@ -78,6 +80,6 @@ describe('the control socket', () => {
     await site.kill();
     await site.mount();
     expect(await site.sh('find $MNT -type f | wc -l')).toBe('500');
-    expect(site.logged(50)).toEqual([]);
+    expect(site.logged('error')).toEqual([]);
   });
 });

@@ -76,7 +76,7 @@ describe('a damaged store', () => {
     const { code, err } = await site.attempt('ls -lR $MNT; getfattr -R -d $MNT');
     expect(code).not.toBe(0);
     expect(err).toContain('Input/output error');
-    expect(site.logged(50).join('\n')).toMatch(/Cannot read blob \d+ in slot \d+ of [^ ]*blobs\.dat: /);
+    expect(site.logged('error').join('\n')).toMatch(/Cannot read blob \d+ in slot \d+ of [^ ]*blobs\.dat: /);
     // The daemon lives on, and so does what is not damaged.
     expect(await site.sh('ls $MNT')).toBe('linux');
     await site.umount();
@@ -186,7 +186,7 @@ describe('a damaged store', () => {
     expect(health.out + health.err).toMatch(
       new RegExp(`blob ${victim} cannot be read \\(tried \\d+ times\\); its keys begin with "d/name00`),
     );
-    const told = site.logged(50).filter((line) => line.includes(`Cannot read blob ${victim} `));
+    const told = site.logged('error').filter((line) => line.includes(`Cannot read blob ${victim} `));
     expect(told).toHaveLength(1);
     expect(told[0]!.length).toBeLessThan(600);
 

@@ -56,13 +56,20 @@ describe('an ordinary user', () => {
     expect((await site.attempt(`${NOBODY} touch $MNT/new`)).err).toContain('Read-only file system');
     await site.sh(`${NOBODY} ${SPINNEY} umount $MNT`);
     expect(site.isMounted()).toBe(false);
-    expect(site.logged(50)).toEqual([]);
+    expect(site.logged('error')).toEqual([]);
   });
 
-  it('loses the mount when the daemon is killed, and replaces one that stayed', async () => {
+  it('keeps the mount when the daemon is killed, or loses it as told, and replaces one that stayed', async () => {
     const site = await usersSite();
     const mount = `${NOBODY} ${SPINNEY} mount $MNT --store $STORE --driver kernel`;
     await site.sh(mount);
+    const user = `${NOBODY} bash -euc 'exec 3>$MNT/f; kill -9 ${site.daemon()}; echo text >&3; cat $MNT/f'`;
+    expect(await site.sh(user)).toBe('text');
+    const now = await site.sh(`${NOBODY} ${SPINNEY} stats --store $STORE --json`);
+    expect(JSON.parse(now)).toMatchObject({ restarts: { count: 1 }, mount: { openFiles: 0 } });
+    await site.sh(`${NOBODY} ${SPINNEY} upgrade $MNT --log-level debug; ${NOBODY} cat $MNT/f`);
+    await site.sh(`${NOBODY} ${SPINNEY} umount $MNT`);
+    await site.sh(`${mount} --no-restart`);
     await site.kill();
     expect(site.isMounted()).toBe(false);
     await site.sh(mount);
@@ -130,9 +137,11 @@ describe('a user namespace', () => {
       `set -euo pipefail
       ${SPINNEY} mount $MNT --store $STORE --driver kernel
       grep -q " $MNT .* fuse.spinney " /proc/self/mountinfo
-      cd $MNT; echo text > f; mkdir d; ln f d/g; stat -c '%u %g %h' f
+      cd $MNT; echo text > f; mkdir d; ln f d/g
+      kill -9 $(ls $STORE | sed -n 's/daemon-\\([0-9]*\\).json/\\1/p')
+      stat -c '%u %g %h' f
       cd /; ${SPINNEY} umount $MNT
-      ${SPINNEY} mount $MNT --store $STORE --driver kernel
+      ${SPINNEY} mount $MNT --store $STORE --driver kernel --no-restart
       kill -9 $(ls $STORE | sed -n 's/daemon-\\([0-9]*\\).json/\\1/p')
       while grep -q " $MNT " /proc/self/mountinfo; do sleep 0.01; done
       ls -A $MNT`,
@@ -267,7 +276,7 @@ describe('a request that cannot be served', () => {
     const { err } = await site.attempt('stat $MNT/broken || ls $MNT/broken');
     expect(err.match(/Input\/output error/g)).toHaveLength(2);
     expect(await site.sh('cat $MNT/sound; echo more > $MNT/new; cat $MNT/new')).toBe('sound\nmore');
-    const [first] = site.logged(50).map((line) => JSON.parse(line) as Record<string, unknown>);
+    const [first] = site.logged('error').map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(first).toMatchObject({
       opcode: 1,
       node: 1,

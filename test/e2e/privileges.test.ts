@@ -20,7 +20,7 @@ test('no thread of it has a capability that it does not need, nor a way to get o
     expect(field('NoNewPrivs')).toBe('1');
   }
   await site.umount();
-  expect(site.logged(40)).toEqual([]);
+  expect(site.logged('warn')).toEqual([]);
 });
 
 test('a store that others could get at is told, and made private unless it is only read', async () => {
@@ -33,7 +33,7 @@ test('a store that others could get at is told, and made private unless it is on
   const told = `spinney: Others can get at the contents of all files in the store ${site.store}, whose mode is 755`;
   expect(await mount('--read-only')).toMatchObject({ code: 0, err: `${told}\n` });
   await site.umount();
-  expect(site.logged(40).join()).toContain('Others can get at the contents');
+  expect(site.logged('warn').join()).toContain('Others can get at the contents');
   expect(await mount()).toMatchObject({ code: 0, err: `${told}; it is private from now on\n` });
   await site.umount();
   expect(await mount()).toMatchObject({ code: 0, err: '' });

@@ -154,7 +154,7 @@ describe('a log file', () => {
     await site.must('check', site.store);
     await site.mount();
     await site.umount();
-    expect(site.logged(40)).toEqual([]);
+    expect(site.logged('warn')).toEqual([]);
   });
 
   it('says so in health where it cannot be rotated', async () => {

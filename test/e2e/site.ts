@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished, vi } from 'vitest';
 import type { StatsReport } from '../../daemon/control/reports.js';
+import { identifyProcess } from '../../daemon/process/process-identity.js';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 const CLI = join(CHECKOUT, 'dist/daemon/cli.js');
@@ -19,6 +20,8 @@ const DEADLINE_SECONDS = 120;
 /** Thousands of files, on a machine that may be doing other things: only a hang takes longer. */
 vi.setConfig({ testTimeout: 400_000, hookTimeout: 400_000 });
 const LOOK_AGAIN_MS = 10;
+/** Of the log, from the least on. */
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
 /**
  * For scripts in a namespace of mounts of their own, which begins with copies of all mounts: gives up those of other
@@ -43,6 +46,8 @@ export class Site {
   readonly directory: string;
   readonly mountpoint: string;
   readonly store: string;
+  /** Whether daemons rehearse, as they do by themselves; to be set before a mount. */
+  rehearses = false;
   readonly #started: ChildProcess[] = [];
   /** Where this site's commands see the checkout. */
   #program = CHECKOUT;
@@ -148,27 +153,36 @@ export class Site {
 
   /** The pid of the running daemon of this store. */
   daemon(): number {
-    const [pid, ...others] = this.#daemons();
+    const [pid, ...others] = this.daemons();
     if (pid === undefined || others.length > 0) {
       throw new Error(`${others.length + 1} daemons serve ${this.store}`);
     }
     return pid;
   }
 
-  /** Ends the daemon in the hardest way, and waits until its guard has taken the mount away. */
+  /**
+   * Ends the daemon in the hardest way, and waits until the mount has gone: its guard takes it away, or, where that would start the
+   * daemon again, goes with it, and the mount is detached here.
+   */
   async kill(): Promise<void> {
     const guards = this.guards();
+    if (guards.some(startsAgain)) {
+      await this.killWithGuard();
+      await this.sh(
+        `while grep " $MNT .* - fuse.spinney " /proc/self/mountinfo >&2; do umount -l $MNT; done`,
+      );
+      return;
+    }
     await this.signal('SIGKILL');
     for (const guard of guards) await ended(guard);
   }
 
   /** As `kill`, but nothing takes the mount away: it stays behind, dead. */
   async killWithGuard(): Promise<void> {
-    for (const guard of this.guards()) {
-      process.kill(guard, 'SIGKILL');
-      await ended(guard);
-    }
+    const guards = this.guards();
+    for (const guard of guards) process.kill(guard, 'SIGKILL');
     await this.signal('SIGKILL');
+    for (const guard of guards) await ended(guard);
   }
 
   /** Pids of the shells that watch over this site's mounts. */
@@ -196,15 +210,17 @@ export class Site {
     return readFileSync(`/proc/${this.#namespace ?? 'self'}/mountinfo`, 'utf8');
   }
 
-  /** Lines of the daemon's log with at least this level (40: warnings, 50: errors). */
-  logged(level: number): string[] {
+  /** Lines of the daemon's log with at least this level. */
+  logged(level: (typeof LEVELS)[number]): string[] {
     const file = join(this.store, 'spinney.log');
     if (!existsSync(file)) return [];
     const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
-    return lines.filter((line) => (JSON.parse(line) as { level: number }).level >= level);
+    const wanted: readonly string[] = LEVELS.slice(LEVELS.indexOf(level));
+    return lines.filter((line) => wanted.includes((JSON.parse(line) as { level: string }).level));
   }
 
-  #daemons(): number[] {
+  /** As `daemon`, also where there is none, or the next one begins while the last one ends. */
+  daemons(): number[] {
     if (!existsSync(this.store)) return [];
     const records = readdirSync(this.store).map((name) => /^daemon-(\d+)\.json$/.exec(name));
     return records.flatMap((match) => (match === null ? [] : [Number(match[1])])).filter(this.#isOurs);
@@ -229,6 +245,10 @@ export class Site {
       env: {
         ...process.env,
         ...places,
+        // That is for the tests' own processes (vitest.config.ts).
+        MALLOC_MMAP_THRESHOLD_: undefined,
+        // It takes more processor time than all else that most tests have a mount do.
+        SPINNEY_REHEARSAL: this.rehearses ? 'on' : 'off',
         LC_ALL: 'C',
         GIT_CONFIG_GLOBAL: '/dev/null',
         GIT_CONFIG_SYSTEM: '/dev/null',
@@ -266,7 +286,11 @@ export class Site {
   async #cleanUp(): Promise<void> {
     const mounts = this.#namespace === undefined ? () => this.#mounts() : () => [];
     for (const child of this.#started) if (child.exitCode === null) child.kill('SIGKILL');
-    for (const pid of this.#daemons()) {
+    for (const guard of this.guards()) {
+      process.kill(guard, 'SIGKILL');
+      await ended(guard);
+    }
+    for (const pid of this.daemons()) {
       process.kill(pid, 'SIGKILL');
       await ended(pid);
     }
@@ -277,6 +301,11 @@ export class Site {
     if (this.#program !== CHECKOUT) rmdirSync(this.#program);
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Whether the guard starts the daemon again: then its last argument is not empty. */
+function startsAgain(guard: number): boolean {
+  return !commandLine(guard).endsWith('\0\0');
 }
 
 /** Its arguments, each with a zero after it; empty when there is no such process. */
@@ -290,17 +319,5 @@ function commandLine(pid: number): string {
 
 /** Resolves when the process is gone. */
 export async function ended(pid: number): Promise<void> {
-  while (existsSync(`/proc/${pid}`)) {
-    // A process whose parent does not look stays as a zombie, which holds nothing any more.
-    if (/^State:\s+[ZX]/m.test(readStatus(pid))) return;
-    await sleep(LOOK_AGAIN_MS);
-  }
-}
-
-function readStatus(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/status`, 'utf8');
-  } catch {
-    return 'State: X';
-  }
+  while (identifyProcess(pid) !== undefined) await sleep(LOOK_AGAIN_MS);
 }

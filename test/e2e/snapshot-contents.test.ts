@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { PATIENTLY } from '../support/until.js';
 import { Site } from './site.js';
 
 const PROGRAM = join(import.meta.dirname, 'snapshot-mount.mjs');
@@ -177,12 +178,12 @@ describe.each([
     await order('write SECOND');
     await mount.ask('take', 'x');
     // Its copy is made right after the moment.
-    await expect.poll(async () => contents(site).length).toBe(2);
+    await expect.poll(async () => contents(site).length, PATIENTLY).toBe(2);
     await expect
       .poll(async () => {
         const [one, other] = contents(site).map((name) => statSync(join(site.store, 'content/0', name)).ino);
         return one === other;
-      })
+      }, PATIENTLY)
       .toBe(false);
     await order('write third!');
     if (driver === 'kernel' && !isStacked) await order('map M');
@@ -209,7 +210,7 @@ it('a killed daemon leaves snapshots whole, and goes on with what it was copying
   );
   await mount.ask('take', 'x');
   const writer = site.start('exec dd if=/dev/zero of=$MNT/big bs=1 count=1 conv=notrunc status=none');
-  await expect.poll(() => existsSync(join(site.store, 'content/copies'))).toBe(true);
+  await expect.poll(() => existsSync(join(site.store, 'content/copies')), PATIENTLY).toBe(true);
   await mount.kill(site);
   await writer.result;
   mount = await SnapshotMount.start(site);

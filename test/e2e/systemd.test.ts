@@ -17,7 +17,7 @@ function canBoot(): boolean {
     writeFileSync(join(directory, 'units/some.target'), '');
     writeFileSync(join(directory, 'script'), 'systemctl is-active script.service || echo booted');
     spawnSync(join(HERE, 'boot.sh'), [directory, join(directory, 'script')], {
-      timeout: 20_000,
+      timeout: 100_000,
       killSignal: 'SIGKILL',
     });
     return readFileSync(join(directory, 'out'), 'utf8').includes('booted');
@@ -46,7 +46,7 @@ it.skipIf(!isHere)('serves, is restarted when it is killed or hangs, and ends', 
       join(config, name),
       `STORE=${site.store}\nMOUNTPOINT=${site.mountpoint}\nOPTIONS=--cache-size 64 ${options}\n`,
     );
-  write('photos.conf', '--allow-other');
+  write('photos.conf', '--allow-other --metrics 127.0.0.1:0');
   write('detached.conf', '');
   write('wrong.conf', '--frobnicate');
   // As it is, but for the places, and for how long a hang may last.
@@ -75,13 +75,22 @@ it.skipIf(!isHere)('serves, is restarted when it is killed or hangs, and ends', 
     '# start',
     `Serves ${site.store} at ${site.mountpoint}`,
     'text',
-    `mount --foreground --store ${site.store} ${site.mountpoint} --cache-size 64 --allow-other `,
+    `mount --foreground --store ${site.store} ${site.mountpoint} --cache-size 64 --allow-other --metrics 127.0.0.1:0 `,
     'NoNewPrivs:\t1',
     '1',
+    'spinney_healthy 1',
     '# killed',
     'text',
+    'text',
+    'still locked',
     '# hangs',
     'text',
+    'still locked',
+    '# upgraded',
+    `upgraded ${site.mountpoint} with this version; its users waited for N s`,
+    'still locked',
+    'the service manager starts its daemon: change the options in its configuration, and upgrade without any',
+    '# dies again and again',
     '# unmounted by hand',
     'success',
     '0',

@@ -1,10 +1,12 @@
 /** Content files that are missing, cut or grown: refused, told once, and never made to fit. */
 import { rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Finding } from '../../engine/index.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { contentPath } from '../../mount/filesystem/contents/content.js';
+import { SystemDisk } from '../../mount/filesystem/contents/system.js';
+import { BackingError } from '../../mount/filesystem/errno.js';
 import { CHANGE_MODE, CHANGE_SIZE } from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
 
@@ -118,4 +120,20 @@ it('many damaged contents are told of and logged up to a limit', () => {
   }
   expect([f.troubles.size, f.logged.length]).toEqual([1_010, 1_001]);
   expect(f.logged.at(-1)?.message).toMatch(/^More contents are damaged, which are not logged/);
+});
+
+it('a content that the disk does not give is told, until it is replaced', () => {
+  const reading = vi.spyOn(SystemDisk.prototype, 'read').mockImplementation(() => {
+    throw new BackingError(constants.errno.EIO, 'Cannot read: EIO');
+  });
+  try {
+    expect(f.read('/a')).toBe(EIO);
+    expect(f.read('/a')).toBe(EIO);
+    expect([...f.troubles]).toEqual([[ino, `/a (inode ${ino}): the disk fails to read it (EIO)`]]);
+    expect(f.logged).toHaveLength(1);
+  } finally {
+    reading.mockRestore();
+  }
+  expect(f.setattr('/a', { valid: CHANGE_SIZE, size: 0 })).toBe(0);
+  expect([...f.troubles]).toEqual([]);
 });

@@ -8,6 +8,7 @@ import { readMark, writeMark } from '../../mount/filesystem/contents/content-mar
 import type { Clock } from '../../mount/filesystem/contents/system.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
+import type { AwayRemote } from '../support/away-remote.js';
 import { ModelTree } from '../support/model-tree.js';
 
 export const REGULAR = 0o100000;
@@ -42,6 +43,7 @@ export class Fixture {
   readonly #borns = new Map<number, number[]>();
   readonly logged: { level: string; message: string }[] = [];
   readonly troubles = new Map<number, string>();
+  readonly remote: AwayRemote | undefined;
   fs: FileSystem;
 
   constructor(
@@ -54,10 +56,13 @@ export class Fixture {
       mostContents?: () => number;
       contentDirectory?: string;
       snapshotDirectory?: string;
+      /** Makes a remote of contents over the tree and the directory of contents. */
+      remote?: (tree: TreeOperations, contentDirectory: string) => AwayRemote;
     } = {},
   ) {
     this.tree = tree;
     this.contentDirectory = options.contentDirectory ?? join(this.directory, 'content');
+    this.remote = options.remote?.(this.tree, this.contentDirectory);
     this.fs = this.open();
   }
 
@@ -82,6 +87,7 @@ export class Fixture {
         if (what === undefined) this.troubles.delete(ino);
         else this.troubles.set(ino, what);
       },
+      ...(this.remote === undefined ? {} : { remote: { rows: this.remote, fetcher: this.remote } }),
       ...(this.options.clock === undefined ? {} : { clock: this.options.clock }),
       ...(this.options.mostContents === undefined ? {} : { mostContents: this.options.mostContents }),
     });

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { expect, test } from 'vitest';
-import { describeRefused, RequestFailures } from '../../mount/request-failures.js';
+import { describeRefused, RequestFailures, totalOf } from '../../mount/request-failures.js';
 
 const { EIO, ENOENT, ENOSPC } = constants.errno;
 
@@ -19,13 +19,25 @@ test('a refusal that nobody repeats is forgotten after a while', () => {
   failures.failed(0, ENOENT, true);
   const refused = failures.refused((operation) => `operation ${operation}`);
   expect(describeRefused(refused)).toEqual([
-    'operation 2 is refused with EIO: 2 since 2026-01-01T00:00:00.000Z, the last at 2026-01-01T00:01:00.000Z',
+    {
+      code: 'CHANGES_REFUSED',
+      subject: 'operation 2',
+      reason:
+        'operation 2 is refused with EIO: 2 since 2026-01-01T00:00:00.000Z, the last at 2026-01-01T00:01:00.000Z',
+    },
   ]);
+  expect(describeRefused(refused.map((one) => ({ ...one, error: 'EDQUOT' })))[0]!.code).toBe(
+    'QUOTA_EXCEEDED',
+  );
   now += 6 * 60_000;
   expect(failures.refused(String)).toEqual([]);
   const counts = { EIO: 1 };
-  failures.addCounts(counts);
-  expect(counts).toEqual({ EIO: 3, ENOENT: 1, ENOSPC: 1 });
+  failures.addCounts(2, counts);
+  expect(counts).toEqual({ EIO: 2, ENOSPC: 1 });
+  const others: Record<string, number>[] = [{}, {}];
+  for (const operation of [0, 1]) failures.addCounts(operation, others[operation]!);
+  expect(others).toEqual([{ ENOENT: 1 }, { EIO: 1 }]);
+  expect(totalOf([counts, ...others])).toEqual({ EIO: 3, ENOENT: 1, ENOSPC: 1 });
 });
 
 test('a clock that is set hides no refusal and keeps none', () => {

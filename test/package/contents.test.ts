@@ -28,10 +28,16 @@ it('has the built program, whole and nothing else of the build', () => {
   const sourceOf = (path: string) => path.replace(/^dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts');
   const pages = dist.filter((path) => path.startsWith('dist/man/'));
   expect(pages).toEqual(MANIFEST.man);
+  const chunks = dist.filter((path) => path.startsWith('dist/chunks/'));
+  const compiled = dist.filter((path) => !pages.includes(path) && !chunks.includes(path));
   expect(
-    dist.filter(
+    compiled.filter((path) => !/\.(d\.ts|js)$/.test(path) || !existsSync(join(ROOT, sourceOf(path)))),
+  ).toEqual([]);
+  const text = [...compiled, ...chunks].map((path) => readFileSync(join(ROOT, path), 'utf8')).join('\n');
+  expect(
+    chunks.filter(
       (path) =>
-        !pages.includes(path) && (!/\.(d\.ts|js)$/.test(path) || !existsSync(join(ROOT, sourceOf(path)))),
+        !text.includes(`/${path.split('/').at(-1)}'`) && !text.includes(`/${path.split('/').at(-1)}"`),
     ),
   ).toEqual([]);
   expect(dist).toContain('dist/engine/index.d.ts');

@@ -44,3 +44,11 @@ function compare(left: number[], right: number[]): number {
   }
   return 0;
 }
+
+it('README and what CI runs tell the same oldest and newest', () => {
+  const read = (file: string) => readFileSync(join(import.meta.dirname, '../..', file), 'utf8');
+  const [newest] = /(?<=^newest=)\d+/m.exec(read('scripts/nodes'))!;
+  expect(read('README.md')).toContain(`Node.js ${OLDEST} or later`);
+  expect(read('README.md')).toContain(`tested with Node.js ${OLDEST} and ${newest};`);
+  expect(read('.ci/run')).toContain('\nscripts/nodes\n');
+});

@@ -203,7 +203,7 @@ class ImageSoak {
     await site.sh('echo later > $MNT/later; sync $MNT/later; rm $MNT/later');
     await site.umount();
     const log = readFileSync(join(store, 'spinney.log'), 'utf8');
-    const errors = log.split('\n').filter((line) => /"level":[5-6]0/.test(line));
+    const errors = log.split('\n').filter((line) => /"level":"(error|fatal)"/.test(line));
     if (errors.length > 0) throw new Error(`the daemon logged ${errors.join()}`);
   }
 }

@@ -2,15 +2,14 @@
  * `spinney repair` killed at random moments, again and again, and then left alone: the store that it was to repair is what it was,
  * what was not finished is not mounted or checked, and the last run makes what a run that nobody disturbed makes.
  */
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { UNFINISHED_FILE } from '../../engine/store/file/names.js';
 import { entryKey } from '../../mount/filesystem/records/keys.js';
 import { bytes } from '../filesystem/fixture.js';
 import { DamagedStore, damageOf, filesOf, holdings } from '../mount/repair/stores.js';
 import { seededRandom } from '../support/disk/random.js';
+import { type Ended, runUntil } from '../support/killed-program.js';
 import { soak } from './soak.js';
 
 const CLI = join(import.meta.dirname, '../../dist/daemon/cli.js');
@@ -29,16 +28,14 @@ soak({ line: 3, title: 'repair killed at random moments', seeds: 1 }, async (see
     if (random() < 0.5) for (const name of ['manifest', 'manifest.log']) fs.rmSync(site.path(name));
     const before = filesOf(site.store);
     const undisturbed = `${site.target}-undisturbed`;
-    const began = performance.now();
-    await run(['repair', site.store, '--yes', '--to', undisturbed]);
-    const takes = performance.now() - began;
+    const { calls } = await run(['repair', site.store, '--yes', '--to', undisturbed]);
     for (let round = 0; round < KILLS; round++) {
-      await run(['repair', site.store, '--yes', '--to', site.target], random() * takes);
+      await run(['repair', site.store, '--yes', '--to', site.target], random() * calls);
       figures.kills++;
       if (!fs.existsSync(site.target)) continue;
       if (fs.existsSync(join(site.target, UNFINISHED_FILE))) {
         figures['of these unfinished']++;
-        const code = await run(['check', site.target]);
+        const { code } = await run(['check', site.target]);
         if (code !== 2) throw new Error(`check of a store that is not finished ended with ${code}`);
       } else fs.rmSync(site.target, { recursive: true });
     }
@@ -64,13 +61,6 @@ function withoutTimes(held: Map<string, string>): string {
   );
 }
 
-/** Runs the program to its end, or kills it after so many milliseconds. Returns its exit code; -1: it was killed. */
-async function run(args: string[], killAfter?: number): Promise<number> {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: 'ignore' });
-  const ended = new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)));
-  if (killAfter !== undefined) {
-    await Promise.race([ended, sleep(killAfter)]);
-    child.kill('SIGKILL');
-  }
-  return ended;
+function run(args: string[], killAt = Number.POSITIVE_INFINITY): Promise<Ended> {
+  return runUntil(killAt, [CLI, ...args]);
 }

@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const SOURCES = ['daemon', 'engine', 'mount'];
-const STAMPS = ['dist/.main.tsbuildinfo', 'dist/.hot.tsbuildinfo'];
+/** The last that a whole build writes. */
+const STAMP = 'dist/.built';
 
 function newestSource(): number {
   let newest = 0;
@@ -21,15 +22,9 @@ function newestSource(): number {
   return newest;
 }
 
-function oldestStamp(): number {
-  const times = STAMPS.map(
-    (name) => fs.statSync(path.join(ROOT, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
-  );
-  return Math.min(...times);
-}
-
 export default function setup(): void {
-  if (newestSource() <= oldestStamp()) return;
+  const built = fs.statSync(path.join(ROOT, STAMP), { throwIfNoEntry: false });
+  if (built !== undefined && newestSource() <= built.mtimeMs) return;
   execFileSync(process.execPath, [path.join(ROOT, 'scripts/build.mjs')], { stdio: 'inherit' });
 }
 

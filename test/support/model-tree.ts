@@ -15,10 +15,10 @@ import type {
   TreeOperations,
   TreeReads,
   TreeRecord,
-  TreeStats,
 } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../engine/limits.js';
+import type { TreeStats } from '../../engine/tree-stats.js';
 import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
 
 const FIELDS = FILESYSTEM_MEASURE.fields as readonly string[];
@@ -186,6 +186,7 @@ class ModelBatch implements Batch {
 
 export class ModelTree implements TreeOperations {
   readonly previousEnd = 'none';
+  readonly durability = undefined;
   /** Thrown by the next mutations, while it is set. */
   failure: SpinneyError | undefined;
   /** Calls of `sync`. */
@@ -195,6 +196,10 @@ export class ModelTree implements TreeOperations {
   #lsn = 0;
   readonly #snapshots = new Map<string, { info: SnapshotInfo; tree: ModelTree }>();
   #lastSnapshot = 0;
+
+  setDurability(): void {
+    throw new SpinneyError('ERR_INVALID_ARGUMENT', 'Cannot change the durability: there is no journal');
+  }
 
   get(key: Key): Uint8Array | undefined {
     return this.#state.get(text(key))?.value.slice();

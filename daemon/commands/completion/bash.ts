@@ -1,5 +1,5 @@
 /** Completion for bash. It needs no other package, and knows that bash takes `--option=value` for three words. */
-import type { Command, Values } from '../command.js';
+import type { Command, Values } from '../options/command.js';
 import { COMMON_OPTIONS, dashed, optionsOf } from './words.js';
 
 export function bashCompletion(commands: readonly Command[]): string {
@@ -13,9 +13,10 @@ export function bashCompletion(commands: readonly Command[]): string {
       ),
   );
   const places = commands.map((command) => {
-    const { name, argument } = command;
+    const { name, argument, rest } = command;
+    const further = rest === undefined ? '' : ` _spinney_list '${rest.values.join(' ')}';`;
     return `    ${name})
-      if [[ $cur == -* ]]; then _spinney_words '${optionsOf(command).join(' ')}'; else ${offer(argument.values)}; fi ;;`;
+      if [[ $cur == -* ]]; then _spinney_words '${optionsOf(command).join(' ')}'; else ${offer(argument.values)};${further} fi ;;`;
   });
   return `# Completion of spinney for bash; put it where bash looks, or: source <(spinney completion bash)
 

@@ -1,13 +1,16 @@
 /** Completion for fish. */
-import type { Command, CommandOption, Values } from '../command.js';
+import type { Command, CommandOption, Values } from '../options/command.js';
 import { COMMON_OPTIONS } from './words.js';
 
 export function fishCompletion(commands: readonly Command[]): string {
   const verbs = commands.map(
     ({ name, summary }) => `complete -c spinney -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`,
   );
-  const rest = commands.flatMap(({ name, argument, options }) => [
+  const rest = commands.flatMap(({ name, argument, rest, options }) => [
     `complete -c spinney -n '__fish_seen_subcommand_from ${name}'${offer(argument.values)}`,
+    ...(rest === undefined
+      ? []
+      : [`complete -c spinney -n '__fish_seen_subcommand_from ${name}'${offer(rest.values)}`]),
     ...Object.entries(options).map(([option, what]) => optionLine(name, option, what)),
   ]);
   const common = Object.entries(COMMON_OPTIONS).map(

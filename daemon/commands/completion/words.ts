@@ -1,5 +1,5 @@
 /** What the scripts of all shells are made of. */
-import type { Command } from '../command.js';
+import type { Command } from '../options/command.js';
 
 /** Options that every verb has, and `spinney` itself. */
 export const COMMON_OPTIONS: Readonly<Record<string, string>> = {

@@ -1,15 +1,18 @@
 /** Completion for zsh, by its own _arguments. */
-import type { Command, CommandOption, Values } from '../command.js';
+import type { Command, CommandOption, Values } from '../options/command.js';
 import { COMMON_OPTIONS, dashed } from './words.js';
 
 export function zshCompletion(commands: readonly Command[]): string {
   const verbs = commands.map(({ name, summary }) => `    ${quote(`${name}:${summary}`)}`);
   const cases = commands.map(
-    ({ name, argument, options }) => `    ${name})
+    ({ name, argument, rest, options }) => `    ${name})
       _arguments ${[
         ...Object.entries(options).map(([option, what]) => optionSpec(option, what)),
         ...Object.entries(COMMON_OPTIONS).map(([option, describe]) => quote(`(- *)--${option}[${describe}]`)),
         quote(`1:${escaped(argument.name)}:${action(argument.values)}`),
+        ...(rest === undefined
+          ? []
+          : [quote(`*:${escaped(rest.name)}:{compadd -S "" -- ${rest.values.join(' ')}}`)]),
       ].join(' \\\n        ')} ;;`,
   );
   return `#compdef spinney

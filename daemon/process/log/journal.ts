@@ -15,14 +15,15 @@ const PREFIX = 'SPINNEY_';
 /** A datagram must fit into a socket's buffer, which is 200 KiB where nobody changed it. No line of ours is near that. */
 const MOST_VALUE_BYTES = 16_384;
 
-/** syslog(3)'s priorities by the levels of the log, each good for the levels up to the next. */
-const PRIORITIES: readonly (readonly [level: number, priority: number])[] = [
-  [60, 2],
-  [50, 3],
-  [40, 4],
-  [30, 6],
-];
-const DEBUG = 7;
+/** syslog(3)'s priorities by the levels of the log. */
+const PRIORITIES: Readonly<Record<string, number>> = {
+  fatal: 2,
+  error: 3,
+  warn: 4,
+  info: 6,
+  debug: 7,
+  trace: 7,
+};
 
 /** What the journal knows better: it gives time and process itself. */
 const LEFT_OUT = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'err']);
@@ -70,8 +71,7 @@ function identityOf(fd: number): string | undefined {
 /** Names and values of the journal's entry. */
 function entryOf(line: Fields, about: Fields): [name: string, value: string][] {
   const error = line.err as Fields | undefined;
-  const level = Number(line.level);
-  const priority = PRIORITIES.find(([from]) => level >= from)?.[1] ?? DEBUG;
+  const priority = PRIORITIES[String(line.level)] ?? PRIORITIES.debug;
   const fields = Object.entries(line).filter(([name]) => !LEFT_OUT.has(name));
   const entry: [string, string][] = [
     ['MESSAGE', messageOf(line, error, fields)],

@@ -25,6 +25,25 @@ export function listSegments(disk: Disk, directory: string): SegmentName[] {
   return segments.sort((a, b) => a.firstLsn - b.firstLsn);
 }
 
+/** Bytes of all segment files in a directory, reserved space included. */
+export function segmentBytes(disk: Disk, directory: string): number {
+  let total = 0;
+  for (const { path } of listSegments(disk, directory)) {
+    try {
+      const fd = disk.open(path, { write: false });
+      try {
+        total += disk.size(fd);
+      } finally {
+        disk.close(fd);
+      }
+    } catch (error) {
+      // Another thread may have removed it meanwhile.
+      if (errorCode(error) !== 'ENOENT') throw error;
+    }
+  }
+  return total;
+}
+
 export function corrupt(path: string, offset: number, problem: string): SpinneyError {
   return new SpinneyError(
     'ERR_JOURNAL_CORRUPT',

@@ -8,8 +8,12 @@ import type { Disk } from '../../disk/disk.js';
 import { diskError, readFully, writeFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
+import type { AbsentImages } from '../absent-images.js';
 import type { BlobId } from '../blob-store.js';
-import { compareImage } from '../image.js';
+import { compareImage, imageCrc } from '../image.js';
+import { checksumsOf } from '../page-checksums.js';
+import { FileImagePages } from './image-pages.js';
+import type { PageFile } from './page-file.js';
 import type { SlotMap, StoredRow } from './slot-map.js';
 
 /** Images that are written before a sync comes between. */
@@ -20,12 +24,18 @@ export class DataFile {
   readonly #fd: number;
   readonly #path: string;
   readonly #map: SlotMap;
+  readonly #absent: AbsentImages | undefined;
+  /** Where the checksums of the images' pages are, if anywhere. */
+  pages: PageFile | undefined;
   /** Slots written to since the last fdatasync that succeeded. */
   readonly #unsynced = new Set<number>();
   #syncFailed = false;
+  #imagePages: FileImagePages | undefined;
 
-  constructor(disk: Disk, fd: number, path: string, map: SlotMap) {
+  /** `absent`: where images are had that are not in their slots. */
+  constructor(disk: Disk, fd: number, path: string, map: SlotMap, absent?: AbsentImages) {
     this.#disk = disk;
+    this.#absent = absent;
     this.#fd = fd;
     this.#path = path;
     this.#map = map;
@@ -43,18 +53,40 @@ export class DataFile {
     }
     const difference =
       count < BLOB_SIZE ? `the file ends after ${count} bytes of it` : compareImage(into, row);
-    if (difference !== undefined) {
+    if (difference !== undefined && !this.#fetched(row, into)) {
       throw new SpinneyError('ERR_BLOB_CORRUPT', `Cannot read ${where}: ${difference}`);
     }
+  }
+
+  /** Whether the image was had from elsewhere: then it is in its slot from now on, if the disk takes it. */
+  #fetched(row: StoredRow, into: Uint8Array): boolean {
+    const { id, generation, slot } = row;
+    if (!this.#absent?.fetch(id, generation, into) || compareImage(into, row) !== undefined) return false;
+    try {
+      writeFully(this.#disk, this.#fd, into, slot * BLOB_SIZE);
+    } catch {
+      // It is had again the next time.
+    }
+    return true;
   }
 
   /** Reads the blob's image in a slot that is held, and lets go of it. */
   readHeld(slot: number, id: BlobId, into: Uint8Array): void {
     try {
-      this.read(this.#map.rowAt(slot, id), into);
+      const row = this.#map.rowAt(slot, id);
+      this.read(row, into);
+      // It may be of a version without these checksums, or they were lost in a power cut.
+      this.pages?.complete(slot, row.crc, into);
     } finally {
       this.#map.letGo(slot);
     }
+  }
+
+  /** See BlobStore. */
+  imagePages(keptBytes: number): FileImagePages | undefined {
+    if (this.pages === undefined) return undefined;
+    this.#imagePages ??= new FileImagePages(this.#disk, this.#fd, this.#map, this.pages, keptBytes);
+    return this.#imagePages;
   }
 
   readAhead(slot: number): void {
@@ -68,6 +100,7 @@ export class DataFile {
       throw diskError(`write blob ${id} to slot ${slot} of ${this.#path}`, error);
     }
     this.#unsynced.add(slot);
+    this.pages?.write(slot, checksumsOf(image, imageCrc(image)));
   }
 
   /** The image in the slot does not count any more. */

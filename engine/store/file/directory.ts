@@ -4,7 +4,7 @@
  *
  * A store is told by its mark: a file of a store's name that begins with that file's magic. A making that was cut short
  * (by a kill, a power cut, a full disk) has no mark yet: then the data file, which is made durable before any other, or
- * a daemon's log is there, and nothing but names of a store's. The same rule finds a store all of whose marks are damaged.
+ * what a daemon begins early is there, and nothing but names of a store's. The same rule finds a store all of whose marks are damaged.
  */
 import { dirname } from 'node:path';
 import type { Disk } from '../../disk/disk.js';
@@ -16,7 +16,7 @@ import {
   BACKUP_FILE,
   countedNames,
   DATA_FILE,
-  isDaemonLog,
+  isEarly,
   isOwnName,
   LOG_FILE,
   MANIFEST_FILE,
@@ -60,7 +60,7 @@ function stateOf(disk: Disk, dir: string, names: readonly string[]): DirectorySt
   if (names.length === 0) return 'empty';
   const hasManifest = names.includes(MANIFEST_FILE);
   const hasData = names.includes(DATA_FILE);
-  if (names.every(isDaemonLog)) return 'begun';
+  if (names.every(isEarly)) return 'begun';
   if (names.includes(UNFINISHED_FILE) && !hasData && names.every(isOwnName)) return 'begun';
   const isOwn = (hasData && names.every(isOwnName)) || ((hasData || hasManifest) && isMarked(disk, dir));
   if (!isOwn) return 'foreign';

@@ -19,7 +19,16 @@ import type { Disk } from '../../disk/disk.js';
 import { diskError } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
-import type { BlobId, BlobRow, BlobStore, CheckpointMark, PinChanges, Pins } from '../blob-store.js';
+import { type AbsentImages, ImageBoard } from '../absent-images.js';
+import type {
+  BlobId,
+  BlobRow,
+  BlobStore,
+  CheckpointMark,
+  ImagePages,
+  PinChanges,
+  Pins,
+} from '../blob-store.js';
 import {
   assertBlobId,
   assertImageSize,
@@ -31,9 +40,11 @@ import { imageCrc, imageRow, verifyIdentity } from '../image.js';
 import { DataFile } from './data-file.js';
 import { examineDirectory, prepareDirectory } from './directory.js';
 import { openLocked, writePid } from './lock.js';
+import { manifestDamage } from './manifest-check.js';
 import { type ManifestState, newState, readManifest } from './manifest-reader.js';
 import { createLog, type Delta, ManifestWriter, type Snapshot } from './manifest-writer.js';
 import { DATA_FILE, MANIFEST_FILE } from './names.js';
+import { PageFile, type PageFileHandle } from './page-file.js';
 import { PinTable } from './pins/pin-table.js';
 import { PinnedImages } from './pins/pinned-images.js';
 import { UUID_BYTES } from './record.js';
@@ -47,14 +58,25 @@ export interface FileBlobStoreOptions {
   readOnly?: boolean;
   /** Makes the store where there is none. Default false. */
   create?: boolean;
+  /** Of makeImageBoard: where images are asked for that are not in the store. */
+  images?: SharedArrayBuffer;
 }
 
 /** What another thread of the process needs to attach; can be posted to it. */
 export interface FileBlobStoreHandle {
   directory: string;
   fd: number;
+  pages: PageFileHandle | undefined;
   map: SharedArrayBuffer;
   pins: SharedArrayBuffer;
+  images: SharedArrayBuffer | undefined;
+}
+
+/** What a store has of others. */
+interface Sharing {
+  shared?: FileBlobStoreHandle;
+  images: SharedArrayBuffer | undefined;
+  absent?: AbsentImages | undefined;
 }
 
 /** What only the writer has. */
@@ -73,6 +95,7 @@ export class FileBlobStore implements BlobStore {
   readonly #pins: PinTable;
   readonly #data: DataFile;
   readonly #owner: boolean;
+  readonly #images: SharedArrayBuffer | undefined;
   /** The store's own, 16 bytes; known to the opener only. */
   #uuid: Uint8Array | undefined;
   #hasRun = false;
@@ -89,14 +112,21 @@ export class FileBlobStore implements BlobStore {
   readonly #unpublished = new Set<number>();
   #flushFailed = false;
 
-  private constructor(disk: Disk, directory: string, fd: number, shared?: FileBlobStoreHandle) {
+  private constructor(
+    disk: Disk,
+    directory: string,
+    fd: number,
+    { shared, images, absent = images && new ImageBoard(images) }: Sharing,
+  ) {
     this.#disk = disk;
+    this.#images = images;
     this.directory = directory;
     this.#path = `${directory}/${DATA_FILE}`;
     this.#fd = fd;
     this.#map = new SlotMap(shared?.map);
     this.#pins = new PinTable(this.#map, shared?.pins);
-    this.#data = new DataFile(disk, fd, this.#path, this.#map);
+    this.#data = new DataFile(disk, fd, this.#path, this.#map, absent);
+    if (shared?.pages !== undefined) this.#data.pages = new PageFile(disk, shared.pages);
     this.#owner = shared === undefined;
     this.pins = new PinnedImages(directory, this.#map, this.#pins, this.#data, () => this.#assertOpen());
   }
@@ -112,7 +142,7 @@ export class FileBlobStore implements BlobStore {
    *   ERR_FORMAT_VERSION, ERR_MANIFEST_CORRUPT, ERR_NO_SPACE, ERR_IO
    */
   static open(options: FileBlobStoreOptions): FileBlobStore {
-    const { dir, disk, readOnly = false, create = false } = options;
+    const { dir, disk, readOnly = false, create = false, images } = options;
     const make = create && !readOnly;
     prepareDirectory(disk, dir, { make });
     const hasManifest = disk.exists(`${dir}/${MANIFEST_FILE}`);
@@ -121,10 +151,12 @@ export class FileBlobStore implements BlobStore {
       if (!hasManifest) throw new SpinneyError('ERR_NO_STORE', `Cannot open ${dir}: it holds no store`);
       throw new SpinneyError('ERR_MANIFEST_CORRUPT', `Cannot open ${dir}/${DATA_FILE}: the file is missing`);
     }
-    const store = new FileBlobStore(disk, dir, fd);
+    const store = new FileBlobStore(disk, dir, fd, { images });
     try {
       disk.expectRandomReads(fd);
       store.#load(make, readOnly);
+      // Not before, as it is the data file by which an interrupted creation is told.
+      store.#data.pages = PageFile.open(disk, dir, !readOnly);
       return store;
     } catch (error) {
       store.close();
@@ -135,17 +167,32 @@ export class FileBlobStore implements BlobStore {
   /**
    * Opens, in another thread, a store that this process has open. A writer takes over from one that has called
    * `handOver`. The opener's `close` ends the handle's use.
+   * `absent`: where this thread has images that are not in the store; default: where the opener's are asked for.
    * @throws ERR_INVALID_ARGUMENT if there is a writer already.
    */
-  static attach(handle: FileBlobStoreHandle, disk: Disk, role: 'reader' | 'writer'): FileBlobStore {
-    const store = new FileBlobStore(disk, handle.directory, handle.fd, handle);
+  static attach(
+    handle: FileBlobStoreHandle,
+    disk: Disk,
+    role: 'reader' | 'writer',
+    absent?: AbsentImages,
+  ): FileBlobStore {
+    const { directory, fd, images } = handle;
+    const store = new FileBlobStore(disk, directory, fd, { shared: handle, images, absent });
     if (role === 'writer') store.#becomeWriter(readManifest(disk, handle.directory));
     return store;
   }
 
   share(): FileBlobStoreHandle {
     this.#assertOpen();
-    return { directory: this.directory, fd: this.#fd, map: this.#map.buffer, pins: this.#pins.buffer };
+    const { directory } = this;
+    return {
+      directory,
+      fd: this.#fd,
+      pages: this.#data.pages?.handle,
+      map: this.#map.buffer,
+      pins: this.#pins.buffer,
+      images: this.#images,
+    };
   }
 
   /**
@@ -176,6 +223,12 @@ export class FileBlobStore implements BlobStore {
     this.#data.readHeld(slot, id, into);
   }
 
+  /** See BlobStore. */
+  verifyIndex(): string | undefined {
+    this.#assertOpen();
+    return manifestDamage(this.#disk, this.directory);
+  }
+
   /** See BlobStore. A slot may be given to another blob meanwhile: then the hint was of no use, and nothing worse. */
   readAhead(ids: readonly BlobId[]): void {
     this.#assertOpen();
@@ -189,14 +242,25 @@ export class FileBlobStore implements BlobStore {
 
   /** @param image sealed for `id` (see sealImage). */
   writeBlob(id: BlobId, image: Uint8Array): void {
-    const { slots } = this.#asWriter();
+    this.#asWriter();
     assertBlobId(id);
     assertImageSize(image);
     const difference = verifyIdentity(image, id);
     if (difference !== undefined) {
       throw new SpinneyError('ERR_INVALID_ARGUMENT', `Cannot write blob ${id}: ${difference}`);
     }
-    const row = imageRow(image);
+    this.#stage({ ...imageRow(image), id, crc: imageCrc(image) }, image);
+  }
+
+  /** As `writeBlob`, of an image that is not there yet: until it is, whoever reads it is given it by `images`. The slot has its disk space. */
+  adoptBlob(row: BlobRow & { crc: number }): void {
+    assertBlobId(row.id);
+    this.#stage(row, undefined);
+  }
+
+  #stage(row: BlobRow & { crc: number }, image: Uint8Array | undefined): void {
+    const { slots } = this.#asWriter();
+    const { id } = row;
     const newest = this.#pins.pins().at(-1);
     if (newest !== undefined && row.generation <= newest.generation) {
       const what = `its generation ${row.generation} is not above that of pin ${newest.id}`;
@@ -204,7 +268,7 @@ export class FileBlobStore implements BlobStore {
     }
     const slot = slots.take();
     try {
-      this.#data.write(id, slot, image);
+      if (image !== undefined) this.#data.write(id, slot, image);
     } catch (error) {
       slots.release(slot);
       throw error;
@@ -212,7 +276,7 @@ export class FileBlobStore implements BlobStore {
     this.#unpublished.add(slot);
     this.#stagedWrites.add(id);
     this.#stagedDeletes.delete(id);
-    this.#leave(id, () => this.#map.set({ ...row, id, slot, crc: imageCrc(image) }));
+    this.#leave(id, () => this.#map.set({ ...row, slot }));
     this.#data.syncNowAndThen();
   }
 
@@ -301,6 +365,11 @@ export class FileBlobStore implements BlobStore {
     return this.#map.heldRow(this.#map.holdBlob(id), id);
   }
 
+  imagePages(keptBytes: number): ImagePages | undefined {
+    this.#assertOpen();
+    return this.#data.imagePages(keptBytes);
+  }
+
   readySlots(): number {
     return this.#asWriter().slots.ready;
   }
@@ -336,7 +405,10 @@ export class FileBlobStore implements BlobStore {
       }
     } finally {
       this.#writer = undefined;
-      if (this.#owner) this.#disk.close(this.#fd);
+      if (this.#owner) {
+        this.#data.pages?.close();
+        this.#disk.close(this.#fd);
+      }
     }
   }
 

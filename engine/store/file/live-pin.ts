@@ -6,7 +6,7 @@
  */
 import type { Disk } from '../../disk/disk.js';
 import { SpinneyError } from '../../errors.js';
-import type { BlobId, BlobRow, CheckpointMark, Pin } from '../blob-store.js';
+import { type BlobId, type BlobRow, type CheckpointMark, isSnapshot, type Pin } from '../blob-store.js';
 import { DataFile } from './data-file.js';
 import { type ManifestState, readManifest } from './manifest-reader.js';
 import { DATA_FILE } from './names.js';
@@ -16,7 +16,7 @@ import { SlotMap, type StoredRow } from './slot-map.js';
 /** A manifest that is written meanwhile may look damaged: so often it is read again. */
 const MOST_READS = 50;
 
-/** The pins of a store, and which store it is. */
+/** The snapshots of a store, and which store it is. */
 export interface LivePins {
   uuid: Uint8Array;
   /** By ascending id. */
@@ -62,7 +62,7 @@ export class LivePin {
   /** Of a store that another process may be writing to. */
   static list(disk: Disk, directory: string): LivePins {
     const { uuid, pins } = readLiveManifest(disk, directory);
-    return { uuid, pins: pins.pins, lastPin: pins.lastPin };
+    return { uuid, pins: pins.pins.filter(isSnapshot), lastPin: pins.lastPin };
   }
 
   /** Whether all that was read is what the pin keeps. */
@@ -98,7 +98,8 @@ export class LivePin {
   }
 }
 
-function readLiveManifest(disk: Disk, directory: string): ManifestState {
+/** The manifest beside the process that writes it. @throws ERR_MANIFEST_CORRUPT, ERR_FORMAT_VERSION, ERR_IO */
+export function readLiveManifest(disk: Disk, directory: string): ManifestState {
   for (let reads = 1; ; reads++) {
     try {
       return readManifest(disk, directory);

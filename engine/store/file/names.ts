@@ -1,5 +1,7 @@
 /** The files of a store. */
 export const DATA_FILE = 'blobs.dat';
+/** Checksums of the data file's pages: nothing depends on it, and it may be deleted. */
+export const PAGES_FILE = 'blobs.pages';
 export const MANIFEST_FILE = 'manifest';
 export const LOG_FILE = 'manifest.log';
 /** The next snapshot is written here, in space reserved beforehand, and renamed over the manifest. */
@@ -8,11 +10,11 @@ export const SPARE_FILE = 'manifest.spare';
 export const RETIRED_FILE = 'manifest.old';
 /** Process id of the writer, as text; the lock itself is a flock on the data file. */
 export const LOCK_FILE = 'lock';
-/** A daemon's log, which it may begin before there is a store, and older parts of it. */
-const DAEMON_LOG = /^spinney\.log(\.\d)?$/;
+/** What a daemon may begin before there is a store: its log, with older parts of it, and the word which remote the store has. */
+const EARLY = /^(spinney\.log(\.\d)?|remote\.json(\.new)?)$/;
 
-export function isDaemonLog(name: string): boolean {
-  return DAEMON_LOG.test(name);
+export function isEarly(name: string): boolean {
+  return EARLY.test(name);
 }
 
 /** Marks a store that a repair or a first backup is making, and has not finished: nobody uses it. */
@@ -23,7 +25,7 @@ export const BACKUP_FILE = 'backup.json';
 
 /** All that Spinney ever puts into a store's directory: the engine's files, then what mount and daemon have there. */
 const OWN_NAME =
-  /^(blobs\.dat|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|repair\.unfinished|backup\.json(\.new)?|spinney\.log(\.\d)?|control\.sock|daemon-\d+\.json(\.new)?)$/;
+  /^(blobs\.(dat|pages)|manifest(\.log|\.spare|\.old)?|lock|journal[.-][0-9a-z.]+|content|session\.[a-z]+|repair\.unfinished|backup\.json(\.new)?|remote\.json(\.new)?|remote-images|shipped-packs|spinney\.log(\.\d)?|control\.sock|daemon-\d+\.json(\.new)?)$/;
 /** What mkfs puts into every new filesystem; nobody's. */
 const NOBODYS_NAME = 'lost+found';
 

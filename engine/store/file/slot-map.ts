@@ -184,6 +184,11 @@ export class SlotMap {
     return this.#doubles[slotWord(slot, 0) / 2 + GENERATION_DOUBLE]!;
   }
 
+  /** As `rowAt`. */
+  crcAt(slot: number): number {
+    return this.#words[slotWord(slot, CRC)]! >>> 0;
+  }
+
   /** What `rowAt` is to tell of a slot that no blob is in: one that is kept for pins. REQUIRES the writer. */
   setRow(row: StoredRow): void {
     const words = this.#words;

@@ -14,6 +14,7 @@ import { C_BLOB_COUNT, C_GRAFTS, S_HITS, S_RESTARTS } from '../../shared/control
 import { readFence } from '../../shared/fence.js';
 import { Slab } from '../state/slab.js';
 import { impossible, Need, ROOT_BLOB, type TreeState } from '../state/state.js';
+import { CHANGED, ColdReader, TO_BE_LOADED } from './cold-reader.js';
 
 const MOST_RESTARTS = 64;
 
@@ -30,6 +31,7 @@ export class Reader {
   readonly #state: TreeState;
   readonly #at = new LeadsOn();
   readonly #longest = new LongestMatch();
+  readonly #cold: ColdReader;
   /** Frames on the way of a search for the longest key, and their versions. */
   readonly #frames: number[] = [];
   readonly #versions: number[] = [];
@@ -47,6 +49,7 @@ export class Reader {
     readonly check: () => void = () => {},
   ) {
     this.#state = state;
+    this.#cold = new ColdReader(state, check);
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -102,7 +105,10 @@ export class Reader {
     for (;;) {
       const index = cache.find(blobId);
       if (index < 0) {
-        if (parent < 0 && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
+        if (parent >= 0) {
+          const leaf = this.#cold.find(key, depth, blobId, parent, parentVersion, grafts);
+          if (leaf !== TO_BE_LOADED) return this.#answer(leaf, blobId, want);
+        } else if (Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
         this.#loadOnTheWay(key, depth, blobId, parent, parentVersion);
         return RESTART;
       }
@@ -131,6 +137,14 @@ export class Reader {
       if (!sound) throw impossible(this.#state.place, blobId);
       return leaf === NO_LEAF ? ABSENT : FOUND;
     }
+  }
+
+  /** What came of a look into a blob that is not resident. */
+  #answer(leaf: number, blobId: number, want: number): number {
+    if (leaf === CHANGED) return RESTART;
+    if (leaf === NO_LEAF) return ABSENT;
+    if (!this.#copy(this.#cold.frame, leaf, want)) throw impossible(this.#state.place, blobId);
+    return FOUND;
   }
 
   /** A longer match may be in any frame of the way, and the one that counts in one above: so all are validated at the end. */

@@ -10,7 +10,6 @@
  */
 
 import type { RangeEntry } from '../../api.js';
-import type { Frame } from '../../art/frame.js';
 import {
   H_ROOT,
   KIND_CROSSING,
@@ -19,7 +18,6 @@ import {
   KIND_N16,
   KIND_N48,
   KIND_N256,
-  LEAF_HEADER_BYTES,
   N_COUNT,
   N_KEYS,
   N_TERMINATOR,
@@ -30,22 +28,19 @@ import {
   N256_CHILDREN,
   X_BLOB_ID,
 } from '../../art/layout.js';
-import { findChild, firstBelow, nextChildByte, positionAfter } from '../../art/node.js';
-import { BLOB_SIZE } from '../../limits.js';
+import { findChild, positionAfter } from '../../art/node.js';
 import { C_BLOB_COUNT, S_RESTARTS } from '../../shared/control.js';
-import { readFence } from '../../shared/fence.js';
 import { Attempts } from '../state/attempts.js';
 import { type Bound, boundAfter } from '../state/bound.js';
-import { Slab } from '../state/slab.js';
-import { impossible, NEED_FRAMES, ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
+import { ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
 import type { Reader } from './reader.js';
+import { Entries } from './scan/entries.js';
+import { isInhabited } from './scan/inhabited.js';
+import { MissingBlob } from './scan/missing-blob.js';
 import { Way } from './way.js';
 
-const EMPTY = new Uint8Array(0);
 /** Steps without a validation, so that a walk through a frame under change ends. */
 const LONGEST_STRETCH = 4096;
-/** Blobs that the store is told of ahead of a scan. */
-const MOST_AHEAD = 4;
 
 export interface ScanOptions {
   prefix: Uint8Array;
@@ -63,8 +58,7 @@ const FULL = 4;
 
 export class Scanner {
   readonly #state: TreeState;
-  readonly #reader: Reader;
-  readonly #slab = new Slab();
+  readonly #entries: Entries;
   readonly #attempts = new Attempts();
   readonly #way: Way;
   /** A leaf in the innermost frame that comes next, before all that the nodes lead to, and the length of the way to it. */
@@ -85,17 +79,13 @@ export class Scanner {
   #countedTo: Bound | undefined;
   /** The bound that the way stands at, if nothing has changed since. */
   #standsAt: Bound | undefined;
-  /** A blob that the walk needs and that is not resident, and where it was found. */
-  #missing = 0;
-  #missingParent = -1;
-  #missingVersion = 0;
-  /** Blobs that the walk will want after the missing one. */
-  readonly #ahead: number[] = [];
+  readonly #missing: MissingBlob;
 
   constructor(state: TreeState, reader: Reader) {
     this.#state = state;
-    this.#reader = reader;
     this.#way = new Way(state.cache);
+    this.#entries = new Entries(state, this.#way);
+    this.#missing = new MissingBlob(state, reader, this.#way);
   }
 
   /**
@@ -151,16 +141,10 @@ export class Scanner {
     const attempts = this.#attempts;
     const { control, counters, cache } = this.#state;
     control.counters[counters + S_RESTARTS] = (control.counters[counters + S_RESTARTS] as number) + 1;
-    if (this.#missing !== 0 && ++attempts.loads > cache.count) {
+    if (this.#missing.id !== 0 && ++attempts.loads > cache.count) {
       attempts.loads = 0;
-      this.#makeRoom();
+      this.#missing.makeRoom();
     }
-  }
-
-  /** The way down does not fit into the frames that dirty ones leave, so its blobs push each other out. */
-  #makeRoom(): void {
-    if (this.#state.treeLock.held) throw NEED_FRAMES;
-    this.#reader.makeRoom();
   }
 
   /**
@@ -175,10 +159,11 @@ export class Scanner {
     exclusive: boolean,
   ): number {
     const state = this.#state;
-    this.#missing = 0;
+    const missing = this.#missing;
+    missing.id = 0;
     if (state.treeLock.held) {
       const outcome = this.#attempt(from, full, options, out);
-      if (this.#missing !== 0) state.resident(this.#missing);
+      if (missing.id !== 0) state.resident(missing.id);
       return outcome;
     }
     if (exclusive) state.lockTree();
@@ -188,23 +173,8 @@ export class Scanner {
     } finally {
       if (exclusive) state.treeLock.unlock();
     }
-    if (this.#missing !== 0) {
-      if (full - this.#sure > 1 && this.#ahead.length > 0) state.store.readAhead?.(this.#ahead);
-      this.#loadMissing();
-    }
+    if (missing.id !== 0) missing.load(full - this.#sure > 1);
     return outcome;
-  }
-
-  #loadMissing(): void {
-    const { key, lengths, depth } = this.#way;
-    try {
-      this.#reader.loadBelow(this.#missing, this.#missingParent, this.#missingVersion);
-    } catch (error) {
-      // If the way has changed meanwhile, it tells nothing of where the blob is.
-      const length = depth === 0 ? 0 : lengths[depth - 1]! + 1;
-      if (this.#way.isValid()) this.#state.noteUnreadable(error, key, length);
-      throw error;
-    }
   }
 
   #attempt(from: Bound, full: number, options: ScanOptions, out: RangeEntry[] | undefined): number {
@@ -232,8 +202,7 @@ export class Scanner {
     const root = cache.find(ROOT_BLOB);
     if (root < 0) {
       if (Atomics.load(control.words, C_BLOB_COUNT) === 0) return ENDED;
-      this.#missing = ROOT_BLOB;
-      this.#missingParent = -1;
+      this.#missing.isRoot();
       return CHANGED;
     }
     const version = cache.version(root);
@@ -308,8 +277,8 @@ export class Scanner {
         if (out === undefined) this.#counted++;
         else {
           const cut = way.delimiterAt(prefix.length, length, delimiter);
-          if (cut >= 0) this.#rollUp(cut, out);
-          else if (!this.#give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
+          if (cut >= 0) this.#entries.rollUp(cut, out);
+          else if (!this.#entries.give(frame, leaf, length, options.keysOnly, out)) return CHANGED;
         }
         if ((out === undefined ? this.#counted : out.length) >= full) return FULL;
       }
@@ -376,7 +345,7 @@ export class Scanner {
       if (childKind === KIND_CROSSING) {
         this.#child = child;
         const outcome = this.#follow(byte, out);
-        if (out === undefined && (outcome !== CHANGED || this.#missing !== 0)) {
+        if (out === undefined && (outcome !== CHANGED || this.#missing.id !== 0)) {
           this.#sure = this.#counted;
           this.#countedTo = { key: way.key.slice(0, length + 1), inclusive: true };
         }
@@ -400,8 +369,8 @@ export class Scanner {
       if (delimiter >= 0) {
         cut = way.cuts[top]!;
         if (cut < 0) cut = byte === delimiter ? length : way.spellTo(delimiter, frame, child, length + 1);
-        if (cut >= 0 && out !== undefined && this.#isInhabited(frame, child)) {
-          this.#rollUp(cut, out);
+        if (cut >= 0 && out !== undefined && isInhabited(cache, frame, child)) {
+          this.#entries.rollUp(cut, out);
           if (out.length >= full) return FULL;
           continue;
         }
@@ -437,10 +406,7 @@ export class Scanner {
         // What was gathered counts, since the blob may turn out to be unreadable.
         if (!this.#settle(out)) return CHANGED;
         if (way.level + 1 > cache.longestPath) throw tooDeep(this.#state);
-        this.#missing = blobId;
-        this.#missingParent = index;
-        this.#missingVersion = way.versions[way.level]!;
-        this.#lookAhead(frame, blobId);
+        this.#missing.isBelow(index, way.versions[way.level]!, blobId);
         return CHANGED;
       }
       const version = cache.version(below);
@@ -463,69 +429,6 @@ export class Scanner {
     const slot = findChild(frame, frame.root << 3, byte);
     if (slot === 0) return false;
     this.#child = frame.u16[slot >> 1]! << 3;
-    return true;
-  }
-
-  /** Notes the blobs that the innermost node leads to after this one, as far as they are not resident. */
-  #lookAhead(frame: Frame, blobId: number): void {
-    const way = this.#way;
-    const top = way.depth - 1;
-    this.#ahead.length = 0;
-    if (top < 0 || way.levels[top] !== way.level) return;
-    const node = way.nodes[top]!;
-    let last = blobId;
-    let byte = nextChildByte(frame, node, way.key[way.lengths[top]!]!);
-    for (; byte >= 0 && this.#ahead.length < MOST_AHEAD; byte = nextChildByte(frame, node, byte + 1)) {
-      const child = frame.u16[findChild(frame, node, byte) >> 1]! << 3;
-      if ((frame.u8[child]! & 15) !== KIND_CROSSING) continue;
-      const next = frame.u32[(child + X_BLOB_ID) >> 2]!;
-      if (next === last || this.#state.cache.find(next) >= 0) continue;
-      this.#ahead.push(next);
-      last = next;
-    }
-  }
-
-  /**
-   * Whether there is a key below the node; false: not that can be told without going there. A blob with leaves has them
-   * below the crossings that lead to it.
-   */
-  #isInhabited(frame: Frame, node: number): boolean {
-    const { cache } = this.#state;
-    const found = firstBelow(frame, node);
-    if (found === 0 || (frame.u8[found]! & 15) !== KIND_CROSSING) return found !== 0;
-    const blobId = frame.u32[(found + X_BLOB_ID) >> 2]!;
-    const index = cache.find(blobId);
-    if (index < 0) return false;
-    const version = cache.version(index);
-    if ((version & 1) !== 0 || !cache.holds(index, blobId)) return false;
-    const { leaves } = cache.frame(index);
-    readFence();
-    return leaves > 0 && cache.version(index) === version;
-  }
-
-  /** Gives out the key up to the delimiter at `cut`, and passes over all that begins with that. */
-  #rollUp(cut: number, out: RangeEntry[]): void {
-    const way = this.#way;
-    out.push({ type: 'prefix', prefix: this.#slab.copy(way.keyWords, 0, cut + 1) });
-    while (way.depth > 0 && way.lengths[way.depth - 1]! > cut) way.depth--;
-  }
-
-  /** Gives out a leaf; false where its lengths cannot be, as in a frame under change. */
-  #give(frame: Frame, leaf: number, length: number, keysOnly: boolean, out: RangeEntry[]): boolean {
-    const way = this.#way;
-    const start = leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(leaf);
-    const valueLength = frame.leafValueLength(leaf);
-    if (start + valueLength > BLOB_SIZE) {
-      if (way.isValid())
-        throw impossible(this.#state.place, this.#state.cache.blobIn(way.frames[way.level]!));
-      return false;
-    }
-    out.push({
-      type: 'key',
-      key: this.#slab.copy(way.keyWords, 0, length),
-      value: keysOnly ? EMPTY : this.#slab.copy(frame.u32, start, valueLength),
-      version: frame.leafVersion(leaf),
-    });
     return true;
   }
 

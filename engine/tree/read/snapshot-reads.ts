@@ -64,7 +64,7 @@ class SnapshotUse {
 /** `cacheBytes` as for a tree. @throws ERR_SNAPSHOT_DELETED, ERR_CLOSED */
 export function openSnapshot(tree: TreeState, pin: Pin, pins: Pins, cacheBytes: number): SnapshotReads {
   const { id, name, lsn, createdAt } = pin;
-  const store = new SnapshotStore(pin, pins, tree.place);
+  const store = new SnapshotStore(pin, pins, tree);
   const control = new Control();
   const cache = new FrameCache(control, { bytes: cacheBytes });
   const place = `snapshot ${JSON.stringify(name)} of ${tree.place}`;

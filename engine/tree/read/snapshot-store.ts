@@ -1,27 +1,28 @@
-import { SpinneyError } from '../../errors.js';
+import { SpinneyError, UnreadableBlobError } from '../../errors.js';
 import type { BlobId, BlobRow, BlobStore, CheckpointMark, Pin, Pins } from '../../store/blob-store.js';
 import { snapshotDeleted } from '../state/pins.js';
+import type { TreeState } from '../state/state.js';
 
 /** What a snapshot's pin keeps, as a store that is only read. */
 export class SnapshotStore implements BlobStore {
   readonly #pin: Pin;
   readonly #pins: Pins;
-  readonly #place: string;
+  readonly #tree: Pick<TreeState, 'place' | 'noteImage'>;
   /** The list of pins that has the pin for certain. */
   #seen: readonly Pin[] | undefined;
 
-  /** `place`: of the tree, for messages. */
-  constructor(pin: Pin, pins: Pins, place: string) {
+  /** `tree`: the one that it is of, which is told of images that cannot be read. */
+  constructor(pin: Pin, pins: Pins, tree: Pick<TreeState, 'place' | 'noteImage'>) {
     this.#pin = pin;
     this.#pins = pins;
-    this.#place = place;
+    this.#tree = tree;
   }
 
   /** @throws ERR_SNAPSHOT_DELETED, ERR_CLOSED */
   check(): void {
     const pins = this.#pins.list();
     if (pins === this.#seen) return;
-    if (!pins.some(({ id }) => id === this.#pin.id)) throw snapshotDeleted(this.#pin.name, this.#place);
+    if (!pins.some(({ id }) => id === this.#pin.id)) throw snapshotDeleted(this.#pin.name, this.#tree.place);
     this.#seen = pins;
   }
 
@@ -29,9 +30,13 @@ export class SnapshotStore implements BlobStore {
     try {
       this.#pins.readBlob(this.#pin.id, id, into);
     } catch (error) {
-      if (!(error instanceof SpinneyError) || error.code !== 'ERR_NOT_FOUND') throw error;
-      throw snapshotDeleted(this.#pin.name, this.#place);
+      if (error instanceof SpinneyError && error.code === 'ERR_NOT_FOUND')
+        throw snapshotDeleted(this.#pin.name, this.#tree.place);
+      if (UnreadableBlobError.of(id, error) instanceof UnreadableBlobError)
+        this.#tree.noteImage(id, this.#pin.id, false);
+      throw error;
     }
+    this.#tree.noteImage(id, this.#pin.id, true);
   }
 
   blobRow(id: BlobId): BlobRow | undefined {
@@ -68,7 +73,7 @@ export class SnapshotStore implements BlobStore {
   }
 
   #refuse(): never {
-    const what = `Cannot write to snapshot ${JSON.stringify(this.#pin.name)} of ${this.#place}`;
+    const what = `Cannot write to snapshot ${JSON.stringify(this.#pin.name)} of ${this.#tree.place}`;
     throw new SpinneyError('ERR_READ_ONLY', `${what}: it is as it was`);
   }
 }

@@ -8,7 +8,7 @@
  * lacks is told by throwing a `Need` before anything is changed.
  */
 
-import type { Durability, PreviousEnd } from '../../api.js';
+import type { PreviousEnd } from '../../api.js';
 import type { Frame } from '../../art/frame.js';
 import { dropSums, hasSums, hasSumsOf, type Measure, type MeasureName } from '../../art/measure.js';
 import type { FrameCache } from '../../cache/frame-cache.js';
@@ -36,6 +36,7 @@ import {
 } from '../../shared/control.js';
 import { Gate } from '../../shared/gate.js';
 import { Mutex } from '../../shared/mutex.js';
+import { Part, stopwatch } from '../../stopwatch.js';
 import type { BlobStore } from '../../store/blob-store.js';
 
 export { ROOT_BLOB } from '../../art/layout.js';
@@ -89,7 +90,6 @@ export class TreeState {
     readonly options: {
       place: string;
       readOnly: boolean;
-      durability: Durability;
       previousEnd: PreviousEnd;
       /** Descriptor of the tree's directory, by which it is found wherever it is moved to. */
       anchor: number | undefined;
@@ -124,6 +124,17 @@ export class TreeState {
 
   lockTree(): void {
     if (!this.treeLock.lock()) throw poisoned(this.place);
+  }
+
+  /** As `lockTree`, for who must not wait where a thread has the lock and the disk hangs. @throws ERR_IO, ERR_POISONED */
+  lockTreeWithin(ms: number): void {
+    const isMine = this.treeLock.lockWithin(ms);
+    if (isMine === true) return;
+    if (isMine === false) throw poisoned(this.place);
+    throw new SpinneyError(
+      'ERR_IO',
+      `Cannot look at the tree in ${this.place}: for ${ms / 1000} s another thread has had it to itself; its disk may hang`,
+    );
   }
 
   lsn(): number {
@@ -203,6 +214,8 @@ export class TreeState {
     counters[this.counters + S_MISSES] = (counters[this.counters + S_MISSES] as number) + 1;
     const index = cache.obtain();
     if (index < 0) throw NEED_FRAMES;
+    const before = stopwatch.turn(Part.LOADING);
+    const began = performance.now();
     try {
       this.store.readBlob(blobId, cache.frame(index).u8);
     } catch (error) {
@@ -210,7 +223,10 @@ export class TreeState {
       const thrown = UnreadableBlobError.of(blobId, error);
       if (thrown instanceof UnreadableBlobError) this.control.unreadable.failed(blobId);
       throw thrown;
+    } finally {
+      stopwatch.turn(before);
     }
+    this.control.loads.record(performance.now() - began);
     this.control.unreadable.forget(blobId);
     this.#settleSums(cache.frame(index));
     cache.install(index, blobId, false);
@@ -241,6 +257,17 @@ export class TreeState {
     this.lockTree();
     this.control.unreadable.setPrefix(error.blobId, key.subarray(0, Math.max(0, length - 1)));
     this.treeLock.unlock();
+  }
+
+  /** An image that the snapshot with the id `pin` keeps could not be read, or could be. */
+  noteImage(blobId: number, pin: number, isReadable: boolean): void {
+    const { unreadable } = this.control;
+    if (isReadable && !unreadable.has(blobId, pin)) return;
+    const isMine = this.treeLock.held;
+    if (!isMine) this.lockTree();
+    if (isReadable) unreadable.forget(blobId, pin);
+    else unreadable.failed(blobId, pin);
+    if (!isMine) this.treeLock.unlock();
   }
 
   frameOf(blobId: number): Frame {

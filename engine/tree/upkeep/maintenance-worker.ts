@@ -59,7 +59,7 @@ function main({ handle, schedule }: MaintenanceWorkerData): void {
     const lsn = journal.publishedLsn();
     const pause = chores.run(performance.now());
     // At `synced` writers leave nothing to sync, and need to ring only where nothing else would end the sleep.
-    const mustRing = state.options.durability !== 'synced' || pause === Number.POSITIVE_INFINITY;
+    const mustRing = journal.durability !== 'synced' || pause === Number.POSITIVE_INFINITY;
     if (mustRing && journal.unsyncedBytes() === 0) {
       journal.setSleeping(true);
       // What came before the flag was up rang nobody: look once more.

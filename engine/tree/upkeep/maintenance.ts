@@ -3,7 +3,7 @@
  * inline (on the opener's timers and inside calls that need it) or in a maintenance worker. `Maintenance` is what
  * the rest of the tree asks for, whichever does it.
  */
-import type { CheckpointOptions, Durability } from '../../api.js';
+import type { CheckpointOptions } from '../../api.js';
 import { roundDueAt } from '../../cache/held-frames.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE, CHECKPOINT_JOURNAL_BYTES, JOURNAL_SEGMENT_BYTES } from '../../limits.js';
@@ -16,6 +16,7 @@ import {
   F_JOURNAL_AT_CAPTURE,
   F_JOURNAL_BOUND,
 } from '../../shared/control.js';
+import { Part, stopwatch } from '../../stopwatch.js';
 import { Need, type TreeState, type Wanted } from '../state/state.js';
 import { Writer } from '../write/writer.js';
 import { Compaction } from './compaction.js';
@@ -62,6 +63,8 @@ export interface Maintenance extends Rounds {
   /** See snapshots.ts. */
   takeSnapshot(name: string): void;
   deleteSnapshot(name: string): void;
+  /** As `takeSnapshot`; where another thread does it, this one does not wait for it. */
+  takeSnapshotBeside(name: string): Promise<void>;
 }
 
 /** Of the thread that writes the store itself. */
@@ -71,6 +74,7 @@ export function inlineMaintenance(state: TreeState, round: Round): Maintenance {
     checkpoint: () => round.run(),
     findSpace: (request) => space.find(request),
     takeSnapshot: (name) => takeSnapshot(state, round, name),
+    takeSnapshotBeside: async (name) => takeSnapshot(state, round, name),
     deleteSnapshot: (name) => deleteSnapshot(state, round, name),
   };
 }
@@ -80,6 +84,15 @@ const NOTHING: Wanted = { journalBytes: 0, freeSlots: 0, mayUseReserve: true };
 
 /** Sees to what a mutation or a load lacked; holds no lock. */
 export function satisfy(state: TreeState, maintenance: Rounds, need: Need, wanted = NOTHING): void {
+  const before = stopwatch.turn(need.what === 'journal' ? Part.JOURNAL : Part.WAITING);
+  try {
+    provide(state, maintenance, need, wanted);
+  } finally {
+    stopwatch.turn(before);
+  }
+}
+
+function provide(state: TreeState, maintenance: Rounds, need: Need, wanted: Wanted): void {
   if (need.what === 'frames') waitForFrames(state, maintenance);
   else if (need.what === 'pace') waitForPace(state, maintenance);
   // Only a round in another thread leaves pre-images, and it frees their slots even when it fails.
@@ -155,7 +168,6 @@ export class Chores {
   readonly #state: TreeState;
   readonly #round: Round;
   readonly #schedule: Schedule;
-  readonly #durability: Durability;
   readonly #compaction: Compaction;
   readonly #tendDuringRound = (): void => {
     const now = performance.now();
@@ -173,7 +185,6 @@ export class Chores {
     this.#state = state;
     this.#round = round;
     this.#schedule = schedule;
-    this.#durability = state.options.durability;
     this.#space = new Space(state, (shortage) => this.runRound(shortage));
     const inline: Rounds = {
       checkpoint: () => this.runRound(),
@@ -220,9 +231,9 @@ export class Chores {
       if (now - this.#lastSync >= SYNC_INTERVAL_MS) {
         journal.sync();
         this.#lastSync = now;
-        return this.#durability === 'synced' ? SYNC_INTERVAL_MS : FLUSH_INTERVAL_MS;
+        return journal.durability === 'synced' ? SYNC_INTERVAL_MS : FLUSH_INTERVAL_MS;
       }
-      if (this.#durability === 'synced') return SYNC_INTERVAL_MS - (now - this.#lastSync);
+      if (journal.durability === 'synced') return SYNC_INTERVAL_MS - (now - this.#lastSync);
       if (journal.unflushedBytes() > 0) journal.flush();
       return FLUSH_INTERVAL_MS;
     } catch {
@@ -313,6 +324,10 @@ export class InlineMaintenance implements Maintenance {
 
   takeSnapshot(name: string): void {
     this.#inline.takeSnapshot(name);
+  }
+
+  takeSnapshotBeside(name: string): Promise<void> {
+    return this.#inline.takeSnapshotBeside(name);
   }
 
   deleteSnapshot(name: string): void {

@@ -21,7 +21,7 @@ import {
 import { needsRecovery, poisoned, type TreeState } from '../state/state.js';
 import type { Maintenance } from './maintenance.js';
 import { outOfSpace, type SpaceRequest } from './space.js';
-import { waitForRound } from './waiting.js';
+import { waitForRound, waitForRoundBeside } from './waiting.js';
 
 /** Asks the maintenance worker, from any other thread. */
 export class RemoteMaintenance implements Maintenance {
@@ -66,28 +66,56 @@ export class RemoteMaintenance implements Maintenance {
     this.#request(SNAPSHOT_DELETE, name);
   }
 
-  /** One thread at a time has the place for a request, where the worker puts what came of it. */
-  #request(action: number, name: string): void {
-    const { control, snapshotLock, place } = this.#state;
-    const { words, request } = control;
-    if (!snapshotLock.lock()) throw poisoned(place);
+  async takeSnapshotBeside(name: string): Promise<void> {
+    const { snapshotLock, place } = this.#state;
+    while (!snapshotLock.tryLock()) {
+      if (snapshotLock.abandoned) throw poisoned(place);
+      await waitForRoundBeside(this.#state, () => snapshotLock.isFree);
+    }
     try {
-      request.set(name);
-      Atomics.store(words, C_SNAPSHOT_ACTION, action);
-      this.#ask(C_SNAPSHOTS_ASKED, C_SNAPSHOTS_ENDED);
-      if (Atomics.load(words, C_SNAPSHOT_FAILED) !== 0) throw request.error();
+      await waitForRoundBeside(this.#state, this.#put(SNAPSHOT_TAKE, name));
+      this.#throwIfFailed();
     } finally {
       snapshotLock.unlock();
     }
   }
 
+  /** One thread at a time has the place for a request, where the worker puts what came of it. */
+  #request(action: number, name: string): void {
+    const { snapshotLock, place } = this.#state;
+    if (!snapshotLock.lock()) throw poisoned(place);
+    try {
+      waitForRound(this.#state, this.#put(action, name));
+      this.#throwIfFailed();
+    } finally {
+      snapshotLock.unlock();
+    }
+  }
+
+  /** REQUIRES the snapshot lock. Tells whether the worker has seen to it. */
+  #put(action: number, name: string): () => boolean {
+    const { words, request } = this.#state.control;
+    request.set(name);
+    Atomics.store(words, C_SNAPSHOT_ACTION, action);
+    return this.#asked(C_SNAPSHOTS_ASKED, C_SNAPSHOTS_ENDED);
+  }
+
+  #throwIfFailed(): void {
+    const { words, request } = this.#state.control;
+    if (Atomics.load(words, C_SNAPSHOT_FAILED) !== 0) throw request.error();
+  }
+
   /** Waits until the worker has seen to all that was asked by now, or until `isEnough`; whether it has. */
   #ask(asked: number, answered: number, isEnough?: () => boolean): boolean {
+    const hasEnded = this.#asked(asked, answered);
+    waitForRound(this.#state, () => hasEnded() || isEnough?.() === true);
+    return hasEnded();
+  }
+
+  #asked(asked: number, answered: number): () => boolean {
     const { words } = this.#state.control;
     const ticket = Atomics.add(words, asked, 1) + 1;
     this.#state.wakeWorker();
-    const hasEnded = (): boolean => ((Atomics.load(words, answered) - ticket) | 0) >= 0;
-    waitForRound(this.#state, () => hasEnded() || isEnough?.() === true);
-    return hasEnded();
+    return () => ((Atomics.load(words, answered) - ticket) | 0) >= 0;
   }
 }

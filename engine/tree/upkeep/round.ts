@@ -25,7 +25,9 @@ import {
   F_FAILURES,
   F_GENERATION,
   F_JOURNAL_AT_CAPTURE,
+  F_JOURNAL_AT_CHECKPOINT,
   F_JOURNAL_BOUND,
+  F_LAST_ROUND_AT,
   F_LAST_ROUND_MS,
   F_ROUNDS,
   NO_PACE,
@@ -82,7 +84,7 @@ export class Round {
       capture = this.#capture(pinAs);
       if (capture === undefined) {
         if (forSpace !== undefined)
-          this.#state.journal?.removeBefore(control.floats[F_CHECKPOINT_LSN] as number);
+          this.#state.journal?.removeBefore(control.floats[F_CHECKPOINT_LSN] as number, true);
         Atomics.store(control.words, C_ROUND_FAILED, 0);
         return;
       }
@@ -189,14 +191,17 @@ export class Round {
     const pins = this.#pinsOf(capture);
     const mark = { lsn, generation, nextBlobId, pendingDeletes: deletes, ...measureOf(state) };
     store.flush(mark, deletes.length === 0 ? pins : undefined);
-    state.control.floats[F_CHECKPOINT_LSN] = lsn;
+    const { floats } = state.control;
+    floats[F_CHECKPOINT_LSN] = lsn;
+    // One round at a time: it is of this one's capture.
+    floats[F_JOURNAL_AT_CHECKPOINT] = floats[F_JOURNAL_AT_CAPTURE] as number;
     if (deletes.length > 0) {
       for (const blobId of deletes) store.deleteBlob(blobId);
       store.flush(undefined, pins);
     }
     const kept = this.#release(capture, forSpace);
     store.trimSlots?.(kept);
-    journal?.removeBefore(lsn);
+    journal?.removeBefore(lsn, forSpace);
   }
 
   #pinsOf({ pinAs, lsn, generation }: Capture): PinChanges | undefined {
@@ -305,7 +310,9 @@ export class Round {
   }
 
   #succeeded(milliseconds: number): void {
-    const { words, floats } = this.#state.control;
+    const { words, floats, rounds } = this.#state.control;
+    rounds.record(milliseconds);
+    floats[F_LAST_ROUND_AT] = Date.now();
     floats[F_ROUNDS] = (floats[F_ROUNDS] as number) + 1;
     floats[F_LAST_ROUND_MS] = milliseconds;
     Atomics.store(words, C_ROUND_FAILED, 0);

@@ -1,7 +1,8 @@
 /** Taking and deleting snapshots, in the thread that writes the store: so nobody else changes its pins meanwhile. */
 import { SpinneyError } from '../../errors.js';
 import { MAX_SNAPSHOTS } from '../../limits.js';
-import { findPin, pinsOf } from '../state/pins.js';
+import { isSnapshot, SHIPPING_PIN } from '../../store/blob-store.js';
+import { pinNamed, pinsOf } from '../state/pins.js';
 import type { TreeState } from '../state/state.js';
 import type { Round } from './round.js';
 
@@ -17,10 +18,11 @@ export function takeSnapshot(state: TreeState, round: Round, name: string, tend?
       `Cannot take snapshot ${JSON.stringify(name)} of ${state.place}: there is one of this name; delete it first, or choose another`,
     );
   }
-  if (pins.length >= MAX_SNAPSHOTS) {
+  const count = pins.filter(isSnapshot).length;
+  if (count >= MAX_SNAPSHOTS && name !== SHIPPING_PIN) {
     throw new SpinneyError(
       'ERR_TOO_MANY_SNAPSHOTS',
-      `Cannot take snapshot ${JSON.stringify(name)} of ${state.place}: there are ${pins.length}, the limit is ${MAX_SNAPSHOTS}; delete one first`,
+      `Cannot take snapshot ${JSON.stringify(name)} of ${state.place}: there are ${count}, the limit is ${MAX_SNAPSHOTS}; delete one first`,
     );
   }
   try {
@@ -38,5 +40,5 @@ export function takeSnapshot(state: TreeState, round: Round, name: string, tend?
 
 /** @throws ERR_NO_SNAPSHOTS, ERR_NOT_FOUND, ERR_NO_SPACE, ERR_IO; then it is there still */
 export function deleteSnapshot(state: TreeState, round: Round, name: string, tend?: () => void): void {
-  round.unpin(findPin(state, name, 'delete').id, tend);
+  round.unpin(pinNamed(state, name, 'delete').id, tend);
 }

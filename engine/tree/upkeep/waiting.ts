@@ -1,4 +1,5 @@
 /** Waiting for what another thread does to the store: who waits finds out when nobody is there to do it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SpinneyError } from '../../errors.js';
 import {
   C_MAINTENANCE_STATE,
@@ -11,6 +12,8 @@ import type { TreeState } from '../state/state.js';
 
 /** A waiter looks this often whether what it waits for can still come. */
 const LOOK_AGAIN_MS = 200;
+/** ... and one that has other things to do. */
+const BESIDE_MS = 10;
 /** A worker that was not alive by then will not be. */
 const START_DEADLINE_MS = 30_000;
 
@@ -27,6 +30,15 @@ export function waitForRound(state: TreeState, isEnough: () => boolean): void {
     if (isEnough()) return;
     assertWorkerLives(state, since);
     Atomics.wait(words, C_ROUND_BELL, seen, LOOK_AGAIN_MS);
+  }
+}
+
+/** As `waitForRound`, for a thread that has other things to do meanwhile. */
+export async function waitForRoundBeside(state: TreeState, isEnough: () => boolean): Promise<void> {
+  const since = performance.now();
+  while (!isEnough()) {
+    assertWorkerLives(state, since);
+    await sleep(BESIDE_MS);
   }
 }
 

@@ -136,7 +136,10 @@ export function verifyTree(options: VerifyOptions): VerifiedTree {
 }
 
 /** The measure, if it is the one whose sums the store's blobs carry. */
-function measureFor(store: BlobStore, measure: MeasureOptions | undefined): MeasureOptions | undefined {
+export function measureFor(
+  store: BlobStore,
+  measure: MeasureOptions | undefined,
+): MeasureOptions | undefined {
   const recorded = store.readMark()?.measure;
   if (measure === undefined || recorded === undefined) return undefined;
   return identityOf(recorded) === new Measure(measure).identity ? measure : undefined;

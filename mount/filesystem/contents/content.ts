@@ -5,8 +5,11 @@
 import { SpinneyError } from '../../../engine/errors.js';
 import { BackingError, EIO, ENOENT } from '../errno.js';
 import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
+import type { RemoteContent } from './remote-content.js';
 
 const FILES_PER_DIRECTORY = 4_096;
+/** What stat counts in. */
+const BLOCK_BYTES = 512;
 /** In place of an inode or a directory. */
 const ALL = '';
 
@@ -33,6 +36,16 @@ interface Elsewhere {
   path: string;
 }
 
+/** Contents that a remote has (away.ts). */
+export interface ContentsAway {
+  /** What the remote has of the content, if anything. */
+  find(ino: number, born: number): RemoteContent | undefined;
+  /** The content's file is missing here. Throws where the remote has it, after it has asked for it; returns where it is missing. */
+  require(ino: number, born: number): void;
+  /** The content's file has not the size that its record tells. True: it is removed, and the remote has what the record tells of. */
+  heal(ino: number, born: number, size: number, seconds: number, nanos: number): boolean;
+}
+
 export class ContentFiles {
   readonly disk: ContentDisk;
   readonly directory: string;
@@ -42,6 +55,8 @@ export class ContentFiles {
   readonly #unsynced = new Map<number | string, unknown>();
   /** Where files are that have not their names yet. */
   readonly #elsewhere = new Map<string, Elsewhere>();
+  /** Contents that a remote has; undefined: there is none, and all that there is is here. */
+  away: ContentsAway | undefined;
 
   constructor(disk: ContentDisk, directory: string, readOnly: boolean) {
     this.disk = disk;
@@ -49,19 +64,26 @@ export class ContentFiles {
     this.#readOnly = readOnly;
   }
 
-  /** Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none. */
+  /**
+   * Opens the inode's backing file for reading, and for writing unless the filesystem is read-only; -1: none.
+   * @throws ContentAwaited, and what else `away.require` does
+   */
   open(ino: number, born: number): number {
     try {
       this.putInPlace(ino, born);
     } catch {
       // What is there can be read and written where it is, on a full disk too.
     }
-    return this.disk.open(this.pathOf(ino, born), this.#readOnly ? 'read' : 'write');
+    const fd = this.disk.open(this.pathOf(ino, born), this.#readOnly ? 'read' : 'write');
+    if (fd < 0) this.away?.require(ino, born);
+    return fd;
   }
 
   /** As `open`, for reading alone. */
   openToRead(ino: number, born: number): number {
-    return this.disk.open(this.pathOf(ino, born), 'read');
+    const fd = this.disk.open(this.pathOf(ino, born), 'read');
+    if (fd < 0) this.away?.require(ino, born);
+    return fd;
   }
 
   /** Makes the backing file of an inode that has none; what is there under its number is another's, which was lost. */
@@ -103,9 +125,9 @@ export class ContentFiles {
 
   /** Whether two contents of the inode are one file. */
   areOne(ino: number, born: number, next: number): boolean {
-    if (!this.status(ino, born, this.#status)) return false;
+    if (!this.statusHere(ino, born, this.#status)) return false;
     const identity = this.disk.lastIdentity();
-    return this.status(ino, next, this.#status) && this.disk.lastWas(identity);
+    return this.statusHere(ino, next, this.#status) && this.disk.lastWas(identity);
   }
 
   /** The inode's backing file could not get its name and is at `path`. */
@@ -169,9 +191,26 @@ export class ContentFiles {
     return this.#isThere(path) && !this.#isOpenForWriting(path);
   }
 
-  /** Returns false where the inode has no backing file. */
-  status(ino: number, born: number, out: FileStatus): boolean {
+  /** Whether the inode's backing file is on this disk. */
+  isHere(ino: number, born: number): boolean {
+    return this.statusHere(ino, born, this.#status);
+  }
+
+  /** As `status`, of what is on this disk. */
+  statusHere(ino: number, born: number, out: FileStatus): boolean {
     return this.disk.statusAt(this.pathOf(ino, born), out);
+  }
+
+  /** Returns false where the inode has no backing file, here or in a remote. */
+  status(ino: number, born: number, out: FileStatus): boolean {
+    if (this.statusHere(ino, born, out)) return true;
+    const remote = this.away?.find(ino, born);
+    if (remote === undefined) return false;
+    out.size = remote.size;
+    out.blocks = Math.ceil(remote.size / BLOCK_BYTES);
+    out.mtimeSeconds = remote.mtimeSeconds;
+    out.mtimeNanos = remote.mtimeNanos;
+    return true;
   }
 
   /**

@@ -191,7 +191,8 @@ export class Descriptors {
 
   /** -1: it is not there. */
   #openByName(inode: OpenInode): number {
-    const { spare } = inode;
+    const { partial, spare } = inode;
+    if (partial !== undefined) return this.#disk.open(partial.path, 'read');
     if (spare !== undefined && this.#spares !== undefined) {
       const fd = this.#spares.open(spare);
       if (fd >= 0 || !inode.isNamedElsewhere) return fd;
@@ -200,8 +201,9 @@ export class Descriptors {
   }
 
   #statusByName(inode: OpenInode, out: FileStatus): void {
-    const { spare } = inode;
-    let isThere = spare !== undefined && this.#spares?.status(spare, out) === true;
+    const { partial, spare } = inode;
+    let isThere = partial !== undefined && this.#disk.statusAt(partial.path, out);
+    isThere ||= spare !== undefined && this.#spares?.status(spare, out) === true;
     if (!isThere && (spare === undefined || inode.isNamedElsewhere)) {
       isThere = this.#content.status(inode.ino, inode.born, out);
     }

@@ -1,5 +1,6 @@
 /** What is known of an inode while it is open. */
 import type { FileIdentity } from '../types.js';
+import type { PartialContent } from './remote-content.js';
 import type { Spare } from './spare-files.js';
 
 /** A backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
@@ -26,6 +27,8 @@ export interface OpenInode extends Aligned {
   older: OpenInode | undefined;
   /** The backing file as long as it has not the inode's name; the same descriptor. */
   spare: Spare | undefined;
+  /** As long as not all of the content is here: what is, and only reads of that use the file. */
+  partial: PartialContent | undefined;
   handles: number;
   /** Handles that may write. */
   writers: number;
@@ -70,6 +73,7 @@ export function newOpenInode(ino: number, born: number, key: Uint8Array): OpenIn
     newer: undefined,
     older: undefined,
     spare: undefined,
+    partial: undefined,
     handles: 0,
     writers: 0,
     live: false,

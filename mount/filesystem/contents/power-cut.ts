@@ -57,6 +57,7 @@ export class PowerCut {
   /** What cannot be settled, since the filesystem is only read. */
   readonly #shortened = new Map<number, Shortened>();
   #cut: Cut = { lsn: 0, after: 0, before: 0 };
+  #takenLsn = 0;
 
   constructor(content: ContentFiles, clock: Clock, log: MountLog) {
     this.#content = content;
@@ -72,6 +73,16 @@ export class PowerCut {
   /** From here on `leftOver` goes by this cut. */
   note(cut: Cut): void {
     this.#cut = cut;
+  }
+
+  /** The store came from a remote, with the changes up to this one. Contents may have been behind them. */
+  noteTaken(lsn: number): void {
+    this.#takenLsn = lsn;
+  }
+
+  /** Whether the content of a record with this version may be behind it, in a remote that the store came from. */
+  isLagging(version: number): boolean {
+    return version > 0 && version <= this.#takenLsn;
   }
 
   /**
@@ -95,6 +106,9 @@ export class PowerCut {
         const isLive = record.hasFlag(inode, record.LIVE);
         if (!isLive && (item.version <= durableLsn || !record.hasFlag(inode, record.CONTENT))) continue;
         const bytes = this.#bytesLeft(tree, inode, readOnly);
+        // What is short here may be whole in a remote.
+        const isFaulty = !isLive && faultOf(inode, bytes) !== undefined;
+        if (isFaulty && !readOnly && healContent(this.#content, inode)) continue;
         if (!isLive && faultOf(inode, bytes) === undefined) continue;
         const had = record.sizeOf(inode);
         const has = Math.max(bytes, 0);
@@ -165,12 +179,12 @@ export class PowerCut {
   }
 
   /** As `fit`, for one that was found only now. */
-  fitLeftOver(inode: Uint8Array, where: string, fault: string): void {
+  fitLeftOver(inode: Uint8Array, version: number, where: string, fault: string): void {
     this.fit(inode, Math.max(this.bytesOf(inode), 0));
-    this.#log(
-      'warn',
-      `${where}: ${fault}; a power cut left it so: it has what is there, and the present time`,
-    );
+    const cause = this.isLagging(version)
+      ? 'the remote had no more when the store was taken over'
+      : 'a power cut left it so';
+    this.#log('warn', `${where}: ${fault}; ${cause}: it has what is there, and the present time`);
   }
 
   /**
@@ -183,6 +197,13 @@ export class PowerCut {
     const changed = this.#content.disk.lastChangeSeconds();
     return changed >= after - SLACK_SECONDS && changed <= before;
   }
+}
+
+/** As `heal` of contents that are away, for the record's. */
+export function healContent({ away }: ContentFiles, inode: Uint8Array): boolean {
+  if (away === undefined) return false;
+  const [seconds, nanos] = [record.secondsOf(inode, record.MTIME), record.nanosOf(inode, record.MTIME)];
+  return away.heal(record.inoOf(inode), record.bornOf(inode), record.sizeOf(inode), seconds, nanos);
 }
 
 /** The newest content of the inode before that made after snapshot `next` that is kept for snapshots. */

@@ -1,6 +1,6 @@
 /** Files whose contents are not what their records say: told once each, and for as long as they are so. */
 import { SpinneyError } from '../../../engine/errors.js';
-import type { MountLog } from '../../types.js';
+import type { MountLog, MountProblem } from '../../types.js';
 
 /** Files that are remembered; of more only the number is known. */
 const MOST_REMEMBERED = 10_000;
@@ -22,12 +22,12 @@ export class TroubleList {
   };
 
   /** How many, and the first of them; empty where there are none. */
-  lines(): string[] {
+  problems(): MountProblem[] {
     const count = this.#found.size;
     if (count === 0) return [];
-    const named = [...this.#found.values()].slice(0, MOST_LISTED);
+    const more = [...this.#found.values()].slice(0, MOST_LISTED);
     const files = count === 1 ? 'the content of 1 file is' : `the contents of ${count} files are`;
-    return [`${files} damaged; spinney check names all`, ...named];
+    return [{ code: 'CONTENT_DAMAGED', reason: `${files} damaged; spinney check names all`, more }];
   }
 }
 

@@ -53,10 +53,18 @@ export class DirectoryHandle {
   #lost: UnreadableBlobError | undefined;
   readonly #anchors = new Anchors();
 
-  constructor(path: Uint8Array | undefined, ino: number, version: number) {
+  /** `listed`: names that the listing ended with in another process, and the offsets after them. */
+  constructor(
+    path: Uint8Array | undefined,
+    ino: number,
+    version: number,
+    listed: readonly { name: Uint8Array; offset: number }[] = [],
+  ) {
     this.path = path;
     this.ino = ino;
     this.version = version;
+    // About the how-manieth it was is enough.
+    this.#reply = listed.map(({ name, offset }) => ({ name, offset, ordinal: ordinalsIn(offset).first }));
   }
 
   /**

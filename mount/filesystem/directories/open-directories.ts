@@ -9,7 +9,13 @@ import type { Inodes } from '../inodes/inodes.js';
 import { Handles } from '../open-files/handles.js';
 import { concat, SLASH, startsWith } from '../records/keys.js';
 import * as record from '../records/record.js';
-import { type Attributes, type DirectorySink, LISTED_CHANGED, type Place } from '../types.js';
+import {
+  type Attributes,
+  type DirectorySink,
+  type KeptDirectory,
+  LISTED_CHANGED,
+  type Place,
+} from '../types.js';
 import { DirectoryHandle, ENDED } from './directory.js';
 import { GoneNames } from './gone-names.js';
 
@@ -43,10 +49,34 @@ export class OpenDirectories {
     if (record.typeOf(inode) !== record.DIRECTORY) return -ENOTDIR;
     const path = typeof place === 'number' ? undefined : new Uint8Array(place);
     const ino = record.inoOf(inode);
+    this.#count(ino);
+    return this.#handles.add(new DirectoryHandle(path, ino, this.#versionOf(path)));
+  }
+
+  /** A directory that another process had open. Returns 0 or a negative errno; nobody else gets the handle in either case. */
+  putBack({ handle, place, version, listed }: KeptDirectory): number {
+    let directory: DirectoryHandle | undefined;
+    try {
+      const inode = this.#inodes.read(place);
+      if (inode === undefined || record.typeOf(inode) !== record.DIRECTORY) return -ENOENT;
+      const path = typeof place === 'number' ? undefined : new Uint8Array(place);
+      directory = new DirectoryHandle(path, record.inoOf(inode), version, listed);
+      this.#count(directory.ino);
+      return 0;
+    } finally {
+      this.#handles.putBack(handle, directory);
+    }
+  }
+
+  /** The version that the handle's directory had when it was opened; 0: no such handle. */
+  versionOf(handle: number): number {
+    return this.#handles.get(handle)?.version ?? 0;
+  }
+
+  #count(ino: number): void {
     const directory = this.#directories.get(ino);
     if (directory === undefined) this.#directories.set(ino, { handles: 1, gone: undefined });
     else directory.handles++;
-    return this.#handles.add(new DirectoryHandle(path, ino, this.#versionOf(path)));
   }
 
   /** The inode number of the handle's directory; 0: no such handle. */
@@ -113,6 +143,14 @@ export class OpenDirectories {
       if (path !== undefined && isAtOrBelow(path, from)) {
         directory.path = concat(to, path.subarray(from.length));
       }
+    }
+  }
+
+  /** Directories may be anywhere by now: `pathOf` tells where each is, or (undefined) that it is gone. */
+  relocate(pathOf: (ino: number) => Uint8Array | undefined): void {
+    for (const directory of this.#handles.values()) {
+      const path = pathOf(directory.ino);
+      directory.path = path && new Uint8Array(path);
     }
   }
 

@@ -2,11 +2,15 @@
 import { dirname } from 'node:path';
 import { BACKUP_FILE } from '../../../engine/before-open.js';
 import { SpinneyError } from '../../../engine/errors.js';
+import { SHIPPED_CONTENTS_PREFIX } from '../../../engine/shipped-contents.js';
 import type { MountLog } from '../../types.js';
 import { newFileStatus, readFully, syncDirectory } from '../contents/content-disk.js';
 import { parseBackupRecord } from '../records/backup-record.js';
 import { PURGE_KEY } from '../records/keys.js';
 import type { Inodes } from './inodes.js';
+
+/** Rows in one batch. */
+const FORGOTTEN_AT_ONCE = 1_000;
 
 /**
  * To be called before anything is changed. Removes contents that a backup run which did not come to its end has brought: new files
@@ -38,8 +42,24 @@ export function endBackup({ content, tree }: Inodes, log: MountLog): void {
   if (base !== undefined && pending !== undefined && tree.lastLsn() !== pending.lsn) {
     for (const { ino, born } of content.list()) if (born >= base.snapshot) content.remove(ino, born);
   }
+  forgetRemote(tree);
   disk.remove(path);
   syncDirectory(disk, dirname(directory));
   tree.put(PURGE_KEY, new Uint8Array(0));
   log('warn', `This store was a backup of ${from}, and is one of its own from now on`, { source });
+}
+
+/** What a remote has was that store's; here all contents are files. Before the record goes: a kill leaves it to the next start. */
+function forgetRemote(tree: Inodes['tree']): void {
+  for (;;) {
+    const keys: Uint8Array[] = [];
+    for (const item of tree.range({ prefix: SHIPPED_CONTENTS_PREFIX, keysOnly: true })) {
+      if (item.type === 'key') keys.push(item.key);
+      if (keys.length === FORGOTTEN_AT_ONCE) break;
+    }
+    if (keys.length === 0) return;
+    tree.atomic((batch) => {
+      for (const key of keys) batch.delete(key);
+    });
+  }
 }

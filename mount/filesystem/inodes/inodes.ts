@@ -22,10 +22,11 @@ import type { AtomicOptions, Batch, TreeOperations } from '../../../engine/api.j
 import { type ErrorCode, SpinneyError } from '../../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { newAttributes } from '../arguments.js';
+import type { AwayContents } from '../contents/away.js';
 import type { ContentFiles } from '../contents/content.js';
 import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import type { Descriptors } from '../contents/descriptors.js';
-import type { Aligned, OpenInode } from '../contents/open-inode.js';
+import type { OpenInode } from '../contents/open-inode.js';
 import type { PowerCut } from '../contents/power-cut.js';
 import { hasBeenWritten, type SpareFiles } from '../contents/spare-files.js';
 import type { Clock } from '../contents/system.js';
@@ -36,7 +37,9 @@ import { entryKey, equalBytes, KeyBuffer, orphanKey, SLASH } from '../records/ke
 import { Labels } from '../records/labels.js';
 import * as record from '../records/record.js';
 import { SnapshotIds } from '../records/snapshot-ids.js';
-import type { Attributes, Place, Reclaimer } from '../types.js';
+import type { Attributes, InodeKeepers, Place, Reclaimer } from '../types.js';
+import { LeftTable } from './left-table.js';
+import { OrphanTable } from './orphan-table.js';
 import { Quotas } from './quotas.js';
 import { type Found, findByKey, followEntry, type ReadableInodes } from './readable.js';
 import { applyTimes, raiseChangeTime, raiseTimes } from './times.js';
@@ -53,15 +56,11 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set(['ERR_NO_SPACE', 'ERR_JOURNAL_F
 
 export type { Found } from './readable.js';
 
-/** An inode that its last handle left LIVE: its backing file's mtime after it was given the record's. */
-export interface LeftInode extends Aligned {
-  /** Of its record. */
-  key: Uint8Array;
-}
-
 export class Inodes implements ReadableInodes {
   readonly tree: TreeOperations;
   readonly content: ContentFiles;
+  /** Contents that a remote has; undefined: there is none. */
+  readonly away: AwayContents | undefined;
   /** Undefined: a backing file has its inode's name from the beginning. */
   readonly spares: SpareFiles | undefined;
   readonly descriptors: Descriptors;
@@ -72,14 +71,16 @@ export class Inodes implements ReadableInodes {
   readonly troubles: Troubles;
   readonly readOnly: boolean;
   readonly keepsNodes: boolean;
+  readonly rests: boolean;
   /** Name of the snapshot directory that every directory has beside its entries; undefined: none has. */
   readonly hiddenName: Uint8Array | undefined;
   readonly opens = new Map<number, OpenInode>();
   /** The live ones whose backing files are spares, and since which second, in this order. */
   readonly borrowers = new Map<OpenInode, number>();
-  readonly left = new Map<number, LeftInode>();
-  /** Nameless inodes that someone still uses: the record, or null where it is at its `o` key. */
-  readonly orphans = new Map<number, Uint8Array | null>();
+  readonly left: LeftTable;
+  readonly orphans: OrphanTable;
+  /** Of orphans that are no more: their records are yet to be deleted, which have no content. */
+  readonly ended: number[] = [];
   /** What the last power cut may have left otherwise than its record says, where it was not settled. */
   readonly cut: PowerCut;
   readonly keys = new KeyBuffer(MAX_KEY_BYTES);
@@ -93,6 +94,7 @@ export class Inodes implements ReadableInodes {
   constructor(parts: {
     tree: TreeOperations;
     content: ContentFiles;
+    away: AwayContents | undefined;
     spares: SpareFiles | undefined;
     descriptors: Descriptors;
     numbers: InodeNumbers;
@@ -102,10 +104,13 @@ export class Inodes implements ReadableInodes {
     cut: PowerCut;
     readOnly: boolean;
     keepsNodes: boolean;
+    rests: boolean;
     hiddenName: Uint8Array | undefined;
+    keepers: InodeKeepers | undefined;
   }) {
     this.tree = parts.tree;
     this.content = parts.content;
+    this.away = parts.away;
     this.spares = parts.spares;
     this.descriptors = parts.descriptors;
     this.numbers = parts.numbers;
@@ -115,8 +120,11 @@ export class Inodes implements ReadableInodes {
     this.reclaimer = parts.reclaimer;
     this.troubles = parts.troubles;
     this.cut = parts.cut;
+    this.orphans = new OrphanTable(parts.keepers?.orphans);
+    this.left = new LeftTable(parts.keepers?.left);
     this.readOnly = parts.readOnly;
     this.keepsNodes = parts.keepsNodes;
+    this.rests = parts.rests;
     this.quotas = new Quotas(parts.tree, (path) => usageBelow(this, path));
     this.hiddenName = parts.hiddenName;
   }

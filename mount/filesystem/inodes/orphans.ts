@@ -6,6 +6,8 @@ import { type Inodes, REMOVAL } from './inodes.js';
 
 /** Orphans whose records one batch deletes. */
 const RECLAIMED_PER_BATCH = 1_000;
+/** Ended orphans whose records may wait to be deleted. */
+const MOST_ENDED = 32;
 
 /** Nobody uses the orphan any more: what it left is reclaimed. Does nothing for an inode that is no orphan. */
 export function reclaimOrphan(inodes: Inodes, ino: number): void {
@@ -16,8 +18,19 @@ export function reclaimOrphan(inodes: Inodes, ino: number): void {
   const stored = inodes.tree.get(orphanKey(ino));
   if (stored === undefined) return;
   inodes.left.delete(ino);
-  if (!hasOwnContent(inodes, stored)) deleteOrphanRecords(inodes, [ino]);
-  else inodes.reclaim(ino, record.bornOf(stored));
+  if (hasOwnContent(inodes, stored)) inodes.reclaim(ino, record.bornOf(stored));
+  else if (!inodes.rests || record.hasFlag(stored, record.CONTENT)) deleteOrphanRecords(inodes, [ino]);
+  else {
+    // Nobody waits for it, and one batch for many costs little more than one for each. Where it never comes the next start does it.
+    inodes.ended.push(ino);
+    if (inodes.ended.length >= MOST_ENDED) deleteEnded(inodes);
+  }
+}
+
+/** Deletes the records that were left for later. */
+export function deleteEnded(inodes: Inodes): void {
+  const { ended } = inodes;
+  if (ended.length > 0) deleteOrphanRecords(inodes, ended.splice(0));
 }
 
 /** Whether an orphan has a content that goes with it: a snapshot may have it, too. */

@@ -45,7 +45,8 @@ export class Removal {
     const born = record.bornOf(inode.record);
     this.#isKept = this.links === 0 && hasContent && born < inodes.snapshots.newest;
     const isLost = hasContent && !this.#isKept;
-    this.#keptAsRecord = this.links === 0 && (isLost || ((hasContent || hasXattrs) && this.#used));
+    const isTreeOnly = hasContent || hasXattrs || !inodes.orphans.canKeep(inode.record);
+    this.#keptAsRecord = this.links === 0 && (isLost || (isTreeOnly && this.#used));
   }
 
   /** Records all but the change of the entry itself, which the caller deletes or overwrites. */
@@ -59,6 +60,7 @@ export class Removal {
     if (byNumber) batch.deleteIfVersion(inode.key, inode.version);
     if (record.typeOf(inode.record) === record.DIRECTORY) batch.delete(positionKey(this.ino));
     if (this.#keptAsRecord) batch.put(orphanKey(this.ino), inode.record);
+    else if (this.#used) this.#inodes.orphans.prepare(this.ino, inode.record);
     if (this.#isKept) this.#inodes.snapshots.recordKept(batch, this.ino, record.bornOf(inode.record));
     if (!record.hasFlag(inode.record, record.XATTRS)) return;
     const kept = inodeXattrPrefix(this.ino);

@@ -9,6 +9,7 @@ import {
   recoverSpares,
   UNCLAIMED_DIRECTORY,
 } from '../contents/spare-recovery.js';
+import { takenLsn } from '../contents/taken-store.js';
 import { ContentSet } from '../records/inode-set.js';
 import { bornOfKey, ENTRIES_PREFIX, INODES_PREFIX, inoOfKey, KEPT_PREFIX, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
@@ -41,6 +42,7 @@ export function startContents(
   const { durableLsn, durableSeconds } = mark ?? { durableLsn: 0, durableSeconds: 0 };
   const seen = wasCut ? { lsn: tree.lastLsn(), after: durableSeconds, before: now } : cutOf(mark);
   cut.note(seen);
+  cut.noteTaken(takenLsn(tree));
   if (!wasCut && (readOnly || mark?.boot === boot)) return;
   try {
     if (wasCut) {

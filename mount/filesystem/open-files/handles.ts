@@ -15,6 +15,19 @@ export class Handles<T> {
     return handle;
   }
 
+  /**
+   * Gives an item a number that it had in another process, in ascending order and before any `add`. Undefined: nobody is to get
+   * the number.
+   */
+  putBack(handle: number, item: T | undefined): void {
+    while (this.#items.length < handle) {
+      this.#free.push(this.#items.length);
+      this.#items.push(undefined);
+    }
+    this.#items.push(item);
+    if (item !== undefined) this.#count++;
+  }
+
   get(handle: number): T | undefined {
     return this.#items[handle];
   }

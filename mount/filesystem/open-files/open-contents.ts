@@ -8,7 +8,7 @@
  */
 
 import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
-import type { OpenInode } from '../contents/open-inode.js';
+import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { UNWRITTEN_SECONDS } from '../contents/spare-files.js';
 import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
 import * as record from '../records/record.js';
@@ -19,6 +19,27 @@ export class OpenContents {
 
   constructor(inodes: Inodes) {
     this.#inodes = inodes;
+  }
+
+  /**
+   * An inode that another process had open, as far as it can be told: what was written past that process, and who may
+   * write through a mapping, its backing file and the kernel know.
+   */
+  openAgain(found: Found): OpenInode {
+    const ino = record.inoOf(found.record);
+    const inode = newOpenInode(ino, record.bornOf(found.record), found.key);
+    // One that only readers have may have a backing file that its record does not tell of: nothing was written to it.
+    inode.hasContent =
+      record.hasFlag(found.record, record.CONTENT) ||
+      this.#inodes.content.status(ino, inode.born, this.#status);
+    inode.live = record.hasFlag(found.record, record.LIVE) && !this.#inodes.readOnly;
+    if (!inode.live || !inode.hasContent) return inode;
+    try {
+      this.#inodes.noteContentTime(inode);
+    } catch {
+      // Whoever reads or writes it is told why it is not there.
+    }
+    return inode;
   }
 
   /** The inode is written now. */

@@ -3,34 +3,28 @@
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
 import type { MountLog } from '../../types.js';
-import { newAttributes } from '../arguments.js';
 import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/content-disk.js';
-import { faultOf, NO_FILE } from '../contents/faults.js';
+import { NO_FILE } from '../contents/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { NO_SPARE } from '../contents/spare-files.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';
-import type { Addition } from '../inodes/quotas.js';
-import { isKeptByNumber, parentOf, pathOfKey, showKey } from '../records/keys.js';
 import * as record from '../records/record.js';
-import type { Attributes, ContentWorker, FileIdentity, FsyncPlan, Place } from '../types.js';
+import type { ContentWorker, FileIdentity, FsyncPlan, KeptFile, Place } from '../types.js';
+import { Growth } from './growth.js';
 import { Handles } from './handles.js';
 import { OpenContents } from './open-contents.js';
+import { Opening } from './opening.js';
+import { readContent } from './reading.js';
 import { Renewal } from './renewal.js';
 
 export const O_ACCMODE = 3;
 const O_WRONLY = 1;
 const O_RDWR = 2;
-/** No disk reads less than this, or across its bounds. */
-const SECTOR_BYTES = 512;
 /** A copy of this much takes a few milliseconds. */
 const MAX_COPY_BYTES = 4 * 1024 * 1024;
 export const O_TRUNC = 0o1000;
-
-/** Modes of fallocate(2) that never make a file longer: KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE; and one that always does. */
-const SIZE_KEEPING = 0x01 | 0x02 | 0x08;
-const INSERT_RANGE = 0x20;
 
 interface FileHandle {
   readonly inode: OpenInode;
@@ -43,17 +37,20 @@ export class OpenFiles {
   readonly #inodes: Inodes;
   readonly #disk: ContentDisk;
   readonly #contents: OpenContents;
+  readonly #opening: Opening;
+  readonly #growth: Growth;
   /** How files get contents that no snapshot has. */
   readonly renewal: Renewal;
   readonly #handles = new Handles<FileHandle>();
   readonly #status: FileStatus = newFileStatus();
-  readonly #attributes: Attributes = newAttributes();
 
   /** `worker`: copies contents for snapshots; undefined: that is done at once. */
   constructor(inodes: Inodes, worker: ContentWorker | undefined, log: MountLog) {
     this.#inodes = inodes;
     this.#disk = inodes.content.disk;
     this.#contents = new OpenContents(inodes);
+    this.#opening = new Opening(inodes, this.#contents);
+    this.#growth = new Growth(inodes);
     this.renewal = new Renewal(inodes, this.#contents, worker, log);
   }
 
@@ -74,9 +71,10 @@ export class OpenFiles {
     const isReplaced = writes && (flags & O_TRUNC) !== 0;
     let inode = this.#inodes.opens.get(ino);
     if (inode === undefined) {
-      inode = this.#firstOpen(ino, found, isReplaced);
+      inode = this.#opening.open(ino, found, writes, isReplaced);
       this.#inodes.opens.set(ino, inode);
     }
+    if (writes) this.#inodes.away?.assertWhole(inode);
     if (writes && this.renewal.isDue(inode)) this.#renew(inode, isReplaced);
     return this.#newHandle(inode, flags);
   }
@@ -113,6 +111,39 @@ export class OpenFiles {
     return this.#handles.add({ inode, writes, readsAndWrites });
   }
 
+  /** A file that another process had open. Returns 0 or a negative errno; nobody else gets the handle in either case. */
+  putBack({ handle, place, flags, isPassed }: KeptFile): number {
+    let inode: OpenInode | undefined;
+    try {
+      inode = this.#openAgain(place);
+    } finally {
+      if (inode === undefined) this.#handles.putBack(handle, undefined);
+    }
+    if (inode === undefined) return -ENOENT;
+    const writes = (flags & O_ACCMODE) !== 0;
+    inode.handles++;
+    if (writes) inode.writers++;
+    const readsAndWrites = (flags & O_ACCMODE) === O_RDWR;
+    this.#handles.putBack(handle, { inode, writes, readsAndWrites });
+    if (!isPassed) return 0;
+    if (writes) inode.isPassed = true;
+    // By one, maybe, that has been released since.
+    if (inode.live) inode.mayBeMapped = true;
+    if (!writes) inode.mayBeSeen = true;
+    return 0;
+  }
+
+  /** Undefined: there is no file. */
+  #openAgain(place: Place): OpenInode | undefined {
+    const found = this.#inodes.find(place);
+    if (found === undefined || record.typeOf(found.record) !== record.REGULAR) return undefined;
+    const known = this.#inodes.opens.get(record.inoOf(found.record));
+    if (known !== undefined) return known;
+    const inode = this.#contents.openAgain(found);
+    this.#inodes.opens.set(inode.ino, inode);
+    return inode;
+  }
+
   /** The inode number of the handle's file; 0: no such handle. */
   inoOf(handle: number): number {
     return this.#handles.get(handle)?.inode.ino ?? 0;
@@ -127,23 +158,14 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     if (!file.inode.hasContent) return 0;
-    const fd = this.#inodes.descriptors.use(file.inode);
-    let done = this.#disk.read(fd, into, offset, length, position);
-    // Who asked takes a short read for the end of the file. It may be one that an error or a signal cut off: at the end
-    // of a sector, and then the rest is there, or the error.
-    while (done > 0 && done < length && (position + done) % SECTOR_BYTES === 0) {
-      const more = this.#disk.read(fd, into, offset + done, length - done, position + done);
-      if (more === 0) break;
-      done += more;
-    }
-    return done;
+    return readContent(this.#inodes, file.inode, into, offset, length, position);
   }
 
   write(handle: number, from: Uint8Array, offset: number, length: number, position: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
     if (length === 0) return 0;
-    const refused = this.#grow(file.inode, position + length);
+    const refused = this.#growth.to(file.inode, position + length);
     if (refused !== 0) return refused;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
     const written = this.#disk.write(
@@ -161,7 +183,7 @@ export class OpenFiles {
   allocate(handle: number, mode: number, offset: number, length: number): number {
     const file = this.#handles.get(handle);
     if (file === undefined || !file.writes) return -EBADF;
-    const refused = this.#growByAllocation(file.inode, mode, offset, length);
+    const refused = this.#growth.byAllocation(file.inode, mode, offset, length);
     if (refused !== 0) return refused;
     if (!file.inode.live) this.#contents.makeLive(file.inode);
     const result = this.#disk.allocate(this.#inodes.descriptors.use(file.inode), mode, offset, length);
@@ -178,12 +200,13 @@ export class OpenFiles {
     const target = this.#handles.get(to);
     if (source === undefined || target === undefined || !target.writes) return -EBADF;
     if (!source.inode.hasContent) return 0;
-    const { descriptors } = this.#inodes;
+    const { away, descriptors } = this.#inodes;
+    if (away?.assertRead(source.inode, fromOffset, Math.min(length, MAX_COPY_BYTES)) === false) return 0;
     const part = Math.min(length, MAX_COPY_BYTES);
     if (!this.#inodes.quotas.isEmpty) {
       descriptors.status(source.inode, this.#status);
       const copied = Math.max(0, Math.min(part, this.#status.size - fromOffset));
-      const refused = copied === 0 ? 0 : this.#grow(target.inode, toOffset + copied);
+      const refused = copied === 0 ? 0 : this.#growth.to(target.inode, toOffset + copied);
       if (refused !== 0) return refused;
     }
     if (!target.inode.live) this.#contents.makeLive(target.inode);
@@ -202,6 +225,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     const { inode } = file;
+    if (inode.partial !== undefined) return -ENOENT;
     if (file.writes && !inode.live) this.#contents.makeLive(inode);
     if (file.writes) inode.isPassed = true;
     if (file.readsAndWrites) inode.mayBeMapped = true;
@@ -215,7 +239,7 @@ export class OpenFiles {
    */
   backing(handle: number): number {
     const file = this.#handles.get(handle);
-    if (file !== undefined && this.#isLimited(file.inode)) return -ENOENT;
+    if (file !== undefined && this.#growth.isLimited(file.inode)) return -ENOENT;
     const failed = this.pass(handle);
     return failed < 0 ? failed : this.#inodes.descriptors.use(this.#handles.get(handle)!.inode);
   }
@@ -226,6 +250,7 @@ export class OpenFiles {
     if (file === undefined) return -EBADF;
     if (whence !== 3 && whence !== 4) return -EINVAL;
     if (!file.inode.hasContent) return -ENXIO;
+    this.#inodes.away?.assertWhole(file.inode);
     return this.#disk.seek(this.#inodes.descriptors.use(file.inode), offset, whence);
   }
 
@@ -234,7 +259,8 @@ export class OpenFiles {
     if (file === undefined) return undefined;
     const { inode } = file;
     const { ino, born, spare, nameDurable } = inode;
-    if (!inode.hasContent) return { ino, born, identity: undefined, spare: NO_SPARE, names: false };
+    if (!inode.hasContent || inode.partial !== undefined)
+      return { ino, born, identity: undefined, spare: NO_SPARE, names: false };
     try {
       this.#inodes.content.putInPlace(ino, born);
     } catch {
@@ -266,7 +292,7 @@ export class OpenFiles {
     const file = this.#handles.get(handle);
     if (file === undefined) return -EBADF;
     const { inode } = file;
-    if (!inode.hasContent) return 0;
+    if (!inode.hasContent || inode.partial !== undefined) return 0;
     this.#contents.keepContent(inode);
     this.#inodes.content.putInPlace(inode.ino, inode.born);
     const fd = this.#inodes.descriptors.use(inode);
@@ -303,14 +329,22 @@ export class OpenFiles {
       if (isLast) {
         this.#inodes.opens.delete(inode.ino);
         this.#contents.close(inode, isUnused);
+        if (inode.hasContent) this.#inodes.away?.used(inode.ino, inode.born);
       }
     }
     if (isUnused) reclaimOrphan(this.#inodes, inode.ino);
     return 0;
   }
 
+  /** Gives up a content that a remote has, for the disk's space. False: somebody uses it, or it is not what the remote has. */
+  evict(ino: number, born: number): boolean {
+    if (this.#inodes.opens.has(ino) || this.renewal.isCopying(ino)) return false;
+    return this.#inodes.away?.evict(ino, born) === true;
+  }
+
   /** As OpenContents' `rest`. */
   rest(): boolean {
+    this.#inodes.away?.rest();
     const waits = this.renewal.rest();
     return this.#contents.rest() || waits;
   }
@@ -337,22 +371,23 @@ export class OpenFiles {
       record.bornOf(found.record) < this.#inodes.snapshots.newest || this.renewal.isShared(ino);
     if (open === undefined && isShared && record.hasFlag(found.record, record.CONTENT))
       return this.#truncateShared(place, size);
-    if (!this.#inodes.quotas.isEmpty && !this.#inodes.orphans.has(ino)) {
-      this.#inodes.attributes(found.record, this.#attributes);
-      const refused = this.#inodes.quotas.take(directoryOf(found.key), growth(this.#attributes.size, size));
-      if (refused !== 0) return refused;
-    }
+    const refused = this.#growth.ofRecord(found, size);
+    if (refused !== 0) return refused;
     if (size === 0) this.#inodes.troubles.mended(ino);
     if (open !== undefined) {
+      this.#inodes.away?.assertWhole(open);
       if (this.renewal.isDue(open)) this.renewal.renew(open, size === 0);
       if (!open.live) this.#contents.makeLive(open);
       this.#disk.truncate(this.#inodes.descriptors.use(open), size);
       return 0;
     }
-    let fd = this.#openContent(found);
+    const isGivenUp = size === 0 && this.#opening.giveUp(found);
+    // What the remote has stands for the content until there is another.
+    if (isGivenUp) this.#putLive(found);
+    let fd = isGivenUp ? -1 : this.#openContent(found);
     try {
       if (fd >= 0) this.#disk.status(fd, this.#status);
-      if (size > 0) this.#assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
+      if (size > 0) this.#opening.assertSound(found, fd < 0 ? NO_FILE : this.#status.size);
       if (fd < 0) {
         this.#inodes.spares?.disown(ino);
         found.record = record.withBorn(found.record, this.#inodes.snapshots.last);
@@ -362,8 +397,7 @@ export class OpenFiles {
         // From here on another time than the record's means that the file was written.
         const seconds = record.secondsOf(found.record, record.MTIME);
         this.#disk.setModificationTime(fd, seconds, record.nanosOf(found.record, record.MTIME));
-        record.setFlag(found.record, record.LIVE | record.CONTENT);
-        this.#contents.put(found);
+        this.#putLive(found);
       }
       this.#disk.truncate(fd, size);
     } finally {
@@ -372,28 +406,10 @@ export class OpenFiles {
     return 0;
   }
 
-  /** Whether bytes are limited where the file is. */
-  #isLimited(inode: OpenInode): boolean {
-    const { quotas, orphans } = this.#inodes;
-    return !quotas.isEmpty && !orphans.has(inode.ino) && quotas.limitsBytes(directoryOf(inode.key));
-  }
-
-  /** Takes room for the file to have `size` bytes at least; 0, or -EDQUOT. */
-  #grow(inode: OpenInode, size: number): number {
-    if (!this.#isLimited(inode)) return 0;
-    return this.#inodes.quotas.take(directoryOf(inode.key), growth(this.#sizeOf(inode), size));
-  }
-
-  #growByAllocation(inode: OpenInode, mode: number, offset: number, length: number): number {
-    if (!this.#isLimited(inode) || (mode & SIZE_KEEPING) !== 0) return 0;
-    const size = (mode & INSERT_RANGE) !== 0 ? this.#sizeOf(inode) + length : offset + length;
-    return this.#grow(inode, size);
-  }
-
-  #sizeOf(inode: OpenInode): number {
-    if (!inode.hasContent) return 0;
-    this.#inodes.descriptors.status(inode, this.#status);
-    return this.#status.size;
+  #putLive(found: Found): void {
+    record.setFlag(found.record, record.LIVE | record.CONTENT);
+    this.#contents.put(found);
+    found.version = this.#inodes.tree.getVersion(found.key) ?? 0;
   }
 
   /** As `truncate`, of a file that nobody has open and whose content a snapshot may have. */
@@ -407,69 +423,8 @@ export class OpenFiles {
     }
   }
 
-  /** The inode's content is opened, and compared with its record. `isReplaced`: it is truncated next. */
-  #firstOpen(ino: number, found: Found, isReplaced: boolean): OpenInode {
-    // To be asked before the file is open here too.
-    const isWritten =
-      record.hasFlag(found.record, record.LIVE) &&
-      !this.#inodes.readOnly &&
-      this.#inodes.content.hasWriters(ino, record.bornOf(found.record));
-    const { descriptors } = this.#inodes;
-    const inode = newOpenInode(ino, record.bornOf(found.record), found.key);
-    if (record.hasFlag(found.record, record.CONTENT)) descriptors.open(inode);
-    try {
-      inode.live = isWritten;
-      inode.mayBeMapped = isWritten;
-      const left = isWritten ? this.#inodes.left.get(ino) : undefined;
-      if (left !== undefined) {
-        inode.alignedSeconds = left.alignedSeconds;
-        inode.alignedNanos = left.alignedNanos;
-      }
-      if (isWritten && inode.hasContent) this.#inodes.noteContentTime(inode);
-      if (isWritten) return inode;
-      if (inode.hasContent) descriptors.status(inode, this.#status);
-      if (!isReplaced) this.#assertSound(found, inode.hasContent ? this.#status.size : NO_FILE);
-      if (record.hasFlag(found.record, record.LIVE) && !this.#inodes.readOnly) {
-        this.#inodes.settle(found.record);
-        this.#inodes.replaceIfPossible(found);
-      }
-    } catch (error) {
-      descriptors.close(inode);
-      throw error;
-    }
-    return inode;
-  }
-
   #openContent(found: Found): number {
     if (!record.hasFlag(found.record, record.CONTENT)) return -1;
     return this.#inodes.content.open(record.inoOf(found.record), record.bornOf(found.record));
   }
-
-  /**
-   * Throws unless the content, which was just looked at and has so many bytes (or NO_FILE), is what the record says, or
-   * what a power cut left: that the record tells from here on.
-   */
-  #assertSound(found: Found, bytes: number): void {
-    const { cut, readOnly, troubles } = this.#inodes;
-    const fault = faultOf(found.record, bytes);
-    if (fault === undefined) return;
-    const ino = record.inoOf(found.record);
-    const isLeftOver = cut.isShortened(ino) || (bytes !== NO_FILE && cut.leftOver(found.version));
-    if (!isLeftOver) troubles.refuse(ino, showKey(found.key), fault);
-    if (readOnly) return;
-    cut.fitLeftOver(found.record, showKey(found.key), fault);
-    this.#contents.put(found);
-    found.version = this.#inodes.tree.getVersion(found.key) ?? 0;
-  }
-}
-
-const ROOT = new Uint8Array(0);
-
-/** Where a file's bytes count, by its record's key: one with several names counts in the root alone. */
-function directoryOf(key: Uint8Array): Uint8Array {
-  return isKeptByNumber(key) ? ROOT : parentOf(pathOfKey(key));
-}
-
-function growth(from: number, to: number): Addition {
-  return { bytes: Math.max(0, to - from), files: 0 };
 }

@@ -79,6 +79,13 @@ export class Renewal {
     return this.#unwritten.size > 0 && this.#unwritten.has(ino);
   }
 
+  /** Whether a copy of a content of the inode is being made, or waits for its place. */
+  isCopying(ino: number): boolean {
+    if (this.#awaited.has(ino)) return true;
+    for (const copy of this.#splits.values()) if (copy.ino === ino) return true;
+    return false;
+  }
+
   /**
    * Readies an open inode to be written: its content is no snapshot's when this returns. `isReplaced`: what is in it is not
    * wanted. Throws ContentAwaited where the driver is to ask again later; what the filesystem below says, ENOSPC for one,

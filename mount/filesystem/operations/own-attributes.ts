@@ -11,7 +11,6 @@ import type { Limits } from '../records/limits.js';
 import * as record from '../records/record.js';
 import type { Caller, Place } from '../types.js';
 
-const OWN = Buffer.from('spinney.');
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
 
@@ -40,10 +39,6 @@ const LIMITS: ReadonlyMap<string, keyof Limits> = new Map<string, keyof Limits>(
   ['spinney.quota.bytes', 'bytes'],
   ['spinney.quota.files', 'files'],
 ]);
-
-export function isOwnAttribute(name: Uint8Array): boolean {
-  return name.length > OWN.length && OWN.compare(name, 0, OWN.length) === 0;
-}
 
 /** The value in decimal; or a negative errno, ENODATA where there is no such attribute. */
 export function getOwnAttribute(inodes: Inodes, place: Place, name: Uint8Array): Uint8Array | number {

@@ -340,10 +340,12 @@ function writeBackFirst(inodes: Inodes, source: Found): void {
   const open = inodes.opens.get(ino);
   // After a power cut what has no name is gone.
   if (open?.spare !== undefined && inodes.descriptors.isWritten(open)) inodes.nameContent(open);
-  if (open?.hasContent === true) {
+  if (open?.hasContent === true && open.partial === undefined) {
     disk.startWriteback(inodes.descriptors.use(open));
     return;
   }
+  // What a remote has, and is not here, no power cut takes away.
+  if (inodes.away !== undefined && !inodes.content.isHere(ino, record.bornOf(source.record))) return;
   const fd = inodes.content.open(ino, record.bornOf(source.record));
   if (fd < 0) return;
   try {

@@ -11,7 +11,7 @@ import type { MountLog, PurgeProgress } from '../../types.js';
 import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import { EIO, ENOENT } from '../errno.js';
 import { type Inodes, REMOVAL } from '../inodes/inodes.js';
-import { deleteOrphanRecords } from '../inodes/orphans.js';
+import { deleteEnded, deleteOrphanRecords } from '../inodes/orphans.js';
 import type { OpenFiles } from '../open-files/open-files.js';
 import {
   bornOfKey,
@@ -77,6 +77,7 @@ export class Snapshots implements SnapshotOperations {
       throw new SpinneyError('ERR_READ_ONLY', `Cannot take snapshot ${name}: the mount is read-only`);
     completePositions(tree);
     this.#beforeSnapshot?.();
+    deleteEnded(this.#inodes);
     const written = this.#files.renewal.beforeSnapshot();
     const before = snapshots.last;
     try {
@@ -178,6 +179,7 @@ export class Snapshots implements SnapshotOperations {
 
   /** These contents have been removed: what is known of them goes, and of the orphans that had them. */
   reclaimed(contents: readonly ContentName[]): void {
+    this.#forgetShipped(contents);
     const isKept = ({ ino, born }: ContentName): boolean => this.#scheduled.has(keyOf(ino, born));
     const orphans = contents.filter((content) => !isKept(content)).map(({ ino }) => ino);
     deleteOrphanRecords(this.#inodes, orphans);
@@ -187,6 +189,19 @@ export class Snapshots implements SnapshotOperations {
     for (const { ino, born } of kept) this.#scheduled.delete(keyOf(ino, born));
     if (this.#progress !== undefined) this.#progress.removed += kept.length;
     this.#endIfDone();
+  }
+
+  /** Before their records, which another start would go by. */
+  #forgetShipped(contents: readonly ContentName[]): void {
+    const { away } = this.#inodes;
+    if (away === undefined) return;
+    const shipped = contents.filter(({ ino, born }) => away.find(ino, born) !== undefined);
+    if (shipped.length > 0) {
+      this.#inodes.atomic((batch) => {
+        for (const { ino, born } of shipped) away.rows.remove(batch, ino, born);
+      }, REMOVAL);
+    }
+    away.forget(contents);
   }
 
   #forget(contents: readonly ContentName[]): void {

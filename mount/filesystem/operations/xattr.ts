@@ -10,10 +10,11 @@ import type { ReadableInodes } from '../inodes/readable.js';
 import { xattrKey, xattrPrefix } from '../inodes/xattr-keys.js';
 import { isAccessListName } from '../records/acl.js';
 import { equalBytes, startsWith } from '../records/keys.js';
+import { isOwnAttribute } from '../records/own-names.js';
 import * as record from '../records/record.js';
 import type { Caller, Place } from '../types.js';
 import { hasAccessList } from './access-lists.js';
-import { isOwnAttribute, removeOwnAttribute, setOwnAttribute } from './own-attributes.js';
+import { removeOwnAttribute, setOwnAttribute } from './own-attributes.js';
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;

@@ -9,6 +9,7 @@
 import { EBADF, EINVAL, EIO, ENOENT, ENXIO } from '../errno.js';
 import type { Inodes } from '../inodes/inodes.js';
 import { Handles } from '../open-files/handles.js';
+import { UNREAD } from '../open-files/reading.js';
 import type { Snapshots } from '../operations/snapshots.js';
 import { keptKey, splitKey } from '../records/keys.js';
 import * as record from '../records/record.js';
@@ -50,6 +51,7 @@ export class PastFiles {
   open(snapshot: number, inode: Uint8Array): number {
     const isApart = this.#isApart(inode);
     const fd = this.#contents.contentOf(inode);
+    if (fd === -EIO) this.#note(inode, 'it is missing');
     if (fd < 0 && fd !== -ENOENT) return fd;
     const hasContent = fd >= 0;
     const file: PastFile = { snapshot, inode, hasContent, isApart, fd: hasContent ? fd : CLOSED };
@@ -107,15 +109,24 @@ export class PastFiles {
   #use(file: PastFile, work: (fd: number) => number): number {
     if (file.fd === CLOSED) {
       const fd = this.#contents.contentOf(file.inode);
+      if (fd === -ENOENT || fd === -EIO) this.#note(file.inode, 'it is missing');
       if (fd < 0) return fd === -ENOENT ? -EIO : fd;
       file.fd = fd;
     }
     try {
       return work(file.fd);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).errno === -EIO) this.#note(file.inode, UNREAD);
+      throw error;
     } finally {
       if (file.isApart) this.#hold(file);
       else this.#close(file);
     }
+  }
+
+  #note(inode: Uint8Array, fault: string): void {
+    const ino = record.inoOf(inode);
+    this.#inodes.troubles.note(ino, 'a file of a snapshot', fault);
   }
 
   #hold(file: PastFile): void {

@@ -96,6 +96,11 @@ export class SnapshotDirectories {
     return 0;
   }
 
+  /** The snapshot's name; undefined where it is gone. */
+  nameOf(snapshot: number): string | undefined {
+    return this.#open.byId(snapshot)?.name;
+  }
+
   /** The snapshots that have the directory, by ascending id, from the first one on whose id is above `after`. */
   *names(home: number, after: number): Generator<SnapshotInfo> {
     for (const snapshot of this.#open.list()) {

@@ -9,6 +9,7 @@
  *   q path            limits of a directory: bytes, then files, an f64 each, little-endian; 0 for none
  *   k ino born        content that is kept for snapshots: until which it was an inode's
  *   p ino             where a directory is: see positions.ts
+ *   r ino born row    what a remote has of a content: see engine/shipping/contents/rows.ts
  *   s name            facts about the store
  *   t                 where a part of the tree stands while a batch exchanges two; never there after it
  *
@@ -40,6 +41,8 @@ export const NEXT_INODE_KEY: Uint8Array = Buffer.from('snext-inode');
 export const LABELS_KEY: Uint8Array = Buffer.from('slabels');
 export const SCRUB_KEY: Uint8Array = Buffer.from('sscrub');
 export const CONTENT_MARK_KEY: Uint8Array = Buffer.from('scontents');
+/** Up to which change the store came from a remote: an LSN, f64, little-endian. Not there where it was made here. */
+export const TAKEN_KEY: Uint8Array = Buffer.from('staken');
 /** The newest snapshot that ever was. */
 export const LAST_SNAPSHOT_KEY: Uint8Array = Buffer.from('slast-snapshot');
 /** There while kept contents that no snapshot needs any more are being removed. */

@@ -9,23 +9,33 @@
  */
 import { availableParallelism, constants } from 'node:os';
 import { SpinneyError } from '../../../engine/errors.js';
+import { stopwatch } from '../../../engine/stopwatch.js';
 import * as libc from '../../libc/libc.js';
+import type { Reply } from '../protocol/reply.js';
+import { Crowd } from './crowd.js';
 import type { MountState } from './mount-state.js';
 import { WakeLatency } from './wake-latency.js';
 
 const { EAGAIN, EINTR, ENODEV, ENOENT } = constants.errno;
-/** How long to ask on after a request: longer than a client takes between two system calls. */
-const SPIN_MS = 0.1;
+/** How long to ask on after a request was served: longer than its reply and what a client does between two system calls. */
+const SPIN_MS = 0.11;
 /** Requests without a sleep between them, after which more are expected. */
 const BURST = 16;
 /** How long a burst may pause. */
 const PAUSE_MS = 2;
 
 export interface RequestHandler {
-  readonly request: { readonly bytes: Uint8Array };
-  readonly reply: { readonly bytes: Uint8Array };
+  readonly request: { readonly bytes: Uint8Array; readonly pid: number };
+  readonly reply: Reply;
   /** Serves the request of `length` bytes in `request`; returns the length of the reply, 0 for none. */
   handle(length: number): number;
+  /** Replies that are held back, to leave together. */
+  readonly held: {
+    /** Holds this reply of `length` bytes back. False: it is to be sent at once, after those that are held. */
+    hold(reply: RequestHandler['reply'], length: number): boolean;
+    /** Sends those that are held back; returns how many these were. */
+    send(): number;
+  };
   /** The kernel did not accept the reply, with this errno: a bug. The client got EIO. */
   replyRefused(error: number): void;
   /** Someone woke the thread. */
@@ -53,26 +63,35 @@ function serve(fd: number, state: MountState, handler: RequestHandler, latency: 
   const spinMs = availableParallelism() < 2 ? 0 : SPIN_MS;
   const input = handler.request.bytes;
   const sleep = new Sleep(fd, state.memory.readEnd);
+  const { held } = handler;
+  const crowd = new Crowd();
   let spinUntil = 0;
   let burst = 0;
   while (true) {
     if (state.takeWake()) {
+      held.send();
       if (state.sessionStopped) return;
       handler.woken();
+      if (state.sessionStopped) return;
     }
     const length = libc.read(fd, input, input.length);
     if (length > 0) {
       const replyLength = handler.handle(length);
-      if (replyLength > 0) {
+      if (replyLength > 0 && !(crowd.asks(handler.request.pid) && held.hold(handler.reply, replyLength))) {
+        held.send();
         const refused = sendReply(fd, handler.reply.bytes, replyLength);
         if (refused !== 0) handler.replyRefused(refused);
       }
       if (++burst === BURST) latency.hold();
-      spinUntil = performance.now() + spinMs;
+      // The stopwatch has just looked at the clock.
+      spinUntil = (state.isTiming ? stopwatch.countedUntil : performance.now()) + spinMs;
       continue;
     }
     const error = libc.errno();
     if (error === EAGAIN) {
+      const sent = held.send();
+      if (sent === 1) crowd.isAway();
+      if (sent > 0) continue;
       if (handler.work()) continue;
       if (performance.now() < spinUntil) {
         libc.schedYield();

@@ -6,6 +6,8 @@ import {
   FUSE_DEV_IOC_BACKING_OPEN,
   InvalInode,
   NOTIFY_INVAL_INODE,
+  NOTIFY_RESEND,
+  OutHeader,
 } from '../protocol/protocol.js';
 import { Reply } from '../protocol/reply.js';
 import { sendReply } from './connection.js';
@@ -47,4 +49,11 @@ export function attributeInvalidation(device: number): (node: number) => void {
     message.u64(InvalInode.LENGTH, 0);
     sendReply(device, message.bytes, message.finish(0, 0, NOTIFY_INVAL_INODE, InvalInode.SIZE));
   };
+}
+
+/** Has the kernel send again all requests that were read from the descriptor and not answered. Throws where it cannot. */
+export function requestResending(device: number): void {
+  const message = new Reply(OutHeader.SIZE);
+  const refused = sendReply(device, message.bytes, message.finish(0, 0, NOTIFY_RESEND, 0));
+  if (refused !== 0) throw new Error(`the kernel cannot send requests again: ${libc.errnoName(refused)}`);
 }

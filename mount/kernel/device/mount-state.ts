@@ -2,10 +2,13 @@
  * What the threads of one mount share: requests to wake or stop, and counters. The main thread reads the
  * counters at any time and waits for nobody; the session worker alone writes them (whole 64-bit stores).
  */
+import { stopwatch } from '../../../engine/stopwatch.js';
 import { descriptorLimit, openDescriptors } from '../../libc/descriptor-limit.js';
 import * as libc from '../../libc/libc.js';
-import { RequestFailures } from '../../request-failures.js';
-import type { MountStats, RefusedChanges } from '../../types.js';
+import { RequestFailures, totalOf } from '../../request-failures.js';
+import { RequestLogMemory } from '../../request-log/memory.js';
+import { joined, RequestTimes } from '../../request-times.js';
+import type { MountStats, OperationFigures, RefusedChanges } from '../../types.js';
 import { OPCODE_LIMIT, Opcode } from '../protocol/protocol.js';
 
 // Flags, 32 bits each.
@@ -16,6 +19,7 @@ const IO_GONE = 3;
 const ASLEEP = 4;
 const PASSTHROUGH = 5;
 const OPENING_FAILS = 6;
+const SYNC_FAILED = 7;
 /** An even number, as counters of 64 bits follow. */
 const FLAGS = 8;
 
@@ -25,14 +29,23 @@ const OPEN_FILES = 1;
 const NODES = 2;
 const NODE_TABLE_BYTES = 3;
 const LAST_OPCODE = 4;
-const OPERATIONS = 5;
+const PUT_ASIDE = 5;
+const BYTES_READ = 6;
+const BYTES_WRITTEN = 7;
+const OPERATIONS = 8;
 const FAILURES = OPERATIONS + OPCODE_LIMIT;
 const FAILURES_SIZE = RequestFailures.size(OPCODE_LIMIT);
+const TIMES = FAILURES + 2 * FAILURES_SIZE;
+const TIMES_SIZE = RequestTimes.size(OPCODE_LIMIT);
+const COUNTERS = TIMES + 2 * TIMES_SIZE;
+
+/** In place of opcodes that are above the limit; the kernel has none with this number. */
+const UNKNOWN = 0;
 
 const wakeByte = new Uint8Array(1);
 
 function newMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(FLAGS * 4 + (FAILURES + 2 * FAILURES_SIZE) * 8);
+  return new SharedArrayBuffer(FLAGS * 4 + COUNTERS * 8);
 }
 
 export interface MountStateMemory {
@@ -40,6 +53,10 @@ export interface MountStateMemory {
   /** The wake-up pipe: the session worker polls the reading end. Both ends are non-blocking. */
   readEnd: number;
   writeEnd: number;
+  /** Whether requests are timed. */
+  isTiming: boolean;
+  /** Undefined: there is none. */
+  requestLog: SharedArrayBuffer | undefined;
 }
 
 export class MountState {
@@ -50,16 +67,23 @@ export class MountState {
   #openingFails = false;
   /** Written by the session worker. */
   readonly failures: RequestFailures;
+  readonly #times: RequestTimes;
   /** Written by whoever answers syncs: the I/O worker, or, when that is dead, the session worker. */
   readonly syncFailures: RequestFailures;
+  readonly #syncTimes: RequestTimes;
+  readonly requestLog: RequestLogMemory | undefined;
 
   constructor(memory: MountStateMemory) {
     this.memory = memory;
+    this.requestLog = memory.requestLog && new RequestLogMemory(memory.requestLog);
     this.#flags = new Int32Array(memory.shared, 0, FLAGS);
     this.#counters = new Float64Array(memory.shared, FLAGS * 4);
     const sync = FAILURES + FAILURES_SIZE;
     this.failures = new RequestFailures(this.#counters.subarray(FAILURES, sync));
     this.syncFailures = new RequestFailures(this.#counters.subarray(sync, sync + FAILURES_SIZE));
+    const syncTimes = TIMES + TIMES_SIZE;
+    this.#times = new RequestTimes(this.#counters.subarray(TIMES, syncTimes));
+    this.#syncTimes = new RequestTimes(this.#counters.subarray(syncTimes, syncTimes + TIMES_SIZE));
   }
 
   static create(): MountState {
@@ -67,12 +91,17 @@ export class MountState {
     if (libc.pipe2(ends, libc.O_NONBLOCK | libc.O_CLOEXEC) !== 0) {
       throw new Error(`Cannot make the wake-up pipe: ${libc.errnoName(libc.errno())}`);
     }
-    return new MountState({ shared: newMemory(), readEnd: ends[0]!, writeEnd: ends[1]! });
+    // What timing and the log cost is measured by mounts without (scripts/bench); nobody else wants one.
+    const isTiming = process.env.SPINNEY_REQUEST_TIMES !== 'off';
+    const requestLog = process.env.SPINNEY_REQUEST_LOG === 'off' ? undefined : new RequestLogMemory().shared;
+    const [readEnd, writeEnd] = ends as unknown as [number, number];
+    return new MountState({ shared: newMemory(), readEnd, writeEnd, isTiming, requestLog });
   }
 
   /** One that no other thread looks at, and without a pipe: nobody is woken. */
   static forNobody(): MountState {
-    return new MountState({ shared: newMemory(), readEnd: -1, writeEnd: -1 });
+    const memory = { shared: newMemory(), readEnd: -1, writeEnd: -1, isTiming: true, requestLog: undefined };
+    return new MountState(memory);
   }
 
   /** Closes the pipe. Only when no other thread uses the state any more; what this one still does goes nowhere. */
@@ -124,7 +153,38 @@ export class MountState {
   countRequest(opcode: number): void {
     this.#counters[REQUESTS]! += 1;
     this.#counters[LAST_OPCODE] = opcode;
-    if (opcode < OPCODE_LIMIT) this.#counters[OPERATIONS + opcode]! += 1;
+    this.#counters[OPERATIONS + operationOf(opcode)]! += 1;
+  }
+
+  /** Whether whoever serves requests starts the stopwatch for each. */
+  get isTiming(): boolean {
+    return this.memory.isTiming;
+  }
+
+  /**
+   * A request was served, with this result: below 0, an errno. `changes`: it was to change something. What the thread's
+   * stopwatch has is its time.
+   */
+  served(opcode: number, result: number, changes: boolean): void {
+    const operation = operationOf(opcode);
+    if (result < 0) this.failures.failed(operation, -result, changes);
+    else if (this.failures.areAny) this.failures.succeeded(operation);
+    if (!this.memory.isTiming) return;
+    stopwatch.stop();
+    this.#times.record(operation, stopwatch.times, stopwatch.isDivided);
+  }
+
+  /** So many requests are put aside. */
+  setPutAside(requests: number): void {
+    this.#counters[PUT_ASIDE] = requests;
+  }
+
+  /** Contents passed through the daemon, bytes each. */
+  countRead(bytes: number): void {
+    this.#counters[BYTES_READ]! += bytes;
+  }
+  countWritten(bytes: number): void {
+    this.#counters[BYTES_WRITTEN]! += bytes;
   }
 
   /** The session worker goes to sleep, or has woken. */
@@ -159,10 +219,12 @@ export class MountState {
     return operationName(this.#counters[LAST_OPCODE]!);
   }
 
-  /** A sync that waited in the queue was answered with 0 or a negative errno. */
-  syncAnswered(result: number): void {
-    if (result < 0) this.syncFailures.failed(Opcode.FSYNC, -result, true);
-    else if (this.syncFailures.areAny) this.syncFailures.succeeded(Opcode.FSYNC);
+  /** A sync that waited in the queue is answered with 0 or a negative errno; `times` as a stopwatch has them. */
+  syncAnswered(opcode: number, result: number, times: Float64Array): void {
+    if (result < 0) this.syncFailed();
+    if (result < 0) this.syncFailures.failed(opcode, -result, true);
+    else if (this.syncFailures.areAny) this.syncFailures.succeeded(opcode);
+    if (this.memory.isTiming) this.#syncTimes.record(opcode, times);
   }
 
   /** `by` is 1 or -1. */
@@ -175,19 +237,37 @@ export class MountState {
     this.#counters[NODE_TABLE_BYTES] = bytes;
   }
 
+  /** A sync failed, and all later ones of the same are to fail as long as this process lives. */
+  syncFailed(): void {
+    Atomics.store(this.#flags, SYNC_FAILED, 1);
+    this.wakeSession();
+  }
+  get hasSyncFailed(): boolean {
+    return Atomics.load(this.#flags, SYNC_FAILED) !== 0;
+  }
+
   refused(): RefusedChanges[] {
     return [this.failures, this.syncFailures].flatMap((failures) => failures.refused(operationName));
   }
 
-  stats(): MountStats {
+  /** All but what the threads' queue and the kernel tell. */
+  stats(): Omit<MountStats, 'queueDepth' | 'waitingInKernel' | 'requestLog'> {
     const operations: Record<string, number> = {};
-    for (const [name, opcode] of Object.entries(Opcode)) {
-      const count = this.#counters[OPERATIONS + opcode]!;
-      if (count > 0) operations[name.toLowerCase()] = count;
+    const latency: Record<string, OperationFigures> = {};
+    const errors: Record<string, number>[] = [];
+    for (let operation = 0; operation < OPCODE_LIMIT; operation++) {
+      const count = this.#counters[OPERATIONS + operation]!;
+      if (count === 0) continue;
+      const name = operationName(operation).toLowerCase();
+      operations[name] = count;
+      const counts: Record<string, number> = {};
+      this.failures.addCounts(operation, counts);
+      this.syncFailures.addCounts(operation, counts);
+      errors.push(counts);
+      const times = joined(this.#times.of(operation), this.#syncTimes.of(operation));
+      if (times.count > 0) latency[name] = { ...times, errors: counts };
     }
-    const errorsByName: Record<string, number> = {};
-    this.failures.addCounts(errorsByName);
-    this.syncFailures.addCounts(errorsByName);
+    const errorsByName = totalOf(errors);
     return {
       driver: 'kernel',
       requests: this.#counters[REQUESTS]!,
@@ -201,10 +281,19 @@ export class MountState {
       nodes: this.#counters[NODES]!,
       nodeTableBytes: this.#counters[NODE_TABLE_BYTES]!,
       operations,
+      latency,
+      putAside: this.#counters[PUT_ASIDE]!,
+      bytesRead: this.#counters[BYTES_READ]!,
+      bytesWritten: this.#counters[BYTES_WRITTEN]!,
     };
   }
 }
 
+function operationOf(opcode: number): number {
+  return opcode < OPCODE_LIMIT ? opcode : UNKNOWN;
+}
+
+/** Names of operations that this driver does not serve are numbers. */
 function operationName(of: number): string {
-  return Object.entries(Opcode).find(([, opcode]) => opcode === of)?.[0] ?? `opcode ${of}`;
+  return Object.entries(Opcode).find(([, opcode]) => opcode === of)?.[0] ?? `OPCODE_${of}`;
 }

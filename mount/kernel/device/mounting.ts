@@ -1,5 +1,5 @@
 /** Opens the FUSE device and mounts it, all without touching the mounted filesystem. */
-import { realpathSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { constants } from 'node:os';
 import { SpinneyError } from '../../../engine/errors.js';
 import { mountByHelper, optionValue } from '../../fusermount.js';
@@ -38,6 +38,24 @@ export function mountDevice(options: MountOptions): DeviceMount {
     throw cannotMount(`${mountpoint} is not in /proc/self/mountinfo`);
   }
   return { fd, mountpoint, connection: entry.minor };
+}
+
+/** Readies the descriptor of the connection with this number, which another process had. Throws ERR_MOUNT where it is not that. */
+export function takeConnection(fd: number, connection: number): void {
+  const flags = libc.fcntl(fd, libc.F_GETFL, 0);
+  if (flags < 0 || libc.fcntl(fd, libc.F_SETFL, flags | libc.O_NONBLOCK) !== 0) {
+    throw new SpinneyError(
+      'ERR_MOUNT',
+      `Cannot go on with the mount: descriptor ${fd} of its connection: ${libc.errnoName(libc.errno())}`,
+    );
+  }
+  // Some kernels tell.
+  const told = /^fuse_connection:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1];
+  if (told === undefined || Number(told) === connection) return;
+  throw new SpinneyError(
+    'ERR_MOUNT',
+    `Cannot go on with the mount: the session is of connection ${connection}, descriptor ${fd} of connection ${told}`,
+  );
 }
 
 /** Without symbolic links. */

@@ -8,7 +8,7 @@
  */
 
 /** Numbers in a record; the first is its kind, as the two threads agree. */
-export const RECORD_FIELDS = 10;
+export const RECORD_FIELDS = 12;
 
 const WRITTEN = 0;
 const TAKEN = 1;
@@ -38,14 +38,29 @@ export class SharedQueue {
     return (Atomics.load(this.#counts, WRITTEN) - Atomics.load(this.#counts, TAKEN)) >>> 0;
   }
 
+  /** Whether a record more can be put. For the putting thread. */
+  get isFull(): boolean {
+    return this.length === this.#capacity;
+  }
+
+  /** How many records more can be put. For the putting thread. */
+  get room(): number {
+    return this.#capacity - this.length;
+  }
+
+  /** Records put so far, mod 2^32: the position of the next one. */
+  get written(): number {
+    return Atomics.load(this.#counts, WRITTEN) >>> 0;
+  }
+
   /** Records dropped so far, mod 2^32. */
   get taken(): number {
     return Atomics.load(this.#counts, TAKEN) >>> 0;
   }
 
   /** Appends a record and wakes the other thread. False: the queue is full. */
-  put(kind: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0): boolean {
-    if (this.length === this.#capacity) return false;
+  put(kind: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0, j = 0, k = 0): boolean {
+    if (this.isFull) return false;
     const written = Atomics.load(this.#counts, WRITTEN);
     const at = (written & (this.#capacity - 1)) * RECORD_FIELDS;
     this.#records[at] = kind;
@@ -58,6 +73,8 @@ export class SharedQueue {
     this.#records[at + 7] = g;
     this.#records[at + 8] = h;
     this.#records[at + 9] = i;
+    this.#records[at + 10] = j;
+    this.#records[at + 11] = k;
     Atomics.store(this.#counts, WRITTEN, (written + 1) | 0);
     this.wake();
     return true;

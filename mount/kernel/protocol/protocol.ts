@@ -50,6 +50,7 @@ export const Opcode = {
   CREATE: 35,
   INTERRUPT: 36,
   DESTROY: 38,
+  IOCTL: 39,
   BATCH_FORGET: 42,
   FALLOCATE: 43,
   READDIRPLUS: 44,
@@ -73,6 +74,9 @@ export const InHeader = {
   PID: 32,
   SIZE: 40,
 } as const;
+
+/** In the high word of InHeader.UNIQUE of a request that is sent again; its reply has it, too. */
+export const RESENT = 0x8000_0000;
 
 /** fuse_out_header. */
 export const OutHeader = { LENGTH: 0, ERROR: 4, UNIQUE: 8, SIZE: 16 } as const;
@@ -125,6 +129,8 @@ export const InitFlag = {
 export const InitFlag2 = {
   PASSTHROUGH: 1 << 5,
   NO_EXPORT_SUPPORT: 1 << 6,
+  /** The kernel knows NOTIFY_RESEND. */
+  HAS_RESEND: 1 << 7,
 } as const;
 
 /** fuse_attr. */
@@ -223,8 +229,14 @@ export const BackingMap = { FD: 0, FLAGS: 4, SIZE: 16 } as const;
 
 /** A message without a request has unique 0 and its code where a reply has the error. */
 export const NOTIFY_INVAL_INODE = 2;
+export const NOTIFY_INVAL_ENTRY = 3;
+/** Requests that were read and not answered are to be sent again, marked by RESENT. Has no body. */
+export const NOTIFY_RESEND = 7;
 /** fuse_notify_inval_inode_out. A negative OFFSET: the attributes only. */
 export const InvalInode = { NODEID: 0, OFFSET: 8, LENGTH: 16, SIZE: 24 } as const;
+
+/** fuse_notify_inval_entry_out; the name and a zero follow. */
+export const InvalEntry = { PARENT: 0, NAME_LENGTH: 8, FLAGS: 12, SIZE: 16 } as const;
 
 /** fuse_rename_in, fuse_rename2_in: two names follow. fuse_link_in: one. */
 export const RenameIn = { NEW_PARENT: 0, SIZE: 8 } as const;
@@ -260,6 +272,7 @@ export const FallocateIn = { HANDLE: 0, POSITION: 8, LENGTH: 16, MODE: 24, SIZE:
 export const CopyFileRangeIn = {
   FROM_HANDLE: 0,
   FROM_POSITION: 8,
+  TO_NODEID: 16,
   TO_HANDLE: 24,
   TO_POSITION: 32,
   LENGTH: 40,

@@ -59,6 +59,17 @@ export class Reply {
     return length;
   }
 
+  /** The node of the fuse_entry_out that is the body. */
+  get entryNode(): number {
+    const at = (OutHeader.SIZE + EntryOut.NODEID) >> 2;
+    return this.#words[at + 1]! * TWO_32 + this.#words[at]!;
+  }
+
+  /** Copies the first `count` words, header included, to `into` from index `at` on. */
+  copyWords(into: Uint32Array, at: number, count: number): void {
+    for (let i = 0; i < count; i++) into[at + i] = this.#words[i]!;
+  }
+
   /** Zeroes the body's first `length` bytes, a multiple of 4. */
   clear(length: number): void {
     this.#words.fill(0, OutHeader.SIZE >> 2, (OutHeader.SIZE + length) >> 2);

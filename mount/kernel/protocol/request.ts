@@ -3,7 +3,7 @@
  * minimum size is checked once, before its handler runs, so these reads need no check. Names and data follow
  * the structure and are read by a cursor; there short or malformed data is a value, never an exception.
  */
-import { InHeader } from './protocol.js';
+import { InHeader, RESENT } from './protocol.js';
 import type { ReusableBytes } from './reusable-bytes.js';
 
 const SLASH = 0x2f;
@@ -61,6 +61,16 @@ export class Request {
   /** Bytes after the header. */
   get argumentLength(): number {
     return this.#length - InHeader.SIZE;
+  }
+
+  /** Whether the kernel sent it before, to a daemon that did not answer. */
+  get isResent(): boolean {
+    return this.uniqueHigh >= RESENT;
+  }
+
+  /** Copies the first `count` words to `into` from index `at` on. */
+  copyWords(into: Uint32Array, at: number, count: number): void {
+    for (let i = 0; i < count; i++) into[at + i] = this.#words[i]!;
   }
 
   u32(offset: number): number {

@@ -6,6 +6,7 @@ import type { Request } from '../protocol/request.js';
 import type { NodeTable } from './node-table.js';
 
 const DOT = 0x2e;
+const NO_NAME = new Uint8Array(0);
 /** Where the type is in a mode. */
 const TYPE_SHIFT = 12;
 
@@ -23,6 +24,8 @@ export class Listing {
   readonly #session: ListingSession;
   #room = 0;
   #used = 0;
+  #lastName: Uint8Array = NO_NAME;
+  #lastOffset = 0;
 
   constructor(session: ListingSession) {
     this.#session = session;
@@ -37,6 +40,14 @@ export class Listing {
   /** Length of the reply's body so far. */
   get used(): number {
     return this.#used;
+  }
+
+  /** Name of the last entry of the reply, good until the next request, and the offset after it. */
+  get lastName(): Uint8Array {
+    return this.#lastName;
+  }
+  get lastOffset(): number {
+    return this.#lastOffset;
   }
 
   /** Appends an entry for READDIR. */
@@ -73,6 +84,8 @@ export class Listing {
     reply.u32(at + Dirent.TYPE, (attributes.mode >>> TYPE_SHIFT) & 0xf);
     reply.bytes.set(name, Reply.BODY + at + Dirent.SIZE);
     this.#used = end;
+    this.#lastName = name;
+    this.#lastOffset = next;
     return true;
   }
 }

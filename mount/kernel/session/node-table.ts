@@ -8,52 +8,82 @@
  * - A node is in the table while its lookup count is above 0 or an alias has it as parent, because FORGETs may
  *   come parent first; the root always is.
  * - Aliases of directories form a tree: the filesystem refuses to move a directory below itself.
- * - An alias has a name of 1 to 65,535 bytes; length 0 marks a free one.
+ * - What cannot be told from the rest is in rows of memory that may outlive this process: of a node its number and its lookup
+ *   count, of an alias its node, its parent and its name. A row counts from the store of one word on, which comes last when it is
+ *   made and first when it goes; an alias goes before its nodes do. So the rows are whole at every moment, and at most
+ *   tell of a node that nothing holds. All else is made from them (`#takeUp`).
  *
- * Compact, because the kernel may hold millions: columns in typed arrays, names in one byte arena that is
- * compacted when half of it is dead, and an open-addressing index. Used by one thread.
+ * Compact, because the kernel may hold millions: columns in typed arrays, names in one arena.
+ * Used by one thread.
  */
 import type { Place } from '../../filesystem/types.js';
+import { HeapMemory } from '../kept/growing-memory.js';
+import { NameArena } from '../kept/name-arena.js';
+import type { NodeMemory } from '../kept/node-memory.js';
 import { ROOT_NODE } from '../protocol/protocol.js';
 import type { ReusableBytes } from '../protocol/reusable-bytes.js';
+import { NO_SLOT, NodeIndex } from './node-index.js';
 
-const NONE = -1;
+const NONE = NO_SLOT;
 const ROOT_SLOT = 0;
 const SLASH = 0x2f;
 
+/** f64 in a node's row: its number (0: free), its lookup count. */
+const NODE_FIELDS = 2;
+const NODE_BYTES = 8 * NODE_FIELDS;
+/** i32 in an alias's row: slots of its node and of its parent, where its name is and how long (0: free). */
+const ALIAS_FIELDS = 4;
+const ALIAS_BYTES = 4 * ALIAS_FIELDS;
+const FIRST_ROWS = 64;
+
+function heapMemory(): NodeMemory {
+  return {
+    nodes: new HeapMemory(FIRST_ROWS * NODE_BYTES),
+    aliases: new HeapMemory(FIRST_ROWS * ALIAS_BYTES),
+    names: new HeapMemory(1024),
+  };
+}
+
 export class NodeTable {
+  readonly #memory: NodeMemory;
+  #nodes: Float64Array;
+  #aliases: Int32Array;
+  readonly #names: NameArena;
+
   // Columns of nodes, by slot.
-  #ino = new Float64Array(64);
-  #lookups = new Float64Array(64);
   /** First alias, or NONE; in a free slot the next free slot. */
-  #firstAlias = new Int32Array(64);
+  #firstAlias: Int32Array;
   /** Aliases that have this node as parent. */
-  #children = new Uint32Array(64);
+  #children: Uint32Array;
   #slotsUsed = 0;
   #freeSlot = NONE;
   #size = 0;
 
-  // Columns of aliases.
-  #aliasParent = new Int32Array(64);
-  /** Next alias of the same node, or the next free one. */
-  #aliasNext = new Int32Array(64);
-  #nameStart = new Uint32Array(64);
-  #nameLength = new Uint16Array(64);
+  /** By alias: the next alias of the same node, or the next free one. */
+  #aliasNext: Int32Array;
   #aliasesUsed = 0;
   #freeAlias = NONE;
 
-  #names = new Uint8Array(1024);
-  #namesEnd = 0;
-  #namesDead = 0;
-
-  /** Slot + 1 at the place where its ino hashes to, or in the next ones; 0 is empty. A power of two long. */
-  #index = new Int32Array(256);
+  readonly #index: NodeIndex;
 
   /** Slots to look at after a removal; kept to spare its making. */
   readonly #unused: number[] = [];
 
-  constructor() {
-    this.#addNode(ROOT_NODE);
+  /**
+   * `memory` that is not new holds what an earlier table had.
+   * @throws Error where that is damaged, which tells what is wrong
+   */
+  constructor(memory: NodeMemory = heapMemory()) {
+    this.#memory = memory;
+    this.#nodes = nodesIn(memory);
+    this.#aliases = aliasesIn(memory);
+    this.#index = new NodeIndex(this.#nodes, NODE_FIELDS);
+    this.#names = new NameArena(memory.names);
+    this.#firstAlias = new Int32Array(this.#nodes.length / NODE_FIELDS);
+    this.#children = new Uint32Array(this.#nodes.length / NODE_FIELDS);
+    this.#aliasNext = new Int32Array(this.#aliases.length / ALIAS_FIELDS);
+    if (this.#nodes[0] === 0) this.#addNode(ROOT_NODE);
+    else this.#takeUp();
   }
 
   /** Nodes in the table, the root included. */
@@ -63,10 +93,10 @@ export class NodeTable {
 
   get byteLength(): number {
     return (
-      this.#ino.byteLength * 2 +
+      this.#nodes.byteLength +
+      this.#aliases.byteLength +
       this.#firstAlias.byteLength * 2 +
-      this.#aliasParent.byteLength * 3 +
-      this.#nameLength.byteLength +
+      this.#aliasNext.byteLength +
       this.#names.byteLength +
       this.#index.byteLength
     );
@@ -79,7 +109,7 @@ export class NodeTable {
   /** Lookups of the node that the kernel has not given back; 0 for an unknown one. */
   lookups(ino: number): number {
     const slot = this.#find(ino);
-    return slot === NONE ? 0 : this.#lookups[slot]!;
+    return slot === NONE ? 0 : this.#nodes[slot * NODE_FIELDS + 1]!;
   }
 
   /**
@@ -89,6 +119,7 @@ export class NodeTable {
   place(ino: number, into: ReusableBytes): Place | undefined {
     const start = this.#find(ino);
     if (start === NONE) return undefined;
+    const aliases = this.#aliases;
     let length = 0;
     let steps = 0;
     for (let slot = start; slot !== ROOT_SLOT; ) {
@@ -96,17 +127,16 @@ export class NodeTable {
       if (alias === NONE) return ino;
       if (++steps > this.#size)
         throw new Error(`Cannot build the path of node ${ino}: its parents form a circle`);
-      length += 1 + this.#nameLength[alias]!;
-      slot = this.#aliasParent[alias]!;
+      length += 1 + aliases[alias * ALIAS_FIELDS + 3]!;
+      slot = aliases[alias * ALIAS_FIELDS + 1]!;
     }
     const bytes = into.reserve(length);
     let end = length;
     for (let slot = start; slot !== ROOT_SLOT; ) {
-      const alias = this.#firstAlias[slot]!;
-      const nameStart = this.#nameStart[alias]!;
-      for (let i = this.#nameLength[alias]! - 1; i >= 0; i--) bytes[--end] = this.#names[nameStart + i]!;
+      const row = this.#firstAlias[slot]! * ALIAS_FIELDS;
+      end = this.#names.copyBefore(aliases[row + 2]!, aliases[row + 3]!, bytes, end);
       bytes[--end] = SLASH;
-      slot = this.#aliasParent[alias]!;
+      slot = aliases[row + 1]!;
     }
     return into.view(length);
   }
@@ -116,26 +146,28 @@ export class NodeTable {
     if (ino === ROOT_NODE) return;
     let slot = this.#find(ino);
     if (slot === NONE) slot = this.#addNode(ino);
-    this.#lookups[slot]! += 1;
     const parentSlot = this.#find(parent);
     if (this.#findAlias(slot, parentSlot, name) === NONE) this.#addAlias(slot, parentSlot, name);
+    // Last: a node without lookups is nobody's loss.
+    this.#nodes[slot * NODE_FIELDS + 1]! += 1;
   }
 
   /** The kernel was told of `ino`, which has no name: counts one lookup. */
   heldNameless(ino: number): void {
     const known = this.#find(ino);
     const slot = known === NONE ? this.#addNode(ino) : known;
-    this.#lookups[slot]! += 1;
+    this.#nodes[slot * NODE_FIELDS + 1]! += 1;
   }
 
   /** The kernel gives `count` lookups back. Returns true when it has none left, so knows the node no more. */
   forget(ino: number, count: number): boolean {
     const slot = this.#find(ino);
     if (slot === NONE || slot === ROOT_SLOT) return false;
-    const before = this.#lookups[slot]!;
+    const row = slot * NODE_FIELDS;
+    const before = this.#nodes[row + 1]!;
     if (before === 0) return false;
-    this.#lookups[slot] = Math.max(0, before - count);
-    if (this.#lookups[slot]! > 0) return false;
+    this.#nodes[row + 1] = Math.max(0, before - count);
+    if (this.#nodes[row + 1]! > 0) return false;
     this.#unused.push(slot);
     this.#removeUnused();
     return true;
@@ -172,17 +204,34 @@ export class NodeTable {
     if (this.#findAlias(slot, parentSlot, name) === NONE) this.#addAlias(slot, parentSlot, name);
   }
 
-  #home(ino: number): number {
-    const hash = Math.imul((ino >>> 0) ^ Math.imul((ino / 0x1_0000_0000) | 0, 0x85ebca6b), 0x9e3779b1);
-    return (hash ^ (hash >>> 15)) & (this.#index.length - 1);
+  /**
+   * Makes the aliases of `name` in `parent` agree with the tree, which says that it is `ino`, or (0) nothing: for a request that
+   * may have changed the tree and not the table.
+   */
+  reconcile(parent: number, name: Uint8Array, ino: number): void {
+    const parentSlot = this.#find(parent);
+    if (parentSlot === NONE) return;
+    const wanted = ino === 0 ? NONE : this.#find(ino);
+    if (wanted !== NONE && this.#findAlias(wanted, parentSlot, name) === NONE)
+      this.#addAlias(wanted, parentSlot, name);
+    for (let alias = 0; alias < this.#aliasesUsed; alias++) {
+      const slot = this.#aliases[alias * ALIAS_FIELDS]!;
+      if (slot === wanted || !this.#isAlias(alias, parentSlot, name)) continue;
+      this.#dropAlias(slot, alias);
+    }
+    this.#removeUnused();
+  }
+
+  /** The numbers of all nodes that the kernel holds, the root left out. */
+  *held(): Generator<number> {
+    for (let slot = 1; slot < this.#slotsUsed; slot++) {
+      const ino = this.#nodes[slot * NODE_FIELDS]!;
+      if (ino !== 0 && this.#nodes[slot * NODE_FIELDS + 1]! > 0) yield ino;
+    }
   }
 
   #find(ino: number): number {
-    const mask = this.#index.length - 1;
-    for (let at = this.#home(ino); ; at = (at + 1) & mask) {
-      const slot = this.#index[at]! - 1;
-      if (slot === NONE || this.#ino[slot] === ino) return slot;
-    }
+    return this.#index.find(ino);
   }
 
   #addNode(ino: number): number {
@@ -191,107 +240,71 @@ export class NodeTable {
       this.#freeSlot = this.#firstAlias[slot]!;
     } else {
       slot = this.#slotsUsed++;
-      if (slot === this.#ino.length) {
-        this.#ino = grown(this.#ino, Float64Array);
-        this.#lookups = grown(this.#lookups, Float64Array);
-        this.#firstAlias = grown(this.#firstAlias, Int32Array);
-        this.#children = grown(this.#children, Uint32Array);
-      }
+      if (slot === this.#firstAlias.length) this.#growNodes();
     }
-    this.#ino[slot] = ino;
-    this.#lookups[slot] = 0;
     this.#firstAlias[slot] = NONE;
     this.#children[slot] = 0;
+    this.#nodes[slot * NODE_FIELDS + 1] = 0;
+    this.#nodes[slot * NODE_FIELDS] = ino;
     this.#size++;
-    if (this.#size * 2 > this.#index.length) this.#growIndex(slot);
-    else this.#putIndex(slot);
+    this.#index.add(slot);
     return slot;
   }
 
-  #putIndex(slot: number): void {
-    const mask = this.#index.length - 1;
-    let at = this.#home(this.#ino[slot]!);
-    while (this.#index[at] !== 0) at = (at + 1) & mask;
-    this.#index[at] = slot + 1;
-  }
-
-  #growIndex(added: number): void {
-    const old = this.#index;
-    this.#index = new Int32Array(old.length * 2);
-    for (let at = 0; at < old.length; at++) if (old[at] !== 0) this.#putIndex(old[at]! - 1);
-    this.#putIndex(added);
-  }
-
-  /** Takes a slot out of the index and moves later ones of its run up, so that a run has no holes. */
-  #removeIndex(slot: number): void {
-    const mask = this.#index.length - 1;
-    let hole = this.#home(this.#ino[slot]!);
-    while (this.#index[hole] !== slot + 1) hole = (hole + 1) & mask;
-    for (let at = (hole + 1) & mask; this.#index[at] !== 0; at = (at + 1) & mask) {
-      const home = this.#home(this.#ino[this.#index[at]! - 1]!);
-      // The entry may move to the hole unless its home lies cyclically after the hole, up to where it is.
-      if (((at - home) & mask) >= ((at - hole) & mask)) {
-        this.#index[hole] = this.#index[at]!;
-        hole = at;
-      }
-    }
-    this.#index[hole] = 0;
+  #growNodes(): void {
+    this.#memory.nodes.grow();
+    this.#nodes = nodesIn(this.#memory);
+    this.#index.rows = this.#nodes;
+    const length = this.#nodes.length / NODE_FIELDS;
+    this.#firstAlias = copied(this.#firstAlias, new Int32Array(length));
+    this.#children = copied(this.#children, new Uint32Array(length));
   }
 
   #findAlias(slot: number, parentSlot: number, name: Uint8Array): number {
     for (let alias = this.#firstAlias[slot]!; alias !== NONE; alias = this.#aliasNext[alias]!) {
-      if (this.#aliasParent[alias] !== parentSlot || this.#nameLength[alias] !== name.length) continue;
-      const start = this.#nameStart[alias]!;
-      let i = 0;
-      while (i < name.length && this.#names[start + i] === name[i]) i++;
-      if (i === name.length) return alias;
+      if (this.#isAlias(alias, parentSlot, name)) return alias;
     }
     return NONE;
   }
 
+  #isAlias(alias: number, parentSlot: number, name: Uint8Array): boolean {
+    const aliases = this.#aliases;
+    const row = alias * ALIAS_FIELDS;
+    if (aliases[row + 1] !== parentSlot || aliases[row + 3] !== name.length) return false;
+    return this.#names.isAt(aliases[row + 2]!, name);
+  }
+
   #addAlias(slot: number, parentSlot: number, name: Uint8Array): void {
-    if (this.#namesEnd + name.length > this.#names.length) this.#makeRoomForName(name.length);
     let alias = this.#freeAlias;
     if (alias !== NONE) {
       this.#freeAlias = this.#aliasNext[alias]!;
     } else {
       alias = this.#aliasesUsed++;
-      if (alias === this.#aliasParent.length) {
-        this.#aliasParent = grown(this.#aliasParent, Int32Array);
-        this.#aliasNext = grown(this.#aliasNext, Int32Array);
-        this.#nameStart = grown(this.#nameStart, Uint32Array);
-        this.#nameLength = grown(this.#nameLength, Uint16Array);
-      }
+      if (alias === this.#aliasNext.length) this.#growAliases();
     }
-    this.#names.set(name, this.#namesEnd);
-    this.#nameStart[alias] = this.#namesEnd;
-    this.#nameLength[alias] = name.length;
-    this.#namesEnd += name.length;
-    this.#aliasParent[alias] = parentSlot;
+    const aliases = this.#aliases;
+    const row = alias * ALIAS_FIELDS;
+    aliases[row] = slot;
+    aliases[row + 1] = parentSlot;
+    aliases[row + 2] = this.#names.put(name);
+    aliases[row + 3] = name.length;
     this.#aliasNext[alias] = this.#firstAlias[slot]!;
     this.#firstAlias[slot] = alias;
     this.#children[parentSlot]! += 1;
   }
 
-  #makeRoomForName(length: number): void {
-    const live = this.#namesEnd - this.#namesDead + length;
-    const old = this.#names;
-    this.#names = new Uint8Array(live * 2 > old.length ? Math.max(old.length * 2, live * 2) : old.length);
-    let end = 0;
-    for (let alias = 0; alias < this.#aliasesUsed; alias++) {
-      const nameLength = this.#nameLength[alias]!;
-      if (nameLength === 0) continue;
-      const start = this.#nameStart[alias]!;
-      this.#names.set(old.subarray(start, start + nameLength), end);
-      this.#nameStart[alias] = end;
-      end += nameLength;
-    }
-    this.#namesEnd = end;
-    this.#namesDead = 0;
+  #growAliases(): void {
+    this.#memory.aliases.grow();
+    this.#aliases = aliasesIn(this.#memory);
+    this.#aliasNext = copied(this.#aliasNext, new Int32Array(this.#aliases.length / ALIAS_FIELDS));
   }
 
   /** Takes an alias from its node; its parent is left for `removeUnused` to look at. */
   #dropAlias(slot: number, alias: number): void {
+    const row = alias * ALIAS_FIELDS;
+    const length = this.#aliases[row + 3]!;
+    this.#aliases[row + 3] = 0;
+    this.#names.free(this.#aliases[row + 2]!, length);
     const next = this.#aliasNext[alias]!;
     if (this.#firstAlias[slot] === alias) {
       this.#firstAlias[slot] = next;
@@ -300,11 +313,9 @@ export class NodeTable {
       while (this.#aliasNext[before] !== alias) before = this.#aliasNext[before]!;
       this.#aliasNext[before] = next;
     }
-    const parentSlot = this.#aliasParent[alias]!;
+    const parentSlot = this.#aliases[row + 1]!;
     this.#children[parentSlot]! -= 1;
     this.#unused.push(parentSlot);
-    this.#namesDead += this.#nameLength[alias]!;
-    this.#nameLength[alias] = 0;
     this.#aliasNext[alias] = this.#freeAlias;
     this.#freeAlias = alias;
   }
@@ -312,24 +323,127 @@ export class NodeTable {
   /** Removes the nodes listed in `unused` that nothing holds any more, and their parents in turn. */
   #removeUnused(): void {
     for (let slot = this.#unused.pop(); slot !== undefined; slot = this.#unused.pop()) {
-      if (slot === ROOT_SLOT || this.#lookups[slot]! > 0 || this.#children[slot]! > 0) continue;
-      if (this.#ino[slot] === 0) continue; // Listed twice and removed already.
+      const row = slot * NODE_FIELDS;
+      if (slot === ROOT_SLOT || this.#nodes[row + 1]! > 0 || this.#children[slot]! > 0) continue;
+      if (this.#nodes[row] === 0) continue; // Listed twice and removed already.
       while (this.#firstAlias[slot] !== NONE) this.#dropAlias(slot, this.#firstAlias[slot]!);
-      this.#removeIndex(slot);
-      this.#ino[slot] = 0;
+      this.#index.remove(slot);
+      this.#nodes[row] = 0;
       this.#firstAlias[slot] = this.#freeSlot;
       this.#freeSlot = slot;
       this.#size--;
     }
   }
+
+  /** Makes all that is not in the rows from them, and checks them. */
+  #takeUp(): void {
+    if (this.#nodes[0] !== ROOT_NODE) throw new Error('its first node is not the root');
+    this.#takeUpNodes();
+    this.#takeUpAliases();
+    const isSound = this.#names.takeUp((visit) => {
+      for (let row = 0; row < this.#aliasesUsed * ALIAS_FIELDS; row += ALIAS_FIELDS) {
+        if (this.#aliases[row + 3] !== 0) visit(this.#aliases[row + 2]!, this.#aliases[row + 3]!);
+      }
+    });
+    if (!isSound) throw new Error('two names are in one place');
+    this.#checkParents();
+    // What nothing holds: it was being added, or taken out.
+    for (let slot = 1; slot < this.#slotsUsed; slot++) {
+      const row = slot * NODE_FIELDS;
+      if (this.#nodes[row] !== 0 && this.#nodes[row + 1] === 0) this.#unused.push(slot);
+    }
+    this.#removeUnused();
+  }
+
+  #takeUpNodes(): void {
+    const nodes = this.#nodes;
+    const firstAlias = this.#firstAlias;
+    const index = this.#index;
+    firstAlias.fill(NONE);
+    let count = 0;
+    let slotsUsed = 0;
+    for (let slot = 0; slot < firstAlias.length; slot++) {
+      if (nodes[slot * NODE_FIELDS] === 0) continue;
+      count++;
+      slotsUsed = slot + 1;
+    }
+    index.reserve(count);
+    this.#slotsUsed = slotsUsed;
+    this.#size = count;
+    for (let slot = slotsUsed - 1; slot >= 0; slot--) {
+      const ino = nodes[slot * NODE_FIELDS]!;
+      if (ino === 0) {
+        firstAlias[slot] = this.#freeSlot;
+        this.#freeSlot = slot;
+        continue;
+      }
+      const lookups = nodes[slot * NODE_FIELDS + 1]!;
+      if (!Number.isSafeInteger(ino) || ino < 1 || !Number.isSafeInteger(lookups) || lookups < 0)
+        throw new Error(`node ${ino} has ${lookups} lookups`);
+      if (!index.addNew(slot)) throw new Error(`node ${ino} is there twice`);
+    }
+  }
+
+  #takeUpAliases(): void {
+    const aliases = this.#aliases;
+    for (let alias = this.#aliasNext.length - 1; alias >= 0; alias--) {
+      const row = alias * ALIAS_FIELDS;
+      const [slot, parentSlot, at, length] = [
+        aliases[row]!,
+        aliases[row + 1]!,
+        aliases[row + 2]!,
+        aliases[row + 3]!,
+      ];
+      if (length === 0) {
+        if (this.#aliasesUsed === 0) continue;
+        this.#aliasNext[alias] = this.#freeAlias;
+        this.#freeAlias = alias;
+        continue;
+      }
+      if (this.#aliasesUsed === 0) this.#aliasesUsed = alias + 1;
+      if (!this.#isTaken(slot) || slot === ROOT_SLOT || !this.#isTaken(parentSlot))
+        throw new Error(`a name is of slots ${slot} and ${parentSlot}, where there are no nodes`);
+      if (!this.#names.holds(at, length)) throw new Error(`a name has ${length} bytes at ${at}`);
+      this.#aliasNext[alias] = this.#firstAlias[slot]!;
+      this.#firstAlias[slot] = alias;
+      this.#children[parentSlot]! += 1;
+    }
+  }
+
+  #isTaken(slot: number): boolean {
+    return slot >= 0 && slot < this.#slotsUsed && this.#nodes[slot * NODE_FIELDS] !== 0;
+  }
+
+  /** No node is below itself. */
+  #checkParents(): void {
+    // 0: not looked at; else the node from which on the walk up is known to end.
+    const seen = new Int32Array(this.#slotsUsed);
+    for (let start = 1; start < this.#slotsUsed; start++) {
+      for (let slot = start; slot !== ROOT_SLOT && seen[slot] !== start; ) {
+        if (seen[slot] !== 0) break;
+        seen[slot] = start;
+        const alias = this.#firstAlias[slot]!;
+        if (this.#nodes[slot * NODE_FIELDS] === 0 || alias === NONE) break;
+        slot = this.#aliases[alias * ALIAS_FIELDS + 1]!;
+        if (seen[slot] === start) throw new Error(`node ${this.#nodes[slot * NODE_FIELDS]} is below itself`);
+      }
+    }
+  }
 }
 
-/** The same numbers in an array of twice the length. */
-function grown<T extends Float64Array | Int32Array | Uint32Array | Uint16Array>(
-  column: T,
-  type: new (length: number) => T,
-): T {
-  const longer = new type(column.length * 2);
-  longer.set(column);
-  return longer;
+function nodesIn({ nodes }: NodeMemory): Float64Array {
+  return new Float64Array(nodes.buffer, nodes.start, Math.floor(nodes.length / NODE_BYTES) * NODE_FIELDS);
+}
+
+function aliasesIn({ aliases }: NodeMemory): Int32Array {
+  return new Int32Array(
+    aliases.buffer,
+    aliases.start,
+    Math.floor(aliases.length / ALIAS_BYTES) * ALIAS_FIELDS,
+  );
+}
+
+function copied<T extends Int32Array | Uint32Array>(from: T, into: T): T {
+  into.set(from);
+  return into;
 }

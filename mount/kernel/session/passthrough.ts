@@ -106,12 +106,24 @@ export class Passthrough {
     return THROUGH_DAEMON;
   }
 
+  /** A handle of the inode is open from an earlier process, with this backing file's number or 0. */
+  putBack(ino: number, backing: number): void {
+    const access = this.#inodes.get(ino);
+    if (access === undefined) this.#inodes.set(ino, { backing, opens: 1 });
+    else access.opens++;
+  }
+
+  /** Ends a registration that nobody uses. */
+  drop(backing: number): void {
+    this.#files?.end(backing);
+  }
+
   /** A handle of the inode is about to be released. */
   released(ino: number): void {
     const access = this.#inodes.get(ino);
     if (access === undefined || --access.opens > 0) return;
     this.#inodes.delete(ino);
-    if (access.backing !== THROUGH_DAEMON) this.#files!.end(access.backing);
+    if (access.backing !== THROUGH_DAEMON) this.drop(access.backing);
   }
 }
 

@@ -21,8 +21,8 @@ const { ENODATA } = constants.errno;
 const ROUNDS = 4;
 const FILES = 200;
 const CACHE_BYTES = 8 << 20;
-/** How long nobody must have asked for anything before a part. */
-const QUIET_MS = 5;
+/** How long nobody must have asked for anything before a part: a script that mounts and goes on at once has the processor to itself. */
+const QUIET_MS = 150;
 /** After so many real requests none are needed any more. */
 const MOST_UNREHEARSED = 10_000;
 /** How long a part takes, at most but for its last request. */
@@ -52,9 +52,14 @@ export const OVER = -1;
 
 export class Rehearsal {
   readonly #requests: Generator<void, void> = rehearse();
-  #isOver = false;
+  #isOver: boolean;
   /** Real requests that were served when the thread was last about to sleep. */
   #served = -1;
+
+  /** Without `isWanted` there is nothing to rehearse. */
+  constructor(isWanted = true) {
+    this.#isOver = !isWanted;
+  }
 
   /**
    * The thread is about to sleep and has served so many real requests. Where there were none since the last call, a part is

@@ -2,22 +2,32 @@ import type { SnapshotDirectories } from '../../filesystem/past/snapshot-directo
 import type {
   AttributeChange,
   Attributes,
+  AwayAnswers,
   Caller,
   ContentName,
   DirectorySink,
   FileIdentity,
+  FollowedAnswers,
   FsyncPlan,
   Place,
+  RecordFacts,
   RemovalResult,
   SnapshotOperations,
   StatFs,
+  TakingOver,
 } from '../../filesystem/types.js';
 
 /** What the session calls of the filesystem layer. */
 export interface ServedFileSystem {
   /** Undefined for a filesystem without snapshots. */
   readonly past?: SnapshotDirectories | undefined;
-  start(): void;
+  /** For whoever brings contents from a remote; missing: there is none. */
+  readonly away?: AwayAnswers | undefined;
+  /** For whoever plays what another machine has changed; missing: nobody does. */
+  readonly followed?: FollowedAnswers | undefined;
+  start(isHeld?: (ino: number) => boolean): void;
+  readonly takingOver: TakingOver;
+  readonly facts: RecordFacts;
   close(): void;
   lookup(parent: Place, name: Uint8Array, out: Attributes): number;
   getattr(place: Place, out: Attributes): number;
@@ -64,6 +74,7 @@ export interface ServedFileSystem {
   copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number;
   opendir(place: Place): number;
   directoryOf(handle: number): number;
+  directoryVersion(handle: number): number;
   readdir(handle: number, offset: number, withAttributes: boolean, sink: DirectorySink): number;
   fsyncdir(handle: number): number;
   releasedir(handle: number): number;

@@ -6,7 +6,9 @@
  * long as the kernel holds it. There are three kinds: a snapshot directory, which belongs to a live inode; a root below it, the
  * directory as a snapshot has it; and what is below that.
  *
- * Nodeids are SNAPSHOT_NODES and a slot, far above all inode numbers. A slot is used again once the kernel has forgotten its node.
+ * Nodeids are SNAPSHOT_NODES, what earlier processes have used, and a slot: far above all inode numbers. A slot is used again once
+ * the kernel has forgotten its node; but a process that goes on with a mount knows none of the nodes of the one before, and gives
+ * nobody their numbers (`PastNote`).
  *
  * Invariant: a node is in the table while its lookup count is above 0 or another has it as parent, because FORGETs may
  * come parent first.
@@ -15,6 +17,7 @@
  * and an open-addressing index by parent and name. Used by one thread.
  */
 import type { PastPlace } from '../../filesystem/past/past-place.js';
+import { PastNote } from '../kept/past-note.js';
 import type { ReusableBytes } from '../protocol/reusable-bytes.js';
 
 /** The least of these nodeids. */
@@ -41,6 +44,9 @@ export class SnapshotNodes {
   #children = new Uint32Array(16);
   #hash = new Int32Array(16);
   #slotsUsed = 0;
+  /** The nodeid of slot 0. */
+  readonly #base: number;
+  readonly #used: PastNote;
   #freeSlot = NONE;
   #size = 0;
 
@@ -52,6 +58,11 @@ export class SnapshotNodes {
   /** By the slots of roots: the path of the directory in the snapshot. */
   readonly #paths = new Map<number, Uint8Array>();
   readonly #place: PastPlace = { snapshot: 0, path: NO_NAME };
+
+  constructor(used: PastNote = new PastNote()) {
+    this.#used = used;
+    this.#base = SNAPSHOT_NODES + used.nodes;
+  }
 
   get size(): number {
     return this.#size;
@@ -99,6 +110,24 @@ export class SnapshotNodes {
     return place;
   }
 
+  /**
+   * Where people find the node: in the snapshot directory of the live inode `home`, in this snapshot (0: it is the directory itself),
+   * at the path `below`, which is in `into`. Undefined for a node that the table does not hold.
+   */
+  whereabouts(
+    node: number,
+    into: ReusableBytes,
+  ): { home: number; snapshot: number; below: Uint8Array } | undefined {
+    let root = this.#slotOf(node);
+    if (root === NONE) return undefined;
+    if (this.#parent[root] === IS_DIRECTORY)
+      return { home: this.#number[root]!, snapshot: 0, below: NO_NAME };
+    const { path } = this.place(node, into)!;
+    while (this.#number[root] === 0) root = this.#parent[root]!;
+    const home = this.#number[this.#parent[root]!]!;
+    return { home, snapshot: this.#number[root]!, below: path.subarray(this.#paths.get(root)!.length) };
+  }
+
   /** The kernel was told of the snapshot directory of the live inode `home`: counts one lookup. Returns the nodeid. */
   holdDirectory(home: number): number {
     return this.#hold(IS_DIRECTORY, home, NO_NAME);
@@ -107,7 +136,7 @@ export class SnapshotNodes {
   /** The same of a directory as a snapshot has it, below a snapshot directory. */
   holdRoot(directory: number, { snapshot, path }: PastPlace): number {
     const node = this.#hold(this.#slotOf(directory), snapshot, NO_NAME);
-    const slot = node - SNAPSHOT_NODES;
+    const slot = node - this.#base;
     if (!this.#paths.has(slot)) this.#paths.set(slot, new Uint8Array(path));
     return node;
   }
@@ -127,7 +156,7 @@ export class SnapshotNodes {
   }
 
   #slotOf(node: number): number {
-    const slot = node - SNAPSHOT_NODES;
+    const slot = node - this.#base;
     return slot >= 0 && slot < this.#slotsUsed && this.#hash[slot] !== 0 ? slot : NONE;
   }
 
@@ -138,9 +167,9 @@ export class SnapshotNodes {
       const slot = this.#index[at]! - 1;
       if (this.#hash[slot] !== hash || !this.#is(slot, parent, number, name)) continue;
       this.#lookups[slot]! += 1;
-      return SNAPSHOT_NODES + slot;
+      return this.#base + slot;
     }
-    return SNAPSHOT_NODES + this.#add(parent, number, name, hash);
+    return this.#base + this.#add(parent, number, name, hash);
   }
 
   #is(slot: number, parent: number, number: number, name: Uint8Array): boolean {
@@ -157,6 +186,7 @@ export class SnapshotNodes {
     if (slot !== NONE) this.#freeSlot = this.#parent[slot]!;
     else {
       slot = this.#slotsUsed++;
+      this.#used.take();
       if (slot === this.#parent.length) this.#growColumns();
     }
     this.#names.set(name, this.#namesEnd);

@@ -5,19 +5,32 @@
 import type { SnapshotInfo } from '../../../engine/api.js';
 import { type ErrorCode, SpinneyError } from '../../../engine/errors.js';
 import type { SnapshotOperations } from '../../filesystem/types.js';
-import type { MountedSnapshots, PurgeProgress } from '../../types.js';
+import type { MountedSnapshots, PurgeProgress, Timeouts } from '../../types.js';
 
-export type SessionCommand = { id: number } & (
+type Order =
   | { kind: 'take-snapshot' | 'delete-snapshot'; name: string }
   | { kind: 'purge-progress' }
-);
+  | { kind: 'hand-over' }
+  | { kind: 'set-timeouts'; timeouts: Timeouts };
+
+export type SessionCommand = { id: number } & Order;
+
+/** What the session worker carries commands out on. */
+export interface Commanded {
+  snapshots: SnapshotOperations;
+  setTimeouts(timeouts: Timeouts): void;
+  handOver(): boolean;
+}
 
 export type CommandResult =
-  | { snapshot?: SnapshotInfo; progress?: PurgeProgress }
+  | { snapshot?: SnapshotInfo; progress?: PurgeProgress; isHandedOver?: boolean }
   | { code: ErrorCode | undefined; message: string };
 
 /** Never throws: what fails is the answer. */
-export function carryOut(snapshots: SnapshotOperations, command: SessionCommand): CommandResult {
+export function carryOut(
+  { handOver, setTimeouts, snapshots }: Commanded,
+  command: SessionCommand,
+): CommandResult {
   try {
     switch (command.kind) {
       case 'take-snapshot':
@@ -25,8 +38,13 @@ export function carryOut(snapshots: SnapshotOperations, command: SessionCommand)
       case 'delete-snapshot':
         snapshots.delete(command.name);
         return {};
+      case 'hand-over':
+        return { isHandedOver: handOver() };
       case 'purge-progress':
         return snapshots.progress === undefined ? {} : { progress: { ...snapshots.progress } };
+      case 'set-timeouts':
+        setTimeouts(command.timeouts);
+        return {};
     }
   } catch (error) {
     const code = error instanceof SpinneyError ? error.code : undefined;
@@ -58,6 +76,15 @@ export class Commands implements MountedSnapshots {
     return (await this.#ask({ kind: 'purge-progress' })).progress;
   }
 
+  async setTimeouts(timeouts: Timeouts): Promise<void> {
+    await this.#ask({ kind: 'set-timeouts', timeouts });
+  }
+
+  /** Whether the mount is left to another daemon. */
+  async handOver(): Promise<boolean> {
+    return (await this.#ask({ kind: 'hand-over' })).isHandedOver === true;
+  }
+
   answered(id: number, result: CommandResult): void {
     this.#waiting.get(id)?.(result);
     this.#waiting.delete(id);
@@ -70,9 +97,7 @@ export class Commands implements MountedSnapshots {
     }
   }
 
-  async #ask(
-    command: { kind: 'take-snapshot' | 'delete-snapshot'; name: string } | { kind: 'purge-progress' },
-  ): Promise<{ snapshot?: SnapshotInfo; progress?: PurgeProgress }> {
+  async #ask(command: Order): Promise<Exclude<CommandResult, { message: string }>> {
     const id = this.#next++;
     const result = await new Promise<CommandResult>((resolve) => {
       this.#waiting.set(id, resolve);

@@ -11,12 +11,18 @@ const BLOCK_BYTES = 512;
 
 /**
  * The content files in `directory` of a disk, as the I/O service uses them. One descriptor is open at a time, and one of
- * the directory always: by that all is synced where the process can have no other.
+ * the directory until `close`: by that all is synced where the process can have no other.
  */
-export function contentAccess(disk: ContentDisk, directory: string): ContentAccess {
+export function contentAccess(disk: ContentDisk, directory: string): ContentAccess & { close(): void } {
   const files = new ContentFiles(disk, directory, true);
   const status = newFileStatus();
   let held = -1;
+  try {
+    // By the time of the first sync there may be no descriptor to be had.
+    hold();
+  } catch {
+    // Whoever needs it is told.
+  }
 
   function hold(): void {
     if (held < 0) held = disk.openDirectory(directory);
@@ -105,5 +111,9 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     },
     copy: (copy) => new CopyInProgress(files, copy),
     place: (copy) => placeCopy(files, copy),
+    close: () => {
+      if (held >= 0) disk.close(held);
+      held = -1;
+    },
   };
 }

@@ -8,11 +8,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { PARTS, Part } from '../../../engine/stopwatch.js';
+import { monotonic } from '../../request-failures.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
 import { OutHeader } from '../protocol/protocol.js';
 import { Reply } from '../protocol/reply.js';
 import { IoTask } from './io-service.js';
+import type { LateAnswers } from './late-answers.js';
 
 const { EINTR } = constants.errno;
 const { SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH } = constants.signals;
@@ -21,42 +24,68 @@ const HARMLESS = maskOf(SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SI
 
 export class Interrupts {
   readonly #fd: number;
-  readonly #tasks: SharedQueue;
+  readonly #queues: readonly SharedQueue[];
+  readonly #requests: LateAnswers | undefined;
   readonly #isDying: (pid: number) => boolean;
   readonly #record = new Float64Array(RECORD_FIELDS);
   readonly #reply = new Reply(OutHeader.SIZE);
+  readonly #times = new Float64Array(PARTS);
 
-  /** `fd` is the FUSE descriptor, `tasks` the queue in which syncs wait. */
-  constructor(fd: number, tasks: SharedQueue, isDying: (pid: number) => boolean = isThreadDying) {
+  /** `fd` is the FUSE descriptor, `queues` those in which syncs wait, `requests` what the request log has of those in the first. */
+  constructor(
+    fd: number,
+    queues: readonly SharedQueue[],
+    requests?: LateAnswers,
+    isDying: (pid: number) => boolean = isThreadDying,
+  ) {
     this.#fd = fd;
-    this.#tasks = tasks;
+    this.#queues = queues;
+    this.#requests = requests;
     this.#isDying = isDying;
   }
 
   /** Answers the sync with this unique, if there is one and its caller is dying. Its later answer then finds nobody. */
   interrupt(uniqueLow: number, uniqueHigh: number): void {
+    for (const queue of this.#queues) if (this.#interruptIn(queue, uniqueLow, uniqueHigh)) return;
+  }
+
+  #interruptIn(queue: SharedQueue, uniqueLow: number, uniqueHigh: number): boolean {
     const record = this.#record;
-    for (let i = 0; this.#tasks.peek(i, record); i++) {
-      if (record[0] !== IoTask.SYNC || record[1] !== uniqueLow || record[2] !== uniqueHigh) continue;
-      this.#letGo();
-      return;
+    let { taken } = queue;
+    for (let i = 0; queue.peek(i, record); i++) {
+      if (queue.taken !== taken) {
+        // All have moved up.
+        ({ taken } = queue);
+        i = -1;
+      } else if (record[0] === IoTask.SYNC && record[1] === uniqueLow && record[2] === uniqueHigh) {
+        this.#letGo(queue, taken + i);
+        return true;
+      }
     }
+    return false;
   }
 
   /** Answers all syncs whose callers are dying. For another thread than the one that fills the queue. */
   sweep(): void {
+    for (const queue of this.#queues) this.#sweepIn(queue);
+  }
+
+  #sweepIn(queue: SharedQueue): void {
     for (let i = 0; ; i++) {
-      const { taken } = this.#tasks;
-      if (!this.#tasks.peek(i, this.#record)) return;
+      const { taken } = queue;
+      if (!queue.peek(i, this.#record)) return;
       // A record that was taken meanwhile may have been written over.
-      if (this.#tasks.taken !== taken) return;
-      if (this.#record[0] === IoTask.SYNC) this.#letGo();
+      if (queue.taken !== taken) return;
+      if (this.#record[0] === IoTask.SYNC) this.#letGo(queue, taken + i);
     }
   }
 
-  #letGo(): void {
+  #letGo(queue: SharedQueue, position: number): void {
     const record = this.#record;
     if (!this.#isDying(record[5]!)) return;
+    this.#times[Part.WAITING] = monotonic() - record[11]!;
+    // In the second queue the record tells where it was in the first.
+    this.#requests?.answering(queue === this.#queues[0] ? position : record[6]!, -EINTR, this.#times);
     sendReply(this.#fd, this.#reply.bytes, this.#reply.finish(record[1]!, record[2]!, -EINTR, 0));
   }
 }

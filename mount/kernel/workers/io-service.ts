@@ -6,6 +6,7 @@
  *   sync of the tree.
  * - A sync's record leaves the queue after its reply, so a dead worker's syncs are answered by its successor (a
  *   second reply is refused by the kernel and does no harm).
+ * - Where a sync is to be in a remote, too, it waits for that in a queue of its own, in order, and holds up nothing here.
  * - Copies of contents go on bit by bit, between what others wait for. They are made, and take their places, in the order in
  *   which that was asked, and after the syncs that were asked for before: a sync finds its file under the name that
  *   it had then.
@@ -19,13 +20,18 @@
  */
 
 import { constants } from 'node:os';
+import { PARTS, Part } from '../../../engine/stopwatch.js';
 import type { CopyInProgress } from '../../filesystem/contents/content-copy.js';
+import { systemErrnoOf } from '../../filesystem/errno.js';
 import type { ContentCopy, FileIdentity, FsyncPlan } from '../../filesystem/types.js';
+import { monotonic } from '../../request-failures.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
 import { OutHeader } from '../protocol/protocol.js';
 import { Reply } from '../protocol/reply.js';
+import type { Request } from '../protocol/request.js';
+import type { LateAnswers } from './late-answers.js';
 
 const { EIO } = constants.errno;
 const LONGEST_REMOVAL_WAIT_MS = 1000;
@@ -45,7 +51,8 @@ const NO_CONTENT = 0;
 export const IoTask = {
   /**
    * unique low, unique high, inode whose content is concerned or NO_CONTENT, whether its name must be made durable too (1 or 0),
-   * thread that waits, the content's number as a spare or NO_SPARE, the content file's identity (two numbers), and its born.
+   * thread that waits, the content's number as a spare or NO_SPARE, the content file's identity (two numbers), its born, the
+   * request's opcode, and when it came (ms of the clock of all threads).
    */
   SYNC: 1,
   /** ino, LSN, born. */
@@ -62,21 +69,36 @@ export const IoTask = {
   SYNC_CONTENTS: 7,
 } as const;
 
-/** Queues a sync for whoever waits for the request with this unique, by this thread. False: the queue is full. */
+/** What asks for a sync. */
+type SyncRequest = Pick<Request, 'uniqueLow' | 'uniqueHigh' | 'pid' | 'opcode'>;
+
+/** Queues a sync for whoever waits for the request, which came at `arrived`. False: the queue is full. */
 export function putSync(
   tasks: SharedQueue,
-  uniqueLow: number,
-  uniqueHigh: number,
-  thread: number,
+  { uniqueLow: low, uniqueHigh: high, pid, opcode }: SyncRequest,
+  arrived: number,
   plan: FsyncPlan | undefined,
 ): boolean {
   const identity = plan?.identity;
   if (plan === undefined || identity === undefined) {
-    return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, NO_CONTENT, 0, thread);
+    return tasks.put(IoTask.SYNC, low, high, NO_CONTENT, 0, pid, 0, 0, 0, 0, opcode, arrived);
   }
   const { ino, born, names, spare } = plan;
   const { file, birth } = identity;
-  return tasks.put(IoTask.SYNC, uniqueLow, uniqueHigh, ino, names ? 1 : 0, thread, spare, file, birth, born);
+  return tasks.put(
+    IoTask.SYNC,
+    low,
+    high,
+    ino,
+    names ? 1 : 0,
+    pid,
+    spare,
+    file,
+    birth,
+    born,
+    opcode,
+    arrived,
+  );
 }
 
 /** Kinds of records back to it. */
@@ -119,6 +141,20 @@ export interface ContentAccess {
   space(): { free: number; all: number };
 }
 
+/** Syncs that are done here, and are answered once a remote has what they are for. Several wait for one answer of the remote. */
+export interface RemoteSyncs {
+  /** Records of SYNC, in the order in which they were asked for; where they have other fields than in `tasks` see `#ship`. */
+  readonly queue: SharedQueue;
+  /** The sync that is put at this position of the queue: the remote is to have all up to `lsn`, and the content (NO_CONTENT: none). */
+  ask(position: number, lsn: number, ino: number, born: number): void;
+  /** Syncs of which it is known what became of them, mod 2^32: those before this position. */
+  readonly answered: number;
+  /** Of one of these: 0, or a negative errno. */
+  resultOf(position: number): number;
+  /** Another machine has the remote: nothing more gets there. */
+  readonly isOver: boolean;
+}
+
 export interface IoServices {
   /** The FUSE descriptor. */
   fd: number;
@@ -126,8 +162,16 @@ export interface IoServices {
   results: SharedQueue;
   tree: { sync(): void; durableLsn(): number };
   content: ContentAccess;
-  /** A sync is answered, with 0 or a negative errno. */
-  answered(result: number): void;
+  /** A sync is answered, with 0 or a negative errno. `times`: milliseconds of each part, as a stopwatch has them. */
+  answered(opcode: number, result: number, times: Float64Array): void;
+  /** What the request log has of syncs; missing: there is none. */
+  requests?: LateAnswers | undefined;
+  /** Whether another machine has the store's remote: then nothing may be answered. Missing: it has none. */
+  isTaken?: (() => boolean) | undefined;
+  /** Is told of contents that were synced while they may be open: the remote is to have them, too. */
+  synced?: ((ino: number, born: number) => void) | undefined;
+  /** Undefined: a sync is done when it is done here. */
+  remote?: RemoteSyncs | undefined;
   /** There are results for the session worker. */
   wakeSession(): void;
   log: MountLog;
@@ -143,6 +187,7 @@ export class IoService {
   readonly #services: IoServices;
   readonly #reply = new Reply(OutHeader.SIZE);
   readonly #record = new Float64Array(RECORD_FIELDS);
+  readonly #times = new Float64Array(PARTS);
   #removals: Removal[] = [];
   /** In the order in which they were asked for. */
   readonly #copies: ContentCopy[] = [];
@@ -153,6 +198,8 @@ export class IoService {
   #waitingBytes = 0;
   /** Somebody waits for the removals. */
   #hurried = false;
+  /** As many syncs wait for the remote as may. */
+  #isBlocked = false;
   #ending = false;
   #lastSync = 0;
 
@@ -166,7 +213,7 @@ export class IoService {
     while (!stopped()) {
       const seen = tasks.events;
       if (this.round(false)) return;
-      if (tasks.length > 0 || this.#copies.length > 0) continue;
+      if ((tasks.length > 0 && !this.#isBlocked) || this.#copies.length > 0) continue;
       const removalsWait = this.#removals.length > 0 ? LONGEST_REMOVAL_WAIT_MS : Number.POSITIVE_INFINITY;
       tasks.wait(seen, this.#hurried || this.#untold.length > 0 ? ANSWER_AGAIN_MS : removalsWait);
     }
@@ -175,6 +222,7 @@ export class IoService {
   /** Does what is there to do, without waiting for more. `now`: no removal waits. Returns whether the end came. */
   round(now: boolean): boolean {
     const { tasks, results } = this.#services;
+    this.#answerShipped();
     this.#takeTasks();
     if (this.#ending) this.#giveCopiesUp();
     do {
@@ -186,20 +234,27 @@ export class IoService {
       this.#hurried = false;
       this.#services.wakeSession();
     }
-    if (!this.#ending || this.#removals.length > 0 || tasks.length > 0) return false;
+    if (!this.#ending || this.#removals.length > 0 || (tasks.length > 0 && !this.#isBlocked)) return false;
     results.put(IoResult.ENDED);
     this.#services.wakeSession();
     return true;
   }
 
   #takeTasks(): void {
-    const { tasks } = this.#services;
-    const count = tasks.length;
+    const { tasks, remote } = this.#services;
+    let count = tasks.length;
+    const room = remote?.queue.room ?? Number.POSITIVE_INFINITY;
     const record = this.#record;
     const failures: number[] = [];
+    /** Milliseconds in the content's system calls. */
+    const below: number[] = [];
     let syncs = 0;
+    this.#isBlocked = false;
     for (let i = 0; i < count && tasks.peek(i, record); i++) {
-      if (record[0] === IoTask.REMOVE) {
+      if (record[0] === IoTask.SYNC && syncs >= room) {
+        this.#isBlocked = true;
+        count = i;
+      } else if (record[0] === IoTask.REMOVE) {
         this.#putRemoval(record[1]!, record[3]!, record[2]!);
       } else if (record[0] === IoTask.HURRY) {
         this.#hurried = true;
@@ -214,16 +269,51 @@ export class IoService {
         this.#tell(IoResult.CONTENTS_SYNCED, result);
       } else {
         syncs++;
+        const began = performance.now();
         failures[i] = record[3] === NO_CONTENT ? 0 : this.#syncContent(record);
+        below[i] = performance.now() - began;
       }
     }
     if (syncs > 0) {
+      const began = performance.now();
       const failure = this.#syncTree();
+      const journal = performance.now() - began;
       for (let i = 0; i < count && tasks.peek(i, record); i++) {
-        if (record[0] === IoTask.SYNC) this.#answer(record[1]!, record[2]!, failures[i] || failure);
+        if (record[0] !== IoTask.SYNC) continue;
+        const result = failures[i] || failure;
+        if (result === 0 && remote !== undefined) this.#ship(remote, tasks.taken + i, below[i]!, journal);
+        else {
+          if (result === 0 && record[3] !== NO_CONTENT) this.#services.synced?.(record[3]!, record[9]!);
+          this.#answer(tasks.taken + i, result, below[i]!, journal);
+        }
       }
     }
     if (count > 0) tasks.drop(count);
+  }
+
+  /**
+   * The sync in `#record`, which is done here, is to be in the remote. In that queue's record the spare's number is the sync's position
+   * in `tasks`, and the identity how long it took.
+   */
+  #ship({ ask, queue }: RemoteSyncs, position: number, below: number, journal: number): void {
+    const [, low, high, ino, names, pid, , , , born, opcode, arrived] = this.#record as unknown as number[];
+    const at = queue.written;
+    queue.put(IoTask.SYNC, low, high, ino, names, pid, position, below, journal, born, opcode, arrived);
+    ask(at, this.#services.tree.durableLsn(), ino!, born!);
+  }
+
+  /** Answers the syncs of which the remote has everything. */
+  #answerShipped(): void {
+    const { remote } = this.#services;
+    if (remote === undefined) return;
+    const { isOver, queue } = remote;
+    const record = this.#record;
+    const count = isOver ? queue.length : (remote.answered - queue.taken) >>> 0;
+    for (let i = 0; i < count && queue.peek(i, record); i++) {
+      const result = isOver ? -EIO : remote.resultOf((queue.taken + i) >>> 0);
+      this.#answer(record[6]!, result, record[7]!, record[8]!);
+    }
+    queue.drop(count);
   }
 
   #putRemoval(ino: number, born: number, lsn: number): void {
@@ -301,11 +391,21 @@ export class IoService {
     return failure;
   }
 
-  #answer(uniqueLow: number, uniqueHigh: number, error: number): void {
-    this.#services.answered(error);
-    const length = this.#reply.finish(uniqueLow, uniqueHigh, error, 0);
-    const refused = sendReply(this.#services.fd, this.#reply.bytes, length);
-    if (refused !== 0) this.#services.log('error', 'Cannot reply to a sync', { errno: refused });
+  /** What is not below or in the journal it has waited: for its turn, and for those that share its sync of the tree. */
+  #answer(position: number, outcome: number, below: number, journal: number): void {
+    const { fd, requests, isTaken, log } = this.#services;
+    // Also of what was done before this process stood still.
+    const error = outcome === 0 && isTaken?.() ? -EIO : outcome;
+    const task = this.#record;
+    const times = this.#times;
+    times[Part.BELOW] = below;
+    times[Part.JOURNAL] = journal;
+    times[Part.WAITING] = Math.max(0, monotonic() - task[11]! - below - journal);
+    this.#services.answered(task[10]!, error, times);
+    requests?.answering(position, error, times);
+    const length = this.#reply.finish(task[1]!, task[2]!, error, 0);
+    const refused = sendReply(fd, this.#reply.bytes, length);
+    if (refused !== 0) log('error', 'Cannot reply to a sync', { errno: refused });
   }
 
   #syncTree(): number {
@@ -348,8 +448,7 @@ export class IoService {
       return 0;
     } catch (error) {
       this.#services.log('error', `Cannot ${what}: ${error}`);
-      const { errno } = error as NodeJS.ErrnoException;
-      return typeof errno === 'number' && errno < 0 ? errno : -EIO;
+      return systemErrnoOf(error) ?? -EIO;
     }
   }
 }

@@ -2,7 +2,7 @@
  * Notices that a mount hangs: that requests wait in the kernel while the session worker is busy with one and the same,
  * or that syncs wait while the I/O worker does not get on. Looks at counters only; it cannot hang itself.
  */
-import type { MountLog } from '../../types.js';
+import type { MountProblem } from '../../types.js';
 
 /** How long a request may take before it counts as stuck. */
 export const REQUEST_STUCK_MS = 10_000;
@@ -26,22 +26,20 @@ export interface WatchedState {
 
 export class Watchdog {
   readonly #look: () => WatchedState;
-  readonly #log: MountLog;
   readonly #now: () => number;
-  #problems: string[] = [];
+  #problems: MountProblem[] = [];
   #requests = -1;
   #requestsSince = 0;
   #taken = -1;
   #takenSince = 0;
 
-  constructor(look: () => WatchedState, log: MountLog, now: () => number = () => performance.now()) {
+  constructor(look: () => WatchedState, now: () => number = () => performance.now()) {
     this.#look = look;
-    this.#log = log;
     this.#now = now;
   }
 
   /** What is wrong, as of the last sample. */
-  get problems(): readonly string[] {
+  get problems(): readonly MountProblem[] {
     return this.#problems;
   }
 
@@ -49,7 +47,7 @@ export class Watchdog {
   sample(): void {
     const state = this.#look();
     const now = this.#now();
-    const problems: string[] = [];
+    const problems: MountProblem[] = [];
     // Before its first request the worker brings the filesystem up, which may take long.
     if (state.asleep || state.requests === 0 || state.requests !== this.#requests || state.waiting === 0) {
       this.#requests = state.requests;
@@ -57,18 +55,17 @@ export class Watchdog {
     } else if (now - this.#requestsSince >= REQUEST_STUCK_MS) {
       const waiting = state.waiting === undefined ? '' : `; ${state.waiting} wait in the kernel`;
       const time = seconds(now - this.#requestsSince);
-      problems.push(`the mount has been busy with one request (${state.operation}) for ${time}${waiting}`);
+      const reason = `the mount has been busy with one request (${state.operation}) for ${time}${waiting}`;
+      problems.push({ code: 'REQUEST_STUCK', reason });
     }
     if (state.tasksWaiting === 0 || state.tasksTaken !== this.#taken) {
       this.#taken = state.tasksTaken;
       this.#takenSince = now;
     } else if (now - this.#takenSince >= SYNC_STUCK_MS) {
       const time = seconds(now - this.#takenSince);
-      problems.push(`the disk has not finished a sync for ${time}; ${state.tasksWaiting} wait`);
+      const reason = `the disk has not finished a sync for ${time}; ${state.tasksWaiting} wait`;
+      problems.push({ code: 'SYNC_STUCK', reason });
     }
-    if (problems.length > 0 && this.#problems.length === 0)
-      this.#log('error', `Stuck: ${problems.join(', ')}`);
-    if (problems.length === 0 && this.#problems.length > 0) this.#log('info', 'No longer stuck');
     this.#problems = problems;
   }
 }

@@ -17,10 +17,10 @@ export class Mount {
   #server;
   #mountpoint;
 
-  /** Starts a server that stays in the foreground, and waits for its mount. */
-  static async start(argv, mountpoint) {
+  /** Starts a server that stays in the foreground, with what is added to its environment, and waits for its mount. */
+  static async start(argv, mountpoint, env = {}) {
     const mount = new Mount();
-    mount.#server = start(argv);
+    mount.#server = start(argv, { env });
     mount.#mountpoint = mountpoint;
     try {
       await mount.#appear();

@@ -190,7 +190,7 @@ export class Sides {
 
   /** What the daemon complained of. */
   complaints(): string[] {
-    return this.#site.logged(50);
+    return this.#site.logged('error');
   }
 
   async #mount(...options: string[]): Promise<void> {

@@ -57,7 +57,7 @@ for (let count = 0; count < records; count++) {
   }
   lastLsn = appendOne(count);
   journal.acknowledge(lastLsn);
-  if (journal.durableLsn() < lastLsn && handle.durability === 'synced')
+  if (journal.durableLsn() < lastLsn && journal.durability === 'synced')
     throw new Error('acknowledged too early');
 }
 parentPort!.postMessage(lastLsn);

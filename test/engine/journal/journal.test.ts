@@ -137,6 +137,34 @@ describe('Journal durability', () => {
     }
   });
 
+  it('changes its level at once; at `synced` what was acknowledged before is durable too', () => {
+    const disk = newDisk();
+    const journal = openJournal(disk, { durability: 'written' });
+    appendSamples(journal, 1, 5);
+    expect(journal.durableLsn()).toBe(0);
+    journal.setDurability('synced');
+    expect([journal.durability, journal.durableLsn()]).toEqual(['synced', 5]);
+    expect(recover(disk.afterPowerCut('drop')).lastLsn).toBe(5);
+    appendSamples(journal, 6, 7);
+    expect(recover(disk.afterPowerCut('drop')).lastLsn).toBe(7);
+    expect(journal.counters().syncs).toBe(3);
+    journal.setDurability('buffered');
+    appendSamples(journal, 8, 9);
+    expect([journal.durability, journal.durableLsn(), journal.counters().syncs]).toEqual(['buffered', 7, 3]);
+    expect(recover(disk.afterKill()).lastLsn).toBe(9);
+  });
+
+  it('is at the level of before where it cannot keep what the new one says', () => {
+    const disk = new FaultDisk(newDisk());
+    const journal = openJournal(disk, { durability: 'written' });
+    appendSamples(journal, 1, 5);
+    disk.failNth('fdatasync', 1, { error: 'EIO', lose: true });
+    expect(thrownCode(() => journal.setDurability('synced'))).toBe('ERR_JOURNAL_FAILED');
+    expect(journal.durability).toBe('written');
+    expect(thrownCode(() => journal.setDurability('buffered'))).toBe('ERR_JOURNAL_FAILED');
+    expect(journal.durability).toBe('written');
+  });
+
   it('asks nothing of the disk to acknowledge at `written`', () => {
     const disk = new FaultDisk(newDisk());
     const journal = openJournal(disk, { durability: 'written' });

@@ -1,4 +1,4 @@
-import { BLOB_SIZE } from '../../../engine/limits.js';
+import { BLOB_SIZE, PAGE_BYTES } from '../../../engine/limits.js';
 import type { BlobStore, CheckpointMark, Pin } from '../../../engine/store/blob-store.js';
 import { IMAGE_OFFSET, sealImage } from '../../../engine/store/image.js';
 
@@ -41,6 +41,7 @@ export function contentsOf(store: BlobStore): Contents {
   for (const id of store.listBlobs()) {
     store.readBlob(id, into);
     blobs[id] = tagOf(into);
+    comparePages(store, id, into);
   }
   const contents: Contents = { blobs, mark: store.readMark() };
   for (const pin of store.pins?.list() ?? []) {
@@ -48,6 +49,23 @@ export function contentsOf(store: BlobStore): Contents {
     contents.pins[pin.id] = { pin: { ...pin }, blobs: pinnedIn(store, pin.id) };
   }
   return contents;
+}
+
+/** Throws where a page that the store gives of the blob is not the image's: those in which tags are. */
+function comparePages(store: BlobStore, id: number, image: Uint8Array): void {
+  const pages = store.imagePages?.(PAGE_BYTES);
+  if (pages?.hold(id) !== true) return;
+  try {
+    for (const at of [0, TAG_OFFSET, BLOB_SIZE - PAGE_BYTES]) {
+      if (!pages.need(at, PAGE_BYTES)) continue;
+      pages.keep(at, PAGE_BYTES);
+      const end = at + PAGE_BYTES;
+      if (Buffer.compare(pages.image.subarray(at, end), image.subarray(at, end)) !== 0)
+        throw new Error(`the page at ${at} of blob ${id} is another's`);
+    }
+  } finally {
+    pages.letGo();
+  }
 }
 
 /** Blobs by tag that the pin keeps. */

@@ -69,7 +69,7 @@ describe('countPrefix', () => {
       for (let i = 0; i < 200; i++) tree.put('b/' + (i + 100), Buffer.alloc(130_000, i));
       console.log(tree.countPrefix('b/'), tree.view('b/', (view) => view.countPrefix('b/')));`;
     const result = spawnSync(process.execPath, ['--input-type=module', '-e', module], {
-      timeout: 20_000,
+      timeout: 100_000,
       killSignal: 'SIGKILL',
       encoding: 'utf8',
     });

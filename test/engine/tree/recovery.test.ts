@@ -12,6 +12,7 @@ import { BLOB_SIZE } from '../../../engine/limits.js';
 import { IMAGE_MAGIC, IMAGE_OFFSET } from '../../../engine/store/image.js';
 import { BUILT_ENGINE } from '../../support/build.js';
 import { seededRandom } from '../../support/disk/random.js';
+import { runUntil } from '../../support/killed-program.js';
 import { checkStore } from './check.js';
 import { SMALL_CACHE } from './harness.js';
 import { operation, perform } from './numbered-work.mjs';
@@ -172,21 +173,18 @@ describe('kill -9 at random points', () => {
       checkpoint: { enabled: false },
     };
     const acknowledged = await workUntilKilled(options, 205);
-    for (let i = 0; i < 5; i++) await killAtOpen(i * 4);
+    const script = `await import(${JSON.stringify(BUILT_ENGINE)})`;
+    const loaded = await runUntil(Number.POSITIVE_INFINITY, ['--input-type=module', '-e', script]);
+    for (let i = 0; i < 5; i++) await killAtOpen(loaded.calls + i * 10);
     const left = open();
     expect(left.lastLsn()).toBeGreaterThanOrEqual(acknowledged);
     expectContents(left, expected.advanceTo(left.lastLsn()));
   });
 
-  /** Kills a process so many milliseconds after it began: somewhere in its start or its recovery. */
-  function killAtOpen(milliseconds: number): Promise<void> {
+  /** Kills a process when it has made so many calls: somewhere in its start or its recovery. */
+  async function killAtOpen(calls: number): Promise<void> {
     const script = path.join(import.meta.dirname, 'killed-process.mjs');
-    const options = JSON.stringify({ dir, cacheBytes: SMALL_CACHE });
-    const child = spawn(process.execPath, [script, BUILT_ENGINE, options], { stdio: 'ignore' });
-    return new Promise((resolve) => {
-      child.on('close', () => resolve());
-      setTimeout(() => child.kill('SIGKILL'), 30 + milliseconds);
-    });
+    await runUntil(calls, [script, BUILT_ENGINE, JSON.stringify({ dir, cacheBytes: SMALL_CACHE })]);
   }
 });
 

@@ -50,6 +50,29 @@ test('a tree that fits in the cache changes at random without a round', () => {
   expect(done.rounds).toBe(0);
 });
 
+test('stats tell that a round is under way, and how much of the cache holds blobs', () => {
+  const seen: boolean[] = [];
+  class WatchedStore extends MemoryBlobStore {
+    override writeBlob(...written: Parameters<MemoryBlobStore['writeBlob']>): void {
+      seen.push(tree!.stats().checkpoint.isRunning);
+      super.writeBlob(...written);
+    }
+  }
+  tree = Tree.open({ store: new WatchedStore(), flushOnWrite: false, cacheBytes: FRAMES * BLOB_SIZE });
+  expect(tree.stats().cacheUsedBytes).toBe(tree.stats().blobCount * BLOB_SIZE);
+  fill(tree, 5);
+  const { cacheUsedBytes, checkpoint } = tree.stats();
+  expect([cacheUsedBytes, checkpoint.isRunning]).toEqual([5 * BLOB_SIZE, false]);
+  tree.checkpoint();
+  expect(seen).toEqual([true, true, true, true, true]);
+  expect(tree.stats().checkpoint.isRunning).toBe(false);
+  // Of a tree that is larger than the cache no more than the cache.
+  fill(tree, FRAMES * 2);
+  const most = tree.stats().cacheUsedBytes;
+  expect(most).toBeGreaterThan((FRAMES / 2) * BLOB_SIZE);
+  expect(most).toBeLessThanOrEqual(FRAMES * BLOB_SIZE);
+});
+
 /** Two threads' views of a tree of twice as many blobs as the cache has frames. */
 function openLarge(): { a: Side; b: Side; keys: number; store: MemoryBlobStore } {
   const large = new MemoryBlobStore();

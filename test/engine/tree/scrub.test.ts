@@ -47,3 +47,21 @@ test('tells damage of each blob, and what its keys begin with', () => {
   const direct = parents.filter(([, parent]) => parent === 1).map(([child]) => child);
   for (const prefix of prefixesOf(tree.store, direct, new Map(parents))) expect(prefix).toMatch(/^key\/?/);
 });
+
+test('tells damage of the manifest, and nothing of a manifest that is being written', () => {
+  const { store } = tree;
+  expect(store.verifyIndex?.()).toBeUndefined();
+  for (let round = 0; round < 30; round++) {
+    tree.put('key', Buffer.of(round));
+    tree.checkpoint();
+    expect(store.verifyIndex?.()).toBeUndefined();
+  }
+  const manifest = path.join(home, 'store/manifest');
+  const bytes = fs.readFileSync(manifest);
+  bytes[20]! ^= 1;
+  fs.writeFileSync(manifest, bytes);
+  expect(store.verifyIndex?.()).toMatch(/^Cannot open .*manifest: at offset 0: /);
+  bytes[20]! ^= 1;
+  fs.writeFileSync(manifest, bytes);
+  expect(store.verifyIndex?.()).toBeUndefined();
+});

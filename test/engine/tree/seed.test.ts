@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { CheckpointOptions } from '../../../engine/api.js';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { FileBlobStore, MemoryBlobStore, Tree } from '../../../engine/index.js';
+import { PATIENTLY } from '../../support/until.js';
 import { FailpointBlobStore } from './failpoint-store.js';
 
 const VALUE = Buffer.alloc(1024, 'z');
@@ -138,7 +139,7 @@ describe.each(stores)('on a $name', ({ make }) => {
     await vi.waitFor(() => {
       expect(tree.stats().checkpoint.failures).toBe(1);
       expect(tree.stats().bmDirtyCount).toBe(0);
-    }, 10_000);
+    }, PATIENTLY);
     expect(store.inner.readMark()?.lsn).toBe(1);
   });
 
@@ -150,7 +151,7 @@ describe.each(stores)('on a $name', ({ make }) => {
       expect(tree.stats().bmDirtyCount).toBe(0);
       expect(store.needsFlush()).toBe(false);
       expect(store.counts.flush).toBeGreaterThanOrEqual(2);
-    }, 10_000);
+    }, PATIENTLY);
     expect(store.inner.readMark()?.lsn).toBe(1);
   });
 });

@@ -184,3 +184,52 @@ test('counting asks the rows and not the blobs, and checking names blob and pref
   expect(errors.length).toBeGreaterThan(0);
   expect((errors[0] as SpinneyError).code).toBe('ERR_BLOB_CORRUPT');
 });
+
+test('damage that a reader of a snapshot meets is told with its name, and ends with the snapshot', () => {
+  const victims = fill();
+  const target = open();
+  target.snapshot('monday');
+  // From here on the blobs as they are have other images.
+  for (let i = 0; i < KEYS; i++) target.put(keyOf(i), Buffer.alloc(701, 2));
+  target.checkpoint();
+  flip(victims[2]!);
+  const monday = target.at('monday');
+  const read = (): number => {
+    let failed = 0;
+    for (let i = 0; i < KEYS; i += 50) {
+      try {
+        monday.get(keyOf(i));
+      } catch {
+        failed++;
+      }
+    }
+    return failed;
+  };
+  expect(target.conditions().unreadableBlobs).toEqual([]);
+  expect(read()).toBeGreaterThan(0);
+  const told = target.conditions().unreadableBlobs.filter(({ snapshot }) => snapshot !== undefined);
+  expect(told).toMatchObject([{ id: victims[2], snapshot: 'monday' }]);
+  expect(target.stats().unreadableBlobs).toEqual(target.conditions().unreadableBlobs);
+  flip(victims[2]!);
+  expect(read()).toBe(0);
+  expect(target.conditions().unreadableBlobs).toEqual([]);
+  flip(victims[2]!);
+  monday.close();
+  const again = target.at('monday');
+  expect(() => [...again.range({ keysOnly: true })]).toThrow();
+  again.close();
+  target.deleteSnapshot('monday');
+  expect(target.conditions().unreadableBlobs).toEqual([]);
+});
+
+test('conditions tell what the journal has beyond the last checkpoint, and need no lock', () => {
+  const target = open();
+  target.put('key', VALUE);
+  expect(target.conditions()).toMatchObject({ poisoned: undefined, failure: undefined, unreadableBlobs: [] });
+  expect(target.conditions().lastLsn).toBe(target.lastLsn());
+  target.sync();
+  expect(target.conditions().uncheckpointedBytes).toBeGreaterThan(700);
+  expect(target.conditions().durableLsn).toBe(target.lastLsn());
+  target.checkpoint();
+  expect(target.conditions().uncheckpointedBytes).toBe(0);
+});

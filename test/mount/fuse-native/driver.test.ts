@@ -14,7 +14,7 @@ import type { Mounted } from '../../../mount/types.js';
 import { ModelTree } from '../../support/model-tree.js';
 
 const run = promisify(execFile);
-const CHILD_TIMEOUT_MS = 20_000;
+const CHILD_TIMEOUT_MS = 100_000;
 
 let directory: string;
 let mountpoint: string;

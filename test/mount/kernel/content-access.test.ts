@@ -17,12 +17,13 @@ import type { BackingAccess } from '../../../mount/filesystem/contents/content-d
 import { SystemDisk } from '../../../mount/filesystem/contents/system.js';
 import { BackingError } from '../../../mount/filesystem/errno.js';
 import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
+import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { contentAccess } from '../../../mount/kernel/workers/content-access.js';
 import { Interrupts } from '../../../mount/kernel/workers/interrupts.js';
 import { IoResult, IoService, putSync } from '../../../mount/kernel/workers/io-service.js';
 import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
-const { EINTR, EIO, EMFILE } = constants.errno;
+const { EINTR, EIO, EMFILE, ENFILE } = constants.errno;
 
 /** The I/O worker's disk: it notes the paths of what was synced, in order, and may refuse to open. */
 class WatchedDisk extends SystemDisk {
@@ -106,7 +107,8 @@ function named(): number[] {
 }
 
 function ask(handle: number, pid = 1): void {
-  expect(putSync(tasks, 1, 0, pid, f.fs.fsyncPlan(handle))).toBe(true);
+  const request = { uniqueLow: 1, uniqueHigh: 0, pid, opcode: Opcode.FSYNC };
+  expect(putSync(tasks, request, 0, f.fs.fsyncPlan(handle))).toBe(true);
 }
 
 const place = (path: string): string => contentPath('content', f.stat(path).ino).replace(/\/[^/]+$/, '');
@@ -118,7 +120,7 @@ test('a client killed inside fsync, and its descriptor given to another file', (
   const fd = f.fs.backing(handle);
   ask(handle, 66);
   // The caller is let go, and its end releases the file.
-  new Interrupts(device, tasks, (pid) => pid === 66).sweep();
+  new Interrupts(device, [tasks], undefined, (pid) => pid === 66).sweep();
   expect(replies()).toEqual([-EINTR]);
   f.fs.release(handle);
   const other = f.fs.open(CALLER, bytes('/other'), O_RDWR);
@@ -187,10 +189,11 @@ test('a content that was removed or replaced from outside is an error, and what 
   ]);
 });
 
-test('without a descriptor to open the file, all is synced by the one that is there', () => {
+test('without a descriptor to open the file, all is synced by the one that was there from the beginning', () => {
   const { handle, fd } = f.createPassed('/a');
-  ask(handle);
-  goOn();
+  disk.openDirectory = (path) => {
+    throw new BackingError(EMFILE, `Cannot open ${path}`);
+  };
   disk.opening = (path) => {
     throw new BackingError(EMFILE, `Cannot open ${path}`);
   };
@@ -200,5 +203,19 @@ test('without a descriptor to open the file, all is synced by the one that is th
   expect(named()).toEqual([f.stat('/a').ino]);
   disk.opening = () => {};
   f.fs.release(handle);
-  expect([f.read('/a'), replies(), logged]).toEqual(['hello', [0, 0], []]);
+  expect([f.read('/a'), replies(), logged]).toEqual(['hello', [0], []]);
+});
+
+test("a limit of descriptors is not told as the client's own", () => {
+  const { handle } = f.createPassed('/a');
+  disk.opening = (path) => {
+    throw new BackingError(EMFILE, `Cannot open ${path}`);
+  };
+  disk.syncFilesystem = () => {
+    throw new BackingError(EMFILE, 'Cannot sync');
+  };
+  ask(handle);
+  goOn();
+  f.fs.release(handle);
+  expect(replies()).toEqual([-ENFILE]);
 });

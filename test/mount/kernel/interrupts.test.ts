@@ -20,7 +20,7 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'spinney-interrupts-'));
   fd = openSync(join(directory, 'replies'), 'w');
   tasks = new SharedQueue(8);
-  interrupts = new Interrupts(fd, tasks, (pid) => pid === 66);
+  interrupts = new Interrupts(fd, [tasks], undefined, (pid) => pid === 66);
   tasks.put(IoTask.REMOVE, 7, 0);
   tasks.put(IoTask.SYNC, 7, 0, -1, 0, 66);
   tasks.put(IoTask.SYNC, 8, 1, -1, 0, 66);

@@ -2,9 +2,16 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Part } from '../../../engine/stopwatch.js';
 import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
 import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
-import { IoResult, IoService, IoTask } from '../../../mount/kernel/workers/io-service.js';
+import { IoResult, IoService, IoTask, putSync } from '../../../mount/kernel/workers/io-service.js';
+import { monotonic } from '../../../mount/request-failures.js';
+
+interface Answered {
+  opcode: number;
+  times: number[];
+}
 
 let directory: string;
 /** Stands for /dev/fuse: replies are appended to a file. */
@@ -13,6 +20,7 @@ let durable: number;
 let syncs: number;
 let wakes: number;
 let answers: number[];
+let answered: Answered[];
 let failing: boolean;
 let removed: number[];
 /** What was synced, and what comes of it. */
@@ -32,6 +40,7 @@ beforeEach(() => {
   syncs = 0;
   wakes = 0;
   answers = [];
+  answered = [];
   failing = false;
   removed = [];
   synced = [];
@@ -72,7 +81,10 @@ beforeEach(() => {
         return sync();
       },
     },
-    answered: (result) => answers.push(result),
+    answered: (opcode, result, times) => {
+      answers.push(result);
+      answered.push({ opcode, times: [...times] });
+    },
     wakeSession: () => wakes++,
     log: () => {},
   });
@@ -82,6 +94,15 @@ afterEach(() => {
   closeSync(fd);
   rmSync(directory, { recursive: true });
 });
+
+/** What a sync takes here: more than a thread that is only late. */
+const BELOW_MS = 50;
+
+/** Holds up the thread. */
+function pause(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
+}
 
 /** Error and unique of each reply. */
 function replies(): [number, number][] {
@@ -137,6 +158,26 @@ describe('SharedQueue', () => {
 });
 
 describe('IoService', () => {
+  test('a sync tells its opcode, and what it waited for since it came', () => {
+    sync = () => {
+      pause(BELOW_MS);
+      return true;
+    };
+    const request = { uniqueLow: 1, uniqueHigh: 0, pid: 42, opcode: 20 };
+    const plan = { ino: 7, born: 0, names: false, spare: NO_SPARE, identity: { file: 1, birth: 2 } };
+    putSync(tasks, request, monotonic() - 100, plan);
+    putSync(tasks, { ...request, uniqueLow: 2, opcode: 30 }, monotonic(), undefined);
+    service.round(false);
+    const [first, second] = answered as [Answered, Answered];
+    expect([first.opcode, second.opcode]).toEqual([20, 30]);
+    expect(first.times[Part.BELOW]).toBeGreaterThanOrEqual(BELOW_MS);
+    expect(first.times[Part.WAITING]).toBeGreaterThanOrEqual(100);
+    // It has no content of its own, and waits for the other's.
+    expect(second.times[Part.BELOW]).toBeLessThan(BELOW_MS);
+    expect(second.times[Part.WAITING]).toBeGreaterThanOrEqual(BELOW_MS);
+    expect(second.times[Part.JOURNAL]).toBe(first.times[Part.JOURNAL]);
+  });
+
   test('syncs that wait together share one sync of the tree, and each is answered', () => {
     tasks.put(IoTask.SYNC, 1, 0);
     tasks.put(IoTask.SYNC, 2, 0, 7, 1, 0, NO_SPARE, 100, 200);

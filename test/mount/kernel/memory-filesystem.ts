@@ -44,6 +44,17 @@ export class MemoryFileSystem implements ServedFileSystem {
   }
 
   start(): void {}
+
+  /** Nothing here outlives the process. */
+  readonly facts = {
+    lastLsn: () => 0,
+    entryIno: () => 0,
+    entryVersion: () => 0,
+    version: () => 0,
+    xattrVersion: () => 0,
+  };
+
+  readonly takingOver = { orphan: () => {}, left: () => false, file: () => -EBADF, directory: () => -EBADF };
   close(): void {}
   reclaimed(): void {}
   readonly snapshots = {
@@ -305,6 +316,10 @@ export class MemoryFileSystem implements ServedFileSystem {
   copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
     const item = this.#file(from);
     return item ? this.write(to, item.data, fromOffset, length, toOffset) : -EBADF;
+  }
+
+  directoryVersion(): number {
+    return 0;
   }
 
   opendir(place: Place): number {

@@ -11,6 +11,10 @@ test('a rehearsal is done in many parts while nobody asks, and comes to its end 
   expect(rehearsal.idle(8)).toBe(OVER);
 });
 
+test('one that is not wanted is over from the beginning', () => {
+  expect(new Rehearsal(false).idle(0)).toBe(OVER);
+});
+
 test('it waits again after each request, and is not needed after very many', () => {
   const rehearsal = new Rehearsal();
   for (let served = 0; served < 5; served++) {

@@ -2,6 +2,7 @@
 
 import { constants } from 'node:os';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { PARTS } from '../../../engine/stopwatch.js';
 import { ContentAwaited } from '../../../mount/filesystem/errno.js';
 import { LISTED_CHANGED } from '../../../mount/filesystem/types.js';
 import { MountState } from '../../../mount/kernel/device/mount-state.js';
@@ -398,11 +399,12 @@ describe('what should not be', () => {
     expect(state.refused()).toMatchObject([{ operation: 'MKDIR', error: 'ENOSPC', count: 2 }]);
     call(Opcode.STATFS, 1);
     expect(state.refused()).toHaveLength(1);
-    state.syncAnswered(-EIO);
+    const times = new Float64Array(PARTS);
+    state.syncAnswered(Opcode.FSYNC, -EIO, times);
     expect(state.refused().map(({ operation }) => operation)).toEqual(['MKDIR', 'FSYNC']);
     fileSystem.mkdir = make.bind(fileSystem);
     expect(mkdir()).toBe(0);
-    state.syncAnswered(0);
+    state.syncAnswered(Opcode.FSYNC, 0, times);
     expect(state.refused()).toEqual([]);
     // An answer to what was asked is no refusal.
     expect(mkdir()).toBeLessThan(0);
@@ -449,10 +451,10 @@ test('a request that must wait for a content is put aside, and served from its b
   expect(send(request)).toBe(undefined);
   expect(call(Opcode.GETATTR, node, words(0, 0, 0, 0)).error).toBe(0);
   const again = session.takeParked();
-  expect(again.map((bytes) => Buffer.from(bytes))).toEqual([request]);
+  expect(again.map(({ bytes }) => Buffer.from(bytes))).toEqual([request]);
   expect(session.takeParked()).toEqual([]);
-  expect(send(again[0]!)).toBe(undefined);
+  expect(send(again[0]!.bytes)).toBe(undefined);
   isThere = true;
-  expect(send(session.takeParked()[0]!)!.error).toBe(0);
+  expect(send(session.takeParked()[0]!.bytes)!.error).toBe(0);
   expect([session.takeParked(), logged]).toEqual([[], []]);
 });

@@ -2,8 +2,10 @@
 
 Before each call it appends to LOG, which is outside of the mount, what it is about to do, and afterwards what came of it:
 
-    [17,"rename","c0/a","shared/c0-b"]
-    [17,0]                              or the name of the error
+    [17,4711.5,"rename","c0/a","shared/c0-b"]
+    [17,4711.6,0]                              or the name of the error
+
+The second number is when, in seconds of CLOCK_MONOTONIC.
 
 One byte on the standard output is one line of the second kind. A call that fails because the daemon is gone has no second
 line: nobody knows what became of it. The client ends then, with DOWN.
@@ -20,6 +22,7 @@ import os
 import random
 import stat
 import sys
+import time
 
 DOWN = 3
 GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.ECONNREFUSED}
@@ -240,7 +243,7 @@ class Client:
         return name != "store" or os.fstat(self.fds[args[0]]).st_size >= args[1] + args[2]
 
     def note(self, *what):
-        os.write(self.log, json.dumps([self.number, *what], separators=(",", ":")).encode() + b"\n")
+        os.write(self.log, json.dumps([self.number, round(time.monotonic(), 6), *what], separators=(",", ":")).encode() + b"\n")
 
     def run(self, count):
         """Returns whether the daemon is still there."""

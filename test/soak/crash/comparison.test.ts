@@ -46,6 +46,8 @@ function outcome(found: Inode, steps: Step[], inFlight = false): string {
   const calls: Call[] = steps.map((step, i) => ({
     number: 100 + i,
     step,
+    began: i,
+    ended: i,
     result: inFlight && i === steps.length - 1 ? undefined : 0,
   }));
   const known = new Set(Array.from({ length: 50 }, (_, ino) => ino));

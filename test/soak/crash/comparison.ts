@@ -6,19 +6,20 @@ import { BEGIN, type Call, showCall } from './log.js';
 import { type Inode, Model, pattern } from './model.js';
 
 const PAGE_BYTES = 4096;
-const RECORD_BYTES = 8;
-const LOG = 'shared/log';
-const HUB = 'shared/hub';
-const CLAIM = /^shared\/claim-\d+$/;
+export const RECORD_BYTES = 8;
+export const LOG = 'shared/log';
+export const HUB = 'shared/hub';
+export const CLAIM = /^shared\/claim-\d+$/;
 /** Calls of the history of a violation that are told. */
 const TOLD_CALLS = 12;
+const NONE: ReadonlySet<Inode> = new Set();
 
 /** What one sees at a path: the inode, and what it was like when it was looked at. */
 interface Seen {
   readonly inode: Inode;
   readonly state: Readonly<Inode>;
 }
-type View = ReadonlyMap<string, Seen>;
+export type View = ReadonlyMap<string, Seen>;
 
 /** A write that may have been done in part. */
 interface Torn {
@@ -78,7 +79,8 @@ function compareClient(
   return acknowledged;
 }
 
-function isShared({ step: [name] }: Call): boolean {
+/** Whether the call is on what no client has to itself. */
+export function isShared({ step: [name] }: Call): boolean {
   return name === 'append' || name === 'claim';
 }
 
@@ -91,7 +93,7 @@ function tornBy(model: Model, { step }: Call): Torn | undefined {
 }
 
 /** What the client alone can change: its directory, its names in the shared one, its attributes of the hub. */
-function viewOf(root: Inode, client: number): View {
+export function viewOf(root: Inode, client: number): View {
   const view = new Map<string, Seen>();
   const hub = everything(root).get(HUB);
   for (const [path, inode] of everything(root)) {
@@ -102,28 +104,30 @@ function viewOf(root: Inode, client: number): View {
   return view;
 }
 
-function isNameOf(client: number, path: string): boolean {
+export function isNameOf(client: number, path: string): boolean {
   const own = `c${client}`;
   return path === own || path.startsWith(`${own}/`) || path.startsWith(`shared/${own}-`);
 }
 
 /** All paths, parents first. */
-function everything(inode: Inode, path = '', into = new Map<string, Inode>()): Map<string, Inode> {
+export function everything(inode: Inode, path = '', into = new Map<string, Inode>()): Map<string, Inode> {
   into.set(path, inode);
   for (const [name, below] of inode.entries) everything(below, path === '' ? name : `${path}/${name}`, into);
   return into;
 }
 
-interface Difference {
+export interface Difference {
   readonly path: string;
   readonly what: string;
 }
 
-function difference(
+/** The first difference. Of files that are `loose` neither the bytes nor the time of their change matter. */
+export function difference(
   expected: View,
   found: View,
   known: ReadonlySet<number>,
   torn: Torn | undefined,
+  loose: ReadonlySet<Inode> = NONE,
 ): Difference | undefined {
   for (const path of found.keys()) {
     if (!expected.has(path)) return { path, what: 'is there and should not be' };
@@ -137,7 +141,7 @@ function difference(
     numbers.set(ino, inode);
     const isSame = other === inode && (state.ino === undefined ? !known.has(ino) : state.ino === ino);
     const what = isSame
-      ? differenceOf(state, seen, torn?.inode === inode ? torn : undefined)
+      ? differenceOf(state, seen, torn?.inode === inode ? torn : undefined, loose.has(inode))
       : `is inode ${ino}`;
     if (what !== undefined) return { path, what };
   }
@@ -146,15 +150,24 @@ function difference(
   return undefined;
 }
 
-function differenceOf(expected: Readonly<Inode>, found: Readonly<Inode>, torn?: Torn): string | undefined {
+function differenceOf(
+  expected: Readonly<Inode>,
+  found: Readonly<Inode>,
+  torn: Torn | undefined,
+  isLoose: boolean,
+): string | undefined {
   for (const key of ['kind', 'mode', 'target'] as const) {
     if (expected[key] !== found[key]) return `has ${key} ${found[key]} in place of ${expected[key]}`;
   }
-  if (expected.mtime !== undefined && expected.mtime !== found.mtime) {
+  if (!isLoose && expected.mtime !== undefined && expected.mtime !== found.mtime) {
     return `has mtime ${found.mtime} in place of ${expected.mtime}`;
   }
   const isAsWritten = expected.content.equals(found.content);
-  if (!isAsWritten && (torn === undefined || !isBetween(torn.before, expected.content, found.content))) {
+  if (
+    !isLoose &&
+    !isAsWritten &&
+    (torn === undefined || !isBetween(torn.before, expected.content, found.content))
+  ) {
     return `has other bytes: ${showBytes(found.content)} in place of ${showBytes(expected.content)}`;
   }
   const names = new Set([...expected.xattrs.keys(), ...found.xattrs.keys()]);

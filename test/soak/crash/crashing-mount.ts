@@ -46,7 +46,8 @@ export class CrashingMount {
   private constructor(site: Site, { seed, durability, cacheSize }: CrashOptions) {
     this.site = site;
     this.clients = new Clients(site, seed, CLIENTS);
-    this.#options = ['--durability', durability];
+    // Each crash is to be looked at; what goes on is line 22's.
+    this.#options = ['--no-restart', '--durability', durability];
     if (cacheSize !== undefined) this.#options.push('--cache-size', String(cacheSize));
   }
 
@@ -56,6 +57,7 @@ export class CrashingMount {
     const site = new Site((atEnd) => {
       cleanUp = atEnd;
     });
+    site.rehearses = true;
     const mount = new CrashingMount(site, options);
     try {
       if (options.isStacked) await site.stackStore();

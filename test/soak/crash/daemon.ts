@@ -1,16 +1,17 @@
 /** A daemon as a process that is watched from its first moment on, and that can be killed at any. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ended, type Running, type Site } from '../../e2e/site.js';
+import { callsOf } from '../../support/killed-program.js';
 
 /** Only a hang takes longer, on a machine that does other things too. */
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 120_000;
 const LOOK_AGAIN_MS = 1;
-const ERROR = 50;
+const ERRORS = ['error', 'fatal'];
 
 interface LogLine {
-  level: number;
+  level: string;
   msg: string;
 }
 
@@ -72,12 +73,7 @@ export class Daemon {
 
   /** Calls of the kinds of read(2) and write(2) that it has made so far: how far it has come, by no clock. */
   systemCalls(): number {
-    try {
-      const counts = readFileSync(`/proc/${this.pid}/io`, 'latin1').matchAll(/^sysc[rw]: (\d+)$/gm);
-      return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count, 0);
-    } catch {
-      return 0;
-    }
+    return callsOf(this.pid);
   }
 
   /** Resolves when it has made so many calls since it began, is mounted where `orMounted`, or has ended. */
@@ -134,7 +130,7 @@ export class Daemon {
   /** What it logged that should not happen. */
   errors(): string[] {
     const lines = this.#log.slice(0, this.#log.lastIndexOf('\n') + 1).split('\n');
-    return lines.filter((line) => line !== '' && levelOf(line) >= ERROR);
+    return lines.filter((line) => line !== '' && ERRORS.includes(levelOf(line)));
   }
 
   async #until(isSo: () => boolean): Promise<void> {
@@ -151,11 +147,11 @@ export class Daemon {
 }
 
 /** What is no line of the log is a message of the runtime. */
-function levelOf(line: string): number {
+function levelOf(line: string): string {
   try {
     return (JSON.parse(line) as LogLine).level;
   } catch {
-    return ERROR;
+    return 'fatal';
   }
 }
 

@@ -4,9 +4,14 @@ import { existsSync, readFileSync } from 'node:fs';
 /** Numbers of bytes, modes and the like are in the place that client.py gives them. */
 export type Step = readonly [name: string, ...args: (string | number | boolean)[]];
 
+/** Moments are in seconds of CLOCK_MONOTONIC. */
 export interface Call {
   readonly number: number;
   readonly step: Step;
+  /** When it was about to be made. */
+  readonly began: number;
+  /** When it was known what came of it. */
+  readonly ended: number | undefined;
   /** 0: it was acknowledged; the name of an error; undefined: nobody was told what became of it. */
   readonly result: 0 | string | undefined;
 }
@@ -37,12 +42,13 @@ export function readLog(path: string): Call[] {
   // A client that was killed may have left half a line.
   for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
     if (line === '') continue;
-    const [number, what, ...args] = JSON.parse(line) as [number, string | 0, ...Step[1][]];
+    const [number, at, what, ...args] = JSON.parse(line) as [number, number, string | 0, ...Step[1][]];
     const last = calls.at(-1);
     if (last?.number === number && last.step[0] !== BEGIN && args.length === 0) {
-      calls[calls.length - 1] = { ...last, result: what };
+      calls[calls.length - 1] = { ...last, ended: at, result: what };
       if (what !== 0 && !EXPECTED.has(what)) throw new Error(`${showCall(last)} ended with ${what}`);
-    } else calls.push({ number, step: [String(what), ...args], result: undefined });
+    } else
+      calls.push({ number, step: [String(what), ...args], began: at, ended: undefined, result: undefined });
   }
   return calls;
 }

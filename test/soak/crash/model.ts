@@ -60,6 +60,17 @@ export class Model {
     this.#handles = new Map();
   }
 
+  /** Files that the client's process has open. */
+  opened(): ReadonlySet<Inode> {
+    return new Set(this.#handles.values());
+  }
+
+  /** The file of a step on a handle or on a path, where it is there. */
+  fileOf([name, target]: Step): Inode | undefined {
+    const isOnPath = name === 'truncate' || name === 'utime';
+    return isOnPath ? this.#find(String(target)) : this.#handles.get(String(target));
+  }
+
   /** The file whose bytes the step changes, if that is all that it does. */
   writtenBy([name, handle]: Step): Inode | undefined {
     return name === 'write' || name === 'store' ? this.#handles.get(String(handle)) : undefined;

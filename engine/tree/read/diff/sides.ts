@@ -30,7 +30,7 @@ export class SnapshotSide implements Side {
 
   constructor(state: TreeState, pin: Pin, pins: Pins) {
     this.#state = state;
-    this.#store = new SnapshotStore(pin, pins, state.place);
+    this.#store = new SnapshotStore(pin, pins, state);
     this.isEmpty = !this.#store.hasBlob(ROOT_BLOB);
   }
 

@@ -21,9 +21,13 @@ import type { Session } from '../session.js';
 const { ESTALE } = constants.errno;
 
 export function getattr(session: Session): number {
-  const { attributes } = session;
   const place = session.place();
-  if (place === undefined) return -ESTALE;
+  return place === undefined ? -ESTALE : replyAttributes(session, place);
+}
+
+/** Replies with the attributes of what is at `place`. */
+export function replyAttributes(session: Session, place: Place): number {
+  const { attributes } = session;
   const error = session.fileSystem.getattr(place, attributes);
   if (error < 0) return error;
   session.reply.attrOut(attributes, session.attributeTimeout(attributes));

@@ -15,6 +15,8 @@ export function opendir(session: Session): number {
   if (place === undefined) return -ESTALE;
   const handle = session.fileSystem.opendir(place);
   if (handle < 0) return handle;
+  session.tables.request.opened(handle);
+  session.tables.directories.add(handle, session.request.node, session.fileSystem.directoryVersion(handle));
   session.reply.u64(OpenOut.HANDLE, handle);
   // All changes pass through the kernel, which drops a listing that it kept when the directory changes. But names that it
   // may not keep it may not list by itself either.
@@ -36,7 +38,7 @@ export function readdirplus(session: Session): number {
 }
 
 function list(session: Session, withAttributes: boolean): number {
-  const { request, listing } = session;
+  const { request, listing, tables } = session;
   listing.begin(request.u32(ReadIn.LENGTH));
   const result = session.fileSystem.readdir(
     request.u64(ReadIn.HANDLE),
@@ -46,6 +48,14 @@ function list(session: Session, withAttributes: boolean): number {
   );
   // An error after the first entry must not lose what the kernel now holds.
   if (result < 0 && listing.used === 0) return result;
+  if (listing.used > 0) {
+    tables.directories.listed(
+      request.u64(ReadIn.HANDLE),
+      request.u64(ReadIn.POSITION),
+      listing.lastName,
+      listing.lastOffset,
+    );
+  }
   if (result !== LISTED_CHANGED) return listing.used;
   // An empty reply has the kernel keep the listing that ends here for all handles. Offsets of others, or older ones of
   // this, may not be in it; and where it fills its last page exactly the kernel takes such an offset for the end, instead
@@ -56,10 +66,13 @@ function list(session: Session, withAttributes: boolean): number {
 
 export function fsyncdir(session: Session): number {
   const { request, fileSystem, services } = session;
-  if (services.sync(request.uniqueLow, request.uniqueHigh, undefined)) return NO_REPLY;
+  if (services.sync(undefined)) return NO_REPLY;
   return fileSystem.fsyncdir(request.u64(FsyncIn.HANDLE));
 }
 
 export function releasedir(session: Session): number {
-  return session.fileSystem.releasedir(session.request.u64(ReleaseIn.HANDLE));
+  const handle = session.request.u64(ReleaseIn.HANDLE);
+  const error = session.fileSystem.releasedir(handle);
+  if (error === 0) session.tables.directories.remove(handle);
+  return error;
 }

@@ -1,5 +1,7 @@
 /** Operations on open files. A file handle is the filesystem layer's, above 0. */
+import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
+import type { Place } from '../../../filesystem/types.js';
 import {
   CopyFileRangeIn,
   CreateIn,
@@ -26,6 +28,8 @@ const { EBADF, EFBIG, EINVAL, ESTALE } = constants.errno;
 
 const O_ACCMODE = 3;
 const O_RDWR = 2;
+const { O_TRUNC } = fsConstants;
+const SLASH = Buffer.from('/');
 
 /**
  * Decides how the kernel gets at the contents, and writes fuse_open_out at `at`. Returns a negative errno, with the
@@ -35,9 +39,10 @@ const O_RDWR = 2;
 function openOut(session: Session, at: number, ino: number, handle: number, flags: number): number {
   const backing = session.passthrough.opened(ino, handle, flags);
   if (backing < 0) {
-    session.fileSystem.release(handle);
+    session.dropFile(handle);
     return backing;
   }
+  session.tables.files.setWay(handle, backing);
   session.reply.u64(at + OpenOut.HANDLE, handle);
   const kept = session.keepsContents ? OpenFlag.KEEP_CACHE : 0;
   session.reply.u32(at + OpenOut.OPEN_FLAGS, backing > 0 ? OpenFlag.PASSTHROUGH : kept);
@@ -56,10 +61,11 @@ export function open(session: Session): number {
   while (session.work());
   const handle = session.fileSystem.open(session.caller(), place, flags);
   if (handle < 0) return handle;
+  session.keepFile(handle, request.node, flags);
   if (request.u32(OpenIn.OPEN_FLAGS) & OPEN_KILL_SUIDGID) {
     const error = killPrivileges(session, place);
     if (error < 0) {
-      session.fileSystem.release(handle);
+      session.dropFile(handle);
       return error;
     }
   }
@@ -99,6 +105,15 @@ export function create(session: Session): number {
   return EntryOut.SIZE + OpenOut.SIZE;
 }
 
+/** Opens for the request the file that it has made, which `session.attributes` tell of, as `createdOut`. */
+export function openAgain(session: Session, parent: Place, name: Uint8Array): number {
+  const path = Buffer.concat([parent as Uint8Array, SLASH, name]);
+  // It is new: there is nothing to be truncated.
+  const flags = session.request.u32(CreateIn.FLAGS) & ~O_TRUNC;
+  const handle = session.fileSystem.open(session.caller(), path, flags);
+  return handle < 0 ? handle : createdOut(session, handle);
+}
+
 /** As `create`, for a file without a name; the one in the request is nothing. */
 export function tmpfile(session: Session): number {
   const { request, attributes } = session;
@@ -125,6 +140,7 @@ export function tmpfile(session: Session): number {
 function createdOut(session: Session, handle: number): number {
   const { attributes, reply, request } = session;
   const flags = request.u32(CreateIn.FLAGS);
+  session.keepFile(handle, attributes.ino, flags);
   const passed = openOut(session, EntryOut.SIZE, attributes.ino, handle, flags);
   if (passed < 0) return passed;
   if (passed === 1 && (flags & O_ACCMODE) === O_RDWR) attributes.changesUnseen = true;
@@ -139,7 +155,9 @@ export function read(session: Session): number {
   const position = request.u64(ReadIn.POSITION);
   // Nothing is beyond what a write may reach.
   if (!Number.isSafeInteger(position + length)) return 0;
-  return session.fileSystem.read(handle, reply.bytes, Reply.BODY, length, position);
+  const result = session.fileSystem.read(handle, reply.bytes, Reply.BODY, length, position);
+  if (result > 0) session.state.countRead(result);
+  return result;
 }
 
 export function write(session: Session): number {
@@ -159,6 +177,7 @@ export function write(session: Session): number {
   const handle = request.u64(WriteIn.HANDLE);
   const written = session.fileSystem.write(handle, request.bytes, start, length, position);
   if (written < 0) return written;
+  session.state.countWritten(written);
   reply.u64(WriteOut.LENGTH, written);
   return WriteOut.SIZE;
 }
@@ -203,8 +222,10 @@ export function fsync(session: Session): number {
   const { request, fileSystem, services } = session;
   const handle = request.u64(FsyncIn.HANDLE);
   const plan = fileSystem.fsyncPlan(handle);
-  if (plan !== undefined && services.sync(request.uniqueLow, request.uniqueHigh, plan)) return NO_REPLY;
-  return fileSystem.fsync(handle);
+  if (plan !== undefined && services.sync(plan)) return NO_REPLY;
+  const error = fileSystem.fsync(handle);
+  if (error < 0 && error !== -EBADF) session.state.syncFailed();
+  return error;
 }
 
 export function release(session: Session): number {

@@ -21,7 +21,7 @@ import { replyPastEntry, SNAPSHOT_DIRECTORY } from '../snapshot-replies.js';
 const { EINVAL, ENOENT, ESTALE, EXDEV } = constants.errno;
 
 /** Replies with the entry in `session.attributes`: the kernel holds it, once more, under this name. */
-function replyEntry(session: Session, parent: number, name: Uint8Array): number {
+export function replyEntry(session: Session, parent: number, name: Uint8Array): number {
   const { attributes, reply } = session;
   session.nodes.lookedUp(parent, name, attributes.ino);
   reply.entry(0, attributes, session.entryTimeout, session.attributeTimeout(attributes));
@@ -111,6 +111,11 @@ export function link(session: Session): number {
   if (name === undefined) return -EINVAL;
   const error = session.fileSystem.link(session.caller(), target, newParent, name, session.attributes);
   return error < 0 ? error : replyEntry(session, request.node, name);
+}
+
+/** Lookups of the node that gets another name. */
+export function lookupsBeforeLink({ nodes, request }: Session): number {
+  return nodes.lookups(request.u64(LinkIn.NODEID));
 }
 
 export function unlink(session: Session): number {

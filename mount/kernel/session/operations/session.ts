@@ -62,13 +62,11 @@ export function init(session: Session): number {
   }
   const extended = (flags & InitFlag.INIT_EXT) !== 0 && request.argumentLength >= InitIn.SIZE;
   const accepted = flags & (extended ? WANTED : WANTED & ~InitFlag.INIT_EXT);
-  session.extendsSetxattr = (accepted & InitFlag.SETXATTR_EXT) !== 0;
   const wanted2 = session.passthrough.isWanted ? WANTED2 | InitFlag2.PASSTHROUGH : WANTED2;
   const accepted2 = extended ? request.u32(InitIn.FLAGS2) & wanted2 : 0;
-  const passesThrough = (accepted2 & InitFlag2.PASSTHROUGH) !== 0;
-  session.passthrough.enable(passesThrough);
-  session.pastPassthrough.enable(passesThrough);
-  session.state.setPassthrough(passesThrough);
+  const agreement = { minor, flags: accepted, flags2: accepted2 };
+  session.agree(agreement);
+  session.tables.init.agreed(agreement);
   reply.u32(InitOut.MAX_READAHEAD, request.u32(InitIn.MAX_READAHEAD));
   reply.u32(InitOut.FLAGS, accepted);
   reply.u32(InitOut.MAX_BACKGROUND, MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16));
@@ -76,9 +74,9 @@ export function init(session: Session): number {
   reply.u32(InitOut.TIME_GRANULARITY, 1);
   reply.u32(InitOut.MAX_PAGES, MAX_TRANSFER_PAGES);
   reply.u32(InitOut.FLAGS2, accepted2);
-  if (passesThrough) reply.u32(InitOut.MAX_STACK_DEPTH, STACK_DEPTH);
+  if (session.passthrough.isEnabled) reply.u32(InitOut.MAX_STACK_DEPTH, STACK_DEPTH);
   services.log('debug', `The kernel speaks FUSE ${major}.${minor}`, { flags: accepted, flags2: accepted2 });
-  services.ready();
+  services.ready(extended && (request.u32(InitIn.FLAGS2) & InitFlag2.HAS_RESEND) !== 0);
   return InitOut.SIZE;
 }
 

@@ -61,9 +61,13 @@ function serve(name: keyof typeof Opcode, minimum: number, run: Run): void {
     replies: true,
     // What is refused here tells nothing about the state of the filesystem.
     changes: false,
+    noted: 'nothing',
     run: (session) => {
       const { past } = session.fileSystem;
-      return past === undefined ? -ESTALE : run(session, past);
+      // A process that was here before has told of nodes that this one does not know, and by a handle of its own meant
+      // another's. Whoever gets this looks the name up again.
+      const isKnown = session.snapshotNodes.has(session.request.node);
+      return past === undefined || !isKnown ? -ESTALE : run(session, past);
     },
   };
 }
@@ -211,7 +215,9 @@ function read(session: Session, past: SnapshotDirectories): number {
   const length = Math.min(request.u32(ReadIn.LENGTH), reply.capacity);
   const position = request.u64(ReadIn.POSITION);
   if (!Number.isSafeInteger(position + length)) return 0;
-  return past.read(request.u64(ReadIn.HANDLE), reply.bytes, Reply.BODY, length, position);
+  const result = past.read(request.u64(ReadIn.HANDLE), reply.bytes, Reply.BODY, length, position);
+  if (result > 0) session.state.countRead(result);
+  return result;
 }
 
 function lseek(session: Session, past: SnapshotDirectories): number {

@@ -44,6 +44,10 @@ export interface Operation {
   replies: boolean;
   /** Whether it changes something, or makes changes durable. */
   changes: boolean;
+  /** What is noted of it, so that it is done once though the daemon be killed over it. */
+  noted: Noted;
+  /** What `resume` will want to know of before the request, where something is noted before. */
+  before?: (session: Session) => number;
   /**
    * Serves the request. Returns the length of the body that it wrote into `session.reply`, a negative errno, or
    * NO_REPLY.
@@ -51,10 +55,19 @@ export interface Operation {
   run(session: Session): number;
 }
 
+/**
+ * What is noted of a request.
+ * - `nothing`: it changes nothing, or is served again with the same outcome: it is told by a lookup too many at most.
+ * - `reply`: done twice it comes to the same, but not after others have seen it done.
+ * - `all`: it could not be done twice.
+ */
+export type Noted = 'nothing' | 'reply' | 'all';
+
 /** Sparse, by opcode. */
 export const OPERATIONS: (Operation | undefined)[] = [];
 
-const CHANGES: ReadonlySet<keyof typeof Opcode> = new Set([
+/** They change names and attributes. */
+const CHANGES_OF_NAMES = [
   'MKNOD',
   'MKDIR',
   'SYMLINK',
@@ -68,6 +81,10 @@ const CHANGES: ReadonlySet<keyof typeof Opcode> = new Set([
   'REMOVEXATTR',
   'CREATE',
   'TMPFILE',
+] as const;
+
+const CHANGES: ReadonlySet<keyof typeof Opcode> = new Set([
+  ...CHANGES_OF_NAMES,
   'WRITE',
   'FALLOCATE',
   'COPY_FILE_RANGE',
@@ -75,9 +92,31 @@ const CHANGES: ReadonlySet<keyof typeof Opcode> = new Set([
   'FSYNCDIR',
 ]);
 
-function serve(name: keyof typeof Opcode, minimum: number, run: (session: Session) => number): void {
+const NOTED_REPLIES: ReadonlySet<keyof typeof Opcode> = new Set([
+  'LOOKUP',
+  'WRITE',
+  'FALLOCATE',
+  'COPY_FILE_RANGE',
+]);
+
+const NOTED: ReadonlySet<keyof typeof Opcode> = new Set([
+  ...CHANGES_OF_NAMES,
+  'OPEN',
+  'RELEASE',
+  'OPENDIR',
+  'RELEASEDIR',
+]);
+
+function serve(
+  name: keyof typeof Opcode,
+  minimum: number,
+  run: (session: Session) => number,
+  before?: (session: Session) => number,
+): void {
   const replies = name !== 'FORGET' && name !== 'BATCH_FORGET' && name !== 'INTERRUPT';
-  OPERATIONS[Opcode[name]] = { name, minimum, replies, changes: CHANGES.has(name), run };
+  const noted = NOTED.has(name) ? 'all' : NOTED_REPLIES.has(name) ? 'reply' : 'nothing';
+  const rest = before === undefined ? {} : { before };
+  OPERATIONS[Opcode[name]] = { name, minimum, replies, changes: CHANGES.has(name), noted, run, ...rest };
 }
 
 serve('INIT', InitIn.SHORT_SIZE, session.init);
@@ -91,7 +130,7 @@ serve('BATCH_FORGET', BatchForgetIn.SIZE, names.batchForget);
 serve('MKNOD', MknodIn.SIZE, names.mknod);
 serve('MKDIR', MkdirIn.SIZE, names.mkdir);
 serve('SYMLINK', 0, names.symlink);
-serve('LINK', LinkIn.SIZE, names.link);
+serve('LINK', LinkIn.SIZE, names.link, names.lookupsBeforeLink);
 serve('UNLINK', 0, names.unlink);
 serve('RMDIR', 0, names.rmdir);
 serve('RENAME', RenameIn.SIZE, names.rename);
@@ -102,10 +141,10 @@ serve('SETATTR', SetattrIn.SIZE, attributes.setattr);
 serve('STATX', StatxIn.SIZE, attributes.statx);
 serve('READLINK', 0, attributes.readlink);
 
-serve('SETXATTR', SetxattrIn.SHORT_SIZE, xattrs.setxattr);
+serve('SETXATTR', SetxattrIn.SHORT_SIZE, xattrs.setxattr, xattrs.ownAttributeBefore);
 serve('GETXATTR', GetxattrIn.SIZE, xattrs.getxattr);
 serve('LISTXATTR', GetxattrIn.SIZE, xattrs.listxattr);
-serve('REMOVEXATTR', 0, xattrs.removexattr);
+serve('REMOVEXATTR', 0, xattrs.removexattr, xattrs.ownAttributeBefore);
 
 serve('OPEN', OpenIn.SIZE, files.open);
 serve('CREATE', CreateIn.SIZE, files.create);

@@ -2,7 +2,14 @@
 
 import { constants } from 'node:os';
 import { isAccessListName } from '../../../filesystem/records/acl.js';
-import { GetxattrIn, GetxattrOut, SETXATTR_ACL_KILL_SGID, SetxattrIn } from '../../protocol/protocol.js';
+import { isOwnAttribute } from '../../../filesystem/records/own-names.js';
+import {
+  GetxattrIn,
+  GetxattrOut,
+  Opcode,
+  SETXATTR_ACL_KILL_SGID,
+  SetxattrIn,
+} from '../../protocol/protocol.js';
 import { Reply } from '../../protocol/reply.js';
 import type { Session } from '../session.js';
 
@@ -13,7 +20,7 @@ export function setxattr(session: Session): number {
   const place = session.place();
   if (place === undefined) return -ESTALE;
   const extended = session.extendsSetxattr;
-  request.skip(extended ? SetxattrIn.SIZE : SetxattrIn.SHORT_SIZE);
+  request.skip(valueStructureSize(session));
   const name = request.string(session.firstName);
   const length = request.u32(SetxattrIn.LENGTH);
   const start = name === undefined ? -1 : request.data(length);
@@ -55,6 +62,27 @@ export function replyBytes(session: Session, answer: Uint8Array | number): numbe
   if (answer.length > room) return -ERANGE;
   reply.bytes.set(answer, Reply.BODY);
   return answer.length;
+}
+
+/**
+ * The value of the attribute of Spinney's own that the request sets or removes, which is a number; 0: there is none, or it is
+ * about another.
+ */
+export function ownAttributeBefore(session: Session): number {
+  const { request } = session;
+  const place = session.place();
+  if (place === undefined) return 0;
+  request.skip(valueStructureSize(session));
+  const name = request.string(session.firstName);
+  if (name === undefined || !isOwnAttribute(name)) return 0;
+  const value = session.fileSystem.getxattr(place, name);
+  return typeof value === 'number' ? 0 : Number(Buffer.from(value).toString());
+}
+
+/** Bytes before the name of an attribute that is set or removed. */
+export function valueStructureSize({ request, extendsSetxattr }: Session): number {
+  if (request.opcode === Opcode.REMOVEXATTR) return 0;
+  return extendsSetxattr ? SetxattrIn.SIZE : SetxattrIn.SHORT_SIZE;
 }
 
 export function removexattr(session: Session): number {

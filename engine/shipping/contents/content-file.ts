@@ -1,0 +1,93 @@
+/** A content's file, as whoever ships it reads it. It is open no longer than that takes. */
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { reasonOf, SpinneyError } from '../../errors.js';
+import type { FileState, FileTime } from './rows.js';
+
+/**
+ * A write so soon after the last one may leave a file's times as they were: the kernel's clock has ticks. In nanoseconds, and longer than
+ * any tick is.
+ */
+const TICK_NS = 20_000_000n;
+/** A time that no file has. */
+const NEVER: FileTime = { seconds: 0, nanos: 0xffff_ffff };
+
+export class ContentFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, handle: FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  /** Undefined where there is none. @throws ERR_IO */
+  static async open(path: string): Promise<ContentFile | undefined> {
+    try {
+      return new ContentFile(path, await open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw unreadable(path, error);
+    }
+  }
+
+  /**
+   * What tells later whether it was written since. Where a write that comes now might not change the file's times, its change time is none; who is
+   * patient waits until it would.
+   */
+  async state({ isPatient }: { isPatient: boolean }): Promise<FileState> {
+    try {
+      for (let hasWaited = false; ; hasWaited = true) {
+        const stats = await this.#handle.stat({ bigint: true });
+        const state = stateOf(stats);
+        if (BigInt(Date.now()) * 1_000_000n - stats.ctimeNs > TICK_NS) return state;
+        if (!isPatient || hasWaited) return { ...state, ctime: NEVER };
+        await sleep(2 * Number(TICK_NS / 1_000_000n));
+      }
+    } catch (error) {
+      throw unreadable(this.#path, error);
+    }
+  }
+
+  /** As many of the bytes as there are. @throws ERR_IO */
+  async read(offset: number, into: Uint8Array): Promise<number> {
+    try {
+      let done = 0;
+      while (done < into.length) {
+        const { bytesRead } = await this.#handle.read(into, done, into.length - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done;
+    } catch (error) {
+      throw unreadable(this.#path, error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+export function stateOf({ size, mtimeNs, ctimeNs }: BigIntStats): FileState {
+  return { size: Number(size), mtime: timeOf(mtimeNs), ctime: timeOf(ctimeNs) };
+}
+
+/** Whether a file that is so now is for certain what was shipped. */
+export function isSame(shipped: FileState, now: FileState): boolean {
+  return shipped.size === now.size && isEqual(shipped.mtime, now.mtime) && isEqual(shipped.ctime, now.ctime);
+}
+
+function isEqual(a: FileTime, b: FileTime): boolean {
+  return a.seconds === b.seconds && a.nanos === b.nanos && a.nanos !== NEVER.nanos;
+}
+
+function timeOf(ns: bigint): FileTime {
+  const nanos = Number(((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
+  return { seconds: Number((ns - BigInt(nanos)) / 1_000_000_000n), nanos };
+}
+
+function unreadable(path: string, cause: unknown): SpinneyError {
+  return new SpinneyError('ERR_IO', `Cannot ship the content ${path}: ${reasonOf(cause)}`, { cause });
+}

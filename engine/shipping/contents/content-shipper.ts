@@ -1,0 +1,391 @@
+/**
+ * Brings contents of files into a remote: what of them it does not have yet, in parts; then, and only then, a row into the tree.
+ *
+ * What must hold:
+ * - A row's parts are in the remote before it is put. Names are never given twice, so parts never change.
+ * - The row has the file's state from before it was read: one that is written meanwhile is not taken for shipped.
+ * - A content that goes for good while it is shipped leaves no row: its file is removed before its row, and looked for after the row
+ *   was put.
+ * - Whoever waits for a content gets what its file had when he asked, or later.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import type { TreeOperations } from '../../api.js';
+import { SpinneyError } from '../../errors.js';
+import {
+  CONTENT_PART_BYTES,
+  MAX_CONTENT_IN_ROW_BYTES,
+  MAX_CONTENT_ROWS,
+  PARTS_AT_ONCE,
+  PARTS_PER_ROW,
+} from '../../limits.js';
+import type { RemoteWriter } from '../../remote/remote-writer.js';
+import { hasCode } from '../../store/object/errors.js';
+import { ContentFile, isSame } from './content-file.js';
+import {
+  type ContentPart,
+  DIGEST_BYTES,
+  fitsRows,
+  IN_ROW,
+  partsOf,
+  putShippedContent,
+  removeShippedContent,
+  type ShippedContent,
+  shippedContent,
+} from './rows.js';
+
+/** A content by its inode's number and its born. */
+export interface ContentId {
+  ino: number;
+  born: number;
+}
+
+/** Which contents of files a tree has, and where they are. */
+export interface ContentPlaces {
+  pathOf: (ino: number, born: number) => string;
+  /** Whether the content is there, in its file or, given up for its space just now, in the remote alone. Default: its file is. */
+  isKept?: (ino: number, born: number) => boolean;
+  /** The content that a record tells of; undefined where it tells of none. `isLive`: it is being written. */
+  contentOf: (key: Uint8Array, value: Uint8Array) => (ContentId & { isLive: boolean }) | undefined;
+}
+
+export interface ContentShipperOptions {
+  tree: Pick<TreeOperations, 'get' | 'atomic' | 'deletePrefix'>;
+  writer: RemoteWriter;
+  pathOf: (ino: number, born: number) => string;
+  isKept?: ((ino: number, born: number) => boolean) | undefined;
+  /** The objects that a checkpoint has to keep. */
+  names: Set<string>;
+}
+
+interface Job extends ContentId {
+  /** In bytes, as far as is known. */
+  size: number;
+  /** Somebody waits for nothing but it: it may go with its row, if it is small. */
+  mayStayInRow: boolean;
+  waiters: { done: () => void; failed: (error: unknown) => void }[];
+}
+
+/** What is to be recorded of a content once its parts are there. */
+interface Shipment {
+  job: Job;
+  content: ShippedContent;
+  before: ShippedContent | undefined;
+}
+
+/** Contents that are recorded together, and the parts that share one object. */
+interface Load {
+  shipments: Shipment[];
+  shared: { bytes: Uint8Array; part: ContentPart }[];
+  sharedBytes: number;
+}
+
+/**
+ * `urgent`: small ones that somebody waits for; `large`: others that somebody waits for; `background`: the rest. One of each is under way
+ * at a time.
+ */
+export const LANES = ['urgent', 'large', 'background'] as const;
+export type Lane = (typeof LANES)[number];
+
+export class ContentShipper {
+  readonly #options: ContentShipperOptions;
+  readonly #queues: Record<Lane, Map<string, Job>> = {
+    urgent: new Map(),
+    large: new Map(),
+    background: new Map(),
+  };
+  readonly #underWay = new Map<string, Job>();
+  /** Those whose file could not be read. */
+  readonly #unreadable = new Map<string, Job>();
+  /** Those that were put into their rows. */
+  readonly #inRows = new Map<string, ContentId>();
+  /** What is about to be recorded. */
+  readonly #shipments = new Set<Shipment>();
+  /** Objects that rows which are about to be put name, or that were put since `watch`. */
+  #fresh: Set<string> | undefined;
+  /** Called when there is something to do in a lane. */
+  onWork: (lane: Lane) => void = () => {};
+  shippedBytes = 0;
+  /** Why contents could not be read; undefined where all could. */
+  failure: SpinneyError | undefined;
+
+  constructor(options: ContentShipperOptions) {
+    this.#options = options;
+  }
+
+  /** Contents that wait, and their bytes as far as they are known. */
+  get waiting(): { contents: number; bytes: number } {
+    let contents = 0;
+    let bytes = 0;
+    for (const jobs of [...Object.values(this.#queues), this.#underWay, this.#unreadable]) {
+      contents += jobs.size;
+      for (const { size } of jobs.values()) bytes += size;
+    }
+    return { contents, bytes };
+  }
+
+  /** Nothing waits but what cannot be read. */
+  get isIdle(): boolean {
+    return this.waiting.contents === this.#unreadable.size;
+  }
+
+  /** Ships it some time. */
+  add({ ino, born }: ContentId): void {
+    const key = keyOf({ ino, born });
+    if (this.#queues.urgent.has(key) || this.#queues.large.has(key)) return;
+    this.#enqueue('background', key, {
+      ino,
+      born,
+      size: this.#sizeOf({ ino, born }),
+      mayStayInRow: false,
+      waiters: [],
+    });
+  }
+
+  /**
+   * Resolves when the remote has the content as it is now; its row is in the tree then. `mayStayInRow`: a small one is in the row itself, until
+   * `moveOut`.
+   * @throws ERR_IO where its file cannot be read, what keeps its row from being put (a full disk), and what `end` was told: then it is
+   *   shipped some time
+   */
+  shipped({ ino, born }: ContentId, mayStayInRow = false): Promise<void> {
+    const key = keyOf({ ino, born });
+    const size = this.#sizeOf({ ino, born });
+    const lane = size <= CONTENT_PART_BYTES ? 'urgent' : 'large';
+    const job = this.#queues[lane].get(key) ?? { ino, born, size, mayStayInRow, waiters: [] };
+    job.mayStayInRow ||= mayStayInRow;
+    this.#queues.background.delete(key);
+    const done = new Promise<void>((resolve, failed) => job.waiters.push({ done: resolve, failed }));
+    this.#enqueue(lane, key, job);
+    return done;
+  }
+
+  /** Whoever waits is told the error. */
+  end(error: unknown): void {
+    for (const jobs of [...Object.values(this.#queues), this.#underWay]) {
+      for (const { waiters } of jobs.values()) for (const { failed } of waiters) failed(error);
+      jobs.clear();
+    }
+  }
+
+  /** What went with its row gets into objects: trees with many contents in them would be large. */
+  moveOut(): void {
+    const jobs = [...this.#inRows.values()];
+    this.#inRows.clear();
+    for (const job of jobs) this.add(job);
+  }
+
+  /** Tries those again that could not be read. */
+  retry(): void {
+    const jobs = [...this.#unreadable.values()];
+    this.#unreadable.clear();
+    this.failure = undefined;
+    for (const job of jobs) this.add(job);
+  }
+
+  /**
+   * Ships some of what waits in the lane; false where nothing does.
+   * @throws ERR_REMOTE_TAKEN, ERR_CLOSED, and as the tree: then what it had waits again, and who waits for it is told
+   */
+  async shipSome(lane: Lane): Promise<boolean> {
+    const load: Load = { shipments: [], shared: [], sharedBytes: 0 };
+    const jobs: Job[] = [];
+    try {
+      while (load.sharedBytes < CONTENT_PART_BYTES && load.shipments.length < PARTS_PER_ROW) {
+        const job = this.#next(lane);
+        if (job === undefined) break;
+        jobs.push(job);
+        await this.#prepare(job, load, lane);
+      }
+      if (jobs.length === 0) return false;
+      await this.#putShared(load);
+      this.#record(load);
+    } catch (error) {
+      this.#finish(jobs, load);
+      for (const job of jobs) {
+        for (const { failed } of job.waiters) failed(error);
+        this.add(job);
+      }
+      throw error;
+    }
+    this.#finish(jobs, load);
+    for (const { waiters } of jobs) for (const { done } of waiters) done();
+    return true;
+  }
+
+  /** From now on notes the objects that rows come to name. */
+  watch(): void {
+    this.#fresh = new Set();
+    for (const { content } of this.#shipments) for (const part of content.parts) this.#note(part?.name);
+  }
+
+  /** What was noted since. */
+  watched(): ReadonlySet<string> {
+    const fresh = this.#fresh ?? new Set<string>();
+    this.#fresh = undefined;
+    return fresh;
+  }
+
+  #note(name: string | undefined): void {
+    if (name !== undefined) this.#fresh?.add(name);
+  }
+
+  #sizeOf({ ino, born }: ContentId): number {
+    return statSync(this.#options.pathOf(ino, born), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  #enqueue(lane: Lane, key: string, job: Job): void {
+    this.#queues[lane].set(key, job);
+    this.onWork(lane);
+  }
+
+  /** Never one that is under way in another lane. */
+  #next(lane: Lane): Job | undefined {
+    for (const [key, job] of this.#queues[lane]) {
+      if (this.#underWay.has(key)) continue;
+      this.#queues[lane].delete(key);
+      this.#underWay.set(key, job);
+      return job;
+    }
+    return undefined;
+  }
+
+  #finish(jobs: readonly Job[], { shipments }: Load): void {
+    for (const shipment of shipments) this.#shipments.delete(shipment);
+    for (const job of jobs) this.#underWay.delete(keyOf(job));
+    // One of these may have waited for another lane.
+    for (const lane of LANES) if (this.#queues[lane].size > 0) this.onWork(lane);
+  }
+
+  async #prepare(job: Job, load: Load, lane: Lane): Promise<void> {
+    try {
+      await this.#putParts(job, load, lane);
+    } catch (error) {
+      if (!hasCode(error, 'ERR_IO')) throw error;
+      this.failure = error as SpinneyError;
+      this.#unreadable.set(keyOf(job), job);
+      for (const { failed } of job.waiters.splice(0)) failed(error);
+    }
+  }
+
+  /** Puts the large parts of a content that the remote has not; small ones go to the load. */
+  async #putParts(job: Job, load: Load, lane: Lane): Promise<void> {
+    const { tree, pathOf } = this.#options;
+    const { ino, born } = job;
+    const path = pathOf(ino, born);
+    const file = await ContentFile.open(path);
+    if (file === undefined) return;
+    try {
+      const state = await file.state({ isPatient: lane === 'background' });
+      job.size = state.size;
+      const before = shippedContent(tree, ino, born);
+      const isToMove = !job.mayStayInRow && before?.parts[0]?.inRow !== undefined;
+      if (before !== undefined && isSame(before, state) && !isToMove) return;
+      if (!fitsRows(state.size)) throw tooLarge(path, state.size);
+      const parts: ContentPart[] = new Array(partsOf(state.size));
+      const shipment = { job, content: { ...state, parts }, before };
+      this.#shipments.add(shipment);
+      const next = parts.keys();
+      const readAll = async () => {
+        for (const index of next) parts[index] = await this.#part(file, shipment, index, load);
+      };
+      await Promise.all(Array.from({ length: Math.min(PARTS_AT_ONCE, parts.length) }, readAll));
+      load.shipments.push(shipment);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #part(file: ContentFile, shipment: Shipment, index: number, load: Load): Promise<ContentPart> {
+    const { job, before } = shipment;
+    const { size } = shipment.content;
+    const offset = index * CONTENT_PART_BYTES;
+    const length = Math.min(CONTENT_PART_BYTES, size - offset);
+    const bytes = new Uint8Array(length);
+    // Where the file has become shorter meanwhile, zeros stand for what is gone: it is shipped again, as it is in the record by then.
+    await file.read(offset, bytes);
+    const digest = createHash('sha256').update(bytes).digest().subarray(0, DIGEST_BYTES);
+    const old = before?.parts[index];
+    const mayStay = old?.inRow === undefined || job.mayStayInRow;
+    if (old !== undefined && mayStay && old.bytes === length && Buffer.compare(old.digest, digest) === 0) {
+      this.#note(old.name);
+      return old;
+    }
+    if (isZero(bytes)) return { name: undefined, offset: 0, bytes: length, crc: 0, digest };
+    const part: ContentPart = { name: undefined, offset: 0, bytes: length, crc: crc32(bytes), digest };
+    if (job.mayStayInRow && size <= MAX_CONTENT_IN_ROW_BYTES) {
+      this.#inRows.set(keyOf(job), job);
+      return { ...part, name: IN_ROW, inRow: bytes };
+    }
+    if (load.sharedBytes + length <= CONTENT_PART_BYTES && length < CONTENT_PART_BYTES) {
+      part.offset = load.sharedBytes;
+      load.sharedBytes += length;
+      load.shared.push({ bytes, part });
+    } else {
+      part.name = await this.#put(bytes);
+    }
+    return part;
+  }
+
+  async #putShared({ shared }: Load): Promise<void> {
+    if (shared.length === 0) return;
+    const name = await this.#put(Buffer.concat(shared.map(({ bytes }) => bytes)));
+    for (const { part } of shared) part.name = name;
+  }
+
+  async #put(bytes: Uint8Array): Promise<string> {
+    const { writer, names } = this.#options;
+    const name = writer.newName('content');
+    // Before it is there: a checkpoint that is published meanwhile must not let it be collected.
+    names.add(name);
+    this.#note(name);
+    await writer.put(name, bytes);
+    this.shippedBytes += bytes.length;
+    return name;
+  }
+
+  /** One batch for all, as far as they fit: a record less for each. */
+  #record({ shipments }: Load): void {
+    const { tree, pathOf, isKept = (ino, born) => existsSync(pathOf(ino, born)) } = this.#options;
+    let rows = 0;
+    let batch: Shipment[] = [];
+    const put = () => {
+      if (batch.length > 0)
+        tree.atomic((b) => {
+          for (const { job, content, before } of batch)
+            putShippedContent(b, job.ino, job.born, content, before);
+        });
+      batch = [];
+      rows = 0;
+    };
+    for (const shipment of shipments) {
+      const more = Math.ceil(shipment.content.parts.length / PARTS_PER_ROW) + 1;
+      if (rows + more > MAX_CONTENT_ROWS) put();
+      batch.push(shipment);
+      rows += more;
+    }
+    put();
+    for (const { job } of shipments) {
+      if (!isKept(job.ino, job.born)) removeShippedContent(tree, job.ino, job.born);
+    }
+  }
+}
+
+function keyOf({ ino, born }: ContentId): string {
+  return `${ino}.${born}`;
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  if (bytes[0] !== 0) return false;
+  // Each byte is the one before.
+  return Buffer.compare(bytes.subarray(1), bytes.subarray(0, bytes.length - 1)) === 0;
+}
+
+function tooLarge(path: string, size: number): SpinneyError {
+  const most = MAX_CONTENT_ROWS * PARTS_PER_ROW * CONTENT_PART_BYTES;
+  return new SpinneyError(
+    'ERR_IO',
+    `Cannot ship the content ${path}: it has ${size} bytes, and a remote takes ${most}; make it smaller, or keep it elsewhere`,
+  );
+}

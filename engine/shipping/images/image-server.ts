@@ -1,0 +1,178 @@
+/**
+ * Gives images of blobs to readers of a store that was taken over, as these ask for them, and fetches the rest beside. Runs in a thread of
+ * its own: whoever reads a tree may wait for it, so it waits for nobody.
+ *
+ * What must hold: an image that is not in the store is in the remote. It is where it was when the store was made, until a checkpoint is
+ * shipped that has it elsewhere; then HEAD's manifest tells where.
+ */
+import type { Disk } from '../../disk/disk.js';
+import { NodeDisk } from '../../disk/node-disk.js';
+import { SpinneyError } from '../../errors.js';
+import { BLOB_SIZE, FETCHES_AT_ONCE } from '../../limits.js';
+import { decodeHead } from '../../remote/head.js';
+import { readManifest } from '../../remote/manifest.js';
+import { HEAD } from '../../remote/names.js';
+import { type AbsentImages, type AskedImage, ImageBoard } from '../../store/absent-images.js';
+import { FileBlobStore, type FileBlobStoreHandle } from '../../store/file/file-blob-store.js';
+import { hasCode } from '../../store/object/errors.js';
+import type { ObjectStore } from '../../store/object/object-store.js';
+import { type Catalog, catalogOf, imagesOf, type ShippedImage } from '../catalog.js';
+import { fetchImage } from '../fetch-images.js';
+import { forgetAbsent, readAbsent } from './absent-note.js';
+
+type Places = ReadonlyMap<string, ShippedImage>;
+
+export class ImageServer {
+  readonly #store: ObjectStore;
+  readonly #board: ImageBoard;
+  readonly #directory: string;
+  #places: Places;
+  #isOver = false;
+  /** By what is fetched: several may ask for one image. */
+  readonly #underWay = new Map<string, Promise<Uint8Array | undefined>>();
+  fetched = 0;
+
+  /** `store` should ask again by itself. @throws ERR_REMOTE_CORRUPT */
+  constructor(store: ObjectStore, board: SharedArrayBuffer, directory: string) {
+    this.#store = store;
+    this.#board = new ImageBoard(board);
+    this.#directory = directory;
+    const catalog = readAbsent(directory);
+    this.#places = catalog === undefined ? new Map() : placesOf(catalog);
+  }
+
+  /** Resolves once `stop` was called. */
+  serve(): Promise<void> {
+    return this.#board.serve((asked) => this.#fetch(asked));
+  }
+
+  /** Readers get nothing more. */
+  stop(): void {
+    this.#isOver = true;
+    this.#board.end();
+  }
+
+  /**
+   * Fetches all that is missing, a few at a time, and makes it durable: then nobody asks any more. `onImage` is told how many of how many images have
+   * been looked at. Resolves early where it is stopped.
+   * @throws as the object store and the store; then it may be called again
+   */
+  async fetchAll(
+    handle: FileBlobStoreHandle,
+    onImage: (done: number, total: number) => void = () => {},
+    disk: Disk = new NodeDisk(),
+  ): Promise<void> {
+    const images = [...this.#places.values()];
+    const given = new GivenImages();
+    const store = FileBlobStore.attach({ ...handle, images: undefined }, disk, 'reader', given);
+    const next = images.values();
+    let done = 0;
+    const fetchSome = async () => {
+      for (const image of next) {
+        if (this.#isOver) return;
+        await this.#fill(store, given, image);
+        onImage(++done, images.length);
+      }
+    };
+    await Promise.all(Array.from({ length: FETCHES_AT_ONCE }, fetchSome));
+    if (this.#isOver) return;
+    disk.fdatasync(handle.fd);
+    forgetAbsent(this.#directory);
+    this.#places = new Map();
+  }
+
+  /** Has the image in its slots, in the tree and in snapshots, where it is needed still. */
+  async #fill(store: FileBlobStore, given: GivenImages, image: ShippedImage): Promise<void> {
+    const read = () => {
+      readEach(store, image, given.image);
+      return given.isMissed;
+    };
+    given.begin(image);
+    if (!read()) return;
+    const bytes = await this.#fetch(image);
+    if (bytes === undefined) return;
+    given.begin(image, bytes);
+    read();
+  }
+
+  #fetch(asked: AskedImage): Promise<Uint8Array | undefined> {
+    const key = keyOf(asked);
+    const other = this.#underWay.get(key);
+    if (other !== undefined) return other;
+    const fetching = this.#fetchFrom(key).finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, fetching);
+    return fetching;
+  }
+
+  async #fetchFrom(key: string): Promise<Uint8Array | undefined> {
+    let image = this.#places.get(key);
+    for (let hasLooked = false; image !== undefined; hasLooked = true) {
+      try {
+        const bytes = await fetchImage(this.#store, image);
+        this.fetched++;
+        return bytes;
+      } catch (error) {
+        if (hasLooked || !hasCode(error, 'ERR_BLOB_MISSING')) throw error;
+      }
+      image = (await this.#later()).get(key);
+    }
+    return undefined;
+  }
+
+  async #later(): Promise<Places> {
+    const { manifest } = decodeHead((await this.#store.get(HEAD))!.bytes);
+    if (manifest === undefined) return this.#places;
+    const later = placesOf(catalogOf(manifest, await readManifest(this.#store, manifest)));
+    this.#places = new Map([...this.#places, ...later]);
+    return this.#places;
+  }
+}
+
+/** What was fetched, for who reads a store in this thread. */
+class GivenImages implements AbsentImages {
+  #key = '';
+  #bytes: Uint8Array | undefined;
+  isMissed = false;
+  /** Room for an image that is read. */
+  readonly image = new Uint8Array(BLOB_SIZE);
+
+  begin(image: ShippedImage, bytes?: Uint8Array): void {
+    this.#key = keyOf(image);
+    this.#bytes = bytes;
+    this.isMissed = false;
+  }
+
+  fetch(id: number, generation: number, into: Uint8Array): boolean {
+    if (keyOf({ id, generation }) !== this.#key) return false;
+    if (this.#bytes === undefined) {
+      this.isMissed = true;
+      return false;
+    }
+    into.set(this.#bytes);
+    return true;
+  }
+}
+
+/** Reads the image wherever the store has it; what is missing, or damaged, or gone meanwhile, is passed over. */
+function readEach(store: FileBlobStore, { id, generation }: ShippedImage, into: Uint8Array): void {
+  const tried = (read: () => void) => {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof SpinneyError) || error.code === 'ERR_CLOSED') throw error;
+    }
+  };
+  if (store.blobRow(id)?.generation === generation) tried(() => store.readBlob(id, into));
+  for (const pin of store.pins.list()) {
+    if (store.pins.blobRow(pin.id, id)?.generation === generation)
+      tried(() => store.pins.readBlob(pin.id, id, into));
+  }
+}
+
+function placesOf(catalog: Catalog): Places {
+  return new Map(imagesOf(catalog).map((image) => [keyOf(image), image]));
+}
+
+function keyOf({ id, generation }: { id: number; generation: number }): string {
+  return `${id}.${generation}`;
+}

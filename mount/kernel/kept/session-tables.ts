@@ -1,0 +1,52 @@
+/** All that a session keeps in rows: in files that the next daemon finds (session-files.ts), or in this process's memory. */
+
+import type { InodeKeepers } from '../../filesystem/types.js';
+import { DIRECTORY_BYTES, DirectoryRows } from './directory-rows.js';
+import { FILE_BYTES, FileRows } from './file-rows.js';
+import { type GrowingMemory, HeapMemory } from './growing-memory.js';
+import { InitNote } from './init-note.js';
+import { LEFT_BYTES, LeftRows } from './left-rows.js';
+import type { NodeMemory } from './node-memory.js';
+import { ORPHAN_BYTES, OrphanRows } from './orphan-rows.js';
+import { PastNote } from './past-note.js';
+import { RequestNote } from './request-note.js';
+import { STATE_BYTES } from './state-layout.js';
+
+/** The tables, and how many bytes of rows each begins with. */
+export const TABLES = {
+  state: STATE_BYTES,
+  nodes: 4096,
+  aliases: 4096,
+  names: 4096,
+  files: 256 * FILE_BYTES,
+  directories: 8 * DIRECTORY_BYTES,
+  orphans: 16 * ORPHAN_BYTES,
+  left: 512 * LEFT_BYTES,
+} as const;
+
+export type TableName = keyof typeof TABLES;
+
+export class SessionTables implements InodeKeepers {
+  readonly request: RequestNote;
+  readonly init: InitNote;
+  readonly past: PastNote;
+  /** For the table of nodes. */
+  readonly nodes: NodeMemory;
+  readonly files: FileRows;
+  readonly directories: DirectoryRows;
+  readonly orphans: OrphanRows;
+  readonly left: LeftRows;
+
+  /** `memory` gives each table's. */
+  constructor(memory: (table: TableName) => GrowingMemory = (table) => new HeapMemory(TABLES[table])) {
+    const state = memory('state');
+    this.request = new RequestNote(state);
+    this.init = new InitNote(state);
+    this.past = new PastNote(state);
+    this.nodes = { nodes: memory('nodes'), aliases: memory('aliases'), names: memory('names') };
+    this.files = new FileRows(memory('files'));
+    this.directories = new DirectoryRows(memory('directories'));
+    this.orphans = new OrphanRows(memory('orphans'));
+    this.left = new LeftRows(memory('left'));
+  }
+}
