@@ -55,7 +55,8 @@ function installPackages(packages) {
     const [program, ...rest] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args];
     return spawnSync(program, rest, { timeout: APT_MS, stdio: 'ignore' }).status === 0;
   };
-  const get = () => apt('-o', 'DPkg::Lock::Timeout=300', 'install', '-y', '--no-install-recommends', ...packages);
+  const get = () =>
+    apt('-o', 'DPkg::Lock::Timeout=300', 'install', '-y', '--no-install-recommends', ...packages);
   say(`installing ${packages.join(', ')}`);
   if (!get() && !(apt('update') && get())) say(`Cannot install ${packages.join(', ')}`);
 }
