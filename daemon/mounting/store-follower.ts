@@ -5,7 +5,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { newHolder, parseRemote, writeRemoteRecord } from '../../engine/before-open.js';
-import { FileBlobStore, NodeDisk, type Tree } from '../../engine/index.js';
+import { FileBlobStore, type Tree } from '../../engine/index.js';
 import type { RemoteThread } from '../../mount/remote-thread.js';
 import type { MountEnd, MountRemote } from '../../mount/types.js';
 import type { RemoteReport, WarmReport } from '../control/reports.js';
@@ -116,7 +116,7 @@ export class StoreFollower implements ServedRemote {
 /** Removes what another daemon of this directory has made, unless that has it still. @throws ERR_STORE_LOCKED */
 function removeCopy(store: string): void {
   try {
-    FileBlobStore.open({ dir: store, disk: new NodeDisk() }).close();
+    FileBlobStore.open({ dir: store }).close();
   } catch (error) {
     // It is removed, whatever else is the matter with it.
     if (failureOf(error).code === 'ERR_STORE_LOCKED') throw error;

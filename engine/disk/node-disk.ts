@@ -10,6 +10,7 @@ import { constants } from 'node:os';
 import { SpinneyError } from '../errors.js';
 import type { Disk } from './disk.js';
 import { type DirectoryIdentity, identify } from './identity.js';
+import { hasErrno } from './io.js';
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -206,7 +207,13 @@ export class NodeDisk implements Disk {
   }
 
   exists(path: string): boolean {
-    return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    try {
+      return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    } catch (error) {
+      // Nothing is below a file.
+      if (hasErrno(error, 'ENOTDIR')) return false;
+      throw error;
+    }
   }
 
   syncDirectory(path: string): void {

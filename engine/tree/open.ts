@@ -29,6 +29,7 @@ import type { BlobStore } from '../store/blob-store.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { DATA_FILE } from '../store/file/names.js';
 import { MemoryBlobStore } from '../store/memory-blob-store.js';
+import { optionsOf } from './state/arguments.js';
 import { durabilityOf } from './state/durability.js';
 import { keptFree } from './state/free-slots.js';
 import { otherMeasure, ROOT_BLOB, TreeState } from './state/state.js';
@@ -53,17 +54,32 @@ export interface Settings {
   images: SharedArrayBuffer | undefined;
 }
 
+/** What every BlobStore has. */
+const STORE_CALLS = [
+  'readBlob',
+  'writeBlob',
+  'deleteBlob',
+  'listBlobs',
+  'hasBlob',
+  'flush',
+  'readMark',
+  'needsFlush',
+] as const satisfies readonly (keyof BlobStore)[];
+
 function invalid(message: string): SpinneyError {
   return new SpinneyError('ERR_INVALID_ARGUMENT', message);
 }
 
 export function settingsOf(options: TreeOptions): Settings {
-  const { dir, memory, store, durability = 'written', checkpoint = {} } = options;
+  const { dir, memory, store, durability = 'written', checkpoint = {} } = optionsOf(options, 'open a tree');
+  optionsOf(checkpoint, 'set up checkpoints');
   const given = [dir !== undefined, memory === true, store !== undefined].filter(Boolean).length;
   if (given !== 1) throw invalid('Cannot open a tree: give exactly one of dir, memory and store');
-  if (dir !== undefined && (typeof dir !== 'string' || dir === '')) {
+  if (dir !== undefined && (typeof dir !== 'string' || dir === '' || dir.includes('\0'))) {
     throw invalid('Cannot open a tree: dir is the path of a directory');
   }
+  const lacking = store !== undefined && STORE_CALLS.find((call) => typeof store?.[call] !== 'function');
+  if (lacking) throw invalid(`Cannot open a tree on a store without ${lacking}(): it is a BlobStore`);
   const kind = dir !== undefined ? 'dir' : store !== undefined ? 'store' : 'memory';
   const schedule: Schedule = {
     enabled: checkpoint.enabled ?? kind === 'dir',

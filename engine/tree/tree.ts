@@ -46,7 +46,15 @@ import { Scanner } from './read/scanner.js';
 import { openSnapshot } from './read/snapshot-reads.js';
 import { Summation } from './read/summation.js';
 import { Views } from './read/view.js';
-import { keyBytes, prefixBytes, valueBytes, versionNumber } from './state/arguments.js';
+import {
+  callback,
+  endedThread,
+  keyBytes,
+  optionsOf,
+  prefixBytes,
+  valueBytes,
+  versionNumber,
+} from './state/arguments.js';
 import { setDurability } from './state/durability.js';
 import { keptFree } from './state/free-slots.js';
 import { findPin, keptForShipping, pinsOf, snapshotDeleted, snapshotName } from './state/pins.js';
@@ -232,7 +240,7 @@ export class Tree implements TreeOperations {
 
   view<T>(prefix: Key, read: (view: TreeReads) => T): T {
     this.#state.checkOpen();
-    return this.#views.run(prefixBytes(prefix), read);
+    return this.#views.run(prefixBytes(prefix), callback(read, 'begin a view'));
   }
 
   // Mutations.
@@ -293,8 +301,9 @@ export class Tree implements TreeOperations {
    * records; an exception from it records nothing. The batch is one journal record.
    * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
-  atomic(record: (batch: Batch) => void, { mayUseReserve = false }: AtomicOptions = {}): boolean {
-    return this.#play(record, mayUseReserve) === undefined;
+  atomic(record: (batch: Batch) => void, options: AtomicOptions = {}): boolean {
+    const { mayUseReserve = false } = optionsOf(options, 'make a batch');
+    return this.#play(callback(record, 'make a batch'), mayUseReserve) === undefined;
   }
 
   /** Makes what a record of another tree's journal made, on the state that it was made on, as one change and one record. */
@@ -377,7 +386,8 @@ export class Tree implements TreeOperations {
     if (this.keptForShipping !== undefined) this.#maintenance.deleteSnapshot(SHIPPING_PIN);
   }
 
-  at(name: string, { cacheBytes = MIN_CACHE_BYTES }: SnapshotReadOptions = {}): SnapshotReads {
+  at(name: string, options: SnapshotReadOptions = {}): SnapshotReads {
+    const { cacheBytes = MIN_CACHE_BYTES } = optionsOf(options, 'open a snapshot');
     this.#state.checkOpen();
     const pin = findPin(this.#state, name, 'open');
     return openSnapshot(this.#state, pin, pinsOf(this.#state), cacheBytesOf(cacheBytes));
@@ -386,8 +396,9 @@ export class Tree implements TreeOperations {
   diff(
     before: string | undefined,
     after: string | undefined,
-    { prefix = '' }: DiffOptions = {},
+    options: DiffOptions = {},
   ): IterableIterator<TreeChange> {
+    const { prefix = '' } = optionsOf(options, 'compare');
     const state = this.#state;
     state.checkOpen();
     const pinOf = (name: string | undefined) =>
@@ -443,14 +454,17 @@ export class Tree implements TreeOperations {
     return treeStats(this.#state);
   }
 
-  /** To be called when a thread that had attached has ended; the tree is poisoned if that was in the middle of a change. */
+  /**
+   * To be called when a thread that had attached has ended; the tree is poisoned if that was in the middle of a change.
+   * @throws ERR_INVALID_ARGUMENT for -1, which is what a Worker's `threadId` is by then: it has to be noted before
+   */
   threadDied(threadId: number): void {
+    const owner = endedThread(threadId) + 1;
     const { treeLock, appendLock, roundLock, compactLock, snapshotLock, journal, cache } = this.#state;
-    for (const lock of [appendLock, treeLock, roundLock, compactLock, snapshotLock])
-      lock.abandonedBy(threadId + 1);
+    for (const lock of [appendLock, treeLock, roundLock, compactLock, snapshotLock]) lock.abandonedBy(owner);
     journal?.threadDied(threadId);
     if (!treeLock.lock()) return;
-    cache.views.endThose(threadId + 1);
+    cache.views.endThose(owner);
     treeLock.unlock();
   }
 

@@ -117,7 +117,7 @@ export class RestingSource implements Source {
   /** @throws ERR_STORE_LOCKED, ERR_INVALID_ARGUMENT where it has been written to */
   constructor(directory: string, { base }: BackupRecord) {
     this.directory = directory;
-    this.#store = FileBlobStore.open({ dir: directory, disk: new NodeDisk(), readOnly: true });
+    this.#store = FileBlobStore.open({ dir: directory, readOnly: true });
     this.uuid = hex(this.#store.uuid);
     const mark = this.#store.readMark();
     if (base !== undefined && mark?.lsn === base.lsn && mark.generation === base.generation) {

@@ -51,7 +51,7 @@ export class BackupTarget {
     this.directory = directory;
     refuseNested(source.path, directory);
     if (!hasBackupRecord(directory)) makeTarget(directory, source);
-    this.store = FileBlobStore.open({ dir: directory, disk: new NodeDisk(), create: true });
+    this.store = FileBlobStore.open({ dir: directory, create: true });
     try {
       this.#record = this.#recordOf(source);
       this.#forgetPins();

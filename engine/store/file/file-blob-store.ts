@@ -17,6 +17,7 @@ import { randomBytes } from 'node:crypto';
 import type { MeasureName } from '../../art/measure.js';
 import type { Disk } from '../../disk/disk.js';
 import { diskError } from '../../disk/io.js';
+import { NodeDisk } from '../../disk/node-disk.js';
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE } from '../../limits.js';
 import { type AbsentImages, ImageBoard } from '../absent-images.js';
@@ -53,7 +54,8 @@ import { Slots } from './slots.js';
 
 export interface FileBlobStoreOptions {
   dir: string;
-  disk: Disk;
+  /** What the directory is on. Default: the machine's disk. */
+  disk?: Disk;
   /** Takes a shared lock and writes nothing. Default false. */
   readOnly?: boolean;
   /** Makes the store where there is none. Default false. */
@@ -142,7 +144,7 @@ export class FileBlobStore implements BlobStore {
    *   ERR_FORMAT_VERSION, ERR_MANIFEST_CORRUPT, ERR_NO_SPACE, ERR_IO
    */
   static open(options: FileBlobStoreOptions): FileBlobStore {
-    const { dir, disk, readOnly = false, create = false, images } = options;
+    const { dir, disk = new NodeDisk(), readOnly = false, create = false, images } = options;
     const make = create && !readOnly;
     prepareDirectory(disk, dir, { make });
     const hasManifest = disk.exists(`${dir}/${MANIFEST_FILE}`);

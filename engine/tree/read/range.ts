@@ -1,6 +1,6 @@
 import type { RangeEntry, RangeOptions } from '../../api.js';
 import { UnreadableBlobError } from '../../errors.js';
-import { delimiterByte, prefixBytes } from '../state/arguments.js';
+import { delimiterByte, optionsOf, prefixBytes } from '../state/arguments.js';
 import { type Bound, boundAfter, boundBehind, startOf } from '../state/bound.js';
 import type { Scanner, ScanOptions } from './scanner.js';
 
@@ -24,6 +24,7 @@ export class RangeCursor implements IterableIterator<RangeEntry, undefined, unde
 
   /** `check` is called before each batch and after it, and throws where the range cannot go on. */
   constructor(scanner: Scanner, range: RangeOptions, check: () => void) {
+    optionsOf(range, 'list');
     const prefix = range.prefix === undefined ? EMPTY : prefixBytes(range.prefix);
     const delimiter = delimiterByte(range.delimiter);
     this.#scanner = scanner;

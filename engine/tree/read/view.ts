@@ -5,7 +5,7 @@
  */
 import type { Key, KeyRecord, RangeEntry, RangeOptions, TreeReads, TreeRecord } from '../../api.js';
 import { SpinneyError } from '../../errors.js';
-import { prefixBytes } from '../state/arguments.js';
+import { optionsOf, prefixBytes } from '../state/arguments.js';
 import { startsWith } from '../state/bound.js';
 import type { TreeState } from '../state/state.js';
 import { RangeCursor } from './range.js';
@@ -106,7 +106,7 @@ class View implements TreeReads {
   }
 
   range(options: RangeOptions = {}): IterableIterator<RangeEntry> {
-    const prefix = options.prefix ?? this.#prefix;
+    const prefix = optionsOf(options, 'list').prefix ?? this.#prefix;
     const nothing: RangeEntry[] = [];
     const iterate = () => new RangeCursor(this.#viewer.scanner, { ...options, prefix }, () => this.check());
     return this.#read(prefix, nothing.values(), iterate);

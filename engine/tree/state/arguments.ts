@@ -40,6 +40,24 @@ export function valueBytes(value: Uint8Array): Uint8Array {
   return value;
 }
 
+/** What is called back. */
+export function callback<T extends (...given: never[]) => unknown>(given: T, action: string): T {
+  if (typeof given === 'function') return given;
+  throw new SpinneyError(
+    'ERR_INVALID_ARGUMENT',
+    `Cannot ${action}: it is given ${given === null ? 'null' : `a value of type ${typeof given}`} in place of a function`,
+  );
+}
+
+/** Options of a call: an object, since anything else has none of them and would be passed over in silence. */
+export function optionsOf<T extends object>(given: T, action: string): T {
+  if (typeof given === 'object' && given !== null) return given;
+  throw new SpinneyError(
+    'ERR_INVALID_ARGUMENT',
+    `Cannot ${action} with ${given} as options: they are an object`,
+  );
+}
+
 /** A version given as a guard; one that no record can have is the caller's mistake. */
 export function versionNumber(version: number): number {
   if (!Number.isSafeInteger(version) || version < 0) {
@@ -49,6 +67,15 @@ export function versionNumber(version: number): number {
     );
   }
   return version;
+}
+
+/** The id of a thread that has ended. By then its Worker says -1, which would be taken for whoever holds what nobody holds. */
+export function endedThread(threadId: number): number {
+  if (Number.isSafeInteger(threadId) && threadId >= 0) return threadId;
+  throw new SpinneyError(
+    'ERR_INVALID_ARGUMENT',
+    `Cannot take leave of thread ${threadId}: give the threadId that its Worker had while it ran`,
+  );
 }
 
 /** A delimiter as a byte, or -1 for none. */

@@ -49,6 +49,12 @@ export function attachState(
   role: 'reader' | 'writer',
   measure: Measure | undefined,
 ): TreeState {
+  if (handle?.control === undefined) {
+    throw new SpinneyError(
+      'ERR_INVALID_ARGUMENT',
+      'Cannot attach to a tree: it takes what share() gave in the thread that opened it',
+    );
+  }
   const { place, anchor } = handle.options;
   if (measure !== undefined && measure.identity !== handle.options.measure?.identity) {
     throw otherMeasure(place, measure, handle.options.measure);

@@ -8,7 +8,7 @@ import type { Batch, Key } from '../../api.js';
 import { SpinneyError } from '../../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../../limits.js';
 import { keepShape } from '../../shared/shapes.js';
-import { keyBytes, prefixBytes, valueBytes, versionNumber } from '../state/arguments.js';
+import { keyBytes, optionsOf, prefixBytes, valueBytes, versionNumber } from '../state/arguments.js';
 import { Slab } from '../state/slab.js';
 import type { Change } from './changes.js';
 import { ABSENT, ANY_VERSION } from './mutation.js';
@@ -80,7 +80,8 @@ export class BatchRecorder implements Batch {
   }
 
   rename(src: Key, dst: Key, options: { force?: boolean } = {}): void {
-    this.#add(RENAME, this.#key(src), this.#key(dst), options.force === true ? ANY_VERSION : ABSENT);
+    const { force } = optionsOf(options, 'rename');
+    this.#add(RENAME, this.#key(src), this.#key(dst), force === true ? ANY_VERSION : ABSENT);
   }
 
   renamePrefix(srcPrefix: Key, dstPrefix: Key): void {

@@ -1,7 +1,7 @@
 /** Every argument error and limit: the code that it has, and that nothing is changed by the call. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Batch, Key, RangeOptions, TreeOptions } from '../../../engine/api.js';
-import { MemoryBlobStore, type SpinneyError, Tree } from '../../../engine/index.js';
+import { MemoryBlobStore, type SpinneyError, Tree, type TreeHandle } from '../../../engine/index.js';
 import {
   MAX_BATCH_OPERATIONS,
   MAX_KEY_BYTES,
@@ -225,6 +225,19 @@ describe('outcomes', () => {
   test('an unshareable tree', () => {
     refused('ERR_NOT_SHAREABLE', () => tree.share());
   });
+  test.each([undefined, null, {}, { options: {} }])('a handle that is none: %s', (handle) => {
+    refused('ERR_INVALID_ARGUMENT', () => Tree.attach(handle as unknown as TreeHandle));
+  });
+  test('the end of no thread', () => {
+    // What Worker.threadId is once the worker has ended.
+    for (const id of [-1, undefined, 1.5])
+      refused('ERR_INVALID_ARGUMENT', () => tree.threadDied(id as number));
+    tree.put('a', value);
+  });
+  test.each([undefined, null, {}])('a callback that is none: %s', (callback) => {
+    refused('ERR_INVALID_ARGUMENT', () => tree.atomic(callback as unknown as () => void));
+    refused('ERR_INVALID_ARGUMENT', () => tree.view('', callback as unknown as () => void));
+  });
 });
 
 describe('a closed tree', () => {
@@ -271,8 +284,35 @@ describe('options', () => {
     ['dirtyBlobThreshold', { memory: true, checkpoint: { dirtyBlobThreshold: -1 } }],
     ['host', { memory: true, checkpoint: { host: 'elsewhere' } }],
     ['a worker in memory', { memory: true, checkpoint: { host: 'worker' } }],
+    ['checkpoint: false', { memory: true, checkpoint: false }],
+    ['checkpoint: null', { memory: true, checkpoint: null }],
+    ['no store', { store: null }],
+    ['a store that is none', { store: { readBlob() {} } }],
+    ['a dir with a zero byte', { dir: 'a\0b' }],
   ];
   test.each(bad)('%s', (_name, options) => {
     expect(errorOf(() => Tree.open(options as TreeOptions)).code).toBe('ERR_INVALID_ARGUMENT');
+  });
+  test.each([undefined, null, 'dir'])('%s in place of options', (options) => {
+    expect(errorOf(() => Tree.open(options as unknown as TreeOptions)).code).toBe('ERR_INVALID_ARGUMENT');
+  });
+  test('a dir that is a file', () => {
+    const { code, message } = errorOf(() => Tree.open({ dir: '/etc/passwd' }));
+    expect({ code, message }).toEqual({
+      code: 'ERR_NO_STORE',
+      message: 'Cannot use /etc/passwd as a store: it is not a directory',
+    });
+  });
+  test.each([true, null])('%s in place of the options of a call', (options) => {
+    const given = options as unknown as object;
+    const calls: (() => unknown)[] = [
+      () => tree.rename('a', 'z', given),
+      () => tree.atomic((batch) => batch.rename('a', 'z', given)),
+      () => tree.atomic((batch) => batch.put('z', value), given),
+      () => tree.range(given),
+      () => tree.view('', (view) => view.range(given)),
+      () => tree.diff(undefined, undefined, given),
+    ];
+    for (const call of calls) refused('ERR_INVALID_ARGUMENT', call);
   });
 });

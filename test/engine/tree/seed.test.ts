@@ -7,7 +7,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { CheckpointOptions } from '../../../engine/api.js';
-import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { FileBlobStore, MemoryBlobStore, Tree } from '../../../engine/index.js';
 import { PATIENTLY } from '../../support/until.js';
 import { FailpointBlobStore } from './failpoint-store.js';
@@ -30,7 +29,7 @@ afterEach(() => {
 });
 
 function fileStore(): FileBlobStore {
-  files = FileBlobStore.open({ dir: home, disk: new NodeDisk(), readOnly: false, create: true });
+  files = FileBlobStore.open({ dir: home, create: true });
   return files;
 }
 
