@@ -302,8 +302,9 @@ export interface TreeOperations extends TreeReads {
    */
   deletePrefix(prefix: Key): void;
   /**
-   * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only records;
-   * where it throws nothing is done. Guards see what the operations before them did. One journal record.
+   * Does all of what the callback records, or nothing where a guard fails (returns false). The callback only records,
+   * before it returns; where it throws nothing is done. Guards see what the operations before them did. One journal record.
+   * @throws ERR_INVALID_ARGUMENT where the callback is asynchronous
    * @throws ERR_BATCH_TOO_LARGE beyond 32,768 operations, 4 MiB, or as many blobs as the cache may hold changed at once
    */
   atomic(record: (batch: Batch) => void, options?: AtomicOptions): boolean;

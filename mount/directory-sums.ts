@@ -1,6 +1,4 @@
 /** Reads what a mount tells of its directories, as any program can: by their `spinney.dir.*` attributes. */
-import { constants } from 'node:os';
-import { SpinneyError } from '../engine/errors.js';
 import { errno, errnoName, getxattr } from './libc/libc.js';
 
 export interface DirectorySums {
@@ -10,10 +8,11 @@ export interface DirectorySums {
   subdirs: number;
 }
 
-const { ENODATA, EOPNOTSUPP } = constants.errno;
+/** It is in no Spinney mount, or has gone. */
+const NONE = new Set(['ENODATA', 'ENOENT', 'ENOTDIR', 'EOPNOTSUPP']);
 const VALUE_BYTES = 32;
 
-/** Undefined where the directory is in no Spinney mount. @throws ERR_IO */
+/** Undefined where there is no such directory in a Spinney mount. @throws an error with the errno's name as its code */
 export function directorySums(path: Buffer): DirectorySums | undefined {
   const bytes = read(path, 'rbytes');
   const files = bytes === undefined ? undefined : read(path, 'rfiles');
@@ -26,7 +25,7 @@ function read(path: Buffer, sum: string): number | undefined {
   const into = Buffer.alloc(VALUE_BYTES);
   const length = getxattr(Buffer.concat([path, Buffer.of(0)]), `spinney.dir.${sum}`, into, into.length);
   if (length >= 0) return Number(into.toString('latin1', 0, length));
-  const failed = errno();
-  if (failed === ENODATA || failed === EOPNOTSUPP) return undefined;
-  throw new SpinneyError('ERR_IO', `Cannot sum up ${path}: ${errnoName(failed)}`);
+  const code = errnoName(errno());
+  if (NONE.has(code)) return undefined;
+  throw Object.assign(new Error(code), { code });
 }

@@ -129,13 +129,24 @@ export function monotonic(): number {
   return seconds * 1000 + nanos / 1e6;
 }
 
-/** What health says of each. */
+/** What health says of them: one problem for each error, since one cause has many operations refused. */
 export function describeRefused(refused: readonly RefusedChanges[]): MountProblem[] {
-  return refused.map(({ operation, error, count, since, last }) => ({
-    code: error === 'EDQUOT' ? 'QUOTA_EXCEEDED' : 'CHANGES_REFUSED',
-    subject: operation,
-    reason: `${operation} is refused with ${error}: ${count} since ${since}, the last at ${last}`,
-  }));
+  return [...new Set(refused.map(({ error }) => error))].map((error) => {
+    const changes = refused.filter((change) => change.error === error);
+    const operations = changes.map(({ operation }) => operation).join(', ');
+    const count = changes.reduce((sum, change) => sum + change.count, 0);
+    // As ISO 8601 tells them, times sort as text.
+    const [since] = changes.map((change) => change.since).sort();
+    const last = changes
+      .map((change) => change.last)
+      .sort()
+      .at(-1);
+    return {
+      code: error === 'EDQUOT' ? 'QUOTA_EXCEEDED' : 'CHANGES_REFUSED',
+      subject: error,
+      reason: `${operations} ${changes.length === 1 ? 'is' : 'are'} refused with ${error}: ${count} since ${since}, the last at ${last}`,
+    };
+  });
 }
 
 /** `ENOENT` for 2, and so on. */

@@ -2,10 +2,11 @@ import { resolve } from 'node:path';
 import type { SnapshotActions } from '../../mount/backup/index.js';
 import { askDaemon } from '../control/client.js';
 import { controlSocketPath } from '../control/socket-path.js';
+import { formatBytes } from '../process/bytes-text.js';
 import { requiredText, textOption } from './options/arguments.js';
 import type { Command } from './options/command.js';
 import { PLACE, servedIn, type Target, targetOfStore, targetOptions } from './options/target.js';
-import { formatBytes, formatTable } from './output/output.js';
+import { formatTable } from './output/output.js';
 import { Progress } from './output/progress.js';
 
 export const backup: Command = {

@@ -20,7 +20,12 @@ interface Item {
   children?: Item[];
 }
 
-type SumsOf = typeof import('../../mount/directory-sums.js').directorySums;
+/** How what is below a directory is looked at. */
+interface Looks {
+  sumsOf: typeof import('../../mount/directory-sums.js').directorySums;
+  /** Told what cannot be read, which is left out, as du(1) does. */
+  unread: (path: Buffer, error: unknown) => void;
+}
 
 /** Rows that people are shown of one directory. */
 const MOST_ROWS = 50;
@@ -45,42 +50,57 @@ export const du: Command = {
     const given = textOption(raw, 'path') ?? '.';
     // Loaded here only, so that the other verbs start fast.
     const { directorySums } = await import('../../mount/directory-sums.js');
-    const path = resolved(given);
-    const sums = directorySums(Buffer.from(path));
+    const path = attempt(given, () => realpathSync(given));
+    const sums = attempt(given, () => directorySums(Buffer.from(path)));
     if (sums === undefined) {
       throw new SpinneyError('ERR_MOUNT', `Cannot sum up ${given}: it is no directory of a Spinney mount`);
     }
     const total: Item = { name: basename(path) || path, type: 'directory', ...sums };
-    if (depth > 0) addChildren(total, Buffer.from(path), depth, directorySums);
+    let isWhole = true;
+    const unread = (child: Buffer, error: unknown): void => {
+      isWhole = false;
+      output.err(`spinney: Cannot read ${onOneLine(child.toString())}: ${reasonOf(error)}\n`);
+    };
+    if (depth > 0) addChildren(total, Buffer.from(path), depth, { sumsOf: directorySums, unread });
     if (raw.json === true) output.out(`${JSON.stringify({ path, ...total }, null, 2)}\n`);
-    else show(total, path, output);
-    return 0;
+    else show(total, path, isWhole, output);
+    return isWhole ? 0 : 1;
   },
 };
 
-function resolved(path: string): string {
+function attempt<T>(path: string, look: () => T): T {
   try {
-    return realpathSync(path);
+    return look();
   } catch (error) {
-    throw new SpinneyError('ERR_NOT_FOUND', `Cannot sum up ${path}: ${reasonOf(error)}`);
+    const code = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'ERR_NOT_FOUND' : 'ERR_IO';
+    throw new SpinneyError(code, `Cannot sum up ${path}: ${reasonOf(error)}`);
   }
 }
 
-function addChildren(item: Item, path: Buffer, depth: number, sumsOf: SumsOf): void {
+function addChildren(item: Item, path: Buffer, depth: number, looks: Looks): void {
   const children: Item[] = [];
-  for (const entry of readdirSync(path, { encoding: 'buffer' })) {
+  for (const entry of entriesOf(path, looks)) {
     const childPath = Buffer.concat([path, SLASH, entry]);
-    const child = itemAt(childPath, entry, sumsOf);
+    const child = itemAt(childPath, entry, looks);
     if (child === undefined) continue;
-    if (child.type === 'directory' && depth > 1) addChildren(child, childPath, depth - 1, sumsOf);
+    if (child.type === 'directory' && depth > 1) addChildren(child, childPath, depth - 1, looks);
     children.push(child);
   }
   children.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1));
   item.children = children;
 }
 
-/** Undefined: it has gone meanwhile, or is a mount of its own. */
-function itemAt(path: Buffer, name: Buffer, sumsOf: SumsOf): Item | undefined {
+function entriesOf(path: Buffer, { unread }: Looks): Buffer[] {
+  try {
+    return readdirSync(path, { encoding: 'buffer' });
+  } catch (error) {
+    if (!hasGone(error)) unread(path, error);
+    return [];
+  }
+}
+
+/** Undefined: it has gone meanwhile, is a mount of its own, or cannot be read. */
+function itemAt(path: Buffer, name: Buffer, { sumsOf, unread }: Looks): Item | undefined {
   try {
     const status = lstatSync(path);
     const named = nameOf(name);
@@ -93,9 +113,13 @@ function itemAt(path: Buffer, name: Buffer, sumsOf: SumsOf): Item | undefined {
     const bytes = isSized && status.nlink === 1 ? status.size : 0;
     return { ...named, type: 'file', bytes, files: 1, subdirs: 0 };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    if (!hasGone(error)) unread(path, error);
+    return undefined;
   }
+}
+
+function hasGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 function nameOf(name: Buffer): { name: string; nameBytes?: string } {
@@ -103,9 +127,12 @@ function nameOf(name: Buffer): { name: string; nameBytes?: string } {
   return Buffer.from(text).equals(name) ? { name: text } : { name: text, nameBytes: name.toString('base64') };
 }
 
-function show(total: Item, path: string, output: Output): void {
+function show(total: Item, path: string, isWhole: boolean, output: Output): void {
   showChildren(total, total.bytes, '', output);
-  const { files, subdirs } = total;
+  const { files, subdirs, children = [] } = total;
+  const missing = total.bytes - sum(children);
+  const what = `files with several names${isWhole ? '' : ', and what cannot be read'}`;
+  if (children.length > 0 && missing > 0) tell(missing, what, '', output);
   output.out(`${size(total.bytes)}  ${path}: ${count(files, 'file')}, ${count(subdirs, 'directory')}\n`);
 }
 
@@ -120,12 +147,12 @@ function showChildren(item: Item, whole: number, indent: string, output: Output)
     output.out(`${size(child.bytes)}  ${percent}  ${bar}  ${indent}${name}\n`);
     showChildren(child, whole, `${indent}  `, output);
   }
-  const tell = (bytes: number, what: string) =>
-    output.out(`${size(bytes)}  ${' '.repeat(9 + BAR_WIDTH)}  ${indent}(${what})\n`);
   const rest = children.slice(MOST_ROWS);
-  if (rest.length > 0) tell(sum(rest), `${rest.length} more`);
-  const linked = item.bytes - sum(children);
-  if (indent === '' && children.length > 0 && linked > 0) tell(linked, 'files with several names');
+  if (rest.length > 0) tell(sum(rest), `${rest.length} more`, indent, output);
+}
+
+function tell(bytes: number, what: string, indent: string, output: Output): void {
+  output.out(`${size(bytes)}  ${' '.repeat(9 + BAR_WIDTH)}  ${indent}(${what})\n`);
 }
 
 function sum(items: readonly Item[]): number {

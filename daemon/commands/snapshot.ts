@@ -1,10 +1,10 @@
 import { askDaemon } from '../control/client.js';
 import type { SnapshotReport } from '../control/reports.js';
+import { formatBytes } from '../process/bytes-text.js';
 import { badArgument, requiredText, textOption } from './options/arguments.js';
 import type { Command } from './options/command.js';
 import { nearest } from './options/nearest.js';
 import { PLACE, type Target, targetOf, targetOptions } from './options/target.js';
-import { formatBytes } from './output/output.js';
 import { tellWaiting } from './output/waiting.js';
 
 const ACTIONS = ['create', 'list', 'delete'] as const;

@@ -1,13 +1,14 @@
 /** Brings contents of a mount here that only the store's remote has. */
+
 import { realpathSync } from 'node:fs';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
 import { askDaemonForLines } from '../control/client.js';
 import type { WarmReport } from '../control/reports.js';
 import { mountAround } from '../places/place.js';
 import { controlSocketOf } from '../places/served-store.js';
+import { formatBytes } from '../process/bytes-text.js';
 import { requiredText } from './options/arguments.js';
 import type { Command } from './options/command.js';
-import { formatBytes } from './output/output.js';
 import { Progress } from './output/progress.js';
 
 export const warm: Command = {

@@ -195,7 +195,7 @@ export type HealthCode = keyof typeof HEALTH_CODES;
 /** Something that is wrong, as whoever looks finds it. */
 export interface Problem {
   code: HealthCode;
-  /** Tells several of one code apart (a blob, an operation, a directory), and stays as long as the problem does. */
+  /** Tells several of one code apart (a blob, an error, a directory), and stays as long as the problem does. */
   subject?: string;
   /** A sentence, with figures of this moment. */
   reason: string;

@@ -318,7 +318,7 @@ export class Tree implements TreeOperations {
 
   #play(record: (batch: Batch) => void, mayUseReserve = false): GuardFailure | undefined {
     const batch = new BatchRecorder(this.#slab);
-    record(batch);
+    batch.record(record);
     const done = this.#writer.batch(
       () => batch.play(this.#projection),
       (changes) => this.#encode(changes),

@@ -133,6 +133,17 @@ it('limits of directories are nearly reached from nine tenths on, and reached; a
   expect(await at(91, 100)).toEqual(['QUOTA_NEARLY_FULL files of /d0', 'QUOTA_EXCEEDED files of /d1']);
   expect(await at(86, 86)).toEqual(['QUOTA_NEARLY_FULL files of /d0', 'QUOTA_NEARLY_FULL files of /d1']);
   expect(await at(84)).toEqual([]);
+  const reasonOf = async (of: 'bytes' | 'files', limit: number, used: number) => {
+    uses = [{ directory: '/d', of, limit, used }];
+    await watch.look();
+    return watch.problems.map(({ reason }) => reason);
+  };
+  expect(await reasonOf('files', 10, 10)).toEqual([
+    'the limit of /d is reached: 10 of 10 files and directories are used',
+  ]);
+  expect(await reasonOf('bytes', 2 ** 30, 1000 * 2 ** 20)).toEqual([
+    'the limit of /d is nearly reached: 1000 MiB of 1 GiB are used',
+  ]);
 });
 
 it('a scrub tells blobs, images of snapshots and the manifest', () => {

@@ -91,7 +91,7 @@ describe('health', () => {
     expect(reached).toMatchObject({
       code: 'QUOTA_NEARLY_FULL',
       subject: 'bytes of /limited',
-      reason: 'the limit of /limited is nearly reached: 1024000 of 1048576 bytes are used',
+      reason: 'the limit of /limited is nearly reached: 1000 KiB of 1 MiB are used',
     });
     await site.umount();
   });

@@ -106,6 +106,35 @@ it('other users read limits and do not set them', async () => {
     test "$(getfattr --only-values -n spinney.quota.files .)" = 9`);
 });
 
+it('spinney du goes on at what cannot be read, tells it, and fails in the end', async () => {
+  const site = new Site();
+  await site.letUsersIn();
+  await site.mount('--allow-other');
+  await site.sh(`chmod 755 $DIR; cd $MNT; mkdir -p open/deep closed unlisted/deep; chmod 700 closed; chmod 311 unlisted
+    for f in open/deep/f closed/f unlisted/deep/f; do head -c 1000 /dev/zero > $f; done; mkdir .snap/before; rm closed/f`);
+  const du = (path: string, ...args: string[]) =>
+    site.attempt(
+      `setpriv --reuid 1000 --regid 1000 --clear-groups node $PROGRAM/dist/daemon/cli.js du ${path} ${args.join(' ')}`,
+    );
+  const { code, out, err } = await du('$MNT', '--depth', '2');
+  const reason = (name: string) => `spinney: Cannot read ${site.mountpoint}/${name}: permission denied\n`;
+  expect([code, err]).toEqual([1, reason('closed') + reason('unlisted')]);
+  expect(out).toMatch(
+    / open\/\n.* {2}deep\/\n.*\(files with several names, and what cannot be read\)\n.*: 2 files, 5 directories\n$/,
+  );
+  const { files, children } = JSON.parse((await du('$MNT', '--json')).out) as DuReport;
+  expect([files, children.map(({ name }) => name)]).toEqual([2, ['open']]);
+  expect(await du('$MNT/closed')).toEqual({
+    code: 1,
+    out: '',
+    err: `spinney: Cannot sum up ${site.mountpoint}/closed: permission denied\n`,
+  });
+  // A snapshot is summed up as it was.
+  expect(
+    (JSON.parse(await site.must('du', `${site.mountpoint}/.snap/before`, '--json')) as DuReport).files,
+  ).toBe(3);
+});
+
 it('spinney du shows what takes the space, by size', async () => {
   const site = new Site();
   await site.mount();

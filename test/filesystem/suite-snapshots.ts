@@ -102,6 +102,40 @@ export function snapshotsSuite(name: string, makeTree: () => TreeOperations): vo
       expect(f.list('/d')).toEqual(['file', 'new']);
     });
 
+    it('tell what is in a directory and below it, as it was', () => {
+      f.mkdir('/d');
+      f.mkdir('/d/sub');
+      f.write('/d/sub/file', 'x'.repeat(100));
+      f.create('/d/open');
+      const handle = f.fs.open(CALLER, bytes('/d/open'), O_WRONLY);
+      f.fs.write(handle, Buffer.alloc(20), 0, 20, 0);
+      f.fs.setxattr(OWNER, bytes('/d'), bytes('spinney.quota.files'), bytes('9'), 0);
+      const place = make('one');
+      f.fs.write(handle, Buffer.alloc(20), 0, 20, 20);
+      f.fs.release(handle);
+      f.unlink('/d/sub/file');
+      const get = (at: PastPlace, key: string): string | number => {
+        const value = f.fs.past.getxattr(at, bytes(key));
+        return typeof value === 'number' ? value : Buffer.from(value).toString();
+      };
+      const keys = ['entries', 'files', 'subdirs', 'rentries', 'rfiles', 'rsubdirs', 'rbytes'];
+      for (const at of [below(place, '/d'), find('/d', 'one')]) {
+        expect(keys.map((key) => get(at, `spinney.dir.${key}`))).toEqual([
+          '2',
+          '1',
+          '1',
+          '3',
+          '2',
+          '1',
+          '120',
+        ]);
+        expect(get(at, 'spinney.quota.files')).toBe(-E.ENODATA);
+      }
+      expect(get(place, 'spinney.dir.rentries')).toBe('4');
+      expect(get(below(place, '/d/sub/file'), 'spinney.dir.rbytes')).toBe(-E.ENODATA);
+      expect(get(below(place, '/none'), 'spinney.dir.rbytes')).toBe(-E.ENOENT);
+    });
+
     it('are seen by the directories that they have, by number, wherever these are by now', () => {
       f.mkdir('/a');
       f.mkdir('/a/b');

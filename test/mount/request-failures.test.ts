@@ -21,14 +21,11 @@ test('a refusal that nobody repeats is forgotten after a while', () => {
   expect(describeRefused(refused)).toEqual([
     {
       code: 'CHANGES_REFUSED',
-      subject: 'operation 2',
+      subject: 'EIO',
       reason:
         'operation 2 is refused with EIO: 2 since 2026-01-01T00:00:00.000Z, the last at 2026-01-01T00:01:00.000Z',
     },
   ]);
-  expect(describeRefused(refused.map((one) => ({ ...one, error: 'EDQUOT' })))[0]!.code).toBe(
-    'QUOTA_EXCEEDED',
-  );
   now += 6 * 60_000;
   expect(failures.refused(String)).toEqual([]);
   const counts = { EIO: 1 };
@@ -38,6 +35,27 @@ test('a refusal that nobody repeats is forgotten after a while', () => {
   for (const operation of [0, 1]) failures.addCounts(operation, others[operation]!);
   expect(others).toEqual([{ ENOENT: 1 }, { EIO: 1 }]);
   expect(totalOf([counts, ...others])).toEqual({ EIO: 3, ENOENT: 1, ENOSPC: 1 });
+});
+
+test('one cause is one problem, however many operations are refused for it', () => {
+  const at = (second: number) => `2026-01-01T00:00:0${second}.000Z`;
+  const refused = [
+    { operation: 'MKDIR', error: 'EDQUOT', count: 2, since: at(3), last: at(4) },
+    { operation: 'WRITE', error: 'EIO', count: 1, since: at(2), last: at(2) },
+    { operation: 'CREATE', error: 'EDQUOT', count: 3, since: at(1), last: at(2) },
+  ];
+  expect(describeRefused(refused)).toEqual([
+    {
+      code: 'QUOTA_EXCEEDED',
+      subject: 'EDQUOT',
+      reason: `MKDIR, CREATE are refused with EDQUOT: 5 since ${at(1)}, the last at ${at(4)}`,
+    },
+    {
+      code: 'CHANGES_REFUSED',
+      subject: 'EIO',
+      reason: `WRITE is refused with EIO: 1 since ${at(2)}, the last at ${at(2)}`,
+    },
+  ]);
 });
 
 test('a clock that is set hides no refusal and keeps none', () => {

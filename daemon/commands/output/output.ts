@@ -48,16 +48,6 @@ function escaped(character: string): string {
   return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }
 
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-
-/** `1536` is 1.5 KiB. */
-export function formatBytes(bytes: number): string {
-  let unit = 0;
-  let count = bytes;
-  for (; count >= 1024 && unit < UNITS.length - 1; unit++) count /= 1024;
-  return `${Number.isInteger(count) ? count : count.toFixed(1)} ${UNITS[unit]}`;
-}
-
 function collect(value: object, indent: string): [name: string, text: string | undefined][] {
   return Object.entries(value).flatMap(([key, item]): [string, string | undefined][] => {
     const name = indent + key;

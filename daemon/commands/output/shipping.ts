@@ -1,6 +1,8 @@
 /** Tells while a daemon that ends ships what its store's remote lacks. */
+
 import type { RunningDaemon } from '../../places/daemon-record.js';
-import { formatBytes, type Output } from './output.js';
+import { formatBytes } from '../../process/bytes-text.js';
+import type { Output } from './output.js';
 import { Progress } from './progress.js';
 
 export function shippingProgress(output: Pick<Output, 'err'>): {

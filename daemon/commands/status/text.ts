@@ -1,5 +1,6 @@
 /** What people read of the status of mounts. */
-import { formatBytes, formatColumns, formatTable, onOneLine } from '../output/output.js';
+import { formatBytes } from '../../process/bytes-text.js';
+import { formatColumns, formatTable, onOneLine } from '../output/output.js';
 import type { FullStatus } from './gather.js';
 
 const NOTHING = '-';

@@ -1,8 +1,10 @@
 /** Looks once a minute how far the limits of directories are used. The admin worker does it, some at a time. */
+
 import { SpinneyError } from '../../../engine/errors.js';
 import type { QuotaUse } from '../../../mount/quota-uses.js';
 import type { Problem } from '../../health/codes.js';
 import { Threshold } from '../../health/threshold.js';
+import { formatBytes } from '../../process/bytes-text.js';
 import type { Logger } from '../../process/log.js';
 import type { Admin } from '../admin/admin.js';
 
@@ -76,7 +78,10 @@ export class QuotaWatch {
       const threshold = before.get(subject) ?? new Threshold();
       this.#thresholds.set(subject, threshold);
       const isNear = threshold.update(used / limit, NEARLY_FULL, NEARLY_FULL_ENDS);
-      const share = `${used} of ${limit} ${of} are used`;
+      const share =
+        of === 'bytes'
+          ? `${formatBytes(used)} of ${formatBytes(limit)} are used`
+          : `${used} of ${limit} files and directories are used`;
       if (used >= limit) {
         problems.push({
           code: 'QUOTA_EXCEEDED',

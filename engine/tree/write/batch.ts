@@ -41,12 +41,30 @@ const NONE = new Uint8Array(0);
 export class BatchRecorder implements Batch {
   readonly #slab: Slab;
   readonly #operations: Operation[] = [];
+  #isRecorded = false;
   /** Set by `play` when it returned undefined. */
   failure: GuardFailure | undefined;
 
   /** Copies of keys and values come from `slab`. */
   constructor(slab: Slab) {
     this.#slab = slab;
+  }
+
+  /**
+   * Has the callback record. What it would record after it returned would be in no batch, so that throws, and so does an
+   * asynchronous callback, at once. @throws ERR_INVALID_ARGUMENT
+   */
+  record(callback: (batch: Batch) => unknown): void {
+    const returned = callback(this);
+    this.#isRecorded = true;
+    if (!(returned instanceof Object) || !('then' in returned)) return;
+    // What it comes to concerns nobody any more.
+    Promise.resolve(returned).catch(() => undefined);
+    throw new SpinneyError(
+      'ERR_INVALID_ARGUMENT',
+      'Cannot make the batch: its callback is asynchronous, and all has to be recorded when it returns; ' +
+        'await what it needs before the call',
+    );
   }
 
   /** Plays the batch on the tree as it stands; undefined: a guard failed. */
@@ -121,6 +139,12 @@ export class BatchRecorder implements Batch {
   }
 
   #add(kind: number, key: Uint8Array, other: Uint8Array, expected: number): void {
+    if (this.#isRecorded) {
+      throw new SpinneyError(
+        'ERR_INVALID_ARGUMENT',
+        'Cannot add to the batch: its callback has returned; record all operations before that',
+      );
+    }
     if (this.#operations.length === MAX_BATCH_OPERATIONS) {
       throw new SpinneyError(
         'ERR_BATCH_TOO_LARGE',

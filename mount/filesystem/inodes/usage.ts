@@ -1,5 +1,5 @@
 /** What is below a directory, without a walk: the sums of its records, and what open files have come to since. */
-import type { TreeOperations } from '../../../engine/api.js';
+import type { TreeReads } from '../../../engine/api.js';
 import { newAttributes } from '../arguments.js';
 import { childrenPrefix, INODES_PREFIX } from '../records/keys.js';
 import { TEBIBYTE } from '../records/measure.js';
@@ -8,7 +8,7 @@ import type { Attributes } from '../types.js';
 
 /** What `usageBelow` reads: records, and the attributes of live ones, which only their backing files tell. */
 export interface Records {
-  readonly tree: TreeOperations;
+  readonly tree: TreeReads;
   attributes(inode: Uint8Array, out: Attributes): void;
 }
 

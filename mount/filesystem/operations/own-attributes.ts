@@ -5,6 +5,7 @@
  */
 import { EEXIST, EINVAL, ENODATA, ENOENT, ENOTDIR, EPERM } from '../errno.js';
 import type { Inodes } from '../inodes/inodes.js';
+import type { ReadableInodes } from '../inodes/readable.js';
 import { usageBelow } from '../inodes/usage.js';
 import { childrenPrefix, SLASH } from '../records/keys.js';
 import type { Limits } from '../records/limits.js';
@@ -14,7 +15,7 @@ import type { Caller, Place } from '../types.js';
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
 
-type Sum = (inodes: Inodes, path: Uint8Array, directory: Uint8Array) => number;
+type Sum = (inodes: ReadableInodes, path: Uint8Array, directory: Uint8Array) => number;
 
 const SUMS: ReadonlyMap<string, Sum> = new Map<string, Sum>([
   ['spinney.dir.entries', entriesIn],
@@ -42,16 +43,22 @@ const LIMITS: ReadonlyMap<string, keyof Limits> = new Map<string, keyof Limits>(
 
 /** The value in decimal; or a negative errno, ENODATA where there is no such attribute. */
 export function getOwnAttribute(inodes: Inodes, place: Place, name: Uint8Array): Uint8Array | number {
+  const limit = LIMITS.get(textOf(name));
+  if (limit === undefined) return getSum(inodes, place, name);
+  if (inodes.read(place) === undefined) return -ENOENT;
+  // A directory that was removed has none.
+  const value = typeof place === 'number' ? 0 : inodes.quotas.of(place)[limit];
+  return value === 0 ? -ENODATA : decimal(value);
+}
+
+/** As `getOwnAttribute`, of sums alone: limits are of the present, and no snapshot has any. */
+export function getSum(inodes: ReadableInodes, place: Place, name: Uint8Array): Uint8Array | number {
   const inode = inodes.read(place);
   if (inode === undefined) return -ENOENT;
-  if (record.typeOf(inode) !== record.DIRECTORY) return -ENODATA;
-  const text = textOf(name);
-  const sum = SUMS.get(text);
-  // A directory that was removed has nothing in it, and no limits.
-  if (sum !== undefined) return decimal(typeof place === 'number' ? 0 : sum(inodes, place, inode));
-  const limit = LIMITS.get(text);
-  const value = limit === undefined || typeof place === 'number' ? 0 : inodes.quotas.of(place)[limit];
-  return value === 0 ? -ENODATA : decimal(value);
+  const sum = SUMS.get(textOf(name));
+  if (sum === undefined || record.typeOf(inode) !== record.DIRECTORY) return -ENODATA;
+  // A directory that was removed has nothing in it.
+  return decimal(typeof place === 'number' ? 0 : sum(inodes, place, inode));
 }
 
 /**
@@ -114,7 +121,7 @@ function subdirsIn(directory: Uint8Array): number {
 }
 
 /** Without directories in it all that is below is in it; else its names are counted. */
-function entriesIn(inodes: Inodes, path: Uint8Array, directory: Uint8Array): number {
+function entriesIn(inodes: ReadableInodes, path: Uint8Array, directory: Uint8Array): number {
   const prefix = childrenPrefix(path);
   if (subdirsIn(directory) === 0) return inodes.tree.countPrefix(prefix);
   let entries = 0;

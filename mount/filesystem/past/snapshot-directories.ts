@@ -28,9 +28,11 @@ import {
 } from '../errno.js';
 import { type Inodes, NAME_MAX } from '../inodes/inodes.js';
 import { Handles } from '../open-files/handles.js';
+import { getSum } from '../operations/own-attributes.js';
 import type { Snapshots } from '../operations/snapshots.js';
 import { getXattr, listXattrs } from '../operations/xattr.js';
 import { concat, isName, SLASH } from '../records/keys.js';
+import { isOwnAttribute } from '../records/own-names.js';
 import { completePositions, pathOfDirectory } from '../records/positions.js';
 import * as record from '../records/record.js';
 import type { Attributes, Caller, DirectorySink } from '../types.js';
@@ -177,7 +179,9 @@ export class SnapshotDirectories {
   }
 
   getxattr({ snapshot, path }: PastPlace, name: Uint8Array): Uint8Array | number {
-    return this.#read(snapshot, (past) => getXattr(past, path, name));
+    return this.#read(snapshot, (past) =>
+      isOwnAttribute(name) ? getSum(past, path, name) : getXattr(past, path, name),
+    );
   }
 
   listxattr(caller: Caller, { snapshot, path }: PastPlace): Uint8Array | number {

@@ -49,6 +49,30 @@ const writes: { name: string; write: (target: Batch | Tree, key: Key) => void }[
   { name: 'rename to', write: (target, key) => target.rename('a', key, { force: true }) },
 ];
 
+describe('a batch whose callback is asynchronous', () => {
+  test('is refused at once, and nothing of it is made, also not later', async () => {
+    let late: unknown;
+    refused('ERR_INVALID_ARGUMENT', () =>
+      tree.atomic(async (batch) => {
+        batch.put('early', value);
+        await undefined;
+        late = errorOf(() => batch.put('late', value));
+        throw late;
+      }),
+    );
+    await new Promise(setImmediate);
+    expect((late as SpinneyError).code).toBe('ERR_INVALID_ARGUMENT');
+    expect([tree.get('early'), tree.get('late')]).toEqual([undefined, undefined]);
+  });
+  test('takes nothing after the call', () => {
+    let kept: Batch | undefined;
+    tree.atomic((batch) => {
+      kept = batch;
+    });
+    refused('ERR_INVALID_ARGUMENT', () => kept!.put('late', value));
+  });
+});
+
 describe.each(writes)('keys in $name', ({ write }) => {
   test('empty', () => {
     refused('ERR_INVALID_ARGUMENT', () => write(tree, ''));
