@@ -88,6 +88,8 @@ export class Following {
   /** The tree is the writer's as of `#lsn`, and `#follower` is behind that in the journal. */
   #isWhole = true;
   #caughtUpAt: number;
+  /** A manifest that has no more than the tree. */
+  #known: string | undefined;
   #adoptions = 0;
   #failure: unknown;
   #isEnded = false;
@@ -158,11 +160,15 @@ export class Following {
     const next = await this.#follower.next();
     if (next === 'behind') return this.#adopt();
     if (next === 'end') {
-      this.#caughtUpAt = began;
       const { manifest } = this.#follower.seen!.head;
-      if (manifest === undefined || manifest === this.#follower.pinned) return false;
-      await this.#pinAnew();
-      return (await this.#isAhead(manifest)) ? this.#adopt() : false;
+      if (manifest !== this.#follower.pinned) await this.#pinAnew();
+      // Where that fails it is looked at again: nothing else would tell of a checkpoint that has more than the journal.
+      const { pinned } = this.#follower;
+      if (pinned !== undefined && pinned !== this.#known && (await this.#isAhead(pinned)))
+        return this.#adopt();
+      this.#known = pinned;
+      this.#caughtUpAt = began;
+      return false;
     }
     return this.#play(next.body);
   }

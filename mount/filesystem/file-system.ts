@@ -480,8 +480,9 @@ export class FileSystem {
     const { away } = this.#inodes;
     if (away === undefined) return undefined;
     return {
-      partArrived: (ino, born, part, result) => away.partArrived(ino, born, part, result),
-      arrived: (ino, born, result) => away.arrived(ino, born, result),
+      partArrived: (ino, born, attempt, part, result) => away.partArrived(ino, born, attempt, part, result),
+      arrived: (ino, born, attempt, result) => away.arrived(ino, born, attempt, result),
+      want: (ino, born) => away.want(ino, born),
       evict: (ino, born) => this.#files.evict(ino, born),
     };
   }

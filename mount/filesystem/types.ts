@@ -153,7 +153,6 @@ export interface SnapshotOperations {
   contentsSynced(result: number): void;
 }
 
-/** What whoever brings contents from a remote tells, and asks for. */
 /** For whoever plays what another machine has changed, after it was played. */
 export interface FollowedAnswers {
   /** The name was removed from the directory with this number, or is another inode's. */
@@ -164,11 +163,14 @@ export interface FollowedAnswers {
   relocate(pathOf: (ino: number) => Uint8Array | undefined): void;
 }
 
+/** What whoever brings contents from a remote tells, and asks for. What an attempt that was given up comes to is ignored. */
 export interface AwayAnswers {
   /** A part of the content is in its file in `away`, or `result` is the negative errno of why not. */
-  partArrived(ino: number, born: number, part: number, result: number): void;
+  partArrived(ino: number, born: number, attempt: number, part: number, result: number): void;
   /** All of it is, durably, or `result` is a negative errno. */
-  arrived(ino: number, born: number, result: number): void;
+  arrived(ino: number, born: number, attempt: number, result: number): void;
+  /** A content is to be here, though nobody waits for it. False: there is nothing to bring. */
+  want(ino: number, born: number): boolean;
   /** A content is to be given up for its space. False: it is in use, or the remote has not what is here. */
   evict(ino: number, born: number): boolean;
 }

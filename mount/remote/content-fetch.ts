@@ -29,6 +29,7 @@ export interface FetchServices {
 interface Coming {
   readonly ino: number;
   readonly born: number;
+  readonly attempt: number;
   readonly content: ShippedContent;
   file: Promise<FileHandle>;
   readonly parts: Map<number, Promise<void>>;
@@ -54,13 +55,13 @@ export class ContentFetch {
   }
 
   /** Resolves to 0 when the part is in the file, or to a negative errno. */
-  async part(ino: number, born: number, index: number): Promise<number> {
-    return this.#attempt(ino, born, (coming) => this.#part(coming, index, 'demand'));
+  async part(ino: number, born: number, attempt: number, index: number): Promise<number> {
+    return this.#attempt(ino, born, attempt, (coming) => this.#part(coming, index, 'demand'));
   }
 
   /** Resolves to 0 when the file is whole and durable, or to a negative errno. `turn`: whether somebody waits for it. */
-  async whole(ino: number, born: number, turn: 'demand' | 'background'): Promise<number> {
-    return this.#attempt(ino, born, (coming) => {
+  async whole(ino: number, born: number, attempt: number, turn: 'demand' | 'background'): Promise<number> {
+    return this.#attempt(ino, born, attempt, (coming) => {
       coming.whole ??= this.#finish(coming, turn).catch((error: unknown) => {
         coming.whole = undefined;
         throw error;
@@ -81,17 +82,19 @@ export class ContentFetch {
     await file.close();
   }
 
-  /** What there is of it in `away` is not wanted any more. */
-  async drop(ino: number, born: number): Promise<void> {
-    const coming = this.#coming.get(keyOf(ino, born));
-    if (coming === undefined) {
-      await rm(awayPath(this.#directory, ino, born), { force: true });
-      return;
+  /** What this attempt has brought is not wanted any more. */
+  async drop(ino: number, born: number, attempt: number): Promise<void> {
+    const coming = this.#coming.get(keyOf(ino, born, attempt));
+    if (coming !== undefined) await this.#end(coming);
+    await rm(awayPath(this.#directory, ino, born, attempt), { force: true });
+  }
+
+  /** Where what comes of a content is, by each attempt. */
+  *pathsOf(ino: number, born: number): Generator<string> {
+    for (const coming of this.#coming.values()) {
+      if (coming.ino === ino && coming.born === born)
+        yield awayPath(this.#directory, ino, born, coming.attempt);
     }
-    // At once: by the time that the file is closed there may be another.
-    const removed = rm(awayPath(this.#directory, ino, born), { force: true });
-    await this.#end(coming);
-    await removed;
   }
 
   /** Ends all that is under way. */
@@ -111,13 +114,18 @@ export class ContentFetch {
   }
 
   #forget(coming: Coming): void {
-    const key = keyOf(coming.ino, coming.born);
+    const key = keyOf(coming.ino, coming.born, coming.attempt);
     if (this.#coming.get(key) === coming) this.#coming.delete(key);
   }
 
-  async #attempt(ino: number, born: number, work: (coming: Coming) => Promise<void>): Promise<number> {
+  async #attempt(
+    ino: number,
+    born: number,
+    attempt: number,
+    work: (coming: Coming) => Promise<void>,
+  ): Promise<number> {
     try {
-      const coming = this.#begin(ino, born);
+      const coming = this.#begin(ino, born, attempt);
       if (coming === undefined) return -ENOENT;
       await work(coming);
       return 0;
@@ -129,14 +137,23 @@ export class ContentFetch {
     }
   }
 
-  #begin(ino: number, born: number): Coming | undefined {
-    const key = keyOf(ino, born);
+  #begin(ino: number, born: number, attempt: number): Coming | undefined {
+    const key = keyOf(ino, born, attempt);
     const known = this.#coming.get(key);
     if (known !== undefined) return known;
     const content = this.#services.find(ino, born);
     if (content === undefined) return undefined;
-    const file = this.#make(awayPath(this.#directory, ino, born), content.size);
-    const coming: Coming = { ino, born, content, file, parts: new Map(), whole: undefined, isDropped: false };
+    const file = this.#make(awayPath(this.#directory, ino, born, attempt), content.size);
+    const coming: Coming = {
+      ino,
+      born,
+      attempt,
+      content,
+      file,
+      parts: new Map(),
+      whole: undefined,
+      isDropped: false,
+    };
     this.#coming.set(key, coming);
     // Whoever waits for it is told.
     file.catch(() => this.#forget(coming));
@@ -221,6 +238,6 @@ function missing(): Error {
   return Object.assign(new Error('it is not wanted any more'), { errno: -ENOENT });
 }
 
-function keyOf(ino: number, born: number): string {
-  return `${ino}.${born}`;
+function keyOf(ino: number, born: number, attempt: number): string {
+  return `${ino}.${born}.${attempt}`;
 }

@@ -7,7 +7,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import type { TreeReads } from '../../engine/api.js';
 import { fetchPart, hasCode, type Site } from '../../engine/remote-store.js';
 import { shippedContent, shippedState } from '../../engine/shipped-contents.js';
-import { awayPath, evictedPath } from '../filesystem/contents/away.js';
+import { evictedPath } from '../filesystem/contents/away.js';
 import { contentPath, parseContentName } from '../filesystem/contents/content.js';
 import { SystemDisk } from '../filesystem/contents/system.js';
 import type { ContentName } from '../filesystem/types.js';
@@ -39,6 +39,8 @@ export class ContentStock {
   readonly #fetch: ContentFetch;
   readonly #cache: ContentCache;
   readonly #retrying: NodeJS.Timeout;
+  /** Who waits for a content that nobody has open. */
+  readonly #wanted = new Map<string, ((result: number) => void)[]>();
   #isEnding = false;
 
   constructor(options: ContentStockOptions) {
@@ -78,13 +80,16 @@ export class ContentStock {
         for (const content of message.contents) this.#cache.used(content);
         return true;
       case 'part':
-        void this.#fetchPart(message.ino, message.born, message.part);
+        void this.#fetchPart(message);
         return true;
       case 'whole':
-        void this.#bring(message, 'demand');
+        void this.#bring(message);
         return true;
       case 'drop':
         void this.#drop(message);
+        return true;
+      case 'unwanted':
+        this.#brought(message, 0);
         return true;
       case 'evicted':
         void this.#evicted(message, message.isDone);
@@ -103,12 +108,7 @@ export class ContentStock {
     const { contentDirectory, tree } = this.#options;
     const isHere = (ino: number, born: number) =>
       existsSync(contentPath(contentDirectory, ino, born)) || shippedState(tree, ino, born) === undefined;
-    return warm(
-      { tree, isHere, bring: (content) => this.#bring(content, 'background') },
-      path,
-      onProgress,
-      signal,
-    );
+    return warm({ tree, isHere, bring: (content) => this.#want(content) }, path, onProgress, signal);
   }
 
   end(): void {
@@ -117,30 +117,44 @@ export class ContentStock {
     void this.#fetch.close();
   }
 
-  async #fetchPart(ino: number, born: number, part: number): Promise<void> {
-    const result = await this.#fetch.part(ino, born, part);
-    this.#options.tellSession({ kind: 'part', ino, born, part, result });
+  async #fetchPart({ ino, born, attempt, part }: Extract<ToRemote, { kind: 'part' }>): Promise<void> {
+    const result = await this.#fetch.part(ino, born, attempt, part);
+    this.#options.tellSession({ kind: 'part', ino, born, attempt, part, result });
     this.#cache.used({ ino, born });
   }
 
-  /** `turn`: whether somebody waits for it. */
-  async #bring({ ino, born }: ContentName, turn: 'demand' | 'background'): Promise<number> {
-    const result = await this.#fetch.whole(ino, born, turn);
-    this.#options.tellSession({ kind: 'arrived', ino, born, result });
-    return result;
+  async #bring({ ino, born, attempt, turn }: Extract<ToRemote, { kind: 'whole' }>): Promise<void> {
+    const result = await this.#fetch.whole(ino, born, attempt, turn);
+    this.#options.tellSession({ kind: 'arrived', ino, born, attempt, result });
+    this.#brought({ ino, born }, result);
   }
 
-  async #drop({ ino, born }: ContentName): Promise<void> {
-    await this.#fetch.drop(ino, born);
+  /** The session decides which contents are brought: it alone knows when one becomes another. Resolves to 0 or to a negative errno. */
+  #want({ ino, born }: ContentName): Promise<number> {
+    return new Promise((resolve) => {
+      const key = `${ino}.${born}`;
+      const others = this.#wanted.get(key);
+      if (others !== undefined) others.push(resolve);
+      else this.#wanted.set(key, [resolve]);
+      this.#options.tellSession({ kind: 'want', ino, born });
+    });
+  }
+
+  #brought({ ino, born }: ContentName, result: number): void {
+    const key = `${ino}.${born}`;
+    const wanted = this.#wanted.get(key);
+    this.#wanted.delete(key);
+    for (const resolve of wanted ?? []) resolve(result);
+  }
+
+  async #drop({ ino, born, attempt }: Extract<ToRemote, { kind: 'drop' }>): Promise<void> {
+    await this.#fetch.drop(ino, born, attempt);
     this.#cache.used({ ino, born });
   }
 
   async #evicted({ ino, born }: ContentName, isDone: boolean): Promise<void> {
     const { contentDirectory } = this.#options;
-    if (isDone) {
-      await this.#fetch.drop(ino, born);
-      await rm(evictedPath(contentDirectory, ino, born), { force: true });
-    }
+    if (isDone) await rm(evictedPath(contentDirectory, ino, born), { force: true });
     this.#cache.evicted({ ino, born }, isDone);
   }
 
@@ -148,7 +162,7 @@ export class ContentStock {
   #bytesOf(ino: number, born: number): number {
     const { contentDirectory } = this.#options;
     let bytes = 0;
-    for (const path of [contentPath(contentDirectory, ino, born), awayPath(contentDirectory, ino, born)]) {
+    for (const path of [contentPath(contentDirectory, ino, born), ...this.#fetch.pathsOf(ino, born)]) {
       bytes += (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES;
     }
     return bytes;

@@ -96,7 +96,13 @@ export class FollowService {
     this.#options.end.session.close();
     this.#options.end.io.close();
     for (const answer of this.#waiting.values()) {
-      answer({ kind: 'unplayed', id: 0, code: 'ERR_CLOSED', message: 'Cannot follow: the mount is ending' });
+      answer({
+        kind: 'unplayed',
+        id: 0,
+        announcement: { entries: [], inodes: [] },
+        code: 'ERR_CLOSED',
+        message: 'Cannot follow: the mount is ending',
+      });
     }
     this.#waiting.clear();
     // Else it runs out by itself.
@@ -119,13 +125,12 @@ export class FollowService {
       this.#waiting.set(id, resolve);
       this.#tellSession({ kind: 'play', id, bodies, isStepwise });
     });
-    if (answer.kind === 'unplayed') {
-      const { code, message } = answer;
-      throw code === undefined ? new Error(message) : new SpinneyError(code, message);
-    }
-    // Who asks from here on is told what is so now.
+    // Who asks from here on is told what is so now. Also where not all was played: what was is never played again.
     for (const { parent, name } of answer.announcement.entries) this.#announcements.entry(parent, name);
     for (const node of answer.announcement.inodes) this.#announcements.inode(node);
+    if (answer.kind === 'played') return;
+    const { code, message } = answer;
+    throw code === undefined ? new Error(message) : new SpinneyError(code, message);
   }
 
   #tellSession(message: FromRemote): void {

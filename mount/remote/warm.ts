@@ -48,13 +48,18 @@ export async function warm(
     await new Promise((resolve) => setImmediate(resolve));
     signal.throwIfAborted();
   }
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
   const timer = setInterval(() => onProgress({ ...progress }), PROGRESS_MS);
   try {
     const next = wanted.values();
     const bringAll = async () => {
       for (const content of next) {
         signal.throwIfAborted();
-        const result = await bring(content);
+        // What is under way comes to its end; nobody waits for that.
+        const result = await Promise.race([bring(content), aborted]);
         if (result < 0) progress.failures++;
         else {
           progress.filesDone++;

@@ -11,6 +11,7 @@ import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY } from './fixture.js
 
 const O_TRUNC = 0o1000;
 const EIO = 5;
+const ENOENT = 2;
 
 function fixture(partBytes?: number): Fixture & { remote: AwayRemote } {
   const f = new Fixture(undefined, {
@@ -337,3 +338,63 @@ it.each([1, 2, 3, 4, 5, 6, 7, 8])(
     expect(f.troubles.size).toBe(0);
   },
 );
+
+describe('a content that becomes another while it is brought', () => {
+  const changed = (f: ReturnType<typeof fixture>, ino: number) => {
+    f.remote.replace(ino, 0, 'what is new');
+    f.fs.followed.contentChanged(ino, 0);
+  };
+  const asks = (f: Fixture) => () => f.fs.open(CALLER, bytes('/a'), O_RDWR);
+
+  it('comes as it is now, though the answer about the one before comes later', () => {
+    const f = fixture();
+    f.write('/a', 'what is old');
+    const { ino } = sendAway(f, '/a');
+    expect(asks(f)).toThrow(ContentAwaited);
+    const { attempt } = f.remote.asked[0]!;
+    changed(f, ino);
+    expect(asks(f)).toThrow(ContentAwaited);
+    // As whoever was told to drop it answers.
+    f.fs.away!.arrived(ino, 0, attempt, -ENOENT);
+    f.fs.away!.partArrived(ino, 0, attempt, 0, -ENOENT);
+    expect(asks(f)).toThrow(ContentAwaited);
+    expect(read(f, '/a')).toBe('what is new');
+  });
+
+  it.each([1000, 8])('is never the one before, of which all had come, in parts of %i bytes', (partBytes) => {
+    const f = fixture(partBytes);
+    f.write('/a', 'what is old');
+    const { ino } = sendAway(f, '/a');
+    expect(asks(f)).toThrow(ContentAwaited);
+    const late: (() => void)[] = [];
+    const answers = f.fs.away!;
+    f.remote.serve({ ...answers, arrived: (...answer) => late.push(() => answers.arrived(...answer)) });
+    changed(f, ino);
+    // Once while nobody wants it, and once while the new one is on its way.
+    late[0]!();
+    expect(existsSync(contentPath(f.contentDirectory, ino))).toBe(false);
+    expect(asks(f)).toThrow(ContentAwaited);
+    late[0]!();
+    expect(existsSync(contentPath(f.contentDirectory, ino))).toBe(false);
+    expect(read(f, '/a')).toBe('what is new');
+    expect(readdirSync(`${f.contentDirectory}/away`)).toEqual([]);
+  });
+
+  it('is brought where somebody only wants it to be here, and there is nothing to bring of what is', () => {
+    const f = fixture();
+    f.write('/a', 'what is old');
+    const { ino } = sendAway(f, '/a');
+    expect(f.fs.away!.want(ino, 0)).toBe(true);
+    expect(f.fs.away!.want(ino, 0)).toBe(true);
+    expect(f.remote.asked).toHaveLength(1);
+    changed(f, ino);
+    while (f.remote.serve(f.fs.away!));
+    expect(existsSync(contentPath(f.contentDirectory, ino))).toBe(false);
+    expect(f.fs.away!.want(ino, 0)).toBe(true);
+    while (f.remote.serve(f.fs.away!));
+    expect(f.remote.asked).toEqual([]);
+    expect(f.fs.away!.want(ino, 0)).toBe(false);
+    expect(f.fs.away!.want(ino + 100, 0)).toBe(false);
+    expect(read(f, '/a')).toBe('what is new');
+  });
+});

@@ -12,7 +12,7 @@ import type { AwayAnswers } from '../../mount/filesystem/types.js';
 const ROW_BYTES = 24;
 const EIO = 5;
 
-type Asked = { kind: 'part' | 'whole' | 'drop'; ino: number; born: number; part: number };
+type Asked = { kind: 'part' | 'whole' | 'drop'; ino: number; born: number; attempt: number; part: number };
 
 export class AwayRemote implements RemoteRows, ContentFetcher {
   readonly objects = new Map<string, Buffer>();
@@ -74,16 +74,24 @@ export class AwayRemote implements RemoteRows, ContentFetcher {
     return true;
   }
 
-  fetchPart(ino: number, born: number, part: number): void {
-    this.asked.push({ kind: 'part', ino, born, part });
+  /** Another machine has brought another content there. */
+  replace(ino: number, born: number, text: string): void {
+    const row = Buffer.from(this.#tree.get(rowKey(ino, born))!);
+    row.writeDoubleLE(text.length, 0);
+    this.objects.set(`${ino}.${born}`, Buffer.from(text));
+    this.#tree.put(rowKey(ino, born), row);
   }
 
-  fetch(ino: number, born: number): void {
-    this.asked.push({ kind: 'whole', ino, born, part: 0 });
+  fetchPart(ino: number, born: number, attempt: number, part: number): void {
+    this.asked.push({ kind: 'part', ino, born, attempt, part });
   }
 
-  drop(ino: number, born: number): void {
-    this.asked.push({ kind: 'drop', ino, born, part: 0 });
+  fetch(ino: number, born: number, attempt: number): void {
+    this.asked.push({ kind: 'whole', ino, born, attempt, part: 0 });
+  }
+
+  drop(ino: number, born: number, attempt: number): void {
+    this.asked.push({ kind: 'drop', ino, born, attempt, part: 0 });
   }
 
   used(): void {}
@@ -98,26 +106,26 @@ export class AwayRemote implements RemoteRows, ContentFetcher {
   serve(answers: AwayAnswers): boolean {
     const asked = this.asked.shift();
     if (asked === undefined) return false;
-    const { kind, ino, born, part } = asked;
-    const key = `${ino}.${born}`;
+    const { kind, ino, born, attempt, part } = asked;
+    const key = `${ino}.${born}.${attempt}`;
     if (kind === 'drop') {
       this.#here.delete(key);
-      rmSync(awayPath(this.#directory, ino, born), { force: true });
+      rmSync(awayPath(this.#directory, ino, born, attempt), { force: true });
     } else if (kind === 'part') {
-      answers.partArrived(ino, born, part, this.#bring(ino, born, part) ? 0 : -EIO);
+      answers.partArrived(ino, born, attempt, part, this.#bring(ino, born, attempt, part) ? 0 : -EIO);
     } else {
       const row = this.find(ino, born);
       const parts = row === undefined ? 0 : Math.ceil(row.size / this.partBytes);
-      let isWhole = row !== undefined && this.#makeFile(ino, born, row.size);
-      for (let i = 0; i < parts; i++) isWhole &&= this.#bring(ino, born, i);
+      let isWhole = row !== undefined && this.#makeFile(ino, born, attempt, row.size);
+      for (let i = 0; i < parts; i++) isWhole &&= this.#bring(ino, born, attempt, i);
       if (isWhole) {
-        const path = awayPath(this.#directory, ino, born);
+        const path = awayPath(this.#directory, ino, born, attempt);
         const fd = this.#disk.open(path, 'write');
         this.#disk.setModificationTime(fd, row!.mtimeSeconds, row!.mtimeNanos % 1_000_000_000);
         this.#disk.close(fd);
         this.#here.delete(key);
       }
-      answers.arrived(ino, born, isWhole ? 0 : -EIO);
+      answers.arrived(ino, born, attempt, isWhole ? 0 : -EIO);
     }
     return true;
   }
@@ -125,14 +133,12 @@ export class AwayRemote implements RemoteRows, ContentFetcher {
   /** As a cache that is full. */
   evict(answers: AwayAnswers, ino: number, born: number): boolean {
     if (!answers.evict(ino, born)) return false;
-    this.#here.delete(`${ino}.${born}`);
-    rmSync(awayPath(this.#directory, ino, born), { force: true });
     rmSync(evictedPath(this.#directory, ino, born), { force: true });
     return true;
   }
 
-  #makeFile(ino: number, born: number, size: number): boolean {
-    const path = awayPath(this.#directory, ino, born);
+  #makeFile(ino: number, born: number, attempt: number, size: number): boolean {
+    const path = awayPath(this.#directory, ino, born, attempt);
     mkdirSync(dirname(path), { recursive: true });
     if (!existsSync(path)) writeFileSync(path, '');
     if (statSync(path).size !== size) writeFileSync(path, Buffer.alloc(size));
@@ -140,15 +146,15 @@ export class AwayRemote implements RemoteRows, ContentFetcher {
     return true;
   }
 
-  #bring(ino: number, born: number, part: number): boolean {
+  #bring(ino: number, born: number, attempt: number, part: number): boolean {
     const bytes = this.objects.get(`${ino}.${born}`);
     if (this.isBroken || bytes === undefined) return false;
-    const key = `${ino}.${born}`;
+    const key = `${ino}.${born}.${attempt}`;
     const here = this.#here.get(key) ?? new Set();
     this.#here.set(key, here);
     if (here.has(part)) return true;
-    this.#makeFile(ino, born, bytes.length);
-    const path = awayPath(this.#directory, ino, born);
+    this.#makeFile(ino, born, attempt, bytes.length);
+    const path = awayPath(this.#directory, ino, born, attempt);
     const file = readFileSync(path);
     bytes.copy(file, part * this.partBytes, part * this.partBytes, (part + 1) * this.partBytes);
     const fd = this.#disk.open(path, 'write');

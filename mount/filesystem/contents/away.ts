@@ -1,11 +1,13 @@
 /**
  * Contents that are not here: a remote has them, and they come when somebody wants them. They are fetched by another thread into
- * `<content>/away/<ino>.<born>`, in hex, part by part; whoever only reads goes on as soon as the parts that it wants are there. One that is
+ * `<content>/away/<ino>.<born>.<attempt>`, in hex, part by part; whoever only reads goes on as soon as the parts that it wants are there. One that is
  * whole, and durable, gets its name by a rename: so what has a content's name is whole, here too.
  *
  * What must hold:
  * - A content is away when its file is missing and the tree says that the remote has it. Nobody takes it for a missing one, or for an empty one.
  * - Only reads that look at what has come (`assertRead`) use a file in `away`.
+ * - Each time that a content is wanted anew is another attempt, with a file of its own: answers to one that was given up, which may be on their way, and
+ *   bytes that it brought, are never taken for those of the content that there is since.
  * - What is evicted is exactly what the remote has, and nobody has it open. The thread that opens files decides that.
  */
 import { BackingError, ContentAwaited } from '../errno.js';
@@ -24,11 +26,11 @@ const MOST_USED = 256;
 /** Brings contents, in a thread of its own. Nothing here waits; all is answered by `AwayContents`' methods of the same subject. */
 export interface ContentFetcher {
   /** A part, into the file in `away`, which is made where it is missing; then `partArrived`. */
-  fetchPart(ino: number, born: number, part: number): void;
-  /** All that is missing, and the file made durable; then `arrived`. */
-  fetch(ino: number, born: number): void;
-  /** Nobody will want it any more: what there is of it in `away` goes. */
-  drop(ino: number, born: number): void;
+  fetchPart(ino: number, born: number, attempt: number, part: number): void;
+  /** All that is missing, and the file made durable; then `arrived`. `turn`: whether somebody waits for it. */
+  fetch(ino: number, born: number, attempt: number, turn: 'demand' | 'background'): void;
+  /** Nobody wants what this attempt brings any more: what there is of it in `away` goes. */
+  drop(ino: number, born: number, attempt: number): void;
   /** These were used: they are the last to be evicted, and may have another size. */
   used(contents: readonly { ino: number; born: number }[]): void;
 }
@@ -37,14 +39,14 @@ export function awayDirectory(contentDirectory: string): string {
   return `${contentDirectory}/${AWAY_DIRECTORY}`;
 }
 
-/** Where a content is while it comes. */
-export function awayPath(contentDirectory: string, ino: number, born: number): string {
-  return `${awayDirectory(contentDirectory)}/${ino.toString(16)}.${born.toString(16)}`;
+/** Where a content is while this attempt brings it. */
+export function awayPath(contentDirectory: string, ino: number, born: number, attempt: number): string {
+  return `${awayDirectory(contentDirectory)}/${ino.toString(16)}.${born.toString(16)}.${attempt.toString(16)}`;
 }
 
 /** Where a content is between its eviction and its removal. */
 export function evictedPath(contentDirectory: string, ino: number, born: number): string {
-  return `${awayPath(contentDirectory, ino, born)}.evicted`;
+  return `${awayDirectory(contentDirectory)}/${ino.toString(16)}.${born.toString(16)}.evicted`;
 }
 
 export class AwayContents implements ContentsAway {
@@ -54,6 +56,9 @@ export class AwayContents implements ContentsAway {
   readonly #partials = new Map<string, PartialContent>();
   /** Those that were asked for as a whole. */
   readonly #asked = new Set<string>();
+  /** The attempt under way, of what is in one of the two before. */
+  readonly #attempts = new Map<string, number>();
+  #lastAttempt = 0;
   /** What the last attempt failed with, for those who waited for it. */
   readonly #failed = new Map<string, number>();
   /** Contents that nobody wants any more, until their records are gone. */
@@ -90,9 +95,29 @@ export class AwayContents implements ContentsAway {
       throw new BackingError(failure, `Cannot bring the content of inode ${ino} from the remote`);
     if (!this.#asked.has(key)) {
       this.#asked.add(key);
-      this.#fetcher.fetch(ino, born);
+      this.#fetcher.fetch(ino, born, this.#attempt(key), 'demand');
     }
     throw new ContentAwaited();
+  }
+
+  /** It is to be here, though nobody waits for it. False: there is nothing to bring. */
+  want(ino: number, born: number): boolean {
+    const key = keyOf(ino, born);
+    if (this.#asked.has(key)) return true;
+    if (this.#discarded.has(key) || this.#content.isHere(ino, born) || this.find(ino, born) === undefined)
+      return false;
+    this.#asked.add(key);
+    this.#fetcher.fetch(ino, born, this.#attempt(key), 'background');
+    return true;
+  }
+
+  #attempt(key: string): number {
+    let attempt = this.#attempts.get(key);
+    if (attempt === undefined) {
+      attempt = ++this.#lastAttempt;
+      this.#attempts.set(key, attempt);
+    }
+    return attempt;
   }
 
   /**
@@ -107,9 +132,19 @@ export class AwayContents implements ContentsAway {
     if (this.#asked.has(key) || this.#content.isHere(ino, born)) return undefined;
     const remote = this.find(ino, born);
     if (remote === undefined || remote.size <= remote.partBytes) return undefined;
-    const path = awayPath(directory, ino, born);
+    const attempt = this.#attempt(key);
+    const path = awayPath(directory, ino, born, attempt);
     const { size, partBytes } = remote;
-    const partial = { ino, born, path, size, partBytes, here: new Set<number>(), asked: new Set<number>() };
+    const partial = {
+      ino,
+      born,
+      attempt,
+      path,
+      size,
+      partBytes,
+      here: new Set<number>(),
+      asked: new Set<number>(),
+    };
     this.#partials.set(key, partial);
     return partial;
   }
@@ -134,7 +169,7 @@ export class AwayContents implements ContentsAway {
 
   /** The bytes of the file in `away` may be read. Asks for those that may be wanted next, too. */
   #assertHere(partial: PartialContent, position: number, length: number): void {
-    const { ino, born, partBytes, size } = partial;
+    const { ino, born, attempt, partBytes, size } = partial;
     const failure = this.#failed.get(keyOf(ino, born));
     const first = Math.floor(position / partBytes);
     const last = Math.floor((Math.min(size, position + length) - 1) / partBytes);
@@ -147,7 +182,7 @@ export class AwayContents implements ContentsAway {
       else if (first > 0 && !partial.here.has(first - 1)) break;
       if (failure !== undefined || partial.asked.has(part)) continue;
       partial.asked.add(part);
-      this.#fetcher.fetchPart(ino, born, part);
+      this.#fetcher.fetchPart(ino, born, attempt, part);
     }
     if (isHere) return;
     if (failure !== undefined)
@@ -156,33 +191,34 @@ export class AwayContents implements ContentsAway {
   }
 
   /** A part is in the file in `away`, or `result` is the negative errno of why not. */
-  partArrived(ino: number, born: number, part: number, result: number): void {
+  partArrived(ino: number, born: number, attempt: number, part: number, result: number): void {
     const key = keyOf(ino, born);
     const partial = this.#partials.get(key);
-    if (partial === undefined) {
-      // It came too late: nobody reads by parts any more.
-      if (!this.#asked.has(key)) this.#fetcher.drop(ino, born);
-      return;
-    }
+    // It came too late: nobody reads by parts any more.
+    if (partial?.attempt !== attempt) return;
     partial.asked.delete(part);
     if (result < 0) this.#failed.set(key, -result);
     else partial.here.add(part);
     if (partial.here.size < Math.ceil(partial.size / partial.partBytes) || this.#asked.has(key)) return;
     this.#asked.add(key);
-    this.#fetcher.fetch(ino, born);
+    this.#fetcher.fetch(ino, born, attempt, 'demand');
   }
 
   /** The file in `away` is whole and durable, or `result` is the negative errno of why not. It gets its name, where it is wanted yet. */
-  arrived(ino: number, born: number, result: number): void {
+  arrived(ino: number, born: number, attempt: number, result: number): void {
     const { disk, directory } = this.#content;
     const key = keyOf(ino, born);
+    // Given up meanwhile.
+    if (this.#attempts.get(key) !== attempt) return;
     this.#asked.delete(key);
     if (result < 0) {
       this.#failed.set(key, -result);
+      if (!this.#partials.has(key)) this.#end(ino, born);
       return;
     }
+    this.#attempts.delete(key);
     this.#partials.delete(key);
-    const path = awayPath(directory, ino, born);
+    const path = awayPath(directory, ino, born, attempt);
     const isWanted =
       !this.#discarded.has(key) &&
       this.find(ino, born) !== undefined &&
@@ -220,7 +256,7 @@ export class AwayContents implements ContentsAway {
   }
 
   /**
-   * Gives up a content that nobody has open: a whole one is at `evictedPath` then, for another thread to remove, as is what came of one that is not.
+   * Gives up a content that nobody has open: a whole one is at `evictedPath` then, for another thread to remove; what came of one that is not is dropped.
    * False: it stays, or there is nothing.
    */
   evict(ino: number, born: number): boolean {
@@ -229,9 +265,8 @@ export class AwayContents implements ContentsAway {
     if (this.#asked.has(key)) return false;
     const partial = this.#partials.get(key);
     if (partial !== undefined) {
-      // What there is of it the other thread removes.
       if (partial.asked.size > 0) return false;
-      this.#partials.delete(key);
+      this.#end(ino, born);
       return true;
     }
     const path = this.#content.pathOf(ino, born);
@@ -256,10 +291,15 @@ export class AwayContents implements ContentsAway {
 
   /** What is away is not wanted: the content is going to be another, or to be removed. */
   giveUp(ino: number, born: number): void {
+    if (this.#attempts.has(keyOf(ino, born))) this.#end(ino, born);
+  }
+
+  /** Ends the attempt under way. */
+  #end(ino: number, born: number): void {
     const key = keyOf(ino, born);
-    const isPartial = this.#partials.delete(key);
-    const isAsked = this.#asked.delete(key);
-    if (isPartial || isAsked) this.#fetcher.drop(ino, born);
+    const attempt = this.#attempts.get(key)!;
+    for (const known of [this.#attempts, this.#partials, this.#asked]) known.delete(key);
+    this.#fetcher.drop(ino, born, attempt);
   }
 
   /** The content is going to be removed. */

@@ -25,6 +25,7 @@ export interface RemoteRows {
 export interface PartialContent {
   readonly ino: number;
   readonly born: number;
+  readonly attempt: number;
   readonly path: string;
   readonly size: number;
   readonly partBytes: number;

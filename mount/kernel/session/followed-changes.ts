@@ -50,6 +50,9 @@ export class FollowedChanges {
   readonly #nodes: NodeTable;
   readonly #fileSystem: FollowedAnswers;
   readonly #path = new ReusableBytes(4096);
+  /** Not announced yet. */
+  #entries: Announcement['entries'] = [];
+  readonly #inodes = new Set<number>();
 
   constructor(tree: Tree, nodes: NodeTable, fileSystem: FollowedAnswers) {
     this.#tree = tree;
@@ -57,18 +60,28 @@ export class FollowedChanges {
     this.#fileSystem = fileSystem;
   }
 
-  /** Plays bodies of records, one after another. @throws as `Tree.apply`; then some are played */
-  play(bodies: readonly Uint8Array[]): Announcement {
-    const entries: Announcement['entries'] = [];
-    const inodes = new Set<number>();
-    for (const body of bodies) {
-      for (const { changes } of recordsOf(body)) this.#playRecord(changes, entries, inodes);
+  /** Plays bodies of records, one after another. @throws as `Tree.apply`; then some are played, and `announcement` has these */
+  play(bodies: readonly Uint8Array[]): void {
+    try {
+      for (const body of bodies) {
+        for (const { changes } of recordsOf(body)) this.#playRecord(changes);
+      }
+    } finally {
+      this.#fileSystem.relocate((ino) => this.#placeOf(ino));
     }
-    this.#fileSystem.relocate((ino) => this.#placeOf(ino));
-    return { entries, inodes: [...inodes].filter((ino) => ino === ROOT_NODE || this.#nodes.has(ino)) };
   }
 
-  #playRecord(changes: Changes, entries: Announcement['entries'], inodes: Set<number>): void {
+  /** What the kernel is to forget since this was asked last. */
+  announcement(): Announcement {
+    const isKnown = (ino: number) => ino === ROOT_NODE || this.#nodes.has(ino);
+    const announcement = { entries: this.#entries, inodes: [...this.#inodes].filter(isKnown) };
+    this.#entries = [];
+    this.#inodes.clear();
+    return announcement;
+  }
+
+  #playRecord(changes: Changes): void {
+    const inodes = this.#inodes;
     const names: Name[] = [];
     const contents: { ino: number; born: number }[] = [];
     for (const change of changes) {
@@ -87,7 +100,7 @@ export class FollowedChanges {
           break;
         case ENTRY_XATTR:
         case INODE_XATTR:
-          this.#noteOwner(key, inodes);
+          this.#noteOwner(key);
           break;
         default: {
           const content = contentOfRow(key);
@@ -96,15 +109,16 @@ export class FollowedChanges {
       }
     }
     this.#tree.apply(changes);
-    this.#follow(names, entries, inodes);
+    this.#follow(names);
     for (const { ino, born } of contents) {
       this.#fileSystem.contentChanged(ino, born);
       inodes.add(ino);
     }
   }
 
-  #follow(names: readonly Name[], entries: Announcement['entries'], inodes: Set<number>): void {
+  #follow(names: readonly Name[]): void {
     const nodes = this.#nodes;
+    const inodes = this.#inodes;
     const now = names.map(({ path }) => this.#held(path));
     // A name that is given anew must have been lost before.
     for (const [index, { path, was }] of names.entries()) {
@@ -123,7 +137,7 @@ export class FollowedChanges {
       if (is !== undefined) nodes.nameAdded(is.parent, name, is.ino);
       for (const held of [was, is]) {
         if (held === undefined || (held.parent !== ROOT_NODE && !nodes.has(held.parent))) continue;
-        entries.push({ parent: held.parent, name });
+        this.#entries.push({ parent: held.parent, name });
         inodes.add(held.parent);
       }
     }
@@ -142,10 +156,10 @@ export class FollowedChanges {
     return { parent: parent === undefined ? 0 : record.inoOf(parent), ino: record.inoOf(entry) };
   }
 
-  #noteOwner(key: Uint8Array, inodes: Set<number>): void {
+  #noteOwner(key: Uint8Array): void {
     const owner = ownerOfXattr(key);
     const found = owner && this.#tree.get(owner);
-    if (found !== undefined) inodes.add(record.inoOf(found));
+    if (found !== undefined) this.#inodes.add(record.inoOf(found));
   }
 }
 

@@ -8,27 +8,37 @@ import { LOST, ShippingBoard, WELCOME } from '../../../engine/shipped-contents.j
 import type { ContentFetcher } from '../../filesystem/contents/away.js';
 import type { AwayAnswers, ContentName } from '../../filesystem/types.js';
 import { SharedQueue } from '../device/shared-queue.js';
-import type { Announcement } from '../session/followed-changes.js';
+import type { Announcement, FollowedChanges } from '../session/followed-changes.js';
 import type { RemoteSyncs } from './io-service.js';
 
 export type ToRemote =
-  | { kind: 'part'; ino: number; born: number; part: number }
-  | { kind: 'whole' | 'drop'; ino: number; born: number }
+  | { kind: 'part'; ino: number; born: number; attempt: number; part: number }
+  | { kind: 'whole'; ino: number; born: number; attempt: number; turn: 'demand' | 'background' }
+  | { kind: 'drop'; ino: number; born: number; attempt: number }
+  /** The answer to `want` where there is nothing to bring. */
+  | { kind: 'unwanted'; ino: number; born: number }
   | { kind: 'used'; contents: readonly ContentName[] }
   /** The answer to `evict`. */
   | { kind: 'evicted'; ino: number; born: number; isDone: boolean }
-  /** The answer to `play`: what the kernel is to forget, or what made it fail. */
+  /** The answer to `play`: what the kernel is to forget, and what made it fail. */
   | { kind: 'played'; id: number; announcement: Announcement }
-  | { kind: 'unplayed'; id: number; code: ErrorCode | undefined; message: string }
+  | {
+      kind: 'unplayed';
+      id: number;
+      /** Of what was played before. */
+      announcement: Announcement;
+      code: ErrorCode | undefined;
+      message: string;
+    }
   /** Was synced here, and nobody waits for the remote. */
   | { kind: 'synced'; ino: number; born: number }
   /** As `RemoteSyncs.ask`. */
   | { kind: 'sync'; position: number; lsn: number; ino: number; born: number };
 
 export type FromRemote =
-  | { kind: 'part'; ino: number; born: number; part: number; result: number }
-  | { kind: 'arrived'; ino: number; born: number; result: number }
-  | { kind: 'evict'; ino: number; born: number }
+  | { kind: 'part'; ino: number; born: number; attempt: number; part: number; result: number }
+  | { kind: 'arrived'; ino: number; born: number; attempt: number; result: number }
+  | { kind: 'want' | 'evict'; ino: number; born: number }
   /** Records that another machine made, to be played at once. */
   | { kind: 'play'; id: number; bodies: readonly Uint8Array[]; isStepwise: boolean };
 
@@ -122,27 +132,27 @@ export class SessionRemote implements ContentFetcher {
     return this.#board.admission();
   }
 
-  fetchPart(ino: number, born: number, part: number): void {
-    post(this.#port, { kind: 'part', ino, born, part });
+  fetchPart(ino: number, born: number, attempt: number, part: number): void {
+    post(this.#port, { kind: 'part', ino, born, attempt, part });
   }
 
-  fetch(ino: number, born: number): void {
-    post(this.#port, { kind: 'whole', ino, born });
+  fetch(ino: number, born: number, attempt: number, turn: 'demand' | 'background'): void {
+    post(this.#port, { kind: 'whole', ino, born, attempt, turn });
   }
 
-  drop(ino: number, born: number): void {
-    post(this.#port, { kind: 'drop', ino, born });
+  drop(ino: number, born: number, attempt: number): void {
+    post(this.#port, { kind: 'drop', ino, born, attempt });
   }
 
   used(contents: readonly ContentName[]): void {
     post(this.#port, { kind: 'used', contents });
   }
 
-  /** Hands on what has come. Whether anything has. `failed` is told of what an answer could not be used for; `play` is for a mount that follows. */
+  /** Hands on what has come. Whether anything has. `failed` is told of what an answer could not be used for; `followed` is of a mount that follows. */
   receive(
     answers: AwayAnswers,
     failed: (error: unknown) => void,
-    play?: (bodies: readonly Uint8Array[]) => Announcement,
+    followed?: Pick<FollowedChanges, 'play' | 'announcement'>,
   ): boolean {
     let isAny = false;
     for (
@@ -153,7 +163,7 @@ export class SessionRemote implements ContentFetcher {
       isAny = true;
       try {
         const message = got.message as FromRemote;
-        if (message.kind === 'play') this.#play(message, () => play!(message.bodies));
+        if (message.kind === 'play') this.#play(message, followed!);
         else this.#receive(message, answers);
       } catch (error) {
         failed(error);
@@ -163,23 +173,30 @@ export class SessionRemote implements ContentFetcher {
   }
 
   /** Where what leads to one moment alone was played in part, all is refused until it is played anew. */
-  #play({ id, isStepwise }: Extract<FromRemote, { kind: 'play' }>, play: () => Announcement): void {
+  #play(
+    { id, isStepwise, bodies }: Extract<FromRemote, { kind: 'play' }>,
+    followed: Pick<FollowedChanges, 'play' | 'announcement'>,
+  ): void {
     if (!isStepwise) this.#board.refusal = LOST;
     try {
-      const announcement = play();
+      followed.play(bodies);
       if (!isStepwise) this.#board.refusal = WELCOME;
-      post(this.#port, { kind: 'played', id, announcement });
+      post(this.#port, { kind: 'played', id, announcement: followed.announcement() });
     } catch (error) {
       const code = error instanceof SpinneyError ? error.code : undefined;
-      post(this.#port, { kind: 'unplayed', id, code, message: (error as Error).message });
+      const { message } = error as Error;
+      post(this.#port, { kind: 'unplayed', id, announcement: followed.announcement(), code, message });
     }
   }
 
   #receive(message: Exclude<FromRemote, { kind: 'play' }>, answers: AwayAnswers): void {
     const { ino, born } = message;
-    if (message.kind === 'part') answers.partArrived(ino, born, message.part, message.result);
-    else if (message.kind === 'arrived') answers.arrived(ino, born, message.result);
-    else {
+    if (message.kind === 'part')
+      answers.partArrived(ino, born, message.attempt, message.part, message.result);
+    else if (message.kind === 'arrived') answers.arrived(ino, born, message.attempt, message.result);
+    else if (message.kind === 'want') {
+      if (!answers.want(ino, born)) post(this.#port, { kind: 'unwanted', ino, born });
+    } else {
       let isDone = false;
       try {
         isDone = answers.evict(ino, born);

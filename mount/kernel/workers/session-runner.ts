@@ -288,7 +288,7 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
     const isAny = remote.receive(
       away,
       (error) => log('error', `Cannot use what came from the remote: ${error}`),
-      (bodies) => this.#followed!.play(bodies),
+      this.#followed,
     );
     // Who found the queue of syncs full is told of nothing.
     if (isAny || remoteSyncs !== undefined) this.#isAnswered = true;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
+import { SpinneyError } from '../../../engine/errors.js';
 import { beginFollowing } from '../../../engine/following/begin.js';
 import { Following } from '../../../engine/following/following.js';
 import { MIN_CACHE_BYTES } from '../../../engine/limits.js';
@@ -134,6 +135,29 @@ describe('following', () => {
     expect(following.state.adoptions).toBe(1);
     expect(keys().length).toBe(41);
     expect(following.state.lsn).toBe(shipped.tree.lastLsn());
+  });
+
+  it('looks at a checkpoint again where it could not be read, and tells until then that it is behind', async () => {
+    await append('one');
+    await checkpoint();
+    const following = await begin();
+    await following.catchUp();
+    // Of an outage: the journal has it not.
+    shipped.put('two', 'two');
+    await shipped.ship(writer, true);
+    const get = bucket.get.bind(bucket);
+    bucket.get = async (key, ...more) => {
+      if (key.includes('manifest')) throw new SpinneyError('ERR_REMOTE_UNAVAILABLE', 'no answer');
+      return get(key, ...more);
+    };
+    now += 1_000;
+    for (let i = 0; i < 3; i++)
+      await expect(following.step()).rejects.toMatchObject({ code: 'ERR_REMOTE_UNAVAILABLE' });
+    expect(following.state.lagMs).toBe(1_000);
+    bucket.get = get;
+    await following.catchUp();
+    expect(keys()).toEqual(['one', 'two']);
+    expect(following.state).toMatchObject({ adoptions: 1, lagMs: 0 });
   });
 
   it('adopts a checkpoint that has more than the journal', async () => {

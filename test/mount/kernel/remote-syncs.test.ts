@@ -235,21 +235,25 @@ it('hands on what has come to the session, and answers whether a content could b
       told.push(content);
       throw new Error('no room');
     },
+    want: (ino) => ino === 5,
     evict: (ino) => ino === 3,
   };
   const send = (message: FromRemote) => port1.postMessage(message);
-  send({ kind: 'part', ino: 1, born: 0, part: 2, result: 0 });
-  send({ kind: 'arrived', ino: 1, born: 0, result: -EIO });
+  send({ kind: 'part', ino: 1, born: 0, attempt: 7, part: 2, result: 0 });
+  send({ kind: 'arrived', ino: 1, born: 0, attempt: 8, result: -EIO });
   send({ kind: 'evict', ino: 3, born: 0 });
   send({ kind: 'evict', ino: 4, born: 1 });
+  send({ kind: 'want', ino: 5, born: 0 });
+  send({ kind: 'want', ino: 6, born: 0 });
   const failures: unknown[] = [];
   expect(remote.receive(answers, (error) => failures.push(error))).toBe(true);
   expect(remote.receive(answers, () => {})).toBe(false);
   expect(told).toEqual([
-    [1, 0, 2, 0],
-    [1, 0, -EIO],
+    [1, 0, 7, 2, 0],
+    [1, 0, 8, -EIO],
   ]);
   expect(failures).toHaveLength(1);
   expect(receiveMessageOnPort(port1)?.message).toEqual({ kind: 'evicted', ino: 3, born: 0, isDone: true });
   expect(receiveMessageOnPort(port1)?.message).toEqual({ kind: 'evicted', ino: 4, born: 1, isDone: false });
+  expect(receiveMessageOnPort(port1)?.message).toEqual({ kind: 'unwanted', ino: 6, born: 0 });
 });

@@ -57,7 +57,7 @@ class World {
   }
 
   path(ino: number): string {
-    return awayPath(this.directory, ino, 0);
+    return awayPath(this.directory, ino, 0, 1);
   }
 }
 
@@ -66,10 +66,10 @@ describe('fetching contents', () => {
     const world = new World();
     const bytes = world.add(1, 5 * PART + 100, [2]);
     const results = await Promise.all([
-      world.fetch.part(1, 0, 3),
-      world.fetch.whole(1, 0, 'demand'),
-      world.fetch.part(1, 0, 3),
-      world.fetch.whole(1, 0, 'background'),
+      world.fetch.part(1, 0, 1, 3),
+      world.fetch.whole(1, 0, 1, 'demand'),
+      world.fetch.part(1, 0, 1, 3),
+      world.fetch.whole(1, 0, 1, 'background'),
     ]);
     expect(results).toEqual([0, 0, 0, 0]);
     expect(world.asked).toBe(5);
@@ -81,7 +81,7 @@ describe('fetching contents', () => {
   it('has one part where only one is wanted', async () => {
     const world = new World();
     const bytes = world.add(1, 3 * PART);
-    expect(await world.fetch.part(1, 0, 1)).toBe(0);
+    expect(await world.fetch.part(1, 0, 1, 1)).toBe(0);
     expect(world.asked).toBe(1);
     const file = readFileSync(world.path(1));
     expect(file.length).toBe(bytes.length);
@@ -91,9 +91,9 @@ describe('fetching contents', () => {
   it('makes an empty file of an empty content, and none of one that the remote has not', async () => {
     const world = new World();
     world.add(1, 0);
-    expect(await world.fetch.whole(1, 0, 'demand')).toBe(0);
+    expect(await world.fetch.whole(1, 0, 1, 'demand')).toBe(0);
     expect(statSync(world.path(1)).size).toBe(0);
-    expect(await world.fetch.whole(2, 0, 'demand')).toBe(-ENOENT);
+    expect(await world.fetch.whole(2, 0, 1, 'demand')).toBe(-ENOENT);
   });
 
   it('goes on trying while the object store does not answer, and fails where it refuses', async () => {
@@ -105,17 +105,17 @@ describe('fetching contents', () => {
       isAway = false;
       throw new SpinneyError('ERR_REMOTE_UNAVAILABLE', 'Cannot get it: no answer');
     };
-    expect(await world.fetch.whole(1, 0, 'demand')).toBe(0);
+    expect(await world.fetch.whole(1, 0, 1, 'demand')).toBe(0);
     expect(readFileSync(world.path(1)).equals(bytes)).toBe(true);
     world.add(2, PART);
     world.onFetch = () => {
       throw new SpinneyError('ERR_REMOTE_CORRUPT', 'Cannot get it: there is no such object');
     };
-    expect(await world.fetch.whole(2, 0, 'demand')).toBe(-EIO);
+    expect(await world.fetch.whole(2, 0, 1, 'demand')).toBe(-EIO);
     expect(world.logged[0]).toContain('there is no such object');
     // The next one who asks has it tried again.
     world.onFetch = () => {};
-    expect(await world.fetch.whole(2, 0, 'demand')).toBe(0);
+    expect(await world.fetch.whole(2, 0, 1, 'demand')).toBe(0);
   });
 
   it('leaves nothing of what is not wanted any more', async () => {
@@ -123,9 +123,9 @@ describe('fetching contents', () => {
     world.add(1, 20 * PART);
     let dropped: Promise<void> | undefined;
     world.onFetch = () => {
-      dropped ??= world.fetch.drop(1, 0);
+      dropped ??= world.fetch.drop(1, 0, 1);
     };
-    expect(await world.fetch.whole(1, 0, 'demand')).toBe(-ENOENT);
+    expect(await world.fetch.whole(1, 0, 1, 'demand')).toBe(-ENOENT);
     await dropped;
     expect(existsSync(world.path(1))).toBe(false);
   });
@@ -139,9 +139,9 @@ describe('fetching contents', () => {
       order.push(name!);
       await new Promise((resolve) => setImmediate(resolve));
     };
-    const background = world.fetch.whole(1, 0, 'background');
+    const background = world.fetch.whole(1, 0, 1, 'background');
     await new Promise((resolve) => setImmediate(resolve));
-    const demand = world.fetch.part(2, 0, 0);
+    const demand = world.fetch.part(2, 0, 1, 0);
     await Promise.all([background, demand]);
     expect(order.indexOf('2/0')).toBeLessThan(150);
   });
@@ -158,15 +158,15 @@ describe('fetching contents', () => {
     const work = Array.from({ length: 120 }, async () => {
       await new Promise((resolve) => setTimeout(resolve, below(30)));
       const ino = 1 + below(5);
-      if (below(6) === 0) return await world.fetch.drop(ino, 0);
-      if (below(2) === 0) await world.fetch.part(ino, 0, below(10));
-      else await world.fetch.whole(ino, 0, below(2) === 0 ? 'demand' : 'background');
+      if (below(6) === 0) return await world.fetch.drop(ino, 0, 1);
+      if (below(2) === 0) await world.fetch.part(ino, 0, 1, below(10));
+      else await world.fetch.whole(ino, 0, 1, below(2) === 0 ? 'demand' : 'background');
     });
     await Promise.all(work);
     world.onFetch = () => {};
     for (const [ino, { bytes }] of world.contents) {
-      await world.fetch.drop(ino, 0);
-      expect(await world.fetch.whole(ino, 0, 'demand')).toBe(0);
+      await world.fetch.drop(ino, 0, 1);
+      expect(await world.fetch.whole(ino, 0, 1, 'demand')).toBe(0);
       expect(readFileSync(world.path(ino)).equals(bytes)).toBe(true);
     }
     const open = readdirSync('/proc/self/fd').filter((fd) => {
