@@ -8,18 +8,18 @@ export { fetchPart } from './shipping/contents/fetch-part.js';
 export { mayLackImages } from './shipping/images/absent-note.js';
 export { ImageHost } from './shipping/images/image-host.js';
 export {
-  type RemoteStore,
-  type RemoteStoreOptions,
-  resumeRemoteStore,
-  takeOverStore,
-} from './shipping/open-remote-store.js';
-export {
   Shipper,
   type ShippingEvent,
   type ShippingLag,
   type ShippingState,
   type ShippingStats,
-} from './shipping/shipper.js';
+} from './shipping/live/shipper.js';
+export {
+  type RemoteStore,
+  type RemoteStoreOptions,
+  resumeRemoteStore,
+  takeOverStore,
+} from './shipping/open-remote-store.js';
 export { makeImageBoard } from './store/absent-images.js';
 export { BOOT_CLOCK } from './store/object/clock.js';
 export { hasCode } from './store/object/errors.js';

@@ -12,5 +12,5 @@ export {
   shippedContent,
   shippedState,
 } from './shipping/contents/rows.js';
+export { FULL, LOST, makeShippingBoard, ShippingBoard, WELCOME } from './shipping/live/shipping-board.js';
 export { recordsOf } from './shipping/records.js';
-export { FULL, LOST, makeShippingBoard, ShippingBoard, WELCOME } from './shipping/shipping-board.js';

@@ -1,14 +1,14 @@
 /** Mounts a tree with the driver asked for. */
 import { SpinneyError } from '../engine/errors.js';
 import type { Tree } from '../engine/index.js';
-import { NoHelperError } from './fusermount.js';
 import { mountDevice, takeConnection } from './kernel/device/mounting.js';
 import { mountKernel } from './kernel/kernel-mount.js';
+import { NoHelperError } from './mountpoints/fusermount.js';
+import type { DeviceMount } from './mountpoints/unmounting.js';
 import { examineSession } from './session.js';
 import type { Mounted, MountLog, MountOptions } from './types.js';
-import type { DeviceMount } from './unmounting.js';
 
-export { ContentSync } from './content-sync.js';
+export { ContentSync } from './stores/content-sync.js';
 export type { DriverName, MountEnd, Mounted, MountLog, MountOptions, MountStats } from './types.js';
 
 export interface MountedTree {

@@ -1,9 +1,9 @@
 /** What another daemon would go on with. */
 import { NodeDisk } from '../engine/before-open.js';
+import type { SessionFacts } from './kernel/kept/notes/state-note.js';
 import { examineSession as examine } from './kernel/kept/session-files.js';
-import type { SessionFacts } from './kernel/kept/state-note.js';
 
-export type { SessionFacts } from './kernel/kept/state-note.js';
+export type { SessionFacts } from './kernel/kept/notes/state-note.js';
 
 /**
  * Looks at the session whose files are in a directory; the tables are looked at by who goes on with it.

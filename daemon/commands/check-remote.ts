@@ -29,7 +29,7 @@ export async function checkRemote(
   // Loaded here only, so that the other verbs start fast.
   const { NodeDisk, openRemoteToRead, verifyRemote } = await import('../../engine/index.js');
   const { checkShippedNamespace } = await import('../../mount/check/index.js');
-  const { FILESYSTEM_MEASURE } = await import('../../mount/filesystem-measure.js');
+  const { FILESYSTEM_MEASURE } = await import('../../mount/sums/filesystem-measure.js');
   const site = await openRemoteToRead(options, PATIENCE_MS);
   const scratch = mkdtempSync(join(tmpdir(), 'spinney-check-'));
   let namespace: CheckedNamespace | undefined;

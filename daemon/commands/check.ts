@@ -49,7 +49,7 @@ export const check: Command = {
     // Loaded here only, so that the other verbs start fast.
     const { verifyTree } = await import('../../engine/index.js');
     const { checkNamespace } = await import('../../mount/check/index.js');
-    const { FILESYSTEM_MEASURE } = await import('../../mount/filesystem-measure.js');
+    const { FILESYSTEM_MEASURE } = await import('../../mount/sums/filesystem-measure.js');
     let namespace: CheckedNamespace | undefined;
     let tree: VerifiedTree;
     try {

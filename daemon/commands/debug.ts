@@ -13,7 +13,7 @@ import { homedir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { findMount } from '../../mount/mountinfo.js';
+import { findMount } from '../../mount/mountpoints/mountinfo.js';
 import { isSpinney } from '../places/mountpoint.js';
 import { hasCode } from '../process/failure.js';
 import { writeBytes } from '../process/standard-output.js';

@@ -22,7 +22,7 @@ interface Item {
 
 /** How what is below a directory is looked at. */
 interface Looks {
-  sumsOf: typeof import('../../mount/directory-sums.js').directorySums;
+  sumsOf: typeof import('../../mount/sums/directory-sums.js').directorySums;
   /** Told what cannot be read, which is left out, as du(1) does. */
   unread: (path: Buffer, error: unknown) => void;
 }
@@ -49,7 +49,7 @@ export const du: Command = {
     const depth = numberOption(raw, 'depth', { default: 1, min: 0, max: 1000, integer: true });
     const given = textOption(raw, 'path') ?? '.';
     // Loaded here only, so that the other verbs start fast.
-    const { directorySums } = await import('../../mount/directory-sums.js');
+    const { directorySums } = await import('../../mount/sums/directory-sums.js');
     const path = attempt(given, () => realpathSync(given));
     const sums = attempt(given, () => directorySums(Buffer.from(path)));
     if (sums === undefined) {

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SpinneyError } from '../../engine/errors.js';
-import { foreignMounts, isMountedElsewhere } from '../../mount/mount-users.js';
-import { findMount } from '../../mount/mountinfo.js';
+import { foreignMounts, isMountedElsewhere } from '../../mount/mountpoints/mount-users.js';
+import { findMount } from '../../mount/mountpoints/mountinfo.js';
+import { unmountPath } from '../../mount/mountpoints/unmounting.js';
 import { exitNow } from '../../mount/process-calls.js';
-import { unmountPath } from '../../mount/unmounting.js';
 import { findDaemon, type RunningDaemon } from '../places/daemon-record.js';
 import { awaitEnd, leavingDaemons, refuseUsed } from '../places/leaving.js';
 import { detachMount, FILESYSTEM_TYPE, isSpinney, withStoreIdle } from '../places/mountpoint.js';

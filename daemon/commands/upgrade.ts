@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { examineFormats } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { findMount, type MountEntry } from '../../mount/mountinfo.js';
+import { findMount, type MountEntry } from '../../mount/mountpoints/mountinfo.js';
 import { examineSession } from '../../mount/session.js';
 import { askDaemon } from '../control/client.js';
 import type { RestartsReport, UpgradeReport } from '../control/reports.js';

@@ -2,7 +2,7 @@
 
 import type { PartName } from '../../engine/stopwatch.js';
 import type { TreeStats } from '../../engine/tree-stats.js';
-import type { ContentTotals } from '../../mount/content-totals.js';
+import type { ContentTotals } from '../../mount/sums/content-totals.js';
 import type { DriverName, MountStats, RemoteStats, WarmProgress } from '../../mount/types.js';
 import type { HealthReport, RestartsReport } from '../health/health-record.js';
 

@@ -6,7 +6,7 @@
  * a log of its own for that. Then the guard only takes the mount away, once the manager has let go of it: its pipe is
  * kept there beside the connection.
  */
-import type { MountEntry } from '../../mount/mountinfo.js';
+import type { MountEntry } from '../../mount/mountpoints/mountinfo.js';
 import type { Mounted } from '../../mount/types.js';
 import type { RestartsReport } from '../control/reports.js';
 import { leftRecord, type RunningDaemon } from '../places/daemon-record.js';

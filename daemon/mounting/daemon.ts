@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
 import type { Tree } from '../../engine/index.js';
 import { ContentSync, mountTree } from '../../mount/index.js';
-import type { MountEntry } from '../../mount/mountinfo.js';
+import type { MountEntry } from '../../mount/mountpoints/mountinfo.js';
 import type { DriverName, MountEnd, Mounted } from '../../mount/types.js';
 import { leftSettings } from '../places/daemon-record.js';
 import { findMountOf, prepareMountpoint } from '../places/mountpoint.js';

@@ -1,7 +1,7 @@
 /** Opens the store's tree for a daemon, which may have to wait for another daemon to leave it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Tree } from '../../engine/index.js';
-import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../mount/sums/filesystem-measure.js';
 import { awaitEnd, leavingDaemons, type WaitOptions } from '../places/leaving.js';
 import { failureOf } from '../process/failure.js';
 import type { DaemonOptions } from './daemon-options.js';

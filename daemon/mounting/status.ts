@@ -2,9 +2,9 @@
 import { statfs } from 'node:fs/promises';
 import { SpinneyError } from '../../engine/errors.js';
 import type { Tree } from '../../engine/index.js';
-import type { ContentTotals } from '../../mount/content-totals.js';
-import { isMountedAt } from '../../mount/mount-users.js';
-import type { MountEntry } from '../../mount/mountinfo.js';
+import { isMountedAt } from '../../mount/mountpoints/mount-users.js';
+import type { MountEntry } from '../../mount/mountpoints/mountinfo.js';
+import type { ContentTotals } from '../../mount/sums/content-totals.js';
 import type { Mounted, MountStats } from '../../mount/types.js';
 import type {
   CheckpointReport,

@@ -10,7 +10,7 @@ import { newHolder, parseRemote, type RemoteRecord, writeRemoteRecord } from '..
 import { SpinneyError } from '../../engine/errors.js';
 import type { Tree } from '../../engine/index.js';
 import type { FinishProgress, ImageHost, RemoteThread } from '../../mount/remote-thread.js';
-import { noteStoreTaken } from '../../mount/taken-store.js';
+import { noteStoreTaken } from '../../mount/stores/taken-store.js';
 import type { MountEnd, MountRemote } from '../../mount/types.js';
 import type { RemoteReport, WarmReport } from '../control/reports.js';
 import type { Problem } from '../health/codes.js';

@@ -4,7 +4,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import type { TreeOperations } from '../../engine/api.js';
-import type { ContentTotals } from '../../mount/content-totals.js';
+import type { ContentTotals } from '../../mount/sums/content-totals.js';
 import type { DiskReport } from '../control/reports.js';
 import type { Admin } from './admin/admin.js';
 

@@ -2,7 +2,7 @@
  * Ends a mount within a deadline, whoever uses it and wherever: takes it from its place, gives its users a moment, then
  * breaks the connection, after which every request of theirs fails.
  */
-import { type Device, describeUsers, isConnected, mountUsers } from '../../mount/mount-users.js';
+import { type Device, describeUsers, isConnected, mountUsers } from '../../mount/mountpoints/mount-users.js';
 import type { Mounted } from '../../mount/types.js';
 import { settledWithin } from '../process/deadline.js';
 import type { Logger } from '../process/log.js';

@@ -20,7 +20,7 @@ import {
 } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Device } from '../../mount/mount-users.js';
+import type { Device } from '../../mount/mountpoints/mount-users.js';
 import type { DriverName } from '../../mount/types.js';
 import { settledWithin } from '../process/deadline.js';
 import { identifyProcess, isRunning, type ProcessIdentity, userOf } from '../process/process-identity.js';

@@ -1,8 +1,8 @@
 /** All mounts of ours that this process can know of, found in the tables of mounts: none is touched. */
 
-import { deviceText } from '../../mount/mount-clients.js';
-import { foreignMounts } from '../../mount/mount-users.js';
-import { type MountEntry, readMountinfo } from '../../mount/mountinfo.js';
+import { deviceText } from '../../mount/mountpoints/mount-clients.js';
+import { foreignMounts } from '../../mount/mountpoints/mount-users.js';
+import { type MountEntry, readMountinfo } from '../../mount/mountpoints/mountinfo.js';
 import { FILESYSTEM_TYPE, isSpinney } from './mountpoint.js';
 
 export interface KnownMount {

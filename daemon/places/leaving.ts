@@ -1,7 +1,7 @@
 /** Waiting for a daemon that is on its way out of its store. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SpinneyError } from '../../engine/errors.js';
-import { describeUsers, isConnected, isMountedFor, mountUsers } from '../../mount/mount-users.js';
+import { describeUsers, isConnected, isMountedFor, mountUsers } from '../../mount/mountpoints/mount-users.js';
 import { isRunning } from '../process/process-identity.js';
 import { daemonsOf, findDaemon, type RunningDaemon } from './daemon-record.js';
 

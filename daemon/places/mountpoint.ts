@@ -9,8 +9,13 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NodeDisk } from '../../engine/before-open.js';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { AUTOMOUNT_TYPE, findMount, type MountEntry, readMountinfo } from '../../mount/mountinfo.js';
-import { unmountPath } from '../../mount/unmounting.js';
+import {
+  AUTOMOUNT_TYPE,
+  findMount,
+  type MountEntry,
+  readMountinfo,
+} from '../../mount/mountpoints/mountinfo.js';
+import { unmountPath } from '../../mount/mountpoints/unmounting.js';
 import { hasCode } from '../process/failure.js';
 import { findDaemon } from './daemon-record.js';
 import { awaitEnd } from './leaving.js';

@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { isOwnName } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { AUTOMOUNT_TYPE, findMount } from '../../mount/mountinfo.js';
+import { AUTOMOUNT_TYPE, findMount } from '../../mount/mountpoints/mountinfo.js';
 
 export interface MountParts {
   /** Resolved by `resolveMountpoint`. */

@@ -5,7 +5,7 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
-import { AUTOMOUNT_TYPE, type MountEntry, readMountinfo } from '../../mount/mountinfo.js';
+import { AUTOMOUNT_TYPE, type MountEntry, readMountinfo } from '../../mount/mountpoints/mountinfo.js';
 import { hasCode } from '../process/failure.js';
 import { Lookout } from './look/lookout.js';
 import { isSpinney } from './mountpoint.js';

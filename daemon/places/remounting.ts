@@ -2,8 +2,8 @@
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
-import { findMount } from '../../mount/mountinfo.js';
-import { remount } from '../../mount/remounting.js';
+import { findMount } from '../../mount/mountpoints/mountinfo.js';
+import { remount } from '../../mount/mountpoints/remounting.js';
 import { isSpinney, resolveMountpoint } from './mountpoint.js';
 
 /** `words` are those of mount(8): ro, rw, suid, nosuid and so on. Throws ERR_MOUNT, ERR_READ_ONLY. */

@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SpinneyError } from '../../engine/errors.js';
-import type { MountEntry } from '../../mount/mountinfo.js';
+import type { MountEntry } from '../../mount/mountpoints/mountinfo.js';
 import { controlSocketPath } from '../control/socket-path.js';
 import { daemonsOf, isOf, type RunningDaemon } from './daemon-record.js';
 import { knownMounts } from './known-mounts.js';

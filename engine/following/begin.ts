@@ -1,9 +1,9 @@
 /** From a remote and an empty directory to a store that follows it. */
 import { SpinneyError } from '../errors.js';
 import { RemoteFollower } from '../remote/follower.js';
-import { decodeManifest } from '../remote/manifest.js';
+import { decodeManifest } from '../remote/objects/manifest.js';
 import type { Site } from '../remote/site.js';
-import { catalogOf } from '../shipping/catalog.js';
+import { catalogOf } from '../shipping/checkpoints/catalog.js';
 import { RestoredStore } from '../shipping/restore.js';
 import { hasCode } from '../store/object/errors.js';
 import type { FollowingOptions } from './following.js';

@@ -1,8 +1,8 @@
 /** What makes one tree of another: for who follows and has missed what came in between. */
 
 import type { RangeEntry, TreeReads } from '../api.js';
-import { BatchEncoder } from '../journal/batch-encoder.js';
-import { encodeRecord, RECORD_BATCH } from '../journal/record.js';
+import { BatchEncoder } from '../journal/records/batch-encoder.js';
+import { encodeRecord, RECORD_BATCH } from '../journal/records/record.js';
 
 /** A batch is closed once it has so many bytes. */
 const BATCH_BYTES = 256 * 1024;

@@ -12,14 +12,14 @@
 import type { TreeReads } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
-import { encodeRecord } from '../journal/record.js';
+import { encodeRecord } from '../journal/records/record.js';
 import { FOLLOW_INTERVAL_MS, LEAST_DEFAULT_CACHE_BYTES } from '../limits.js';
 import { SILENT } from '../progress.js';
 import type { RemoteFollower } from '../remote/follower.js';
-import { waitOutMs } from '../remote/lease.js';
-import { readManifest } from '../remote/manifest.js';
+import { waitOutMs } from '../remote/objects/lease.js';
+import { readManifest } from '../remote/objects/manifest.js';
 import type { Site } from '../remote/site.js';
-import { type Catalog, catalogOf } from '../shipping/catalog.js';
+import { type Catalog, catalogOf } from '../shipping/checkpoints/catalog.js';
 import { recordsOf } from '../shipping/records.js';
 import { FetchedCheckpoint } from '../shipping/verify/fetched-checkpoint.js';
 import { ScratchFile } from '../shipping/verify/scratch-file.js';

@@ -17,9 +17,7 @@ import type { Durability, PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { SpinneyError } from '../errors.js';
 import type { Latency } from '../histogram.js';
-import { removeCoveredSegments } from './covered-segments.js';
-import { GROUP_HEADER_BYTES } from './format.js';
-import { GroupCommit } from './group-commit.js';
+import { GROUP_HEADER_BYTES } from './records/format.js';
 import {
   RECORD_BATCH,
   RECORD_DELETE,
@@ -27,13 +25,10 @@ import {
   RECORD_GRAFT,
   RECORD_PUT,
   type RecordType,
-} from './record.js';
+} from './records/record.js';
 import { Ring } from './ring/ring.js';
 import { makeRing, mapRing, type RingOptions, retireRing } from './ring/ring-file.js';
-import { RingGrowth } from './ring-growth.js';
-import { Room } from './room.js';
 import { beginRun, RunMap, readRun } from './run/run-file.js';
-import { SegmentWriter } from './segment-writer.js';
 import { JournalTail } from './segments/journal-tail.js';
 import { segmentBytes } from './segments/segment-file.js';
 import {
@@ -55,6 +50,11 @@ import {
   WRITTEN,
 } from './shared.js';
 import { assertSizes, DEFAULT_SIZES, firstRingBytes, type JournalSizes, recordCharge } from './sizes.js';
+import { removeCoveredSegments } from './writing/covered-segments.js';
+import { GroupCommit } from './writing/group-commit.js';
+import { RingGrowth } from './writing/ring-growth.js';
+import { Room } from './writing/room.js';
+import { SegmentWriter } from './writing/segment-writer.js';
 
 const EMPTY = new Uint8Array(0);
 

@@ -3,7 +3,7 @@
 import { diskError, hasErrno, readFully } from '../disk/io.js';
 import { NodeDisk } from '../disk/node-disk.js';
 import { readLiveManifest } from '../store/file/live-pin.js';
-import { decodeSegmentHeader, JOURNAL_FORMAT_VERSION, SEGMENT_HEADER_BYTES } from './format.js';
+import { decodeSegmentHeader, JOURNAL_FORMAT_VERSION, SEGMENT_HEADER_BYTES } from './records/format.js';
 import { readRun } from './run/run-file.js';
 import { listSegments, unknownVersion } from './segments/segment-file.js';
 

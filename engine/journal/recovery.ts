@@ -17,8 +17,8 @@ import type { PreviousEnd } from '../api.js';
 import type { Disk } from '../disk/disk.js';
 import { readFully } from '../disk/io.js';
 import { SpinneyError } from '../errors.js';
-import { GROUP_HEADER_BYTES, isKnownVersion } from './format.js';
-import type { RecordReader } from './record.js';
+import { GROUP_HEADER_BYTES, isKnownVersion } from './records/format.js';
+import type { RecordReader } from './records/record.js';
 import {
   type RingRecords,
   readRing,

@@ -5,7 +5,7 @@ import {
   JOURNAL_SEGMENT_BYTES,
   MAX_RECORD_BODY_BYTES,
 } from '../limits.js';
-import { GROUP_HEADER_BYTES, recordBytes } from './format.js';
+import { GROUP_HEADER_BYTES, recordBytes } from './records/format.js';
 
 const PAGE_BYTES = 4096;
 

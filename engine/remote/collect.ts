@@ -12,8 +12,8 @@
  */
 import { hasCode } from '../store/object/errors.js';
 import type { ObjectInfo, ObjectStore } from '../store/object/object-store.js';
-import { HEADER_BYTES } from './journal-object.js';
-import { readManifest } from './manifest.js';
+import { HEADER_BYTES } from './objects/journal-object.js';
+import { readManifest } from './objects/manifest.js';
 import {
   comparePositions,
   JOURNAL,
@@ -21,8 +21,8 @@ import {
   type Position,
   parseJournalName,
   parseObjectName,
-} from './names.js';
-import { PinWatch } from './pins.js';
+} from './objects/names.js';
+import { PinWatch } from './objects/pins.js';
 import type { RemoteWriter } from './remote-writer.js';
 import type { Site } from './site.js';
 

@@ -5,10 +5,10 @@
  * Objects never change and no name is made again, so what is there is right. What is not there any more tells that it is behind.
  */
 import { SpinneyError } from '../errors.js';
-import type { Head } from './head.js';
-import { readJournal } from './journal-object.js';
-import { RENEWALS } from './lease.js';
-import { comparePositions, type Pin, type Position, pinName } from './names.js';
+import type { Head } from './objects/head.js';
+import { readJournal } from './objects/journal-object.js';
+import { RENEWALS } from './objects/lease.js';
+import { comparePositions, type Pin, type Position, pinName } from './objects/names.js';
 import { readHead, type Site } from './site.js';
 
 /** 'end': nothing more at the moment; 'behind': the journal's next part is gone, a later checkpoint has it. */

@@ -11,9 +11,9 @@
 import { SpinneyError } from '../errors.js';
 import { hasCode } from '../store/object/errors.js';
 import type { ETag } from '../store/object/object-store.js';
-import { encodeHead, type Head } from './head.js';
-import { RENEWALS } from './lease.js';
-import { HEAD } from './names.js';
+import { encodeHead, type Head } from './objects/head.js';
+import { RENEWALS } from './objects/lease.js';
+import { HEAD } from './objects/names.js';
 import { readHead, type Site, taken } from './site.js';
 
 /** Between two tries of what fails for longer than the store's own patience. */

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { SpinneyError } from '../errors.js';
-import { isId } from './head.js';
+import { isId } from './objects/head.js';
 
 export const REMOTE_FILE = 'remote.json';
 const FORMAT = 'spinney-remote';

@@ -11,9 +11,9 @@ import { SpinneyError } from '../errors.js';
 import { MAX_JOURNAL_OBJECT_BYTES } from '../limits.js';
 import { hasCode } from '../store/object/errors.js';
 import type { HeldHead } from './held-head.js';
-import { encodeRecords, HEADER_BYTES, readJournal } from './journal-object.js';
-import { encodeManifest, type Manifest } from './manifest.js';
-import { journalName, type Kind, objectName, type Position } from './names.js';
+import { encodeRecords, HEADER_BYTES, readJournal } from './objects/journal-object.js';
+import { encodeManifest, type Manifest } from './objects/manifest.js';
+import { journalName, type Kind, objectName, type Position } from './objects/names.js';
 import { type Site, taken } from './site.js';
 
 const MAX_BODY_BYTES = MAX_JOURNAL_OBJECT_BYTES - HEADER_BYTES;

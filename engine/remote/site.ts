@@ -4,8 +4,8 @@ import { SpinneyError } from '../errors.js';
 import type { Clock } from '../store/object/clock.js';
 import { hasCode } from '../store/object/errors.js';
 import type { ETag, ObjectStore } from '../store/object/object-store.js';
-import { decodeHead, type Head } from './head.js';
-import { HEAD } from './names.js';
+import { decodeHead, type Head } from './objects/head.js';
+import { HEAD } from './objects/names.js';
 
 export interface Site {
   /** One that asks again by itself (RetryingObjectStore). */

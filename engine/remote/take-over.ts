@@ -13,11 +13,11 @@ import { JOURNAL_FETCHES_AT_ONCE } from '../limits.js';
 import type { Clock } from '../store/object/clock.js';
 import { hasCode } from '../store/object/errors.js';
 import type { ETag } from '../store/object/object-store.js';
-import { encodeHead, type Head } from './head.js';
 import { HeldHead } from './held-head.js';
-import { encodeFence, type JournalObject, readJournal } from './journal-object.js';
-import { MIN_LEASE_MS, waitOutMs } from './lease.js';
-import { HEAD, journalName, type Position } from './names.js';
+import { encodeHead, type Head } from './objects/head.js';
+import { encodeFence, type JournalObject, readJournal } from './objects/journal-object.js';
+import { MIN_LEASE_MS, waitOutMs } from './objects/lease.js';
+import { HEAD, journalName, type Position } from './objects/names.js';
 import { RemoteWriter } from './remote-writer.js';
 import { readHead, type Site, taken } from './site.js';
 

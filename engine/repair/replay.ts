@@ -15,7 +15,7 @@ import {
   RECORD_GRAFT,
   RECORD_PUT,
   type RecordReader,
-} from '../journal/record.js';
+} from '../journal/records/record.js';
 import type { Tree } from '../tree/tree.js';
 import type { SalvagedJournal } from './journal-salvage.js';
 

@@ -14,7 +14,7 @@ import type { WorkProgress } from '../progress.js';
 import type { BlobId, CheckpointMark } from '../store/blob-store.js';
 import { prepareDirectory } from '../store/file/directory.js';
 import { openLocked } from '../store/file/lock.js';
-import { type ManifestState, readManifest } from '../store/file/manifest-reader.js';
+import { type ManifestState, readManifest } from '../store/file/manifest/manifest-reader.js';
 import { DATA_FILE } from '../store/file/names.js';
 import { compareImage, imageCrc, imageRow, verifyImage } from '../store/image.js';
 import { verifyBlob } from '../tree/verify/verify-blob.js';

@@ -1,18 +1,18 @@
 /** From a remote and a directory to a store that writes to it. */
 import { SpinneyError } from '../errors.js';
-import type { RecordReader } from '../journal/record.js';
-import { decodeManifest } from '../remote/manifest.js';
-import { parseObjectName } from '../remote/names.js';
+import type { RecordReader } from '../journal/records/record.js';
+import { decodeManifest } from '../remote/objects/manifest.js';
+import { parseObjectName } from '../remote/objects/names.js';
 import type { RemoteWriter } from '../remote/remote-writer.js';
 import { readHead, type Site } from '../remote/site.js';
 import { takeOver } from '../remote/take-over.js';
 import type { Tree } from '../tree/tree.js';
-import { catalogOf } from './catalog.js';
+import { catalogOf } from './checkpoints/catalog.js';
 import { eachRow } from './contents/each-row.js';
 import { namesInRow, SHIPPED_CONTENTS_PREFIX } from './contents/rows.js';
+import type { ShippedState } from './live/shipped-state.js';
 import { recordsOf, type ShippedRecord } from './records.js';
 import { missing, RestoredStore } from './restore.js';
-import type { ShippedState } from './shipped-state.js';
 
 /** Of the journal, between two breaths. */
 const BYTES_AT_ONCE = 1024 * 1024;

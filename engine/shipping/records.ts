@@ -1,7 +1,7 @@
 /** What is in an object of a remote's journal: records of the local one, in order. Their bytes are told in FORMAT.md. */
 import { SpinneyError } from '../errors.js';
-import { RECORD_HEADER_BYTES, recordBytes } from '../journal/format.js';
-import { encodeRecord, RecordReader, type RecordType } from '../journal/record.js';
+import { RECORD_HEADER_BYTES, recordBytes } from '../journal/records/format.js';
+import { encodeRecord, RecordReader, type RecordType } from '../journal/records/record.js';
 import type { Change } from '../tree/write/changes.js';
 import { changesOf } from '../tree/write/record-changes.js';
 

@@ -12,8 +12,8 @@ import { RestoredSegments } from '../journal/segments/restored-segments.js';
 import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { countedNames, isOwnName, UNFINISHED_FILE } from '../store/file/names.js';
 import type { ObjectStore } from '../store/object/object-store.js';
-import type { Catalog } from './catalog.js';
-import { fetchCheckpoint, keepOnly, restoreCheckpoint } from './fetch-images.js';
+import type { Catalog } from './checkpoints/catalog.js';
+import { fetchCheckpoint, keepOnly, restoreCheckpoint } from './checkpoints/fetch-images.js';
 import { noteAbsent } from './images/absent-note.js';
 import { recordsOf } from './records.js';
 

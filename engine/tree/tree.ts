@@ -22,8 +22,8 @@ import type {
 import { Measure } from '../art/measure.js';
 import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
-import { BatchEncoder } from '../journal/batch-encoder.js';
 import type { Journal } from '../journal/journal.js';
+import { BatchEncoder } from '../journal/records/batch-encoder.js';
 import { MIN_CACHE_BYTES } from '../limits.js';
 import { C_CLOSED } from '../shared/control.js';
 import { type BlobStore, type CheckpointMark, type Pin, SHIPPING_PIN } from '../store/blob-store.js';

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { examineDirectory, NodeDisk, readRemoteRecord, refuseUnfinished } from '../../engine/before-open.js';
 import { copyImages, countNewImages, SpinneyError } from '../../engine/index.js';
 import { ContentFiles } from '../filesystem/contents/content.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import { isSameMoment } from '../filesystem/records/backup-record.js';
 import { ContentSet } from '../filesystem/records/inode-set.js';
 import { ContentCopies, type ContentCounts } from './content-copies.js';

@@ -10,9 +10,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { reasonOf, SpinneyError } from '../../engine/errors.js';
 import { contentPath } from '../filesystem/contents/content.js';
 import { copiesDirectory, copyPath } from '../filesystem/contents/content-copy.js';
-import { newFileStatus, writeFully } from '../filesystem/contents/content-disk.js';
-import { copyData } from '../filesystem/contents/sparse-copy.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
+import { newFileStatus, writeFully } from '../filesystem/contents/disk/content-disk.js';
+import { copyData } from '../filesystem/contents/disk/sparse-copy.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import { BackingError, EDQUOT, ENOENT, ENOSPC } from '../filesystem/errno.js';
 import type { RemoteContents } from './remote-contents.js';
 

@@ -1,7 +1,7 @@
 /** Which contents the trees of a backup and of its source tell of, and which nobody does any more. */
 import { diffImages, type Images, type TreeChange } from '../../engine/index.js';
 import { ContentFiles } from '../filesystem/contents/content.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import { ContentSet } from '../filesystem/records/inode-set.js';
 import { ENTRIES_PREFIX, INODES_PREFIX, showKey } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';

@@ -1,7 +1,8 @@
 /** Checks the content files of a store that nobody serves against its records. Nothing is changed. */
 import { join } from 'node:path';
 import type { TreeOperations, TreeReads } from '../../engine/index.js';
-import { AWAY_DIRECTORY } from '../filesystem/contents/away.js';
+import { AWAY_DIRECTORY } from '../filesystem/contents/away/away.js';
+import { shippedFinder } from '../filesystem/contents/away/shipped-rows.js';
 import {
   ContentFiles,
   type ContentsAway,
@@ -10,19 +11,18 @@ import {
 } from '../filesystem/contents/content.js';
 import { COPIES_DIRECTORY } from '../filesystem/contents/content-copy.js';
 import { entriesOf } from '../filesystem/contents/content-directory.js';
-import { type ContentDisk, newFileStatus } from '../filesystem/contents/content-disk.js';
 import { isAfterCut, readMark } from '../filesystem/contents/content-mark.js';
-import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
+import { type ContentDisk, newFileStatus } from '../filesystem/contents/disk/content-disk.js';
+import { faultOf, NO_FILE } from '../filesystem/contents/disk/faults.js';
+import { SystemClock } from '../filesystem/contents/disk/system.js';
 import { findContents, type LeftCopies, leftCopies } from '../filesystem/contents/left-copies.js';
 import { cutOf, PowerCut } from '../filesystem/contents/power-cut.js';
-import { shippedFinder } from '../filesystem/contents/shipped-rows.js';
-import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
+import { SPARES_DIRECTORY } from '../filesystem/contents/spares/spare-files.js';
 import {
   type LeftSpares,
   leftSparesOrNone,
   UNCLAIMED_DIRECTORY,
-} from '../filesystem/contents/spare-recovery.js';
-import { SystemClock } from '../filesystem/contents/system.js';
+} from '../filesystem/contents/spares/spare-recovery.js';
 import { takenLsn } from '../filesystem/contents/taken-store.js';
 import { ContentSet } from '../filesystem/records/inode-set.js';
 import * as record from '../filesystem/records/record.js';

@@ -8,8 +8,8 @@
 import { type Finding, SpinneyError } from '../../engine/index.js';
 import { SILENT, type WorkProgress } from '../../engine/progress.js';
 import { SHIPPED_CONTENT } from '../../engine/shipped-contents.js';
-import type { ContentDisk } from '../filesystem/contents/content-disk.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
+import type { ContentDisk } from '../filesystem/contents/disk/content-disk.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {

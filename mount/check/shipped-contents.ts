@@ -2,7 +2,7 @@
  * Checks the contents that a remote has against the records. A content gets there after the record that tells its size: what is still to come is
  * counted, and is damage only where nobody will bring it.
  */
-import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
+import { faultOf, NO_FILE } from '../filesystem/contents/disk/faults.js';
 import { ContentSet } from '../filesystem/records/inode-set.js';
 import * as record from '../filesystem/records/record.js';
 import type { CheckedContents, ContentFindings } from './checked-contents.js';

@@ -3,8 +3,8 @@ import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { leftCopies } from '../filesystem/contents/left-copies.js';
 import { SnapshotIds } from '../filesystem/records/snapshot-ids.js';
-import { CONTENT_DIRECTORY } from '../new-store.js';
 import { ContentsMove } from '../repair/index.js';
+import { CONTENT_DIRECTORY } from '../stores/new-store.js';
 import { dumpTree } from './dump.js';
 
 export interface DumpStoreOptions {

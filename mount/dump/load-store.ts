@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path';
 import { Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
+import { SystemClock, SystemDisk } from '../filesystem/contents/disk/system.js';
 import { NO_COPIES } from '../filesystem/contents/left-copies.js';
-import { SystemClock, SystemDisk } from '../filesystem/contents/system.js';
 import { FILESYSTEM_MEASURE } from '../filesystem/records/measure.js';
-import { CONTENT_DIRECTORY, NewStore } from '../new-store.js';
 import { ContentsMove, type MovedContents } from '../repair/index.js';
+import { CONTENT_DIRECTORY, NewStore } from '../stores/new-store.js';
 import { type LoadedNamespace, Loader } from './load.js';
 import { contentsOf, NO_CONTENTS, sparseContents } from './new-contents.js';
 

@@ -1,8 +1,8 @@
 /** How far the limits of directories are used, for whoever watches over a mount: a part of them at a time. */
 import type { Tree } from '../../engine/index.js';
 import { ContentFiles } from './contents/content.js';
-import { newFileStatus } from './contents/content-disk.js';
-import { SystemDisk } from './contents/system.js';
+import { newFileStatus } from './contents/disk/content-disk.js';
+import { SystemDisk } from './contents/disk/system.js';
 import { usageBelow } from './inodes/usage.js';
 import { pathOfKey, QUOTAS_PREFIX, showPath } from './records/keys.js';
 import { readLimits } from './records/limits.js';

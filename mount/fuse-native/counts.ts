@@ -1,8 +1,8 @@
 /** What the driver counts, as the kernel driver does in memory that threads share; here there is one. */
 import { stopwatch } from '../../engine/stopwatch.js';
 import { descriptorLimit, openDescriptors } from '../libc/descriptor-limit.js';
-import { RequestFailures, totalOf } from '../request-failures.js';
-import { RequestTimes } from '../request-times.js';
+import { RequestFailures, totalOf } from '../requests/request-failures.js';
+import { RequestTimes } from '../requests/request-times.js';
 import type { MountStats, OperationFigures, RefusedChanges } from '../types.js';
 
 /** The operations of the binding that are served; the first of them change something, or make changes durable. */

@@ -6,16 +6,23 @@ import { existsSync } from 'node:fs';
 import type { TreeOperations } from '../../engine/api.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { ContentFiles } from '../filesystem/contents/content.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
-import { timedDisk } from '../filesystem/contents/timed-disk.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
+import { timedDisk } from '../filesystem/contents/disk/timed-disk.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { FileSystem } from '../filesystem/file-system.js';
 import type { SnapshotDirectories } from '../filesystem/past/snapshot-directories.js';
-import { InlineReclaimer } from '../inline-reclaimer.js';
 import { openingProblem } from '../libc/descriptor-limit.js';
-import { findMount, readMountinfo } from '../mountinfo.js';
-import { describeRefused } from '../request-failures.js';
+import { findMount, readMountinfo } from '../mountpoints/mountinfo.js';
+import {
+  abortConnection,
+  type DeviceMount,
+  isMounted,
+  unmountDevice,
+  waitingRequests,
+} from '../mountpoints/unmounting.js';
 import type { RequestLog } from '../request-log/index.js';
+import { describeRefused } from '../requests/request-failures.js';
+import { InlineReclaimer } from '../stores/inline-reclaimer.js';
 import type {
   MountEnd,
   Mounted,
@@ -25,13 +32,6 @@ import type {
   MountProblem,
   MountStats,
 } from '../types.js';
-import {
-  abortConnection,
-  type DeviceMount,
-  isMounted,
-  unmountDevice,
-  waitingRequests,
-} from '../unmounting.js';
 import { loadBinding } from './binding.js';
 import { InlineContentWorker } from './content-worker.js';
 import { Counts, NAMES } from './counts.js';

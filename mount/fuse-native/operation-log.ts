@@ -1,9 +1,9 @@
 /** What the request log has of the binding's operations. The binding does not tell who asks. */
 import { stopwatch } from '../../engine/stopwatch.js';
-import { monotonic } from '../request-failures.js';
 import { Entry, NO_PATH } from '../request-log/entry.js';
 import { Lane, RequestLogMemory } from '../request-log/memory.js';
 import { RequestLog } from '../request-log/reader.js';
+import { monotonic } from '../requests/request-failures.js';
 
 /** Those that the kernel has one operation for. */
 const OTHER_NAMES: Readonly<Record<string, string>> = { fgetattr: 'getattr', ftruncate: 'truncate' };

@@ -12,7 +12,6 @@
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:os';
 import { stopwatch } from '../../engine/stopwatch.js';
-import { FailureLog } from '../failure-log.js';
 import { newAttributes, newChange } from '../filesystem/arguments.js';
 import * as errno from '../filesystem/errno.js';
 import type { FileSystem } from '../filesystem/file-system.js';
@@ -28,6 +27,7 @@ import {
   type RemovalResult,
   type StatFs,
 } from '../filesystem/types.js';
+import { FailureLog } from '../requests/failure-log.js';
 import type { MountLog } from '../types.js';
 import type { Reply } from './binding.js';
 import type { Counts, OperationName } from './counts.js';

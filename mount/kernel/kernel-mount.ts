@@ -13,10 +13,17 @@ import type { TreeHandle } from '../../engine/index.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { openingProblem } from '../libc/descriptor-limit.js';
 import * as libc from '../libc/libc.js';
-import { describeRefused } from '../request-failures.js';
+import {
+  abortConnection,
+  type DeviceMount,
+  isMounted,
+  unmountDevice,
+  waitingRequests,
+} from '../mountpoints/unmounting.js';
 import { Lane, RequestLogMemory } from '../request-log/memory.js';
 import { PendingRequests } from '../request-log/pending.js';
 import { RequestLog } from '../request-log/reader.js';
+import { describeRefused } from '../requests/request-failures.js';
 import type {
   MountEnd,
   Mounted,
@@ -28,13 +35,6 @@ import type {
   ResumedSession,
   Timeouts,
 } from '../types.js';
-import {
-  abortConnection,
-  type DeviceMount,
-  isMounted,
-  unmountDevice,
-  waitingRequests,
-} from '../unmounting.js';
 import { MountState } from './device/mount-state.js';
 import { SharedQueue } from './device/shared-queue.js';
 import { OPERATION_NAMES } from './session/session-log.js';

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContentPart, ShippedContent } from '../../engine/shipped-contents.js';
-import { awayDirectory, awayPath } from '../filesystem/contents/away.js';
+import { awayDirectory, awayPath } from '../filesystem/contents/away/away.js';
 import { EIO, ENOENT } from '../filesystem/errno.js';
 
 /** Parts that are fetched at a time: what they take of memory. */

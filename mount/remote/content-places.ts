@@ -1,6 +1,6 @@
 /** Where the contents that records tell of are, for whoever ships them. */
 import { existsSync } from 'node:fs';
-import { evictedPath } from '../filesystem/contents/away.js';
+import { evictedPath } from '../filesystem/contents/away/away.js';
 import { contentPath } from '../filesystem/contents/content.js';
 import {
   bornOfKey,

@@ -5,7 +5,7 @@
 import { SpinneyError } from '../../engine/errors.js';
 import type { Tree } from '../../engine/index.js';
 import type { FollowedTree, Following, Site } from '../../engine/remote-store.js';
-import { followedRows } from '../filesystem/contents/followed-rows.js';
+import { followedRows } from '../filesystem/contents/away/followed-rows.js';
 import { Announcements, type FromRemote, MountState, type ToRemote } from '../kernel/remote-end.js';
 import type { MountLog, RemoteEnd, RemoteStats, WarmProgress } from '../types.js';
 import { ContentStock } from './content-stock.js';

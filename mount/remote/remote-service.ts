@@ -12,7 +12,7 @@ import {
   type Site,
 } from '../../engine/remote-store.js';
 import { FULL, ShippingBoard } from '../../engine/shipped-contents.js';
-import { shippedRows } from '../filesystem/contents/shipped-rows.js';
+import { shippedRows } from '../filesystem/contents/away/shipped-rows.js';
 import {
   type FromRemote,
   MountState,

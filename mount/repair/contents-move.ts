@@ -18,16 +18,16 @@ import { basename, dirname, join } from 'node:path';
 import type { RepairFinding } from '../../engine/index.js';
 import { ContentFiles, contentPath, parseContentName } from '../filesystem/contents/content.js';
 import { entriesOf, prepareContentDirectory } from '../filesystem/contents/content-directory.js';
+import { copySparse } from '../filesystem/contents/disk/sparse-copy.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import { findContents, type LeftCopies } from '../filesystem/contents/left-copies.js';
-import { SPARES_DIRECTORY } from '../filesystem/contents/spare-files.js';
+import { SPARES_DIRECTORY } from '../filesystem/contents/spares/spare-files.js';
 import {
   type FoundSpare,
   type LeftSpares,
   leftSparesOrNone,
   UNCLAIMED_DIRECTORY,
-} from '../filesystem/contents/spare-recovery.js';
-import { copySparse } from '../filesystem/contents/sparse-copy.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
+} from '../filesystem/contents/spares/spare-recovery.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 
 /** How contents got to the repaired store. */

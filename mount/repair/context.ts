@@ -1,7 +1,7 @@
 /** What the parts of a namespace's repair share. */
 import type { RepairFinding, Tree } from '../../engine/index.js';
 import type { WorkProgress } from '../../engine/progress.js';
-import { SystemClock } from '../filesystem/contents/system.js';
+import { SystemClock } from '../filesystem/contents/disk/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import type { InodeSet } from '../filesystem/records/inode-set.js';
 import type { ContentsMove } from './contents-move.js';

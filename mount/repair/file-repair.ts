@@ -3,7 +3,7 @@
  * left of another goes under lost+found, and so does a content whose record is lost.
  */
 import type { Tree } from '../../engine/index.js';
-import { faultOf, NO_FILE } from '../filesystem/contents/faults.js';
+import { faultOf, NO_FILE } from '../filesystem/contents/disk/faults.js';
 import { lastKept } from '../filesystem/contents/power-cut.js';
 import { InodeSet } from '../filesystem/records/inode-set.js';
 import {

@@ -1,6 +1,6 @@
 /** `/lost+found` of a repaired store: what lost its place, or its content, and what is known of it. */
 import type { Tree } from '../../engine/index.js';
-import type { Clock } from '../filesystem/contents/system.js';
+import type { Clock } from '../filesystem/contents/disk/system.js';
 import { childKey, concat, entryKey, entryXattrPrefix, SLASH } from '../filesystem/records/keys.js';
 import * as record from '../filesystem/records/record.js';
 import { itemsBelow } from './records.js';

@@ -8,7 +8,7 @@
  */
 import type { Tree } from '../../engine/index.js';
 import { markAllDurable } from '../filesystem/contents/content-mark.js';
-import { SystemDisk } from '../filesystem/contents/system.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import { ROOT_INO } from '../filesystem/records/inode-numbers.js';
 import {
   ENTRIES_PREFIX,

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tree } from '../../dist/engine/index.js';
 import { FileSystem } from '../../dist/mount/filesystem/file-system.js';
-import { FILESYSTEM_MEASURE } from '../../dist/mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../dist/mount/sums/filesystem-measure.js';
 import { median } from './report.mjs';
 
 const CALLER = { uid: 0, gid: 0, pid: 1, umask: 0 };

@@ -5,12 +5,12 @@
 import { constants } from 'node:fs';
 import { Tree } from '../../dist/engine/index.js';
 import { FileSystem } from '../../dist/mount/filesystem/file-system.js';
-import { FILESYSTEM_MEASURE } from '../../dist/mount/filesystem-measure.js';
 import { MountState } from '../../dist/mount/kernel/device/mount-state.js';
 import { Opcode } from '../../dist/mount/kernel/protocol/protocol.js';
 import { handle } from '../../dist/mount/kernel/session/dispatch.js';
 import { Session } from '../../dist/mount/kernel/session/session.js';
 import { RequestLogMemory } from '../../dist/mount/request-log/memory.js';
+import { FILESYSTEM_MEASURE } from '../../dist/mount/sums/filesystem-measure.js';
 
 const NAMES = 1000;
 const PASSES = 20;

@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Tree } from '../../dist/engine/index.js';
 import { FileSystem } from '../../dist/mount/filesystem/file-system.js';
-import { FILESYSTEM_MEASURE } from '../../dist/mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../dist/mount/sums/filesystem-measure.js';
 import { compareNames, NamesStore } from './names.mjs';
 import { machine, median, print, RUNS, report } from './report.mjs';
 

@@ -1,15 +1,15 @@
 /** `spinney check s3://...` as people and programs see it. As built, because the client of S3 has a worker. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../../dist/daemon/run.js';
-import { HEAD } from '../../engine/remote/names.js';
+import { HEAD } from '../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../engine/remote/remote-writer.js';
 import { newId } from '../../engine/remote/site.js';
 import { takeOver } from '../../engine/remote/take-over.js';
-import { shipCheckpoint } from '../../engine/shipping/ship-checkpoint.js';
+import { shipCheckpoint } from '../../engine/shipping/checkpoints/ship-checkpoint.js';
 import { MemoryBlobStore } from '../../engine/store/memory-blob-store.js';
 import { MemoryObjectStore } from '../../engine/store/object/memory-object-store.js';
 import { Tree } from '../../engine/tree/tree.js';
-import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../mount/sums/filesystem-measure.js';
 import { Fixture } from '../filesystem/fixture.js';
 import { HttpObjectStore, S3_ENVIRONMENT } from '../support/object/http-object-store.js';
 

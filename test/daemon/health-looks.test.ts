@@ -5,7 +5,7 @@ import { HealthWatch } from '../../daemon/mounting/health/health-watch.js';
 import { QuotaWatch } from '../../daemon/mounting/health/quota-watch.js';
 import { scrubProblems } from '../../daemon/mounting/health/scrub-problems.js';
 import { TreeProblems } from '../../daemon/mounting/health/tree-problems.js';
-import type { QuotaUse } from '../../mount/quota-uses.js';
+import type { QuotaUse } from '../../mount/sums/quota-uses.js';
 import { silentLog, treeConditions } from './support.js';
 
 const GIB = 1024 ** 3;

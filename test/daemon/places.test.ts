@@ -9,13 +9,13 @@ import type { LookName } from '../../daemon/places/look/looks.js';
 import { findPlace } from '../../daemon/places/place.js';
 import { mountpointOf, storeOf } from '../../daemon/places/served-store.js';
 import { Tree } from '../../engine/index.js';
-import { type MountEntry, parseMountinfo } from '../../mount/mountinfo.js';
+import { type MountEntry, parseMountinfo } from '../../mount/mountpoints/mountinfo.js';
 import { failure, silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
 
 const mounts: MountEntry[] = [];
 
-vi.mock('../../mount/mountinfo.js', async (original) => ({
-  ...(await original<typeof import('../../mount/mountinfo.js')>()),
+vi.mock('../../mount/mountpoints/mountinfo.js', async (original) => ({
+  ...(await original<typeof import('../../mount/mountpoints/mountinfo.js')>()),
   readMountinfo: () => mounts,
 }));
 

@@ -8,10 +8,10 @@ import type { BusyReport, MissReport, RequestReport } from '../../daemon/control
 import { type ControlServer, startControl } from '../../daemon/control/server.js';
 import { MAX_LISTENERS, Requests } from '../../daemon/mounting/requests/requests.js';
 import { run } from '../../daemon/run.js';
-import { monotonic } from '../../mount/request-failures.js';
 import { Entry } from '../../mount/request-log/entry.js';
 import { Lane, RequestLogMemory } from '../../mount/request-log/memory.js';
 import { RequestLog } from '../../mount/request-log/reader.js';
+import { monotonic } from '../../mount/requests/request-failures.js';
 import { PATIENTLY } from '../support/until.js';
 import { ask, failure, silentLog, spinney, stubTarget, temporaryDirectory } from './support.js';
 

@@ -7,7 +7,7 @@ import { Snapshots } from '../../daemon/mounting/snapshots/snapshots.js';
 import { SpinneyError } from '../../engine/errors.js';
 import { Tree } from '../../engine/index.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
-import { withUnmounted } from '../../mount/unmounted.js';
+import { withUnmounted } from '../../mount/stores/unmounted.js';
 import { bytes, CALLER } from '../filesystem/fixture.js';
 import {
   ask,

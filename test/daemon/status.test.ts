@@ -3,7 +3,7 @@ import type { Problem } from '../../daemon/health/codes.js';
 import { HealthWatch } from '../../daemon/mounting/health/health-watch.js';
 import { Status } from '../../daemon/mounting/status.js';
 import { SpinneyError } from '../../engine/errors.js';
-import { readMountinfo } from '../../mount/mountinfo.js';
+import { readMountinfo } from '../../mount/mountpoints/mountinfo.js';
 import type { MountEnd, Mounted, MountProblem } from '../../mount/types.js';
 import {
   idleRequestLog,

@@ -5,7 +5,7 @@ import { Site } from './site.js';
 /** Opens a descriptor whose connection is none, and has the connection broken that the mount at $MNT has now. */
 const LATE = `node --input-type=module -e '
 import { openSync, readFileSync } from "node:fs";
-const { abortConnection } = await import(process.env.PROGRAM + "/dist/mount/unmounting.js");
+const { abortConnection } = await import(process.env.PROGRAM + "/dist/mount/mountpoints/unmounting.js");
 const line = readFileSync("/proc/self/mountinfo", "utf8").split("\\n").find((text) => text.split(" ")[4] === process.env.MNT);
 const connection = Number(line.split(" ")[2].split(":")[1]);
 const fd = WITH_FD ? openSync("/dev/fuse", "r+") : -1;

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { Tree } from '../../dist/engine/index.js';
 import { contentPath } from '../../dist/mount/filesystem/contents/content.js';
 import * as record from '../../dist/mount/filesystem/records/record.js';
-import { FILESYSTEM_MEASURE } from '../../dist/mount/filesystem-measure.js';
 import { mountTree } from '../../dist/mount/index.js';
+import { FILESYSTEM_MEASURE } from '../../dist/mount/sums/filesystem-measure.js';
 
 const [store, mountpoint, driver] = process.argv.slice(2);
 const contentDirectory = join(store, 'content');

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Finding } from '../../engine/index.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { contentPath } from '../../mount/filesystem/contents/content.js';
-import { SystemDisk } from '../../mount/filesystem/contents/system.js';
+import { SystemDisk } from '../../mount/filesystem/contents/disk/system.js';
 import { BackingError } from '../../mount/filesystem/errno.js';
 import { CHANGE_MODE, CHANGE_SIZE } from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';

@@ -18,8 +18,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ContentFiles, contentPath } from '../../mount/filesystem/contents/content.js';
 import { mostContents, RESERVED_DESCRIPTORS } from '../../mount/filesystem/contents/descriptors.js';
-import { nameSpare } from '../../mount/filesystem/contents/spare-files.js';
-import { SystemDisk } from '../../mount/filesystem/contents/system.js';
+import { SystemDisk } from '../../mount/filesystem/contents/disk/system.js';
+import { nameSpare } from '../../mount/filesystem/contents/spares/spare-files.js';
 import * as types from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY } from './fixture.js';
 

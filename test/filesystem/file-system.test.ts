@@ -1,5 +1,5 @@
 import { Tree } from '../../engine/index.js';
-import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../mount/sums/filesystem-measure.js';
 import { ModelTree } from '../support/model-tree.js';
 import { attributesSuite } from './suite-attributes.js';
 import { contentsSuite } from './suite-contents.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TreeOperations } from '../../engine/api.js';
 import { newAttributes, newChange } from '../../mount/filesystem/arguments.js';
 import { readMark, writeMark } from '../../mount/filesystem/contents/content-mark.js';
-import type { Clock } from '../../mount/filesystem/contents/system.js';
+import type { Clock } from '../../mount/filesystem/contents/disk/system.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
 import type { AwayRemote } from '../support/away-remote.js';

@@ -15,9 +15,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Finding } from '../../engine/index.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
-import { OWNER_BYTES } from '../../mount/filesystem/contents/owner-table.js';
-import { leftSpares } from '../../mount/filesystem/contents/spare-recovery.js';
-import { SystemDisk } from '../../mount/filesystem/contents/system.js';
+import { SystemDisk } from '../../mount/filesystem/contents/disk/system.js';
+import { OWNER_BYTES } from '../../mount/filesystem/contents/spares/owner-table.js';
+import { leftSpares } from '../../mount/filesystem/contents/spares/spare-recovery.js';
 import { bytes, CALLER, Fixture, O_RDONLY, StepClock } from './fixture.js';
 
 const EIO = -constants.errno.EIO;

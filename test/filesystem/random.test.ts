@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Tree } from '../../engine/index.js';
 import * as types from '../../mount/filesystem/types.js';
-import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../mount/sums/filesystem-measure.js';
 import { ModelTree } from '../support/model-tree.js';
 import { bytes, CALLER, Fixture } from './fixture.js';
 

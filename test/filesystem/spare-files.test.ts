@@ -19,8 +19,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { ContentFiles, contentPath } from '../../mount/filesystem/contents/content.js';
-import { NO_SPARE, nameSpare } from '../../mount/filesystem/contents/spare-files.js';
-import { SystemDisk } from '../../mount/filesystem/contents/system.js';
+import { SystemDisk } from '../../mount/filesystem/contents/disk/system.js';
+import { NO_SPARE, nameSpare } from '../../mount/filesystem/contents/spares/spare-files.js';
 import * as types from '../../mount/filesystem/types.js';
 import { bytes, CALLER, Fixture, O_RDONLY, O_RDWR, O_WRONLY, StepClock } from './fixture.js';
 

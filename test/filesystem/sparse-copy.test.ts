@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { copySparse } from '../../mount/filesystem/contents/sparse-copy.js';
+import { copySparse } from '../../mount/filesystem/contents/disk/sparse-copy.js';
 
 test('a copy has the same bytes and the same holes, and goes over nothing', () => {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'spinney-sparse-'));

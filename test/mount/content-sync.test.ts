@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ContentSync } from '../../mount/content-sync.js';
 import { isAfterCut, NO_BOOT, readMark, writeMark } from '../../mount/filesystem/contents/content-mark.js';
+import { ContentSync } from '../../mount/stores/content-sync.js';
 import { ModelTree } from '../support/model-tree.js';
 
 const BOOT = 'this boot';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { SpinneyError, UnreadableBlobError } from '../../engine/errors.js';
-import { FailureLog } from '../../mount/failure-log.js';
+import { FailureLog } from '../../mount/requests/failure-log.js';
 
 function parts() {
   const lines: { message: string; fields: Record<string, unknown> | undefined }[] = [];

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { expect, test } from 'vitest';
-import { describeRefused, RequestFailures, totalOf } from '../../mount/request-failures.js';
+import { describeRefused, RequestFailures, totalOf } from '../../mount/requests/request-failures.js';
 
 const { EIO, ENOENT, ENOSPC } = constants.errno;
 

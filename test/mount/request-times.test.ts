@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { PARTS, Part } from '../../engine/stopwatch.js';
-import { joined, RequestTimes } from '../../mount/request-times.js';
+import { joined, RequestTimes } from '../../mount/requests/request-times.js';
 
 function times(parts: Partial<Record<Part, number>>): Float64Array {
   const all = new Float64Array(PARTS);

@@ -9,7 +9,7 @@ import { run } from '../../dist/daemon/run.js';
 import { openRemote } from '../../dist/engine/remote/open-remote.js';
 import { newId } from '../../dist/engine/remote/site.js';
 import { takeOver } from '../../dist/engine/remote/take-over.js';
-import { shipCheckpoint } from '../../dist/engine/shipping/ship-checkpoint.js';
+import { shipCheckpoint } from '../../dist/engine/shipping/checkpoints/ship-checkpoint.js';
 import { MemoryBlobStore } from '../../dist/engine/store/memory-blob-store.js';
 import { BOOT_CLOCK } from '../../dist/engine/store/object/clock.js';
 import { Tree } from '../../dist/engine/tree/tree.js';

@@ -11,8 +11,8 @@ import { SpinneyError, Tree } from '../../engine/index.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
 import { newAttributes } from '../../mount/filesystem/arguments.js';
 import { readMark, writeMark } from '../../mount/filesystem/contents/content-mark.js';
-import { OwnerEncoder, readOwners } from '../../mount/filesystem/contents/owner-table.js';
-import { SystemDisk } from '../../mount/filesystem/contents/system.js';
+import { SystemDisk } from '../../mount/filesystem/contents/disk/system.js';
+import { OwnerEncoder, readOwners } from '../../mount/filesystem/contents/spares/owner-table.js';
 import {
   inheritedAcl,
   isMinimalAcl,
@@ -22,7 +22,7 @@ import {
 } from '../../mount/filesystem/records/acl.js';
 import { CONTENT_MARK_KEY } from '../../mount/filesystem/records/keys.js';
 import { mountOptionString } from '../../mount/fuse-native/option-string.js';
-import { parseMountinfo } from '../../mount/mountinfo.js';
+import { parseMountinfo } from '../../mount/mountpoints/mountinfo.js';
 import { bytes, CALLER, Fixture } from '../filesystem/fixture.js';
 import { seededRandom } from '../support/disk/random.js';
 import { Mutator } from './mutations.js';

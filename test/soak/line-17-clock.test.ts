@@ -3,7 +3,7 @@
  * stay right, and what waits for a second does not wait for a year.
  */
 import { Tree } from '../../engine/index.js';
-import type { Clock } from '../../mount/filesystem/contents/system.js';
+import type { Clock } from '../../mount/filesystem/contents/disk/system.js';
 import { entryKey } from '../../mount/filesystem/records/keys.js';
 import { Fixture, O_RDWR } from '../filesystem/fixture.js';
 import { seededRandom } from '../support/disk/random.js';

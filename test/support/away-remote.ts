@@ -2,11 +2,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Batch, TreeOperations } from '../../engine/api.js';
-import { awayPath, type ContentFetcher, evictedPath } from '../../mount/filesystem/contents/away.js';
+import { awayPath, type ContentFetcher, evictedPath } from '../../mount/filesystem/contents/away/away.js';
 import { contentPath } from '../../mount/filesystem/contents/content.js';
-import { type FileStatus, newFileStatus } from '../../mount/filesystem/contents/content-disk.js';
+import { type FileStatus, newFileStatus } from '../../mount/filesystem/contents/disk/content-disk.js';
+import { SystemDisk } from '../../mount/filesystem/contents/disk/system.js';
 import type { RemoteContent, RemoteRows } from '../../mount/filesystem/contents/remote-content.js';
-import { SystemDisk } from '../../mount/filesystem/contents/system.js';
 import type { AwayAnswers } from '../../mount/filesystem/types.js';
 
 const ROW_BYTES = 24;

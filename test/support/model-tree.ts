@@ -19,7 +19,7 @@ import type {
 import { SpinneyError } from '../../engine/errors.js';
 import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../engine/limits.js';
 import type { TreeStats } from '../../engine/tree-stats.js';
-import { FILESYSTEM_MEASURE } from '../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../mount/sums/filesystem-measure.js';
 
 const FIELDS = FILESYSTEM_MEASURE.fields as readonly string[];
 const NO_KEY = new Uint8Array(0);

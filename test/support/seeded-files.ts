@@ -7,7 +7,7 @@ import type { Durability } from '../../engine/api.js';
 import type { Tree } from '../../engine/index.js';
 import { SILENT } from '../../engine/progress.js';
 import { checkNamespace } from '../../mount/check/namespace.js';
-import type { Clock } from '../../mount/filesystem/contents/system.js';
+import type { Clock } from '../../mount/filesystem/contents/disk/system.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import { contentAccess } from '../../mount/kernel/workers/content-access.js';
 import type { ContentAccess } from '../../mount/kernel/workers/io-service.js';

@@ -1,7 +1,7 @@
 /** What a bundle is about: a mount, its store and its daemon, as far as they are there. Never touches the mount. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseMountinfo } from '../../../mount/mountinfo.js';
+import { parseMountinfo } from '../../../mount/mountpoints/mountinfo.js';
 import { listenerOf } from '../../control/peer.js';
 import { controlSocketPath } from '../../control/socket-path.js';
 import { daemonsOf, isOf } from '../../places/daemon-record.js';

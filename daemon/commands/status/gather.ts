@@ -6,8 +6,8 @@ import {
   deviceText,
   mountIdsIn,
   otherProcesses,
-} from '../../../mount/mount-clients.js';
-import { allMountTables } from '../../../mount/mount-users.js';
+} from '../../../mount/mountpoints/mount-clients.js';
+import { allMountTables } from '../../../mount/mountpoints/mount-users.js';
 import { isOf } from '../../places/daemon-record.js';
 import { type KnownMount, knownMounts } from '../../places/known-mounts.js';
 import { Lookout } from '../../places/look/lookout.js';

@@ -2,7 +2,7 @@
  * How one mount does: what its daemon answers, or, where none does in time, what its record and the table of mounts tell. Never
  * looks at the mount.
  */
-import type { MountEntry } from '../../../mount/mountinfo.js';
+import type { MountEntry } from '../../../mount/mountpoints/mountinfo.js';
 import { askDaemon } from '../../control/client.js';
 import type { HealthReport, StatsReport, StatusReport } from '../../control/reports.js';
 import { controlSocketPath } from '../../control/socket-path.js';

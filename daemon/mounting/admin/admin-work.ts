@@ -9,9 +9,9 @@ import {
   scrubTargets,
   type Tree,
 } from '../../../engine/index.js';
-import { type ContentTotals, contentTotals } from '../../../mount/content-totals.js';
-import { measureKeptContents } from '../../../mount/kept-contents.js';
-import { quotaUses } from '../../../mount/quota-uses.js';
+import { measureKeptContents } from '../../../mount/stores/kept-contents.js';
+import { type ContentTotals, contentTotals } from '../../../mount/sums/content-totals.js';
+import { quotaUses } from '../../../mount/sums/quota-uses.js';
 import { beginDiff, endDiff, goOnWithDiff } from './diff-work.js';
 
 export const ADMIN_WORK = {

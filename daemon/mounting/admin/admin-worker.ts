@@ -1,7 +1,7 @@
 /** Runs admin work beside the main thread's event loop. Serves `Admin`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Tree } from '../../../engine/index.js';
-import { FILESYSTEM_MEASURE } from '../../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../../mount/sums/filesystem-measure.js';
 import { failureOf } from '../../process/failure.js';
 import type { AdminReply, AdminRequest } from './admin.js';
 import { ADMIN_WORK } from './admin-work.js';

@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, readFileSync, writeSync } from 'node:fs';
-import type { MountEntry } from '../../../mount/mountinfo.js';
+import type { MountEntry } from '../../../mount/mountpoints/mountinfo.js';
 import { hasReader, makePipe } from '../../../mount/process-calls.js';
 import { failureOf } from '../../process/failure.js';
 import type { Logger } from '../../process/log.js';

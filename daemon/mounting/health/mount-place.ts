@@ -1,6 +1,6 @@
 /** Whether the mount is at its place still. */
-import { describeUsers, isMountedAt, mountUsers } from '../../../mount/mount-users.js';
-import type { MountEntry } from '../../../mount/mountinfo.js';
+import { describeUsers, isMountedAt, mountUsers } from '../../../mount/mountpoints/mount-users.js';
+import type { MountEntry } from '../../../mount/mountpoints/mountinfo.js';
 import type { Problem } from '../../health/codes.js';
 
 /** After an unmount the kernel takes a while to forget a million inodes: what is over by then the log is not told of. */

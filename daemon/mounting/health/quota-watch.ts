@@ -1,7 +1,7 @@
 /** Looks once a minute how far the limits of directories are used. The admin worker does it, some at a time. */
 
 import { SpinneyError } from '../../../engine/errors.js';
-import type { QuotaUse } from '../../../mount/quota-uses.js';
+import type { QuotaUse } from '../../../mount/sums/quota-uses.js';
 import type { Problem } from '../../health/codes.js';
 import { Threshold } from '../../health/threshold.js';
 import { formatBytes } from '../../process/bytes-text.js';

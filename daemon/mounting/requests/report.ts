@@ -1,7 +1,7 @@
 /** Entries of the request log, as people and programs are told them. */
 import { PART_NAMES } from '../../../engine/stopwatch.js';
-import { errnoName, monotonic } from '../../../mount/request-failures.js';
 import { type Entry, NO_PATH, UNKNOWN } from '../../../mount/request-log/index.js';
+import { errnoName, monotonic } from '../../../mount/requests/request-failures.js';
 import type { RequestReport } from '../../control/reports.js';
 
 /** A difference of the clocks is known no better: one tells whole milliseconds, and the thread may be stopped between two looks. */

@@ -1,7 +1,7 @@
 /** What the control socket is told of the mount's requests. */
 import { SpinneyError } from '../../../engine/errors.js';
-import { monotonic } from '../../../mount/request-failures.js';
 import { MOST_PATH_BYTES, type RequestFilter, type RequestLog } from '../../../mount/request-log/index.js';
+import { monotonic } from '../../../mount/requests/request-failures.js';
 import type { LineSource, RequestQuery, RequestReport, RequestTarget } from '../../control/reports.js';
 import { BusyTally } from './busy.js';
 import { requestReport } from './report.js';

@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isMarked, NodeDisk } from '../../../engine/before-open.js';
-import { clientsOf } from '../../../mount/mount-clients.js';
+import { clientsOf } from '../../../mount/mountpoints/mount-clients.js';
 import { hasCode } from '../../process/failure.js';
 import { daemonsOf, type RunningDaemon, readLeft } from '../daemon-record.js';
 import { daemonDirectories } from '../run-directory.js';

@@ -20,7 +20,7 @@
 import { crc32 } from 'node:zlib';
 import type { Disk } from '../../disk/disk.js';
 import { diskError, hasErrno } from '../../disk/io.js';
-import { crc32Words } from '../crc32.js';
+import { crc32Words } from '../records/crc32.js';
 import {
   hasUuid,
   JOURNAL_FORMAT_VERSION,
@@ -30,7 +30,7 @@ import {
   recordBytes,
   viewOf,
   writeLsn,
-} from '../format.js';
+} from '../records/format.js';
 import { spaceError, writeFully } from '../segments/segment-file.js';
 import type { JournalSizes } from '../sizes.js';
 

@@ -8,9 +8,9 @@
  * Appending is for the one thread that holds the tree's writer mutex and has reserved; walking for the holder
  * of the flush lock.
  */
-import { crc32Words } from '../crc32.js';
-import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from '../format.js';
-import { OPERATION_HEADER_BYTES } from '../record.js';
+import { crc32Words } from '../records/crc32.js';
+import { lsnHigh, RECORD_HEADER_BYTES, RECORD_MAGIC, recordBytes } from '../records/format.js';
+import { OPERATION_HEADER_BYTES } from '../records/record.js';
 import { RING_BYTES } from '../shared.js';
 import type { JournalSizes } from '../sizes.js';
 import { RING_HEADER_BYTES, ringAreaBytes, storeHeads } from './ring-file.js';

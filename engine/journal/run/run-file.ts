@@ -21,7 +21,7 @@ import type { PreviousEnd } from '../../api.js';
 import type { Disk } from '../../disk/disk.js';
 import { BOOT_ID_BYTES, type DirectoryIdentity } from '../../disk/identity.js';
 import { diskError, hasErrno, readFully } from '../../disk/io.js';
-import { hasUuid, isKnownVersion, JOURNAL_FORMAT_VERSION, viewOf } from '../format.js';
+import { hasUuid, isKnownVersion, JOURNAL_FORMAT_VERSION, viewOf } from '../records/format.js';
 import { unknownVersion, writeFully } from '../segments/segment-file.js';
 
 /** "SPRR" */

@@ -11,8 +11,8 @@ import {
   RECORD_HEADER_BYTES,
   recordBytes,
   SEGMENT_HEADER_BYTES,
-} from '../format.js';
-import { RecordReader } from '../record.js';
+} from '../records/format.js';
+import { RecordReader } from '../records/record.js';
 import { listSegments } from './segment-file.js';
 
 /**

@@ -3,8 +3,8 @@ import { randomInt } from 'node:crypto';
 import type { Disk } from '../../disk/disk.js';
 import { diskError } from '../../disk/io.js';
 import { JOURNAL_SEGMENT_BYTES } from '../../limits.js';
-import { encodeGroupHeader, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../format.js';
-import { encodeRecord, type RecordType } from '../record.js';
+import { encodeGroupHeader, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../records/format.js';
+import { encodeRecord, type RecordType } from '../records/record.js';
 import { segmentPath, writeFully, writeSegmentHeader } from './segment-file.js';
 
 export interface RestoredRecord {

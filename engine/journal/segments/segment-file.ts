@@ -1,7 +1,7 @@
 /** Segment files by name, and making, removing and writing them. */
 import type { Disk } from '../../disk/disk.js';
 import { SpinneyError } from '../../errors.js';
-import { encodeSegmentHeader, JOURNAL_FORMAT_VERSION } from '../format.js';
+import { encodeSegmentHeader, JOURNAL_FORMAT_VERSION } from '../records/format.js';
 
 const NAME = /^journal-([0-9a-f]{16})\.wal$/;
 

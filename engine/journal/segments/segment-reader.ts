@@ -11,8 +11,8 @@ import {
   recordBytes,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
-} from '../format.js';
-import { RecordReader } from '../record.js';
+} from '../records/format.js';
+import { RecordReader } from '../records/record.js';
 import { errorText } from './segment-file.js';
 
 const WINDOW_BYTES = 4 * 1024 * 1024 + recordBytes(MAX_RECORD_BODY_BYTES);

@@ -7,7 +7,7 @@
 import type { Batch, TreeReads } from '../../api.js';
 import { SpinneyError } from '../../errors.js';
 import { CONTENT_PART_BYTES, MAX_CONTENT_ROWS, PARTS_PER_ROW } from '../../limits.js';
-import { objectName, parseObjectName } from '../../remote/names.js';
+import { objectName, parseObjectName } from '../../remote/objects/names.js';
 
 /** First byte of the keys. */
 export const SHIPPED_CONTENT = 0x72;

@@ -3,8 +3,8 @@
  * beside the store. It is there until all are. Its bytes are told in FORMAT.md.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { decodeManifest } from '../../remote/manifest.js';
-import { type Catalog, catalogOf } from '../catalog.js';
+import { decodeManifest } from '../../remote/objects/manifest.js';
+import { type Catalog, catalogOf } from '../checkpoints/catalog.js';
 
 const NAME = 'remote-images';
 

@@ -9,9 +9,9 @@ import type { BlobId, BlobRow, BlobStore, CheckpointMark, KeptImage, Pins } from
 import { noSuchPin } from '../../store/checks.js';
 import { imageRow } from '../../store/image.js';
 import type { ObjectStore } from '../../store/object/object-store.js';
-import { type Catalog, imagesOf, type ShippedImage } from '../catalog.js';
+import { type Catalog, imagesOf, type ShippedImage } from '../checkpoints/catalog.js';
+import { fetchImage } from '../checkpoints/fetch-images.js';
 import { eachAtOnce } from '../each-at-once.js';
-import { fetchImage } from '../fetch-images.js';
 import type { ScratchFile } from './scratch-file.js';
 
 /** An image in the file, or why it could not be fetched. */

@@ -7,7 +7,7 @@ import {
   parseJournalName,
   parseObjectName,
   parsePinName,
-} from '../../remote/names.js';
+} from '../../remote/objects/names.js';
 import type { ObjectInfo, ObjectStore } from '../../store/object/object-store.js';
 
 const PROBE = 'probe/';

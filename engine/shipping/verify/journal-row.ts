@@ -4,9 +4,9 @@
  */
 
 import { FETCHES_AT_ONCE } from '../../limits.js';
-import type { Head } from '../../remote/head.js';
-import { HEADER_BYTES, readJournal } from '../../remote/journal-object.js';
-import { comparePositions, journalName, type Position } from '../../remote/names.js';
+import type { Head } from '../../remote/objects/head.js';
+import { HEADER_BYTES, readJournal } from '../../remote/objects/journal-object.js';
+import { comparePositions, journalName, type Position } from '../../remote/objects/names.js';
 import { hasCode } from '../../store/object/errors.js';
 import type { ObjectStore } from '../../store/object/object-store.js';
 import { eachAtOnce } from '../each-at-once.js';

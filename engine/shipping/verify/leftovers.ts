@@ -1,7 +1,7 @@
 /** What lies in a remote that nobody needs. It is harmless, and takes room. */
-import type { Head } from '../../remote/head.js';
-import { readManifest } from '../../remote/manifest.js';
-import { parseObjectName } from '../../remote/names.js';
+import type { Head } from '../../remote/objects/head.js';
+import { readManifest } from '../../remote/objects/manifest.js';
+import { parseObjectName } from '../../remote/objects/names.js';
 import { hasCode } from '../../store/object/errors.js';
 import type { ObjectStore, OpenUpload } from '../../store/object/object-store.js';
 import type { Inventory, JournalEntry } from './inventory.js';

@@ -1,8 +1,8 @@
 /** HEAD, with all that its manifest needs kept for as long as it is looked at; and where nothing can be pinned, without. */
 import { SpinneyError } from '../../errors.js';
 import { RemoteFollower } from '../../remote/follower.js';
-import type { Head } from '../../remote/head.js';
-import { RENEWALS } from '../../remote/lease.js';
+import type { Head } from '../../remote/objects/head.js';
+import { RENEWALS } from '../../remote/objects/lease.js';
 import { readHead, type Site } from '../../remote/site.js';
 import { hasCode } from '../../store/object/errors.js';
 

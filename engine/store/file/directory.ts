@@ -11,7 +11,8 @@ import type { Disk } from '../../disk/disk.js';
 import { diskError, hasErrno, readFully } from '../../disk/io.js';
 import { SpinneyError } from '../../errors.js';
 import { IMAGE_MAGIC } from '../image.js';
-import { LOG_MAGIC } from './manifest-reader.js';
+import { LOG_MAGIC } from './manifest/manifest-reader.js';
+import { RECORD_MAGIC } from './manifest/record.js';
 import {
   BACKUP_FILE,
   countedNames,
@@ -22,7 +23,6 @@ import {
   MANIFEST_FILE,
   UNFINISHED_FILE,
 } from './names.js';
-import { RECORD_MAGIC } from './record.js';
 
 /** `begun`: the making of a store was cut short, and is taken up. `store`: whole or damaged. `foreign`: something else. */
 export type DirectoryState = 'missing' | 'empty' | 'begun' | 'store' | 'foreign';

@@ -38,17 +38,17 @@ import {
   copyMark,
 } from '../checks.js';
 import { imageCrc, imageRow, verifyIdentity } from '../image.js';
-import { DataFile } from './data-file.js';
+import { DataFile } from './data/data-file.js';
+import { PageFile, type PageFileHandle } from './data/page-file.js';
 import { examineDirectory, prepareDirectory } from './directory.js';
 import { openLocked, writePid } from './lock.js';
-import { manifestDamage } from './manifest-check.js';
-import { type ManifestState, newState, readManifest } from './manifest-reader.js';
-import { createLog, type Delta, ManifestWriter, type Snapshot } from './manifest-writer.js';
+import { manifestDamage } from './manifest/manifest-check.js';
+import { type ManifestState, newState, readManifest } from './manifest/manifest-reader.js';
+import { createLog, type Delta, ManifestWriter, type Snapshot } from './manifest/manifest-writer.js';
+import { UUID_BYTES } from './manifest/record.js';
 import { DATA_FILE, MANIFEST_FILE } from './names.js';
-import { PageFile, type PageFileHandle } from './page-file.js';
 import { PinTable } from './pins/pin-table.js';
 import { PinnedImages } from './pins/pinned-images.js';
-import { UUID_BYTES } from './record.js';
 import { MAX_SLOTS, SlotMap } from './slot-map.js';
 import { Slots } from './slots.js';
 

@@ -7,8 +7,8 @@
 import type { Disk } from '../../disk/disk.js';
 import { SpinneyError } from '../../errors.js';
 import { type BlobId, type BlobRow, type CheckpointMark, isSnapshot, type Pin } from '../blob-store.js';
-import { DataFile } from './data-file.js';
-import { type ManifestState, readManifest } from './manifest-reader.js';
+import { DataFile } from './data/data-file.js';
+import { type ManifestState, readManifest } from './manifest/manifest-reader.js';
 import { DATA_FILE } from './names.js';
 import { keeps } from './pins/pin-set.js';
 import { SlotMap, type StoredRow } from './slot-map.js';

@@ -1,7 +1,7 @@
 /**
  * Space on the store's disk, for the thread that writes the store: makes slots ready before blobs become dirty, sees that
  * what is kept for removals is there, and that the journal takes no more of a disk than is becoming. How this keeps a full
- * disk from being a trap is told in state/free-slots.ts (slots) and journal/spare-segment.ts (journal).
+ * disk from being a trap is told in state/free-slots.ts (slots) and journal/writing/spare-segment.ts (journal).
  */
 import { SpinneyError } from '../../errors.js';
 import { BLOB_SIZE, JOURNAL_SEGMENT_BYTES } from '../../limits.js';

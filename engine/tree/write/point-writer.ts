@@ -14,7 +14,7 @@
 import { Descent, descend, END_CROSSING, END_FOUND, END_TORN } from '../../art/descent.js';
 import { leafBytes } from '../../art/layout.js';
 import { insertAt, removeAt } from '../../art/write.js';
-import { operationBodyBytes } from '../../journal/record.js';
+import { operationBodyBytes } from '../../journal/records/record.js';
 import { C_REMOVED, F_LSN, S_RESTARTS } from '../../shared/control.js';
 import { readFence } from '../../shared/fence.js';
 import { poisoned, ROOT_BLOB, type TreeState } from '../state/state.js';

@@ -1,6 +1,6 @@
 /** From a journal's record to what it does to a tree. */
 import { SpinneyError } from '../../errors.js';
-import { RECORD_DELETE, RECORD_GRAFT, RECORD_PUT, type RecordReader } from '../../journal/record.js';
+import { RECORD_DELETE, RECORD_GRAFT, RECORD_PUT, type RecordReader } from '../../journal/records/record.js';
 import type { Change } from './changes.js';
 
 /**

@@ -12,7 +12,7 @@ import { END_FOUND, findLeaf, LEADS_ON, LeadsOn, NO_LEAF, TORN } from '../../art
 import type { Frame } from '../../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../../art/layout.js';
 import { insertAt, removeAt } from '../../art/write.js';
-import { operationBodyBytes } from '../../journal/record.js';
+import { operationBodyBytes } from '../../journal/records/record.js';
 import { BLOB_SIZE } from '../../limits.js';
 import { C_REMOVED, F_LSN } from '../../shared/control.js';
 import { Slab } from '../state/slab.js';

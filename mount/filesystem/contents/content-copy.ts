@@ -10,7 +10,7 @@
 import { BackingError, EDQUOT, EIO, ENOENT, ENOSPC, ENXIO } from '../errno.js';
 import type { ContentCopy } from '../types.js';
 import type { ContentFiles } from './content.js';
-import { type FileStatus, newFileStatus } from './content-disk.js';
+import { type FileStatus, newFileStatus } from './disk/content-disk.js';
 
 export const COPIES_DIRECTORY = 'copies';
 const SEEK_DATA = 3;

@@ -4,8 +4,8 @@
  * the daemon's user can make one, because the store is private.
  */
 import { SpinneyError } from '../../../engine/errors.js';
-import type { ContentDisk, DiskEntry } from './content-disk.js';
-import { SPARES_DIRECTORY } from './spare-files.js';
+import type { ContentDisk, DiskEntry } from './disk/content-disk.js';
+import { SPARES_DIRECTORY } from './spares/spare-files.js';
 
 /**
  * Makes the directory where it is missing, unless it is only read. Throws ERR_UNSAFE where it, or a directory in it, is

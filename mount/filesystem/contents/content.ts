@@ -4,7 +4,7 @@
  */
 import { SpinneyError } from '../../../engine/errors.js';
 import { BackingError, EIO, ENOENT } from '../errno.js';
-import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
+import { type ContentDisk, type FileStatus, newFileStatus } from './disk/content-disk.js';
 import type { RemoteContent } from './remote-content.js';
 
 const FILES_PER_DIRECTORY = 4_096;

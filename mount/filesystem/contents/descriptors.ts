@@ -17,9 +17,9 @@ import { descriptorLimit } from '../../libc/descriptor-limit.js';
 import { BackingError, EIO, ENFILE, isOutOfDescriptors } from '../errno.js';
 import type { FileIdentity } from '../types.js';
 import type { ContentFiles } from './content.js';
-import { type ContentDisk, type FileStatus, newFileStatus } from './content-disk.js';
+import { type ContentDisk, type FileStatus, newFileStatus } from './disk/content-disk.js';
 import type { OpenInode } from './open-inode.js';
-import { hasBeenWritten, type SpareFiles } from './spare-files.js';
+import { hasBeenWritten, type SpareFiles } from './spares/spare-files.js';
 
 /**
  * A daemon without open files has about 50; then 64 spares, 64 control connections, and what checkpoints, syncs and new

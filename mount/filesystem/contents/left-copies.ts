@@ -9,7 +9,7 @@ import { diedOf } from '../records/snapshot-ids.js';
 import type { ContentCopy } from '../types.js';
 import type { ContentFiles } from './content.js';
 import { copiesDirectory, parseCopyName } from './content-copy.js';
-import { newFileStatus } from './content-disk.js';
+import { newFileStatus } from './disk/content-disk.js';
 
 export interface LeftCopies {
   /** Whole, and the content of a record since; and where they are. */

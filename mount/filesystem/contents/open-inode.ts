@@ -1,7 +1,7 @@
 /** What is known of an inode while it is open. */
 import type { FileIdentity } from '../types.js';
 import type { PartialContent } from './remote-content.js';
-import type { Spare } from './spare-files.js';
+import type { Spare } from './spares/spare-files.js';
 
 /** A backing file's mtime after it was given the record's: the same, unless its filesystem cannot hold that. */
 export interface Aligned {

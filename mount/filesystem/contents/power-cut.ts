@@ -18,10 +18,10 @@ import * as record from '../records/record.js';
 import type { Attributes } from '../types.js';
 import type { ContentFiles } from './content.js';
 import { copyContent, copyPath } from './content-copy.js';
-import { type FileStatus, newFileStatus } from './content-disk.js';
 import type { ContentMark } from './content-mark.js';
-import { faultOf, NO_FILE } from './faults.js';
-import type { Clock } from './system.js';
+import { type FileStatus, newFileStatus } from './disk/content-disk.js';
+import { faultOf, NO_FILE } from './disk/faults.js';
+import type { Clock } from './disk/system.js';
 
 /** A filesystem's clock may be this far behind ours. */
 const SLACK_SECONDS = 1;

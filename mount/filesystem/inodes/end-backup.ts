@@ -4,7 +4,7 @@ import { BACKUP_FILE } from '../../../engine/before-open.js';
 import { SpinneyError } from '../../../engine/errors.js';
 import { SHIPPED_CONTENTS_PREFIX } from '../../../engine/shipped-contents.js';
 import type { MountLog } from '../../types.js';
-import { newFileStatus, readFully, syncDirectory } from '../contents/content-disk.js';
+import { newFileStatus, readFully, syncDirectory } from '../contents/disk/content-disk.js';
 import { parseBackupRecord } from '../records/backup-record.js';
 import { PURGE_KEY } from '../records/keys.js';
 import type { Inodes } from './inodes.js';

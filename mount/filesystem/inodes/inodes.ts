@@ -22,14 +22,14 @@ import type { AtomicOptions, Batch, TreeOperations } from '../../../engine/api.j
 import { type ErrorCode, SpinneyError } from '../../../engine/errors.js';
 import { MAX_KEY_BYTES } from '../../../engine/limits.js';
 import { newAttributes } from '../arguments.js';
-import type { AwayContents } from '../contents/away.js';
+import type { AwayContents } from '../contents/away/away.js';
 import type { ContentFiles } from '../contents/content.js';
-import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
 import type { Descriptors } from '../contents/descriptors.js';
+import { type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
+import type { Clock } from '../contents/disk/system.js';
 import type { OpenInode } from '../contents/open-inode.js';
 import type { PowerCut } from '../contents/power-cut.js';
-import { hasBeenWritten, type SpareFiles } from '../contents/spare-files.js';
-import type { Clock } from '../contents/system.js';
+import { hasBeenWritten, type SpareFiles } from '../contents/spares/spare-files.js';
 import type { Troubles } from '../contents/troubles.js';
 import { EAGAIN, EINVAL, ENAMETOOLONG, ENOENT } from '../errno.js';
 import type { InodeNumbers } from '../records/inode-numbers.js';

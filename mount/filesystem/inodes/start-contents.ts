@@ -1,14 +1,14 @@
 /** Contents at the start: those that a kill left without names get them, and what a power cut left is settled. */
 import type { MountLog } from '../../types.js';
 import { isAfterCut, NO_BOOT, readMark, writeMark } from '../contents/content-mark.js';
-import { faultOf } from '../contents/faults.js';
+import { faultOf } from '../contents/disk/faults.js';
 import { cutOf, markOf } from '../contents/power-cut.js';
 import {
   type LeftSpares,
   leftSpares,
   recoverSpares,
   UNCLAIMED_DIRECTORY,
-} from '../contents/spare-recovery.js';
+} from '../contents/spares/spare-recovery.js';
 import { takenLsn } from '../contents/taken-store.js';
 import { ContentSet } from '../records/inode-set.js';
 import { bornOfKey, ENTRIES_PREFIX, INODES_PREFIX, inoOfKey, KEPT_PREFIX, showKey } from '../records/keys.js';

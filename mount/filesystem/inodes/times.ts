@@ -1,5 +1,5 @@
 /** What a write to a backing file does to the times that its inode's record tells. */
-import type { FileStatus } from '../contents/content-disk.js';
+import type { FileStatus } from '../contents/disk/content-disk.js';
 import type { Attributes } from '../types.js';
 
 /** A backing file's clock may be this far behind ours: one tick of a kernel's coarse clock. A write then counts as just after. */

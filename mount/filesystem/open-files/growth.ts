@@ -1,6 +1,6 @@
 /** What a file may grow by where bytes are limited. Asked before it grows; the size is that of its backing file. */
 import { newAttributes } from '../arguments.js';
-import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
+import { type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
 import type { OpenInode } from '../contents/open-inode.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import type { Addition } from '../inodes/quotas.js';

@@ -7,9 +7,9 @@
  * when the driver has time for it, and when it is released and was written.
  */
 
-import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
+import { type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
-import { UNWRITTEN_SECONDS } from '../contents/spare-files.js';
+import { UNWRITTEN_SECONDS } from '../contents/spares/spare-files.js';
 import { type Found, type Inodes, RETRY, retry } from '../inodes/inodes.js';
 import * as record from '../records/record.js';
 

@@ -3,10 +3,10 @@
  * that file's descriptor, which `Descriptors` gives whenever it is wanted.
  */
 import type { MountLog } from '../../types.js';
-import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/content-disk.js';
-import { NO_FILE } from '../contents/faults.js';
+import { type ContentDisk, type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
+import { NO_FILE } from '../contents/disk/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
-import { NO_SPARE } from '../contents/spare-files.js';
+import { NO_SPARE } from '../contents/spares/spare-files.js';
 import { EBADF, EINVAL, EISDIR, ENOENT, ENXIO, EROFS, isOutOfDescriptors } from '../errno.js';
 import type { Found, Inodes } from '../inodes/inodes.js';
 import { reclaimOrphan } from '../inodes/orphans.js';

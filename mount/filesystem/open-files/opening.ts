@@ -1,6 +1,6 @@
 /** An inode that nobody had open: its content is opened, and compared with its record. */
-import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
-import { faultOf, NO_FILE } from '../contents/faults.js';
+import { type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
+import { faultOf, NO_FILE } from '../contents/disk/faults.js';
 import { newOpenInode, type OpenInode } from '../contents/open-inode.js';
 import { healContent } from '../contents/power-cut.js';
 import type { Found, Inodes } from '../inodes/inodes.js';

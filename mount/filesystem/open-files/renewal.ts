@@ -14,7 +14,7 @@
 
 import type { MountLog } from '../../types.js';
 import { copyContent, copyPath, makeEmptyCopy, placeCopy } from '../contents/content-copy.js';
-import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
+import { type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
 import { findContents, leftCopies } from '../contents/left-copies.js';
 import type { OpenInode } from '../contents/open-inode.js';
 import { BackingError, ContentAwaited, EIO } from '../errno.js';

@@ -8,7 +8,7 @@
 import type { SnapshotInfo } from '../../../engine/api.js';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { MountLog, PurgeProgress } from '../../types.js';
-import { type FileStatus, newFileStatus } from '../contents/content-disk.js';
+import { type FileStatus, newFileStatus } from '../contents/disk/content-disk.js';
 import { EIO, ENOENT } from '../errno.js';
 import { type Inodes, REMOVAL } from '../inodes/inodes.js';
 import { deleteEnded, deleteOrphanRecords } from '../inodes/orphans.js';

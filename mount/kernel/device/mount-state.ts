@@ -5,9 +5,9 @@
 import { stopwatch } from '../../../engine/stopwatch.js';
 import { descriptorLimit, openDescriptors } from '../../libc/descriptor-limit.js';
 import * as libc from '../../libc/libc.js';
-import { RequestFailures, totalOf } from '../../request-failures.js';
 import { RequestLogMemory } from '../../request-log/memory.js';
-import { joined, RequestTimes } from '../../request-times.js';
+import { RequestFailures, totalOf } from '../../requests/request-failures.js';
+import { joined, RequestTimes } from '../../requests/request-times.js';
 import type { MountStats, OperationFigures, RefusedChanges } from '../../types.js';
 import { OPCODE_LIMIT, Opcode } from '../protocol/protocol.js';
 

@@ -2,12 +2,12 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { constants } from 'node:os';
 import { SpinneyError } from '../../../engine/errors.js';
-import { mountByHelper, optionValue } from '../../fusermount.js';
 import * as libc from '../../libc/libc.js';
-import { changedFlags, isMountFlag } from '../../mount-flags.js';
-import { AUTOMOUNT_TYPE, findMount } from '../../mountinfo.js';
+import { mountByHelper, optionValue } from '../../mountpoints/fusermount.js';
+import { changedFlags, isMountFlag } from '../../mountpoints/mount-flags.js';
+import { AUTOMOUNT_TYPE, findMount } from '../../mountpoints/mountinfo.js';
+import type { DeviceMount } from '../../mountpoints/unmounting.js';
 import type { MountOptions } from '../../types.js';
-import type { DeviceMount } from '../../unmounting.js';
 import { MAX_TRANSFER } from '../protocol/protocol.js';
 
 const { EACCES, EPERM } = constants.errno;

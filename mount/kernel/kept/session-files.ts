@@ -13,8 +13,8 @@ import { reasonOf, SpinneyError } from '../../../engine/errors.js';
 import type { GrowingMemory } from './growing-memory.js';
 import { HEADER_BYTES, headerProblem, sessionNumberIn } from './header.js';
 import { KeptFile } from './kept-file.js';
+import { type SessionFacts, StateNote } from './notes/state-note.js';
 import { SessionTables, TABLES, type TableName } from './session-tables.js';
-import { type SessionFacts, StateNote } from './state-note.js';
 
 const NAMES = Object.keys(TABLES) as TableName[];
 const STATE = 'state';

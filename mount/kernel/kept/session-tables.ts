@@ -1,16 +1,16 @@
 /** All that a session keeps in rows: in files that the next daemon finds (session-files.ts), or in this process's memory. */
 
 import type { InodeKeepers } from '../../filesystem/types.js';
-import { DIRECTORY_BYTES, DirectoryRows } from './directory-rows.js';
-import { FILE_BYTES, FileRows } from './file-rows.js';
 import { type GrowingMemory, HeapMemory } from './growing-memory.js';
-import { InitNote } from './init-note.js';
-import { LEFT_BYTES, LeftRows } from './left-rows.js';
 import type { NodeMemory } from './node-memory.js';
-import { ORPHAN_BYTES, OrphanRows } from './orphan-rows.js';
-import { PastNote } from './past-note.js';
-import { RequestNote } from './request-note.js';
-import { STATE_BYTES } from './state-layout.js';
+import { InitNote } from './notes/init-note.js';
+import { PastNote } from './notes/past-note.js';
+import { RequestNote } from './notes/request-note.js';
+import { STATE_BYTES } from './notes/state-layout.js';
+import { DIRECTORY_BYTES, DirectoryRows } from './rows/directory-rows.js';
+import { FILE_BYTES, FileRows } from './rows/file-rows.js';
+import { LEFT_BYTES, LeftRows } from './rows/left-rows.js';
+import { ORPHAN_BYTES, OrphanRows } from './rows/orphan-rows.js';
 
 /** The tables, and how many bytes of rows each begins with. */
 export const TABLES = {

@@ -5,9 +5,9 @@
 import { constants } from 'node:os';
 import { stopwatch } from '../../../engine/stopwatch.js';
 import type { Place } from '../../filesystem/types.js';
-import { monotonic } from '../../request-failures.js';
 import { Entry, NO_PATH } from '../../request-log/entry.js';
 import { Lane, type RequestLogMemory } from '../../request-log/memory.js';
+import { monotonic } from '../../requests/request-failures.js';
 import {
   CopyFileRangeIn,
   CreateIn,

@@ -4,13 +4,13 @@
  */
 import { constants } from 'node:os';
 import { stopwatch } from '../../../engine/stopwatch.js';
-import { FailureLog } from '../../failure-log.js';
 import { newAttributes, newChange } from '../../filesystem/arguments.js';
 import type { Attributes, Caller, FsyncPlan, Place, RemovalResult, StatFs } from '../../filesystem/types.js';
+import { FailureLog } from '../../requests/failure-log.js';
 import type { MountLog, Timeouts } from '../../types.js';
 import type { BackingFiles } from '../device/device-calls.js';
 import type { MountState } from '../device/mount-state.js';
-import type { Agreement } from '../kept/init-note.js';
+import type { Agreement } from '../kept/notes/init-note.js';
 import { SessionTables } from '../kept/session-tables.js';
 import { BUFFER_SIZE, InHeader, InitFlag, InitFlag2, Opcode } from '../protocol/protocol.js';
 import { Reply, Timeout } from '../protocol/reply.js';

@@ -17,7 +17,7 @@
  * and an open-addressing index by parent and name. Used by one thread.
  */
 import type { PastPlace } from '../../filesystem/past/past-place.js';
-import { PastNote } from '../kept/past-note.js';
+import { PastNote } from '../kept/notes/past-note.js';
 import type { ReusableBytes } from '../protocol/reusable-bytes.js';
 
 /** The least of these nodeids. */

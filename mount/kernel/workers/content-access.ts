@@ -1,7 +1,7 @@
 import { ContentFiles, contentPath } from '../../filesystem/contents/content.js';
 import { CopyInProgress, placeCopy } from '../../filesystem/contents/content-copy.js';
-import { type ContentDisk, newFileStatus } from '../../filesystem/contents/content-disk.js';
-import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spare-files.js';
+import { type ContentDisk, newFileStatus } from '../../filesystem/contents/disk/content-disk.js';
+import { NO_SPARE, nameSpare, sparePath } from '../../filesystem/contents/spares/spare-files.js';
 import { BackingError, EIO, isOutOfDescriptors } from '../../filesystem/errno.js';
 import type { FileIdentity } from '../../filesystem/types.js';
 import type { ContentAccess } from './io-service.js';

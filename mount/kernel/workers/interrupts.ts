@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { PARTS, Part } from '../../../engine/stopwatch.js';
-import { monotonic } from '../../request-failures.js';
+import { monotonic } from '../../requests/request-failures.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
 import { OutHeader } from '../protocol/protocol.js';

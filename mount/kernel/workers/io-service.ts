@@ -24,7 +24,7 @@ import { PARTS, Part } from '../../../engine/stopwatch.js';
 import type { CopyInProgress } from '../../filesystem/contents/content-copy.js';
 import { systemErrnoOf } from '../../filesystem/errno.js';
 import type { ContentCopy, FileIdentity, FsyncPlan } from '../../filesystem/types.js';
-import { monotonic } from '../../request-failures.js';
+import { monotonic } from '../../requests/request-failures.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';

@@ -1,7 +1,7 @@
 /** Entry of the I/O worker: attaches to the tree and does what the session worker hands it. */
 import { workerData } from 'node:worker_threads';
 import { Tree } from '../../../engine/index.js';
-import { SystemDisk } from '../../filesystem/contents/system.js';
+import { SystemDisk } from '../../filesystem/contents/disk/system.js';
 import { FILESYSTEM_MEASURE } from '../../filesystem/records/measure.js';
 import { Lane } from '../../request-log/memory.js';
 import { PendingRequests } from '../../request-log/pending.js';

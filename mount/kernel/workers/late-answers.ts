@@ -2,10 +2,11 @@
  * What the request log has of requests that wait in the queue of tasks. The I/O worker answers them, or whoever lets a dying caller go:
  * the first of these writes the entry.
  */
-import { monotonic } from '../../request-failures.js';
+
 import { Entry } from '../../request-log/entry.js';
 import type { Lane, RequestLogMemory } from '../../request-log/memory.js';
 import type { PendingRequests } from '../../request-log/pending.js';
+import { monotonic } from '../../requests/request-failures.js';
 
 export class LateAnswers {
   readonly #memory: RequestLogMemory | undefined;

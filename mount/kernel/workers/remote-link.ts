@@ -5,7 +5,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { type ErrorCode, SpinneyError } from '../../../engine/errors.js';
 import { LOST, ShippingBoard, WELCOME } from '../../../engine/shipped-contents.js';
-import type { ContentFetcher } from '../../filesystem/contents/away.js';
+import type { ContentFetcher } from '../../filesystem/contents/away/away.js';
 import type { AwayAnswers, ContentName } from '../../filesystem/types.js';
 import { SharedQueue } from '../device/shared-queue.js';
 import type { Announcement, FollowedChanges } from '../session/followed-changes.js';

@@ -15,9 +15,9 @@ import type {
   InodeKeepers,
   Reclaimer,
 } from '../../filesystem/types.js';
-import { monotonic } from '../../request-failures.js';
 import { Lane } from '../../request-log/memory.js';
 import type { PendingRequests } from '../../request-log/pending.js';
+import { monotonic } from '../../requests/request-failures.js';
 import type { MountLog, ResumedSession, Timeouts } from '../../types.js';
 import { type RequestHandler, sendReply, serveRequests } from '../device/connection.js';
 import { attributeInvalidation, backingFiles, requestResending } from '../device/device-calls.js';

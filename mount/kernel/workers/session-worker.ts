@@ -2,10 +2,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { NodeDisk } from '../../../engine/before-open.js';
 import { Tree } from '../../../engine/index.js';
-import { followedRows } from '../../filesystem/contents/followed-rows.js';
-import { shippedRows } from '../../filesystem/contents/shipped-rows.js';
-import { SystemDisk } from '../../filesystem/contents/system.js';
-import { timedDisk } from '../../filesystem/contents/timed-disk.js';
+import { followedRows } from '../../filesystem/contents/away/followed-rows.js';
+import { shippedRows } from '../../filesystem/contents/away/shipped-rows.js';
+import { SystemDisk } from '../../filesystem/contents/disk/system.js';
+import { timedDisk } from '../../filesystem/contents/disk/timed-disk.js';
 import { FileSystem } from '../../filesystem/file-system.js';
 import { FollowedTree } from '../../filesystem/followed-tree.js';
 import { FILESYSTEM_MEASURE } from '../../filesystem/records/measure.js';

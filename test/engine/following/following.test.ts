@@ -9,7 +9,7 @@ import { beginFollowing } from '../../../engine/following/begin.js';
 import { Following } from '../../../engine/following/following.js';
 import { MIN_CACHE_BYTES } from '../../../engine/limits.js';
 import { Collector } from '../../../engine/remote/collect.js';
-import { PINS } from '../../../engine/remote/names.js';
+import { PINS } from '../../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import { newId, type Site } from '../../../engine/remote/site.js';
 import { recordsOf } from '../../../engine/shipping/records.js';

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
-import { crc32Words } from '../../../engine/journal/crc32.js';
-import { RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../../../engine/journal/format.js';
-import { RECORD_PUT, RecordReader } from '../../../engine/journal/record.js';
+import { BatchEncoder } from '../../../engine/journal/records/batch-encoder.js';
+import { crc32Words } from '../../../engine/journal/records/crc32.js';
+import { RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../../../engine/journal/records/format.js';
+import { RECORD_PUT, RecordReader } from '../../../engine/journal/records/record.js';
 import { Ring } from '../../../engine/journal/ring/ring.js';
 import { MAX_BATCH_OPERATIONS, MAX_RECORD_BODY_BYTES } from '../../../engine/limits.js';
 import {

@@ -1,15 +1,15 @@
 /** What the journal's tests share: a small journal, operations as plain data, appending them and reading them back. */
 import type { Durability, PreviousEnd } from '../../../engine/api.js';
 import type { Disk } from '../../../engine/disk/disk.js';
-import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
 import { Journal } from '../../../engine/journal/journal.js';
+import { BatchEncoder } from '../../../engine/journal/records/batch-encoder.js';
 import {
   operationBodyBytes,
   RECORD_DELETE,
   RECORD_GRAFT,
   RECORD_PUT,
   type RecordReader,
-} from '../../../engine/journal/record.js';
+} from '../../../engine/journal/records/record.js';
 import { type RecoveryResult, recoverJournal } from '../../../engine/journal/recovery.js';
 import { RING_BYTES } from '../../../engine/journal/shared.js';
 import type { JournalSizes } from '../../../engine/journal/sizes.js';

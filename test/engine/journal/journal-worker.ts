@@ -2,7 +2,7 @@
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { Journal, type JournalHandle } from '../../../engine/journal/journal.js';
-import { operationBodyBytes } from '../../../engine/journal/record.js';
+import { operationBodyBytes } from '../../../engine/journal/records/record.js';
 import { FLUSH_LOCK, SYNC_LOCK } from '../../../engine/journal/shared.js';
 
 export interface WorkerOrders {

@@ -1,7 +1,7 @@
 /** What recovery takes from the ring: every record that a killed process had appended, and nothing else. */
 import { describe, expect, it } from 'vitest';
 import { Journal } from '../../../engine/journal/journal.js';
-import { operationBodyBytes, RECORD_PUT } from '../../../engine/journal/record.js';
+import { operationBodyBytes, RECORD_PUT } from '../../../engine/journal/records/record.js';
 import { Ring } from '../../../engine/journal/ring/ring.js';
 import { RING_HEADER_BYTES, ringPath } from '../../../engine/journal/ring/ring-file.js';
 import { runPath } from '../../../engine/journal/run/run-file.js';

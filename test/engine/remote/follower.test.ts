@@ -2,8 +2,8 @@
 import { beforeEach, expect, it } from 'vitest';
 import { Collector } from '../../../engine/remote/collect.js';
 import { RemoteFollower } from '../../../engine/remote/follower.js';
-import { encodeFence } from '../../../engine/remote/journal-object.js';
-import { journalName, PINS } from '../../../engine/remote/names.js';
+import { encodeFence } from '../../../engine/remote/objects/journal-object.js';
+import { journalName, PINS } from '../../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import type { Site } from '../../../engine/remote/site.js';
 import { takeOver } from '../../../engine/remote/take-over.js';

@@ -1,8 +1,8 @@
 /** The bytes of a remote's objects, as engine/FORMAT.md tells them. */
 import { describe, expect, it } from 'vitest';
-import { decodeHead, encodeHead } from '../../../engine/remote/head.js';
-import { encodeFence, encodeRecords, readJournal } from '../../../engine/remote/journal-object.js';
-import { decodeManifest, encodeManifest } from '../../../engine/remote/manifest.js';
+import { decodeHead, encodeHead } from '../../../engine/remote/objects/head.js';
+import { encodeFence, encodeRecords, readJournal } from '../../../engine/remote/objects/journal-object.js';
+import { decodeManifest, encodeManifest } from '../../../engine/remote/objects/manifest.js';
 import {
   journalName,
   objectName,
@@ -10,7 +10,7 @@ import {
   parseObjectName,
   parsePinName,
   pinName,
-} from '../../../engine/remote/names.js';
+} from '../../../engine/remote/objects/names.js';
 import { MemoryObjectStore } from '../../../engine/store/object/memory-object-store.js';
 
 const ID = '00112233445566778899aabbccddeeff';

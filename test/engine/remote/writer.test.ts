@@ -2,10 +2,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SpinneyError } from '../../../engine/errors.js';
-import { decodeHead } from '../../../engine/remote/head.js';
-import { encodeRecords } from '../../../engine/remote/journal-object.js';
-import { waitOutMs } from '../../../engine/remote/lease.js';
-import { HEAD, journalName } from '../../../engine/remote/names.js';
+import { decodeHead } from '../../../engine/remote/objects/head.js';
+import { encodeRecords } from '../../../engine/remote/objects/journal-object.js';
+import { waitOutMs } from '../../../engine/remote/objects/lease.js';
+import { HEAD, journalName } from '../../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import type { Site } from '../../../engine/remote/site.js';
 import { takeOver } from '../../../engine/remote/take-over.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Lag } from '../../../engine/shipping/lag.js';
+import { Lag } from '../../../engine/shipping/live/lag.js';
 
 it('tells at least as much as the oldest record that is not shipped is old', () => {
   const lag = new Lag();

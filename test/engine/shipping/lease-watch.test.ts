@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import type { HeldHead } from '../../../engine/remote/held-head.js';
-import { LeaseWatch } from '../../../engine/shipping/lease-watch.js';
+import { LeaseWatch } from '../../../engine/shipping/live/lease-watch.js';
 import {
   FULL,
   LOST,
   makeShippingBoard,
   ShippingBoard,
   WELCOME,
-} from '../../../engine/shipping/shipping-board.js';
+} from '../../../engine/shipping/live/shipping-board.js';
 
 const LEASE_MS = 10_000;
 
@@ -78,7 +78,7 @@ const WAITING = `const { parentPort, workerData } = require('node:worker_threads
 it('other threads wait meanwhile, and are told', async () => {
   const shared = makeShippingBoard();
   const board = new ShippingBoard(shared);
-  const module = new URL('../../../dist/engine/shipping/shipping-board.js', import.meta.url).href;
+  const module = new URL('../../../dist/engine/shipping/live/shipping-board.js', import.meta.url).href;
   const worker = new Worker(WAITING, { eval: true, workerData: { module, board: shared } });
   const next = () => new Promise<unknown>((resolve) => worker.once('message', resolve));
   await next();

@@ -8,15 +8,15 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { SpinneyError } from '../../../engine/errors.js';
 import { PACK_IMAGES } from '../../../engine/limits.js';
 import { newId, readHead, type Site } from '../../../engine/remote/site.js';
-import { resumeRemoteStore, takeOverStore } from '../../../engine/shipping/open-remote-store.js';
-import { Shipper, type ShipperOptions, type ShippingEvent } from '../../../engine/shipping/shipper.js';
+import { Shipper, type ShipperOptions, type ShippingEvent } from '../../../engine/shipping/live/shipper.js';
 import {
   FULL,
   LOST,
   makeShippingBoard,
   ShippingBoard,
   WELCOME,
-} from '../../../engine/shipping/shipping-board.js';
+} from '../../../engine/shipping/live/shipping-board.js';
+import { resumeRemoteStore, takeOverStore } from '../../../engine/shipping/open-remote-store.js';
 import { BOOT_CLOCK } from '../../../engine/store/object/clock.js';
 import { MemoryObjectStore } from '../../../engine/store/object/memory-object-store.js';
 import type { PutCondition } from '../../../engine/store/object/object-store.js';

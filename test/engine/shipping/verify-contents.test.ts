@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { SILENT } from '../../../engine/progress.js';
-import { objectName } from '../../../engine/remote/names.js';
+import { objectName } from '../../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import { newId, type Site } from '../../../engine/remote/site.js';
 import { takeOver } from '../../../engine/remote/take-over.js';

@@ -1,8 +1,8 @@
 /** Torn and rotten manifests: each damage is noticed or harmless, never a wrong answer. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
-import { LOG_CONFIRM_AT, LOG_RECORDS_AT } from '../../../engine/store/file/manifest-reader.js';
-import { HEADER_BYTES, recordBytes } from '../../../engine/store/file/record.js';
+import { LOG_CONFIRM_AT, LOG_RECORDS_AT } from '../../../engine/store/file/manifest/manifest-reader.js';
+import { HEADER_BYTES, recordBytes } from '../../../engine/store/file/manifest/record.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { type Contents, contentsOf, makeImage, makeMark } from './images.js';

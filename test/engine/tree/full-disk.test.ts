@@ -4,7 +4,7 @@
  * space comes back.
  */
 import { describe, expect, it } from 'vitest';
-import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
+import { BatchEncoder } from '../../../engine/journal/records/batch-encoder.js';
 import type { JournalSizes } from '../../../engine/journal/sizes.js';
 import { BLOB_SIZE, MIN_CACHE_BYTES } from '../../../engine/limits.js';
 import type { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';

@@ -10,7 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FrameCache } from '../../../engine/cache/frame-cache.js';
 import { Tree } from '../../../engine/index.js';
-import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
+import { BatchEncoder } from '../../../engine/journal/records/batch-encoder.js';
 import { BLOB_SIZE, MIN_CACHE_BYTES } from '../../../engine/limits.js';
 import { Control, F_MERGES } from '../../../engine/shared/control.js';
 import { MUTEX_WORDS, Mutex } from '../../../engine/shared/mutex.js';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mountFuseNative } from '../../../mount/fuse-native/driver.js';
-import { findMount } from '../../../mount/mountinfo.js';
+import { findMount } from '../../../mount/mountpoints/mountinfo.js';
 import type { Mounted } from '../../../mount/types.js';
 import { ModelTree } from '../../support/model-tree.js';
 

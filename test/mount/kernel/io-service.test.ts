@@ -3,10 +3,10 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Part } from '../../../engine/stopwatch.js';
-import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
+import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.js';
 import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { IoResult, IoService, IoTask, putSync } from '../../../mount/kernel/workers/io-service.js';
-import { monotonic } from '../../../mount/request-failures.js';
+import { monotonic } from '../../../mount/requests/request-failures.js';
 
 interface Answered {
   opcode: number;

@@ -4,17 +4,17 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PART_NAMES, type PartName } from '../../../engine/stopwatch.js';
-import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
+import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.js';
 import { SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { Interrupts } from '../../../mount/kernel/workers/interrupts.js';
 import { IoService, type IoServices, IoTask, putSync } from '../../../mount/kernel/workers/io-service.js';
 import { LateAnswers } from '../../../mount/kernel/workers/late-answers.js';
-import { monotonic } from '../../../mount/request-failures.js';
 import { Entry } from '../../../mount/request-log/entry.js';
 import { Lane, RequestLogMemory } from '../../../mount/request-log/memory.js';
 import { PendingRequests } from '../../../mount/request-log/pending.js';
 import { type Listener, RequestLog } from '../../../mount/request-log/reader.js';
+import { monotonic } from '../../../mount/requests/request-failures.js';
 
 /** All that a test has written is before. */
 const LATER = Number.POSITIVE_INFINITY;

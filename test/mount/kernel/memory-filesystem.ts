@@ -1,6 +1,6 @@
 /** A small filesystem in memory, for tests of the driver alone: by path, contents in buffers, no permissions. */
 import { constants } from 'node:os';
-import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
+import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.js';
 import type {
   AttributeChange,
   Attributes,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseMountinfo } from '../../../mount/mountinfo.js';
+import { parseMountinfo } from '../../../mount/mountpoints/mountinfo.js';
 
 test('parses entries with and without optional fields, and undoes escapes', () => {
   const text = [

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { expect, it, onTestFinished } from 'vitest';
 import { LOST, makeShippingBoard, ShippingBoard } from '../../../engine/shipped-contents.js';
-import { NO_SPARE } from '../../../mount/filesystem/contents/spare-files.js';
+import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.js';
 import type { AwayAnswers } from '../../../mount/filesystem/types.js';
 import { SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { Interrupts } from '../../../mount/kernel/workers/interrupts.js';
@@ -18,7 +18,7 @@ import {
   syncedTeller,
   takenCheck,
 } from '../../../mount/kernel/workers/remote-link.js';
-import { monotonic } from '../../../mount/request-failures.js';
+import { monotonic } from '../../../mount/requests/request-failures.js';
 
 const { EIO, EINTR } = constants.errno;
 

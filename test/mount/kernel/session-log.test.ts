@@ -7,10 +7,10 @@ import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { handle } from '../../../mount/kernel/session/dispatch.js';
 import { Session } from '../../../mount/kernel/session/session.js';
 import { OPERATION_NAMES } from '../../../mount/kernel/session/session-log.js';
-import { monotonic } from '../../../mount/request-failures.js';
 import { type Entry, NO_PATH } from '../../../mount/request-log/entry.js';
 import { RequestLogMemory } from '../../../mount/request-log/memory.js';
 import { type Listener, RequestLog } from '../../../mount/request-log/reader.js';
+import { monotonic } from '../../../mount/requests/request-failures.js';
 import { Fixture } from '../../filesystem/fixture.js';
 
 const { EEXIST, EINVAL, EIO, ENOENT, ENOSYS, ESTALE, EXDEV } = constants.errno;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { ContentPart, ShippedContent } from '../../../engine/shipped-contents.js';
-import { awayPath } from '../../../mount/filesystem/contents/away.js';
-import { SystemDisk } from '../../../mount/filesystem/contents/system.js';
+import { awayPath } from '../../../mount/filesystem/contents/away/away.js';
+import { SystemDisk } from '../../../mount/filesystem/contents/disk/system.js';
 import { ContentFetch } from '../../../mount/remote/content-fetch.js';
 import { seededRandom } from '../../support/disk/random.js';
 

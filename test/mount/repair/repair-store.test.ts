@@ -9,7 +9,7 @@ import { writeMark } from '../../../mount/filesystem/contents/content-mark.js';
 import { entryKey, inodeKey, quotaKey } from '../../../mount/filesystem/records/keys.js';
 import { limitsValue } from '../../../mount/filesystem/records/limits.js';
 import * as record from '../../../mount/filesystem/records/record.js';
-import { FILESYSTEM_MEASURE } from '../../../mount/filesystem-measure.js';
+import { FILESYSTEM_MEASURE } from '../../../mount/sums/filesystem-measure.js';
 import { bytes, CALLER } from '../../filesystem/fixture.js';
 import { DamagedStore, damageOf, filesOf, holdings, holdingsOf } from './stores.js';
 

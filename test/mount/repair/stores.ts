@@ -9,8 +9,8 @@ import { Wreck } from '../../../engine/repair/wreck.js';
 import { checkNamespace } from '../../../mount/check/namespace.js';
 import { contentPath } from '../../../mount/filesystem/contents/content.js';
 import * as record from '../../../mount/filesystem/records/record.js';
-import { FILESYSTEM_MEASURE } from '../../../mount/filesystem-measure.js';
 import { type Repaired, repairStore } from '../../../mount/repair/repair-store.js';
+import { FILESYSTEM_MEASURE } from '../../../mount/sums/filesystem-measure.js';
 import { bytes, CALLER, Fixture } from '../../filesystem/fixture.js';
 
 const VALUE = Buffer.alloc(300, 'v');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mountDevice } from '../../../mount/kernel/device/mounting.js';
 import * as libc from '../../../mount/libc/libc.js';
-import type { DeviceMount } from '../../../mount/unmounting.js';
+import type { DeviceMount } from '../../../mount/mountpoints/unmounting.js';
 
 const SERVER = join(import.meta.dirname, 'serve.mjs');
 

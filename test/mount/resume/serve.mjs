@@ -3,9 +3,9 @@
  * mount, and whether it is gone on with. Posts what comes of it to its parent, and hands over on demand.
  */
 import { Tree } from '../../../dist/engine/index.js';
-import { FILESYSTEM_MEASURE } from '../../../dist/mount/filesystem-measure.js';
 import { mountTree } from '../../../dist/mount/index.js';
 import { mountKernel } from '../../../dist/mount/kernel/kernel-mount.js';
+import { FILESYSTEM_MEASURE } from '../../../dist/mount/sums/filesystem-measure.js';
 
 const CONNECTION = 3;
 const {

@@ -7,8 +7,8 @@ import {
   type ContentDisk,
   newFileStatus,
   syncDirectory,
-} from '../../../mount/filesystem/contents/content-disk.js';
-import { SystemDisk } from '../../../mount/filesystem/contents/system.js';
+} from '../../../mount/filesystem/contents/disk/content-disk.js';
+import { SystemDisk } from '../../../mount/filesystem/contents/disk/system.js';
 import { FaultContents } from './fault-contents.js';
 import { FaultDisk } from './fault-disk.js';
 import { MemoryContents } from './memory-contents.js';

@@ -13,7 +13,7 @@ import type {
   DiskNode,
   DiskSpace,
   FileStatus,
-} from '../../../mount/filesystem/contents/content-disk.js';
+} from '../../../mount/filesystem/contents/disk/content-disk.js';
 import type { FileIdentity } from '../../../mount/filesystem/types.js';
 import { errnoOf } from './errors.js';
 import type { FaultDisk } from './fault-disk.js';

@@ -6,7 +6,7 @@
  * may wrap it into an error of its own, so ask `crashed` rather than the error.
  */
 import type { Disk } from '../../../engine/disk/disk.js';
-import type { ContentDisk } from '../../../mount/filesystem/contents/content-disk.js';
+import type { ContentDisk } from '../../../mount/filesystem/contents/disk/content-disk.js';
 import { errnoError } from './errors.js';
 
 export type DiskCallName = keyof Disk | keyof ContentDisk;

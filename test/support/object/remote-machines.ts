@@ -2,8 +2,8 @@
 import { SpinneyError } from '../../../engine/errors.js';
 import { Collector } from '../../../engine/remote/collect.js';
 import { RemoteFollower } from '../../../engine/remote/follower.js';
-import { decodeManifest } from '../../../engine/remote/manifest.js';
-import type { Position } from '../../../engine/remote/names.js';
+import { decodeManifest } from '../../../engine/remote/objects/manifest.js';
+import type { Position } from '../../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import type { Site } from '../../../engine/remote/site.js';
 import { takeOver } from '../../../engine/remote/take-over.js';

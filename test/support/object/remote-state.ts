@@ -1,5 +1,5 @@
 /** A state as small as can be: items in order. Kept in packs, with snapshots, so that checkpoints have something to refer to. */
-import { type Manifest, readManifest } from '../../../engine/remote/manifest.js';
+import { type Manifest, readManifest } from '../../../engine/remote/objects/manifest.js';
 import type { ObjectStore } from '../../../engine/store/object/object-store.js';
 
 interface Image {

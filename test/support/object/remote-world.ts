@@ -7,10 +7,10 @@
  * - the deletion of an object that HEAD, a snapshot or a pin needs, or of the fence behind an epoch;
  * - an object other than HEAD that is written over.
  */
-import { decodeHead, type Head } from '../../../engine/remote/head.js';
-import { HEADER_BYTES } from '../../../engine/remote/journal-object.js';
-import { decodeManifest } from '../../../engine/remote/manifest.js';
-import { comparePositions, HEAD, parseJournalName } from '../../../engine/remote/names.js';
+import { decodeHead, type Head } from '../../../engine/remote/objects/head.js';
+import { HEADER_BYTES } from '../../../engine/remote/objects/journal-object.js';
+import { decodeManifest } from '../../../engine/remote/objects/manifest.js';
+import { comparePositions, HEAD, parseJournalName } from '../../../engine/remote/objects/names.js';
 import type { Site } from '../../../engine/remote/site.js';
 import { takeOver } from '../../../engine/remote/take-over.js';
 import { MemoryObjectStore } from '../../../engine/store/object/memory-object-store.js';

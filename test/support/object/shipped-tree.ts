@@ -1,15 +1,15 @@
 /** A tree whose records and checkpoints go to a remote, as a daemon's do. */
-import { BatchEncoder } from '../../../engine/journal/batch-encoder.js';
-import { encodeRecord, RECORD_BATCH } from '../../../engine/journal/record.js';
+import { BatchEncoder } from '../../../engine/journal/records/batch-encoder.js';
+import { encodeRecord, RECORD_BATCH } from '../../../engine/journal/records/record.js';
 import { MIN_CACHE_BYTES } from '../../../engine/limits.js';
-import { readManifest } from '../../../engine/remote/manifest.js';
+import { readManifest } from '../../../engine/remote/objects/manifest.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import type { Site } from '../../../engine/remote/site.js';
 import { takeOver } from '../../../engine/remote/take-over.js';
-import { type Catalog, catalogOf } from '../../../engine/shipping/catalog.js';
-import { fetchCheckpoint } from '../../../engine/shipping/fetch-images.js';
+import { type Catalog, catalogOf } from '../../../engine/shipping/checkpoints/catalog.js';
+import { fetchCheckpoint } from '../../../engine/shipping/checkpoints/fetch-images.js';
+import { shipCheckpoint } from '../../../engine/shipping/checkpoints/ship-checkpoint.js';
 import { recordsOf } from '../../../engine/shipping/records.js';
-import { shipCheckpoint } from '../../../engine/shipping/ship-checkpoint.js';
 import { MemoryBlobStore } from '../../../engine/store/memory-blob-store.js';
 import { Tree } from '../../../engine/tree/tree.js';
 import type { Change } from '../../../engine/tree/write/changes.js';

@@ -1,12 +1,12 @@
 /** What befalls the machines of a ShippingWorld, and what must be in the end. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Shipper } from '../../../engine/shipping/live/shipper.js';
 import {
   type RemoteStore,
   resumeRemoteStore,
   takeOverStore,
 } from '../../../engine/shipping/open-remote-store.js';
-import { Shipper } from '../../../engine/shipping/shipper.js';
 import { Tree } from '../../../engine/tree/tree.js';
 import { NO_FAULTS } from '../object/faulty-object-store.js';
 import { Machine } from './shipping-machine.js';

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { SpinneyError } from '../../../engine/errors.js';
 import type { Site } from '../../../engine/remote/site.js';
 import { removeShippedContent } from '../../../engine/shipping/contents/rows.js';
+import { Shipper } from '../../../engine/shipping/live/shipper.js';
 import {
   type RemoteStore,
   resumeRemoteStore,
   takeOverStore,
 } from '../../../engine/shipping/open-remote-store.js';
-import { Shipper } from '../../../engine/shipping/shipper.js';
 import { Tree } from '../../../engine/tree/tree.js';
 import type { SimulatedProcess } from '../object/simulation.js';
 import {

@@ -1,7 +1,7 @@
 import { SpinneyError } from '../../../errors.js';
 import type { BlobId, BlobRow, KeptImage, Pin, Pins } from '../../blob-store.js';
 import { assertImageSize, noSuchPin } from '../../checks.js';
-import type { DataFile } from '../data-file.js';
+import type { DataFile } from '../data/data-file.js';
 import type { SlotMap } from '../slot-map.js';
 import type { PinTable } from './pin-table.js';
 

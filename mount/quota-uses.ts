@@ -1,1 +1,0 @@
-export { type QuotaUse, quotaUses } from './filesystem/quota-uses.js';

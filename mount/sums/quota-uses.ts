@@ -1,0 +1,1 @@
+export { type QuotaUse, quotaUses } from '../filesystem/quota-uses.js';
