@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { SpinneyError } from '../../engine/errors.js';
+import { clientGone } from './client-gone.js';
 import type { RemoteTarget, WarmReport } from './reports.js';
 import type { Route } from './route.js';
 
@@ -11,7 +12,7 @@ export const REMOTE_ROUTES: readonly Route[] = [
     method: 'GET',
     takesLong: true,
     async answer({ target }, request, reply) {
-      const lines = warmed(target.remote, pathIn(request));
+      const lines = warmed(target.remote, pathIn(request), clientGone(reply));
       // What cannot begin is told as an error.
       const first = await lines.next();
       reply.type('application/x-ndjson');
@@ -35,9 +36,8 @@ function pathIn(request: FastifyRequest): Uint8Array {
   );
 }
 
-/** How far it is, a line each, and at last how it went. It is given up where nobody reads any more. */
-async function* warmed(remote: RemoteTarget, path: Uint8Array): AsyncGenerator<string> {
-  const controller = new AbortController();
+/** How far it is, a line each, and at last how it went. */
+async function* warmed(remote: RemoteTarget, path: Uint8Array, signal: AbortSignal): AsyncGenerator<string> {
   let last: WarmReport | undefined;
   let wake: () => void = () => {};
   const work = remote.warm(
@@ -46,36 +46,26 @@ async function* warmed(remote: RemoteTarget, path: Uint8Array): AsyncGenerator<s
       last = told;
       wake();
     },
-    controller.signal,
+    signal,
   );
   let isOver = false;
-  const over = work.then(
-    () => {
-      isOver = true;
-      wake();
-    },
-    () => {
-      isOver = true;
-      wake();
-    },
-  );
-  try {
-    while (!isOver) {
-      if (last === undefined) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        continue;
-      }
-      const told = last;
-      last = undefined;
-      yield `${JSON.stringify(told)}\n`;
+  const end = () => {
+    isOver = true;
+    wake();
+  };
+  work.then(end, end);
+  while (!isOver) {
+    if (last === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      continue;
     }
-    yield `${JSON.stringify({ ...(await work), isDone: true })}\n`;
-  } finally {
-    controller.abort(new SpinneyError('ERR_CLOSED', 'Cannot go on: nobody waits for it'));
-    await over;
+    const told = last;
+    last = undefined;
+    yield `${JSON.stringify(told)}\n`;
   }
+  yield `${JSON.stringify({ ...(await work), isDone: true })}\n`;
 }
 
 async function* prepended(first: string, rest: AsyncGenerator<string>): AsyncGenerator<string> {

@@ -121,7 +121,7 @@ export interface SnapshotTarget {
   create(name: string): Promise<SnapshotReport>;
   delete(name: string): Promise<SnapshotReport>;
   /** `after` undefined: now. */
-  diff(before: string, after: string | undefined): AsyncIterable<ChangeReport>;
+  diff(before: string, after: string | undefined, signal: AbortSignal): AsyncIterable<ChangeReport>;
 }
 
 /** What the mount is at the moment, by the names of the options of `spinney mount`, and as these take it. */

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { SpinneyError } from '../../engine/errors.js';
+import { clientGone } from './client-gone.js';
 import type { ChangeReport } from './reports.js';
 import type { Route } from './route.js';
 
@@ -30,7 +31,8 @@ export const SNAPSHOT_ROUTES: readonly Route[] = [
     takesLong: true,
     async answer({ target }, request, reply) {
       const { to } = request.query as { to?: unknown };
-      const changes = target.snapshots.diff(nameOf(request), to === undefined ? undefined : String(to));
+      const after = to === undefined ? undefined : String(to);
+      const changes = target.snapshots.diff(nameOf(request), after, clientGone(reply));
       const lines = jsonLines(changes);
       // Up to the first change it may take long; from there on it goes as fast as it is read.
       const first = await lines.next();

@@ -116,7 +116,7 @@ export class Daemon {
       remoteOptions &&
       (await (follows ? StoreFollower : StoreRemote).begin(
         { store: options.store, remote: remoteOptions },
-        { log, notice: tellAll },
+        { log, notice: tellAll, signal },
       ));
     let tree: Tree;
     try {

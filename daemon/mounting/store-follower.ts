@@ -6,7 +6,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { newHolder, parseRemote, writeRemoteRecord } from '../../engine/before-open.js';
 import { FileBlobStore, type Tree } from '../../engine/index.js';
-import type { RemoteThread } from '../../mount/remote-thread.js';
+import type { RemoteThread, Starting } from '../../mount/remote-thread.js';
 import type { MountEnd, MountRemote } from '../../mount/types.js';
 import type { RemoteReport, WarmReport } from '../control/reports.js';
 import type { Problem } from '../health/codes.js';
@@ -34,7 +34,7 @@ export class StoreFollower implements ServedRemote {
   /** Makes the store. @throws ERR_STORE_LOCKED where another daemon has the directory, and what keeps the remote from being followed */
   static async begin(
     { store, remote }: { store: string; remote: RemoteOptions },
-    { log }: { log: Logger },
+    { log, ...starting }: { log: Logger } & Starting,
   ): Promise<StoreFollower> {
     const { addressing, allowPlainHttp, contentCacheBytes, endpoint, url } = remote;
     const before = examineRemote(store, remote);
@@ -62,6 +62,7 @@ export class StoreFollower implements ServedRemote {
         contentCacheBytes,
       },
       mountLog(log),
+      starting,
     );
     try {
       await thread.follow();

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { newHolder, parseRemote, type RemoteRecord, writeRemoteRecord } from '../../engine/before-open.js';
 import { SpinneyError } from '../../engine/errors.js';
 import type { Tree } from '../../engine/index.js';
-import type { FinishProgress, ImageHost, RemoteThread } from '../../mount/remote-thread.js';
+import type { FinishProgress, ImageHost, RemoteThread, Starting } from '../../mount/remote-thread.js';
 import { noteStoreTaken } from '../../mount/stores/taken-store.js';
 import type { MountEnd, MountRemote } from '../../mount/types.js';
 import type { RemoteReport, WarmReport } from '../control/reports.js';
@@ -56,7 +56,7 @@ export class StoreRemote {
   /** @throws what keeps the remote from being this store's */
   static async begin(
     place: RemotePlace,
-    { log, notice }: { log: Logger; notice: (text: string) => void },
+    { log, ...starting }: { log: Logger } & Starting,
   ): Promise<StoreRemote> {
     const { store, remote } = place;
     const { addressing, allowPlainHttp, endpoint, url } = remote;
@@ -88,8 +88,8 @@ export class StoreRemote {
         contentCacheBytes: remote.contentCacheBytes,
       },
       mountLog(log),
+      starting,
     );
-    thread.notice = notice;
     const own = new StoreRemote(place, thread, record, log);
     try {
       if (!isStore(store)) await own.#takeOver();

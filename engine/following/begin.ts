@@ -4,6 +4,7 @@ import { RemoteFollower } from '../remote/follower.js';
 import { decodeManifest } from '../remote/objects/manifest.js';
 import type { Site } from '../remote/site.js';
 import { catalogOf } from '../shipping/checkpoints/catalog.js';
+import type { FetchProgress } from '../shipping/checkpoints/fetch-images.js';
 import { RestoredStore } from '../shipping/restore.js';
 import { hasCode } from '../store/object/errors.js';
 import type { FollowingOptions } from './following.js';
@@ -18,7 +19,11 @@ const LEASE_MS = 60_000;
  * Makes a store of the remote's last checkpoint in the directory, without its snapshots, and keeps what that needs in the remote.
  * @throws ERR_NO_STORE where nothing is to be followed; ERR_EXISTS, ERR_NO_SPACE, ERR_IO of the directory; and as the object store
  */
-export async function beginFollowing(site: Site, directory: string): Promise<BegunFollowing> {
+export async function beginFollowing(
+  site: Site,
+  directory: string,
+  onProgress?: FetchProgress,
+): Promise<BegunFollowing> {
   const follower = new RemoteFollower(site, LEASE_MS);
   const { manifest, unpin } = await follower.adopt().catch((error: unknown) => {
     if (!hasCode(error, 'ERR_NOT_FOUND')) throw error;
@@ -27,7 +32,7 @@ export async function beginFollowing(site: Site, directory: string): Promise<Beg
   const restored = new RestoredStore(directory);
   try {
     const checkpoint = manifest === undefined ? undefined : await checkpointOf(site, manifest);
-    await renewing(site, follower, restored.restore(site.store, checkpoint, false));
+    await renewing(site, follower, restored.restore(site.store, checkpoint, false, onProgress));
     restored.finish();
     return { site, follower, unpin, lsn: restored.lastLsn };
   } catch (error) {

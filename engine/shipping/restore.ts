@@ -13,7 +13,12 @@ import { FileBlobStore } from '../store/file/file-blob-store.js';
 import { countedNames, isOwnName, UNFINISHED_FILE } from '../store/file/names.js';
 import type { ObjectStore } from '../store/object/object-store.js';
 import type { Catalog } from './checkpoints/catalog.js';
-import { fetchCheckpoint, keepOnly, restoreCheckpoint } from './checkpoints/fetch-images.js';
+import {
+  type FetchProgress,
+  fetchCheckpoint,
+  keepOnly,
+  restoreCheckpoint,
+} from './checkpoints/fetch-images.js';
 import { noteAbsent } from './images/absent-note.js';
 import { recordsOf } from './records.js';
 
@@ -65,6 +70,7 @@ export class RestoredStore {
     store: ObjectStore,
     manifest: { name: string; bytes: Uint8Array; catalog: Catalog } | undefined,
     isLazy: boolean,
+    onProgress?: FetchProgress,
   ): Promise<void> {
     this.#store = FileBlobStore.open({ dir: this.#directory, disk: this.#disk, create: true });
     this.#segments = new RestoredSegments(this.#disk, this.#directory, this.#store.uuid);
@@ -78,7 +84,7 @@ export class RestoredStore {
         blobs.reserveSlots(missing.length - blobs.readySlots());
         for (const image of missing) blobs.adoptBlob(image);
       });
-    } else await fetchCheckpoint(store, catalog, blobs);
+    } else await fetchCheckpoint(store, catalog, blobs, onProgress);
     this.lastLsn = catalog.mark.lsn;
   }
 

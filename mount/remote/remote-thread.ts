@@ -16,6 +16,14 @@ interface Waiter {
   progress?: ((progress: never) => void) | undefined;
 }
 
+/** Of a daemon that is being started. */
+export interface Starting {
+  /** Gets what whoever waits should know. */
+  notice?: ((text: string) => void) | undefined;
+  /** Nobody waits any more. */
+  signal?: AbortSignal | undefined;
+}
+
 export class RemoteThread {
   readonly #worker: Worker;
   readonly #waiters = new Map<number, Waiter>();
@@ -30,11 +38,12 @@ export class RemoteThread {
   /** Resolves when the thread has ended though nobody ended it: nobody brings contents, or ships, any more. */
   readonly died: Promise<Error>;
   #diedOf: (error: Error) => void = () => {};
-  /** Gets what whoever waits for the start should know. */
-  notice: (text: string) => void = () => {};
+  readonly #starting: Starting;
 
-  constructor(data: RemoteThreadData, log: MountLog) {
+  /** Whoever waits for the mount hears of what takes long, and may give up until it is served. */
+  constructor(data: RemoteThreadData, log: MountLog, starting: Starting = {}) {
     this.#log = log;
+    this.#starting = starting;
     this.died = new Promise((resolve) => {
       this.#diedOf = resolve;
     });
@@ -42,7 +51,15 @@ export class RemoteThread {
     this.#worker.on('message', (message: RemoteMessage) => this.#hear(message));
     this.#worker.on('error', (error) => this.#endWith(`its thread has died: ${error}`));
     this.#worker.on('exit', () => this.#endWith('its thread has ended'));
+    if (starting.signal?.aborted === true) this.#giveUp();
+    starting.signal?.addEventListener('abort', this.#giveUp, { once: true });
   }
+
+  /** As a kill, which may come at any time. */
+  readonly #giveUp = () => {
+    this.#end ??= new SpinneyError('ERR_CLOSED', 'Cannot mount: it was given up while it was being started');
+    void this.#worker.terminate();
+  };
 
   /** Makes the remote's store in the directory, which is empty; true where the remote has one. @throws as `takeOverStore` */
   async takeOver(): Promise<boolean> {
@@ -72,6 +89,7 @@ export class RemoteThread {
       follows,
       board: this.#board,
       connect: (end) => {
+        this.#starting.signal?.removeEventListener('abort', this.#giveUp);
         const ports = [end.session, end.io];
         this.#serving = this.#ask({ kind: 'serve', tree: tree.share(), end, board: this.#board }, ports);
         this.#serving.catch((error: unknown) => this.#log('error', `Cannot ship to the remote: ${error}`));
@@ -113,8 +131,9 @@ export class RemoteThread {
 
   /** Ends it at once: then nothing uses the tree any more. The remote stays this store's, unless it was let go. Never throws. */
   async stop(): Promise<void> {
+    this.#starting.signal?.removeEventListener('abort', this.#giveUp);
     try {
-      await this.#ask({ kind: 'stop' });
+      if (this.#end === undefined) await this.#ask({ kind: 'stop' });
     } catch (error) {
       this.#log('warn', `Cannot end the remote's thread cleanly: ${error}`);
     }
@@ -152,7 +171,7 @@ export class RemoteThread {
   #hear(message: RemoteMessage): void {
     if (message.kind === 'stats') this.#told(message.stats);
     else if (message.kind === 'log') this.#log(message.level, message.message, message.fields);
-    else if (message.kind === 'notice') this.notice(message.text);
+    else if (message.kind === 'notice') this.#starting.notice?.(message.text);
     else if (message.kind === 'progress')
       this.#waiters.get(message.id)?.progress?.(message.progress as never);
     else {

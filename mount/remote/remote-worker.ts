@@ -30,6 +30,8 @@ const LEASE_MS = 5_000;
 /** From when on the object store counts as away. */
 const PATIENCE_MS = 3_000;
 const STATS_MS = 500;
+/** How often long work of the start is told. */
+const TOLD_MS = 5_000;
 
 const { s3, holder, directory, contentDirectory, contentCacheBytes } = workerData as RemoteThreadData;
 const post = (message: RemoteMessage) => parentPort!.postMessage(message);
@@ -74,6 +76,16 @@ function options() {
   };
 }
 
+/** Tells now and then how much of the tree has come. */
+function fetchTold(): (done: number, total: number) => void {
+  let toldAt = performance.now();
+  return (done, total) => {
+    if (performance.now() - toldAt < TOLD_MS) return;
+    toldAt = performance.now();
+    post({ kind: 'notice', text: `fetching the remote's tree: ${done} of ${total} blobs` });
+  };
+}
+
 function attach(handle: unknown): Tree {
   tree ??= Tree.attach(handle as Parameters<typeof Tree.attach>[0], { measure: FILESYSTEM_MEASURE });
   return tree;
@@ -105,7 +117,7 @@ async function carryOut(request: RemoteRequest): Promise<unknown> {
       store = await resumeRemoteStore(await openSite(), attach(request.tree), options());
       return undefined;
     case 'follow':
-      begun = await beginFollowing(await openSite(false), directory);
+      begun = await beginFollowing(await openSite(false), directory, fetchTold());
       return undefined;
     case 'catch-up':
       following = new Following({

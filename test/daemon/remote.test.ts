@@ -84,6 +84,21 @@ describe('GET /v1/warm', () => {
     });
     await vi.waitFor(() => expect(given?.aborted).toBe(true), { timeout: 30_000, interval: 10 });
   });
+
+  it('is given up where the client goes away before there is anything to tell', async () => {
+    const controller = new AbortController();
+    const given = await new Promise<AbortSignal>((resolve, reject) => {
+      const begun: RemoteTarget['warm'] = (_path, _progress, signal) => {
+        resolve(signal);
+        return new Promise((_, fail) => signal.addEventListener('abort', () => fail(signal.reason)));
+      };
+      serve(begun)
+        .then((path) => askDaemonForLines(path, '/v1/warm?path=/a', () => {}, { signal: controller.signal }))
+        .catch(reject);
+    });
+    controller.abort();
+    await vi.waitFor(() => expect(given.aborted).toBe(true), { timeout: 30_000, interval: 10 });
+  });
 });
 
 it('what is wrong with a remote is told by its codes', () => {

@@ -1,6 +1,7 @@
 /** Snapshots by the control socket and the command line. */
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { askDaemonForLines } from '../../daemon/control/client.js';
 import type { ChangeReport, SnapshotTarget } from '../../daemon/control/reports.js';
 import { startControl } from '../../daemon/control/server.js';
 import { Snapshots } from '../../daemon/mounting/snapshots/snapshots.js';
@@ -112,6 +113,23 @@ describe('the control socket', () => {
     ]);
     const none = await ask(await controlSocket(), 'GET', '/v1/snapshots/old/diff');
     expect([none.status, none.text]).toEqual([200, '']);
+  });
+
+  it('looks no further for what changed where the client has gone, though there was nothing to tell', async () => {
+    const client = new AbortController();
+    const given = await new Promise<AbortSignal>((resolve) => {
+      const diff: SnapshotTarget['diff'] = async function* (_before, _after, signal) {
+        resolve(signal);
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        yield* CHANGES;
+      };
+      const path = controlSocket({ diff });
+      void path.then((socket) =>
+        askDaemonForLines(socket, '/v1/snapshots/old/diff', () => {}, { signal: client.signal }),
+      );
+    });
+    client.abort();
+    await vi.waitFor(() => expect(given.aborted).toBe(true), { timeout: 30_000, interval: 10 });
   });
 });
 

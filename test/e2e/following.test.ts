@@ -1,4 +1,7 @@
 /** Mounts that follow what another machine writes, through real system calls. The remote is an S3 server of this process. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import type { StatsReport } from '../../daemon/control/reports.js';
 import { MemoryObjectStore } from '../../engine/store/object/memory-object-store.js';
@@ -138,3 +141,28 @@ it('is in a directory of its own, made anew by each mount', async () => {
     /Cannot follow s3:\/\/photos\/home in .*: something is there; give an empty directory/,
   );
 });
+
+it.each([['--follow'], []])(
+  'can be given up while it waits for a remote that does not answer, with %j',
+  async (...more) => {
+    const asked: Socket[] = [];
+    const server = createServer((socket) => void asked.push(socket.on('error', () => {})));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => {
+      for (const socket of asked) socket.destroy();
+      server.close();
+    });
+    const site = new Site();
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const mounting = site.startSpinney(
+      ...['mount', site.mountpoint, '--store', site.store],
+      ...['--remote', REMOTE, '--remote-endpoint', endpoint, ...more],
+    );
+    await expect.poll(() => asked.length, LONG).toBeGreaterThan(0);
+    mounting.child.kill('SIGINT');
+    const { code, err } = await mounting.result;
+    expect(code).not.toBe(0);
+    expect(err).toContain('given up while it was being started');
+  },
+);

@@ -85,10 +85,12 @@ export class Snapshots implements SnapshotTarget {
   }
 
   /** In parts, so that other admin work has its turn between them. */
-  async *diff(before: string, after: string | undefined): AsyncGenerator<ChangeReport> {
+  async *diff(before: string, after: string | undefined, signal: AbortSignal): AsyncGenerator<ChangeReport> {
     const id = await this.#admin.run('beginDiff', before, after);
     try {
       for (let isDone = false; !isDone; ) {
+        // A part may have nothing to tell, and then nobody else looks whether anybody waits.
+        signal.throwIfAborted();
         const part = await this.#admin.run('goOnWithDiff', id);
         isDone = part.isDone;
         yield* part.changes;

@@ -7,6 +7,9 @@ import { hasCode } from '../../store/object/errors.js';
 import type { ObjectStore } from '../../store/object/object-store.js';
 import { type Catalog, rangeOf, type ShippedImage } from './catalog.js';
 
+/** So many images of so many are here. */
+export type FetchProgress = (done: number, total: number) => void;
+
 /** @throws ERR_BLOB_MISSING, ERR_BLOB_CORRUPT, and as `get` */
 export async function fetchImage(store: ObjectStore, image: ShippedImage): Promise<Uint8Array> {
   const { id, pack } = image;
@@ -52,13 +55,23 @@ export async function restoreCheckpoint(
   into.flush(undefined, { remove: [lastPin] });
 }
 
-/** As `restoreCheckpoint`, with all images. @throws as `fetchImage` and the store */
-export function fetchCheckpoint(store: ObjectStore, catalog: Catalog, into: BlobStore): Promise<void> {
+/** As `restoreCheckpoint`, with all images, of which `onProgress` is told how many have come. @throws as `fetchImage` and the store */
+export function fetchCheckpoint(
+  store: ObjectStore,
+  catalog: Catalog,
+  into: BlobStore,
+  onProgress: FetchProgress = () => {},
+): Promise<void> {
   return restoreCheckpoint(catalog, into, async (images) => {
+    let done = 0;
+    const missing = keepOnly(images, into);
     const fetchAll = async (next: IterableIterator<ShippedImage>) => {
-      for (const image of next) into.writeBlob(image.id, await fetchImage(store, image));
+      for (const image of next) {
+        into.writeBlob(image.id, await fetchImage(store, image));
+        onProgress(++done, missing.length);
+      }
     };
-    const next = keepOnly(images, into).values();
+    const next = missing.values();
     await Promise.all(Array.from({ length: FETCHES_AT_ONCE }, () => fetchAll(next)));
   });
 }
