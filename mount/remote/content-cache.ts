@@ -23,6 +23,8 @@ export interface CacheFigures {
 export interface CacheServices {
   /** Bytes that the content has of the disk; 0: it is not here. */
   bytesOf(ino: number, born: number): number;
+  /** Bytes that the disk has to spare; negative: so many are missing. What the cache has given up counts as soon as `evicted` tells of it. */
+  room(): number;
   /** Whether the remote has what is here, as far as can be told without asking who has it open. */
   mayGo(ino: number, born: number): boolean;
   /** Asks for an eviction; then `evicted`. */
@@ -105,9 +107,9 @@ export class ContentCache {
     this.trim();
   }
 
-  /** Asks for evictions, of as much as there is too much. */
+  /** Asks for evictions, of as much as there is too much, or as the disk needs. */
   trim(): void {
-    let over = this.#bytes - this.#bound;
+    let over = Math.max(this.#bytes - this.#bound, -this.#services.room());
     for (const key of this.#asked) over -= this.#sizes.get(key) ?? 0;
     if (over <= 0) return;
     for (const [key, bytes] of this.#sizes) {

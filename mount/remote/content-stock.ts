@@ -2,7 +2,7 @@
  * The contents of a mount that are here, of those that its remote has: brings what is wanted, and has given up what was not used for longest. The session asks, and is
  * told what has come.
  */
-import { existsSync, lstatSync } from 'node:fs';
+import { existsSync, lstatSync, statfsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import type { TreeReads } from '../../engine/api.js';
 import { fetchPart, hasCode, type Site } from '../../engine/remote-store.js';
@@ -19,6 +19,9 @@ import { warm } from './warm.js';
 
 /** What stat counts in. */
 const BLOCK_BYTES = 512;
+/** What a cache leaves to others of its disk: this share of it, and no more than so many bytes. */
+const SPARED_SHARE = 0.05;
+const MOST_SPARED_BYTES = 1024 ** 3;
 /** How often what could not be given up is looked at again. */
 const RETRY_MS = 2_000;
 
@@ -61,6 +64,7 @@ export class ContentStock {
         const path = contentPath(contentDirectory, ino, born);
         return existsSync(path) ? isShipped(ino, born, path) : shippedState(tree, ino, born) !== undefined;
       },
+      room: () => this.#room(),
       evict: (ino, born) => tellSession({ kind: 'evict', ino, born }),
     });
     this.#retrying = setInterval(() => this.#cache.retry(), RETRY_MS).unref();
@@ -166,6 +170,17 @@ export class ContentStock {
       bytes += (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES;
     }
     return bytes;
+  }
+
+  /** However much it is allowed, it fills no disk: others, and the journal, need it more. */
+  #room(): number {
+    try {
+      const { bavail, blocks, bsize } = statfsSync(this.#options.contentDirectory);
+      return bavail * bsize - Math.min(blocks * bsize * SPARED_SHARE, MOST_SPARED_BYTES);
+    } catch {
+      // There are no contents yet, or nobody can tell.
+      return Number.POSITIVE_INFINITY;
+    }
   }
 
   /** What is here from before, by its last use. */

@@ -11,11 +11,14 @@ class World {
   readonly disk = new Map<string, number>();
   readonly shipped = new Set<string>();
   readonly asked: ContentName[] = [];
+  /** Bytes of the disk that are not others'. */
+  space = Number.POSITIVE_INFINITY;
   readonly cache: ContentCache;
 
   constructor(bound: number) {
     this.cache = new ContentCache(bound, {
       bytesOf: (ino, born) => this.disk.get(nameOf({ ino, born })) ?? 0,
+      room: () => this.space - this.used,
       mayGo: (ino, born) => this.shipped.has(nameOf({ ino, born })),
       evict: (ino, born) => this.asked.push({ ino, born }),
     });
@@ -53,6 +56,25 @@ describe('a cache of contents', () => {
     world.answer(true);
     expect(world.cache.figures()).toMatchObject({ bytes: 90, contents: 3, evictions: 2, isStuck: false });
     expect(world.asked).toEqual([]);
+  });
+
+  it('fills no disk, however much it is allowed, and is not stuck for that', () => {
+    const world = new World(1_000);
+    world.space = 100;
+    for (let ino = 1; ino <= 5; ino++) world.cache.used(world.put(ino, 30));
+    expect(world.asked.map(({ ino }) => ino)).toEqual([1, 2]);
+    world.answer(true);
+    world.answer(true);
+    expect(world.cache.figures()).toMatchObject({ bytes: 90, contents: 3, isStuck: false });
+    // Others take what is left.
+    world.space = 50;
+    world.cache.retry();
+    while (world.asked.length > 0) world.answer(true);
+    expect(world.used).toBe(30);
+    world.space = -1_000;
+    world.cache.retry();
+    world.answer(false);
+    expect([world.used, world.cache.figures().isStuck]).toEqual([30, false]);
   });
 
   it('takes the next one where one stays, and says when none can go', () => {
