@@ -71,6 +71,8 @@ export const MAX_UNSHIPPED_BYTES = 16 * 1024 * 1024 * 1024;
 export const CONTENT_PART_BYTES = 8 * 1024 * 1024;
 /** A content up to this size that somebody waits for goes into its row at first: one request less to wait for. */
 export const MAX_CONTENT_IN_ROW_BYTES = 64 * 1024;
+/** So do small ones that must be there before records that somebody waits for: so much of them with one object of the journal. */
+export const MAX_CONTENTS_IN_ROWS_BYTES = 256 * 1024;
 /** Parts of one content that are put at a time. */
 export const PARTS_AT_ONCE = 4;
 /** What one row in the tree tells of, and rows of one content: 512 GiB. */

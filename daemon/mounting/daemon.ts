@@ -136,6 +136,7 @@ export class Daemon {
     if (tree.location === undefined) {
       await remote?.stop();
       tree.close();
+      await remote?.closed();
       throw new SpinneyError('ERR_IO', `Cannot use the store ${options.store}: /proc is not mounted`);
     }
     try {
@@ -143,6 +144,7 @@ export class Daemon {
     } catch (error) {
       await remote?.stop();
       tree.close();
+      await remote?.closed();
       throw error;
     }
     const location = new StoreLocation(options.store, tree.location);
@@ -299,7 +301,6 @@ export class Daemon {
       const since = new Date().toISOString();
       await this.#record.tell((record) => record.serving(entry, { driver, since }));
     }
-    this.#remote?.mounted(this.#tree);
     if (!options.readOnly) this.#contents.start();
     if (options.scrubDays > 0) this.#scrubber.schedule(options.scrubDays);
     this.#snapshots.start();

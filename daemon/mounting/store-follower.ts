@@ -77,8 +77,6 @@ export class StoreFollower implements ServedRemote {
     await this.#thread.catchUp(tree);
   }
 
-  mounted(): void {}
-
   mountRemote(...[tree]: Parameters<ServedRemote['mountRemote']>): MountRemote {
     return this.#thread.mountRemote(tree, { follows: true });
   }

@@ -92,14 +92,19 @@ export class StoreRemote {
     );
     const own = new StoreRemote(place, thread, record, log);
     try {
-      if (!isStore(store)) await own.#takeOver();
-      if (mayLackImages(store)) {
+      const isThere = isStore(store);
+      if (!isThere || mayLackImages(store)) {
         const board = makeImageBoard();
         const data = { s3, board, directory: store, patienceMs: IMAGE_PATIENCE_MS };
-        own.#images = { host: await ImageHost.start(data), board };
+        // Gets ready meanwhile.
+        own.#images = { host: new ImageHost(data), board };
       }
+      if (!isThere) await own.#takeOver();
+      if (mayLackImages(store)) await own.#images?.host.serve();
+      else await own.#endImages();
     } catch (error) {
       await thread.stop();
+      await own.#endImages();
       throw own.#told(error);
     }
     return own;
@@ -116,13 +121,9 @@ export class StoreRemote {
     return this.#images?.board;
   }
 
-  /** The mount answers: what the store lacks is fetched from now on, beside what is asked for. */
-  mounted(tree: Tree): void {
-    this.#images?.host.fetchAll(tree.share().store as Parameters<ImageHost['fetchAll']>[0]);
-  }
-
-  /** The store is open. @throws what keeps the remote from being this store's */
+  /** The store is open: what it lacks is fetched from now on, beside what is asked for. @throws what keeps the remote from being this store's */
   async opened(tree: Tree): Promise<void> {
+    this.#images?.host.fetchAll(tree.share().store as Parameters<ImageHost['fetchAll']>[0]);
     try {
       if (!this.#isTaken) await this.#thread.resume(tree);
       if (this.#isRestored) noteStoreTaken(tree);
@@ -205,12 +206,18 @@ export class StoreRemote {
 
   /** To be called before the tree is closed. */
   async stop(): Promise<void> {
+    await this.#images?.host.stopFetching();
     await this.#thread.stop();
   }
 
   /** To be called after it is. */
   async closed(): Promise<void> {
+    await this.#endImages();
+  }
+
+  async #endImages(): Promise<void> {
     await this.#images?.host.stop();
+    this.#images = undefined;
   }
 }
 

@@ -1,10 +1,11 @@
 /**
  * Images of blobs that a store refers to, and that are not in it yet: who reads one asks for it, in shared memory, and sleeps until another
- * thread has fetched it.
+ * thread has fetched it. Who knows what he will want next says so beforehand, and does not wait.
  *
  * Invariants
  * - A place is FREE; or a reader's, from CLAIMED until it sets it FREE; only while it is ASKED the server may write there, which ends with
  *   DONE or FAILED.
+ * - A hint is FREE; or a reader's while it is CLAIMED; or, ASKED, the server's until it sets it FREE. One for which there is no room is lost.
  * - Whoever waits looks now and then whether anybody serves still.
  */
 
@@ -17,9 +18,12 @@ import type { BlobId } from './blob-store.js';
 export interface AbsentImages {
   /** Whether the blob's image of that generation was copied `into` it. @throws ERR_IO where it could be, but not now */
   fetch(id: BlobId, generation: number, into: Uint8Array): boolean;
+  /** It will be fetched soon. Waits for nothing. */
+  expect?(id: BlobId, generation: number): void;
 }
 
 const PLACES = 8;
+const HINTS = 16;
 
 // Words of the head.
 const ASKED_COUNT = 0;
@@ -33,6 +37,8 @@ const ID = 1;
 const GENERATION_DOUBLE = 1; // words 2 and 3
 const TEXT_LENGTH = 4;
 const PLACE_WORDS = 16;
+// Hints have the first of these, and follow the places.
+const HINT_WORDS = 4;
 
 const FREE = 0;
 const CLAIMED = 1;
@@ -43,9 +49,12 @@ const NONE = 5;
 const FAILED = 6;
 
 const TEXT_BYTES = 1024;
-const TEXTS_AT = (HEAD_WORDS + PLACES * PLACE_WORDS) * 4;
+const HINTS_AT = HEAD_WORDS + PLACES * PLACE_WORDS;
+const TEXTS_AT = (HINTS_AT + HINTS * HINT_WORDS) * 4;
 const IMAGES_AT = TEXTS_AT + PLACES * TEXT_BYTES;
 const BYTES = IMAGES_AT + PLACES * BLOB_SIZE;
+
+const HINTS_END = HINTS_AT + HINTS * HINT_WORDS;
 
 const RECHECK_MS = 1_000;
 
@@ -100,6 +109,19 @@ export class ImageBoard implements AbsentImages {
     }
   }
 
+  expect(id: BlobId, generation: number): void {
+    const words = this.#words;
+    for (let at = HINTS_AT; at < HINTS_END; at += HINT_WORDS) {
+      if (Atomics.compareExchange(words, at + STATE, FREE, CLAIMED) !== FREE) continue;
+      words[at + ID] = id;
+      this.#doubles[at / 2 + GENERATION_DOUBLE] = generation;
+      Atomics.store(words, at + STATE, ASKED);
+      Atomics.add(words, ASKED_COUNT, 1);
+      Atomics.notify(words, ASKED_COUNT);
+      return;
+    }
+  }
+
   /** To be called once nobody serves any more, also by another thread than the one that did: whoever waits does not get it. */
   end(): void {
     Atomics.store(this.#words, HAS_ENDED, 1);
@@ -111,20 +133,32 @@ export class ImageBoard implements AbsentImages {
 
   /**
    * Calls `fetch` for whatever is asked for, as it comes, until the board has ended: it gives the image, or undefined where it knows of
-   * none; what it throws is told to whoever asked. Blocks nobody.
+   * none; what it throws is told to whoever asked. `expect` is told what will be asked for. Blocks nobody.
    */
-  async serve(fetch: (asked: AskedImage) => Promise<Uint8Array | undefined>): Promise<void> {
+  async serve(
+    fetch: (asked: AskedImage) => Promise<Uint8Array | undefined>,
+    expect: (asked: AskedImage) => void,
+  ): Promise<void> {
     const words = this.#words;
     while (!this.#hasEnded) {
       const seen = Atomics.load(words, ASKED_COUNT);
       for (let place = 0; place < PLACES; place++) {
         const at = wordOf(place);
         if (Atomics.compareExchange(words, at + STATE, ASKED, SERVED) !== ASKED) continue;
-        const asked = { id: words[at + ID]! >>> 0, generation: this.#doubles[at / 2 + GENERATION_DOUBLE]! };
-        void this.#answer(place, fetch(asked));
+        void this.#answer(place, fetch(this.#askedAt(at)));
+      }
+      for (let at = HINTS_AT; at < HINTS_END; at += HINT_WORDS) {
+        if (Atomics.load(words, at + STATE) !== ASKED) continue;
+        const asked = this.#askedAt(at);
+        Atomics.store(words, at + STATE, FREE);
+        expect(asked);
       }
       await waitAsync(words, ASKED_COUNT, seen, RECHECK_MS).value;
     }
+  }
+
+  #askedAt(at: number): AskedImage {
+    return { id: this.#words[at + ID]! >>> 0, generation: this.#doubles[at / 2 + GENERATION_DOUBLE]! };
   }
 
   async #answer(place: number, fetched: Promise<Uint8Array | undefined>): Promise<void> {

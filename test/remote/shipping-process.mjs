@@ -36,8 +36,8 @@ mkdirSync(`${directory}/content`, { recursive: true });
 const isOwn = existsSync(`${dir}/manifest`) && !existsSync(`${dir}/repair.unfinished`);
 let resumed = isOwn ? undefined : await takeOverStore(site, dir, { ...options, isLazy: true });
 const board = mayLackImages(dir) ? makeImageBoard() : undefined;
-const images =
-  board && (await ImageHost.start({ s3: { bucket, prefix }, board, directory: dir, patienceMs }));
+const images = board && new ImageHost({ s3: { bucket, prefix }, board, directory: dir, patienceMs });
+await images?.serve();
 const tree = Tree.open({ dir, images: board });
 images?.fetchAll(tree.share().store);
 resumed ??= await resumeRemoteStore(site, tree, options);

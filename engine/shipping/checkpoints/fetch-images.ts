@@ -12,10 +12,19 @@ export type FetchProgress = (done: number, total: number) => void;
 
 /** @throws ERR_BLOB_MISSING, ERR_BLOB_CORRUPT, and as `get` */
 export async function fetchImage(store: ObjectStore, image: ShippedImage): Promise<Uint8Array> {
-  const { id, pack } = image;
+  const [bytes] = await fetchRun(store, [image]);
+  return bytes!;
+}
+
+/** Images of one pack, by one request, which brings what is between them, too. @throws as `fetchImage` for the first that is not there */
+export async function fetchRun(store: ObjectStore, images: readonly ShippedImage[]): Promise<Uint8Array[]> {
+  const { id, pack } = images[0]!;
+  const start = rangeOf(images[0]!).offset;
+  const last = rangeOf(images.at(-1)!);
   let bytes: Uint8Array;
   try {
-    ({ bytes } = (await store.get(pack, { range: rangeOf(image) }))!);
+    const range = { offset: start, length: last.offset + last.length - start };
+    ({ bytes } = (await store.get(pack, { range }))!);
   } catch (cause) {
     const damaged = (code: ErrorCode, what: string, why: string) =>
       new SpinneyError(code, `Cannot fetch blob ${id}${what}: ${why}`, { cause });
@@ -23,10 +32,18 @@ export async function fetchImage(store: ObjectStore, image: ShippedImage): Promi
     if (!hasCode(cause, 'ERR_INVALID_ARGUMENT')) throw cause;
     throw damaged('ERR_BLOB_CORRUPT', ` from ${pack}`, 'that ends before it');
   }
+  return images.map((image) => {
+    const { offset, length } = rangeOf(image);
+    return checked(image, bytes.subarray(offset - start, offset - start + length));
+  });
+}
+
+function checked(image: ShippedImage, bytes: Uint8Array): Uint8Array {
+  const { id, generation, crc, pack } = image;
   const { length } = rangeOf(image);
   const difference =
     bytes.length === length
-      ? compareImage(bytes, { ...imageRow(bytes), id, generation: image.generation, crc: image.crc })
+      ? compareImage(bytes, { ...imageRow(bytes), id, generation, crc })
       : `it has ${bytes.length} bytes of ${length}`;
   if (difference === undefined) return bytes;
   throw new SpinneyError('ERR_BLOB_CORRUPT', `Cannot fetch blob ${id} from ${pack}: ${difference}`);

@@ -1,8 +1,12 @@
-/** A content's file, as whoever ships it reads it. It is open no longer than that takes. */
-import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+/**
+ * A content's file, as whoever ships it reads it. It is open no longer than that takes. What is small is read at once: somebody may wait for it, and
+ * each turn of the event loop takes longer.
+ */
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { reasonOf, SpinneyError } from '../../errors.js';
+import { MAX_CONTENT_IN_ROW_BYTES } from '../../limits.js';
 import type { FileState, FileTime } from './rows.js';
 
 /**
@@ -10,22 +14,23 @@ import type { FileState, FileTime } from './rows.js';
  * any tick is.
  */
 const TICK_NS = 20_000_000n;
+const readAsync = promisify(read);
 /** A time that no file has. */
 const NEVER: FileTime = { seconds: 0, nanos: 0xffff_ffff };
 
 export class ContentFile {
   readonly #path: string;
-  readonly #handle: FileHandle;
+  readonly #fd: number;
 
-  private constructor(path: string, handle: FileHandle) {
+  private constructor(path: string, fd: number) {
     this.#path = path;
-    this.#handle = handle;
+    this.#fd = fd;
   }
 
   /** Undefined where there is none. @throws ERR_IO */
-  static async open(path: string): Promise<ContentFile | undefined> {
+  static open(path: string): ContentFile | undefined {
     try {
-      return new ContentFile(path, await open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
+      return new ContentFile(path, openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw unreadable(path, error);
@@ -39,7 +44,7 @@ export class ContentFile {
   async state({ isPatient }: { isPatient: boolean }): Promise<FileState> {
     try {
       for (let hasWaited = false; ; hasWaited = true) {
-        const stats = await this.#handle.stat({ bigint: true });
+        const stats = fstatSync(this.#fd, { bigint: true });
         const state = stateOf(stats);
         if (BigInt(Date.now()) * 1_000_000n - stats.ctimeNs > TICK_NS) return state;
         if (!isPatient || hasWaited) return { ...state, ctime: NEVER };
@@ -55,9 +60,9 @@ export class ContentFile {
     try {
       let done = 0;
       while (done < into.length) {
-        const { bytesRead } = await this.#handle.read(into, done, into.length - done, offset + done);
-        if (bytesRead === 0) break;
-        done += bytesRead;
+        const count = await this.#readSome(into, done, offset + done);
+        if (count === 0) break;
+        done += count;
       }
       return done;
     } catch (error) {
@@ -65,8 +70,14 @@ export class ContentFile {
     }
   }
 
-  close(): Promise<void> {
-    return this.#handle.close();
+  async #readSome(into: Uint8Array, at: number, position: number): Promise<number> {
+    const length = into.length - at;
+    if (length <= MAX_CONTENT_IN_ROW_BYTES) return readSync(this.#fd, into, at, length, position);
+    return (await readAsync(this.#fd, into, at, length, position)).bytesRead;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
   }
 }
 

@@ -274,7 +274,7 @@ export class ContentShipper {
     const { tree, pathOf } = this.#options;
     const { ino, born } = job;
     const path = pathOf(ino, born);
-    const file = await ContentFile.open(path);
+    const file = ContentFile.open(path);
     if (file === undefined) return;
     try {
       const state = await file.state({ isPatient: lane === 'background' });
@@ -291,9 +291,13 @@ export class ContentShipper {
         for (const index of next) parts[index] = await this.#part(file, shipment, index, load);
       };
       await Promise.all(Array.from({ length: Math.min(PARTS_AT_ONCE, parts.length) }, readAll));
-      load.shipments.push(shipment);
+      if (lane !== 'background' && before !== undefined && isThere(before, shipment.content)) {
+        // Whoever waits need not wait for a row that only tells this better.
+        this.#shipments.delete(shipment);
+        if (!this.#inRows.has(keyOf(job))) this.add(job);
+      } else load.shipments.push(shipment);
     } finally {
-      await file.close();
+      file.close();
     }
   }
 
@@ -370,6 +374,13 @@ export class ContentShipper {
       if (!isKept(job.ino, job.born)) removeShippedContent(tree, job.ino, job.born);
     }
   }
+}
+
+/** Whether the remote has all of it, though its row does not tell of the file as it is now. */
+function isThere(before: ShippedContent, { size, mtime, parts }: ShippedContent): boolean {
+  const { seconds, nanos } = before.mtime;
+  const isSameTime = seconds === mtime.seconds && nanos === mtime.nanos;
+  return before.size === size && isSameTime && parts.every((part, index) => part === before.parts[index]);
 }
 
 function keyOf({ ino, born }: ContentId): string {

@@ -8,7 +8,7 @@
 import type { Disk } from '../../disk/disk.js';
 import { NodeDisk } from '../../disk/node-disk.js';
 import { SpinneyError } from '../../errors.js';
-import { BLOB_SIZE, FETCHES_AT_ONCE } from '../../limits.js';
+import { BLOB_SIZE } from '../../limits.js';
 import { decodeHead } from '../../remote/objects/head.js';
 import { readManifest } from '../../remote/objects/manifest.js';
 import { HEAD } from '../../remote/objects/names.js';
@@ -17,8 +17,13 @@ import { FileBlobStore, type FileBlobStoreHandle } from '../../store/file/file-b
 import { hasCode } from '../../store/object/errors.js';
 import type { ObjectStore } from '../../store/object/object-store.js';
 import { type Catalog, catalogOf, imagesOf, type ShippedImage } from '../checkpoints/catalog.js';
-import { fetchImage } from '../checkpoints/fetch-images.js';
+import { fetchImage, fetchRun } from '../checkpoints/fetch-images.js';
+import { eachAtOnce } from '../each-at-once.js';
 import { forgetAbsent, readAbsent } from './absent-note.js';
+import { ImageRuns, keyOf, type Run } from './image-runs.js';
+
+/** Requests for many images at a time: what fetching keeps in memory. */
+const RUNS_AT_ONCE = 3;
 
 type Places = ReadonlyMap<string, ShippedImage>;
 
@@ -30,6 +35,8 @@ export class ImageServer {
   #isOver = false;
   /** By what is fetched: several may ask for one image. */
   readonly #underWay = new Map<string, Promise<Uint8Array | undefined>>();
+  /** What is still to be fetched. */
+  #runs = new ImageRuns([]);
   fetched = 0;
 
   /** `store` should ask again by itself. @throws ERR_REMOTE_CORRUPT */
@@ -43,65 +50,106 @@ export class ImageServer {
 
   /** Resolves once `stop` was called. */
   serve(): Promise<void> {
-    return this.#board.serve((asked) => this.#fetch(asked));
+    return this.#board.serve(
+      (asked) => this.#fetch(asked),
+      (asked) => this.#runs.expect(asked),
+    );
   }
 
   /** Readers get nothing more. */
   stop(): void {
-    this.#isOver = true;
+    this.stopFetching();
     this.#board.end();
   }
 
+  /** `fetchAll` does nothing more with the store. Readers go on. */
+  stopFetching(): void {
+    this.#isOver = true;
+  }
+
   /**
-   * Fetches all that is missing, a few at a time, and makes it durable: then nobody asks any more. `onImage` is told how many of how many images have
-   * been looked at. Resolves early where it is stopped.
+   * Fetches all that is missing, many by each request, and makes it durable: then nobody asks any more. What readers expect to need comes first.
+   * `onImage` is told how many of how many images have been looked at. False: it was stopped before.
    * @throws as the object store and the store; then it may be called again
    */
   async fetchAll(
     handle: FileBlobStoreHandle,
     onImage: (done: number, total: number) => void = () => {},
     disk: Disk = new NodeDisk(),
-  ): Promise<void> {
-    const images = [...this.#places.values()];
+  ): Promise<boolean> {
+    const total = this.#places.size;
     const given = new GivenImages();
     const store = FileBlobStore.attach({ ...handle, images: undefined }, disk, 'reader', given);
-    const next = images.values();
+    this.#runs = new ImageRuns([...this.#places.values()]);
     let done = 0;
-    const fetchSome = async () => {
-      for (const image of next) {
-        if (this.#isOver) return;
-        await this.#fill(store, given, image);
-        onImage(++done, images.length);
-      }
-    };
-    await Promise.all(Array.from({ length: FETCHES_AT_ONCE }, fetchSome));
-    if (this.#isOver) return;
+    await eachAtOnce(this.#inTurn(), RUNS_AT_ONCE, async (run) => {
+      await this.#fill(store, given, run);
+      done += run.length;
+      if (!this.#isOver) onImage(done, total);
+    });
+    if (this.#isOver) return false;
     disk.fdatasync(handle.fd);
     forgetAbsent(this.#directory);
     this.#places = new Map();
+    return true;
   }
 
-  /** Has the image in its slots, in the tree and in snapshots, where it is needed still. */
-  async #fill(store: FileBlobStore, given: GivenImages, image: ShippedImage): Promise<void> {
-    const read = () => {
+  *#inTurn(): IterableIterator<Run> {
+    for (let run = this.#runs.next(); run !== undefined && !this.#isOver; run = this.#runs.next()) yield run;
+  }
+
+  /** Has the images in their slots, in the tree and in snapshots, where they are needed still. */
+  async #fill(store: FileBlobStore, given: GivenImages, run: Run): Promise<void> {
+    const isMissing = (image: ShippedImage) => {
+      given.begin(image);
       readEach(store, image, given.image);
       return given.isMissed;
     };
-    given.begin(image);
-    if (!read()) return;
-    const bytes = await this.#fetch(image);
-    if (bytes === undefined) return;
-    given.begin(image, bytes);
-    read();
+    const missing = run.filter(isMissing);
+    await Promise.all(
+      this.#fetchRun(missing).map(async (fetching, index) => {
+        const bytes = await fetching;
+        if (bytes === undefined || this.#isOver) return;
+        given.begin(missing[index]!, bytes);
+        readEach(store, missing[index]!, given.image);
+      }),
+    );
+  }
+
+  /** By one request, but for those that are on their way already. */
+  #fetchRun(run: Run): Promise<Uint8Array | undefined>[] {
+    const images = run.filter((image) => !this.#underWay.has(keyOf(image)));
+    const all = images.length > 1 ? fetchRun(this.#store, images) : undefined;
+    // Each is told of it below.
+    all?.catch(() => {});
+    return run.map((image) => {
+      const at = images.indexOf(image);
+      if (all === undefined || at < 0) return this.#fetch(image);
+      return this.#note(
+        keyOf(image),
+        all.then(
+          (fetched) => {
+            this.fetched++;
+            return fetched[at]!;
+          },
+          // One that is elsewhere by now, or damaged, must not keep the others away.
+          () => this.#fetchFrom(keyOf(image)),
+        ),
+      );
+    });
   }
 
   #fetch(asked: AskedImage): Promise<Uint8Array | undefined> {
     const key = keyOf(asked);
     const other = this.#underWay.get(key);
     if (other !== undefined) return other;
-    const fetching = this.#fetchFrom(key).finally(() => this.#underWay.delete(key));
-    this.#underWay.set(key, fetching);
-    return fetching;
+    return this.#note(key, this.#fetchFrom(key));
+  }
+
+  #note(key: string, fetching: Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
+    const noted = fetching.finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, noted);
+    return noted;
   }
 
   async #fetchFrom(key: string): Promise<Uint8Array | undefined> {
@@ -171,8 +219,4 @@ function readEach(store: FileBlobStore, { id, generation }: ShippedImage, into: 
 
 function placesOf(catalog: Catalog): Places {
   return new Map(imagesOf(catalog).map((image) => [keyOf(image), image]));
-}
-
-function keyOf({ id, generation }: { id: number; generation: number }): string {
-  return `${id}.${generation}`;
 }

@@ -10,13 +10,17 @@ export interface ImageWorkerData {
   patienceMs: number;
 }
 
-/** Asks for all images, of the store that is open now. */
-export interface FetchAllRequest {
-  fetchAll: FileBlobStoreHandle;
-}
+export type ImageRequest =
+  /** The directory is a store, and tells of what it lacks. */
+  | { type: 'serve' }
+  /** All images are wanted, of the store that is open now. */
+  | { type: 'fetch-all'; handle: FileBlobStoreHandle }
+  /** That store is going to be closed. */
+  | { type: 'stop-fetching' };
 
 export type ImageReply =
-  | { type: 'ready' }
+  | { type: 'serving' }
   | { type: 'progress'; done: number; total: number }
   | { type: 'done' }
+  | { type: 'stopped-fetching' }
   | { type: 'failed'; message: string };

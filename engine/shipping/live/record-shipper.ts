@@ -11,7 +11,12 @@
  */
 import { statSync } from 'node:fs';
 import type { JournalTail } from '../../journal/segments/journal-tail.js';
-import { CONTENT_PART_BYTES, MAX_HELD_JOURNAL_BYTES, MAX_RECORD_BODY_BYTES } from '../../limits.js';
+import {
+  CONTENT_PART_BYTES,
+  MAX_CONTENTS_IN_ROWS_BYTES,
+  MAX_HELD_JOURNAL_BYTES,
+  MAX_RECORD_BODY_BYTES,
+} from '../../limits.js';
 import type { RemoteWriter } from '../../remote/remote-writer.js';
 import type { Tree } from '../../tree/tree.js';
 import type { ContentId, ContentPlaces, ContentShipper } from '../contents/content-shipper.js';
@@ -77,16 +82,16 @@ export class RecordShipper {
   }
 
   /**
-   * Ships what there is, in one object; false where there is nothing, or it is cut.
+   * Ships what there is, in one object; false where there is nothing, or it is cut. `isAwaited`: somebody waits for it.
    * @throws ERR_REMOTE_TAKEN, ERR_CLOSED, and as the journal: then nothing is lost, and it may be called again
    */
-  async shipSome(): Promise<boolean> {
+  async shipSome({ isAwaited }: { isAwaited: boolean }): Promise<boolean> {
     const { state, writer } = this.#options;
     const isAllRead = this.readLsn >= this.#journal.publishedLsn();
     if (this.#isCut || (isAllRead && this.#lastLsn <= state.lsn)) return false;
     this.#journal.sync();
     const atRest = this.#read();
-    if (await this.#shipContents(atRest)) {
+    if (await this.#shipContents(atRest, isAwaited)) {
       this.#journal.sync();
       this.#leave(this.#read());
     }
@@ -161,8 +166,8 @@ export class RecordShipper {
     return atRest;
   }
 
-  /** Sees that the remote has the small ones; whether any was shipped. */
-  async #shipContents(atRest: ReadonlyMap<string, ContentId>): Promise<boolean> {
+  /** Sees that the remote has the small ones, or will have them with these records, in their rows; whether any was shipped. */
+  async #shipContents(atRest: ReadonlyMap<string, ContentId>, isAwaited: boolean): Promise<boolean> {
     const { contents } = this.#options;
     if (contents === undefined || atRest.size === 0) return false;
     let bytes = 0;
@@ -171,9 +176,11 @@ export class RecordShipper {
       const size = statSync(contents.pathOf(id.ino, id.born), { throwIfNoEntry: false })?.size;
       if (size === undefined) continue;
       bytes += size;
+      // Whoever waits for the records is not to wait for another request first.
+      const mayStayInRow = isAwaited && bytes <= MAX_CONTENTS_IN_ROWS_BYTES;
       if (bytes > CONTENT_PART_BYTES) contents.shipper.add(id);
       // One that cannot be read is told by whoever ships it.
-      else waits.push(contents.shipper.shipped(id).catch(() => {}));
+      else waits.push(contents.shipper.shipped(id, mayStayInRow).catch(() => {}));
     }
     await Promise.all(waits);
     return waits.length > 0;

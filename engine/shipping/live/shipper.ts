@@ -292,11 +292,16 @@ export class Shipper {
     }
   }
 
+  get #isAwaited(): boolean {
+    return this.#waiters.size > 0 || this.#isAsked;
+  }
+
   async #shipRecords(): Promise<void> {
-    if (this.#waiters.size === 0 && !this.#isAsked) await this.#recordsBell.wait(SHIP_INTERVAL_MS);
+    if (!this.#isAwaited) await this.#recordsBell.wait(SHIP_INTERVAL_MS);
     this.#assertOn();
+    const isAwaited = this.#isAwaited;
     this.#isAsked = false;
-    const hasShipped = await this.#records.shipSome();
+    const hasShipped = await this.#records.shipSome({ isAwaited });
     this.#assertOn();
     this.#progressed();
     if (hasShipped) return;

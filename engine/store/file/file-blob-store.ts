@@ -231,14 +231,17 @@ export class FileBlobStore implements BlobStore {
     return manifestDamage(this.#disk, this.directory);
   }
 
-  /** See BlobStore. A slot may be given to another blob meanwhile: then the hint was of no use, and nothing worse. */
+  /** See BlobStore. */
   readAhead(ids: readonly BlobId[]): void {
     this.#assertOpen();
     for (const id of ids) {
       const slot = this.#map.holdBlob(id);
       if (slot === -1) continue;
-      this.#map.letGo(slot);
-      this.#data.readAhead(slot);
+      try {
+        this.#data.readAhead(slot, id);
+      } finally {
+        this.#map.letGo(slot);
+      }
     }
   }
 

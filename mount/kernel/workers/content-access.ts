@@ -55,6 +55,7 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     spare: number,
     identity: FileIdentity,
     names: boolean,
+    ready: () => void,
   ): boolean | undefined {
     const fd = atName(ino, born, spare, -1, (path) => disk.open(path, 'read'));
     if (fd < 0) return missingIs(ino, spare);
@@ -67,10 +68,11 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     } finally {
       disk.close(fd);
     }
-    if (!names || (spare !== NO_SPARE && status.size === 0)) return false;
-    nameIt(ino, born, spare);
-    files.syncName(ino);
-    return true;
+    const isNamed = names && (spare === NO_SPARE || status.size > 0);
+    if (isNamed) nameIt(ino, born, spare);
+    ready();
+    if (isNamed) files.syncName(ino);
+    return isNamed;
   }
 
   function syncWithAll(
@@ -79,12 +81,14 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
     spare: number,
     identity: FileIdentity,
     names: boolean,
+    ready: () => void,
   ): boolean | undefined {
     if (!atName(ino, born, spare, false, (path) => disk.statusAt(path, status))) return missingIs(ino, spare);
     assertIs(identity, ino);
     const isNamed = names && (spare === NO_SPARE || status.size > 0);
     if (isNamed) nameIt(ino, born, spare);
     files.syncAll(held);
+    ready();
     return isNamed;
   }
 
@@ -96,13 +100,13 @@ export function contentAccess(disk: ContentDisk, directory: string): ContentAcce
       const { bsize, bavail, blocks } = disk.space(directory);
       return { free: bavail * bsize, all: blocks * bsize };
     },
-    sync: (ino, born, spare, identity, names) => {
+    sync: (ino, born, spare, identity, names, ready = () => {}) => {
       hold();
       try {
-        return syncOne(ino, born, spare, identity, names);
+        return syncOne(ino, born, spare, identity, names, ready);
       } catch (error) {
         if (!isOutOfDescriptors(error)) throw error;
-        return syncWithAll(ino, born, spare, identity, names);
+        return syncWithAll(ino, born, spare, identity, names, ready);
       }
     },
     syncAll: () => {

@@ -14,7 +14,7 @@ import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
 import { OutHeader } from '../protocol/protocol.js';
 import { Reply } from '../protocol/reply.js';
-import { IoTask } from './io-service.js';
+import { IoTask } from './io-tasks.js';
 import type { LateAnswers } from './late-answers.js';
 
 const { EINTR } = constants.errno;

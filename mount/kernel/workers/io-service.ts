@@ -6,7 +6,9 @@
  *   sync of the tree.
  * - A sync's record leaves the queue after its reply, so a dead worker's syncs are answered by its successor (a
  *   second reply is refused by the kernel and does no harm).
- * - Where a sync is to be in a remote, too, it waits for that in a queue of its own, in order, and holds up nothing here.
+ * - Where a sync is to be in a remote, too, the remote is asked as soon as the content is durable and has its name, and goes on while that name and the
+ *   tree are synced. The sync waits for it in a queue of its own, in order, and holds up nothing here. What the remote has is durable here: a sync whose
+ *   worker died before it synced the tree may be answered all the same.
  * - Copies of contents go on bit by bit, between what others wait for. They are made, and take their places, in the order in
  *   which that was asked, and after the syncs that were asked for before: a sync finds its file under the name that
  *   it had then.
@@ -23,14 +25,14 @@ import { constants } from 'node:os';
 import { PARTS, Part } from '../../../engine/stopwatch.js';
 import type { CopyInProgress } from '../../filesystem/contents/content-copy.js';
 import { systemErrnoOf } from '../../filesystem/errno.js';
-import type { ContentCopy, FileIdentity, FsyncPlan } from '../../filesystem/types.js';
+import type { ContentCopy, FileIdentity } from '../../filesystem/types.js';
 import { monotonic } from '../../requests/request-failures.js';
 import type { MountLog } from '../../types.js';
 import { sendReply } from '../device/connection.js';
 import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
 import { OutHeader } from '../protocol/protocol.js';
 import { Reply } from '../protocol/reply.js';
-import type { Request } from '../protocol/request.js';
+import { IoResult, IoTask, NO_CONTENT } from './io-tasks.js';
 import type { LateAnswers } from './late-answers.js';
 
 const { EIO } = constants.errno;
@@ -44,78 +46,6 @@ const SHORT_OF_ALL = 1 / 20;
 /** How long a full queue of results keeps an answer waiting. */
 const ANSWER_AGAIN_MS = 10;
 
-/** In place of an inode number. */
-const NO_CONTENT = 0;
-
-/** Kinds of records from the session worker. */
-export const IoTask = {
-  /**
-   * unique low, unique high, inode whose content is concerned or NO_CONTENT, whether its name must be made durable too (1 or 0),
-   * thread that waits, the content's number as a spare or NO_SPARE, the content file's identity (two numbers), its born, the
-   * request's opcode, and when it came (ms of the clock of all threads).
-   */
-  SYNC: 1,
-  /** ino, LSN, born. */
-  REMOVE: 2,
-  /** Finish what is waiting, and end. */
-  END: 3,
-  /** Remove now what came before, and say so. */
-  HURRY: 4,
-  /** ino, born, next: make that copy. */
-  COPY: 5,
-  /** ino, born, next: put that copy, which is made, in place of what it is of. */
-  PLACE: 6,
-  /** Make all contents durable. */
-  SYNC_CONTENTS: 7,
-} as const;
-
-/** What asks for a sync. */
-type SyncRequest = Pick<Request, 'uniqueLow' | 'uniqueHigh' | 'pid' | 'opcode'>;
-
-/** Queues a sync for whoever waits for the request, which came at `arrived`. False: the queue is full. */
-export function putSync(
-  tasks: SharedQueue,
-  { uniqueLow: low, uniqueHigh: high, pid, opcode }: SyncRequest,
-  arrived: number,
-  plan: FsyncPlan | undefined,
-): boolean {
-  const identity = plan?.identity;
-  if (plan === undefined || identity === undefined) {
-    return tasks.put(IoTask.SYNC, low, high, NO_CONTENT, 0, pid, 0, 0, 0, 0, opcode, arrived);
-  }
-  const { ino, born, names, spare } = plan;
-  const { file, birth } = identity;
-  return tasks.put(
-    IoTask.SYNC,
-    low,
-    high,
-    ino,
-    names ? 1 : 0,
-    pid,
-    spare,
-    file,
-    birth,
-    born,
-    opcode,
-    arrived,
-  );
-}
-
-/** Kinds of records back to it. */
-export const IoResult = {
-  /** ino, born. */
-  REMOVED: 1,
-  /** ino, born, and the content file's identity (two numbers). */
-  NAME_DURABLE: 3,
-  ENDED: 2,
-  HURRIED: 4,
-  /** ino, born, next, and 0 or a negative errno. */
-  COPIED: 5,
-  PLACED: 6,
-  /** 0 or a negative errno. */
-  CONTENTS_SYNCED: 7,
-} as const;
-
 /** A copy that is being made. */
 export type Copying = Pick<CopyInProgress, 'step' | 'end'>;
 
@@ -126,9 +56,17 @@ export interface ContentAccess {
   /**
    * Makes a content file durable, and where `names` its name, which it gets here if it is that spare yet and not empty.
    * Returns whether the name is durable now; undefined: the file is no more, and nobody should be waiting. Throws EIO where
-   * it is missing or another one is in its place, which is left alone.
+   * it is missing or another one is in its place, which is left alone. `ready` is called once the content is durable, and under its name
+   * where `names`, though that may not be durable yet; possibly more than once.
    */
-  sync(ino: number, born: number, spare: number, identity: FileIdentity, names: boolean): boolean | undefined;
+  sync(
+    ino: number,
+    born: number,
+    spare: number,
+    identity: FileIdentity,
+    names: boolean,
+    ready?: () => void,
+  ): boolean | undefined;
   /** Makes all contents and their names durable. */
   syncAll(): void;
   /** Begins a copy. */
@@ -160,7 +98,7 @@ export interface IoServices {
   fd: number;
   tasks: SharedQueue;
   results: SharedQueue;
-  tree: { sync(): void; durableLsn(): number };
+  tree: { sync(): void; durableLsn(): number; lastLsn(): number };
   content: ContentAccess;
   /** A sync is answered, with 0 or a negative errno. `times`: milliseconds of each part, as a stopwatch has them. */
   answered(opcode: number, result: number, times: Float64Array): void;
@@ -200,6 +138,8 @@ export class IoService {
   #hurried = false;
   /** As many syncs wait for the remote as may. */
   #isBlocked = false;
+  /** Positions of syncs that wait for the remote and are answered already: they failed here. */
+  readonly #failed = new Set<number>();
   #ending = false;
   #lastSync = 0;
 
@@ -248,6 +188,8 @@ export class IoService {
     const failures: number[] = [];
     /** Milliseconds in the content's system calls. */
     const below: number[] = [];
+    /** Of those that wait for the remote. */
+    const positions: number[] = [];
     let syncs = 0;
     this.#isBlocked = false;
     for (let i = 0; i < count && tasks.peek(i, record); i++) {
@@ -270,7 +212,13 @@ export class IoService {
       } else {
         syncs++;
         const began = performance.now();
-        failures[i] = record[3] === NO_CONTENT ? 0 : this.#syncContent(record);
+        const ready = () => {
+          if (remote === undefined || positions[i] !== undefined) return;
+          positions[i] = remote.queue.written;
+          this.#ship(remote, tasks.taken + i, performance.now() - began);
+        };
+        failures[i] = record[3] === NO_CONTENT ? 0 : this.#syncContent(record, ready);
+        if (record[3] === NO_CONTENT) ready();
         below[i] = performance.now() - began;
       }
     }
@@ -281,25 +229,25 @@ export class IoService {
       for (let i = 0; i < count && tasks.peek(i, record); i++) {
         if (record[0] !== IoTask.SYNC) continue;
         const result = failures[i] || failure;
-        if (result === 0 && remote !== undefined) this.#ship(remote, tasks.taken + i, below[i]!, journal);
-        else {
-          if (result === 0 && record[3] !== NO_CONTENT) this.#services.synced?.(record[3]!, record[9]!);
-          this.#answer(tasks.taken + i, result, below[i]!, journal);
-        }
+        const position = positions[i];
+        if (position !== undefined && result === 0) continue;
+        if (position !== undefined) this.#failed.add(position);
+        if (result === 0 && record[3] !== NO_CONTENT) this.#services.synced?.(record[3]!, record[9]!);
+        this.#answer(tasks.taken + i, result, below[i]!, journal);
       }
     }
     if (count > 0) tasks.drop(count);
   }
 
   /**
-   * The sync in `#record`, which is done here, is to be in the remote. In that queue's record the spare's number is the sync's position
+   * The sync in `#record`, whose content is durable, is to be in the remote. In that queue's record the spare's number is the sync's position
    * in `tasks`, and the identity how long it took.
    */
-  #ship({ ask, queue }: RemoteSyncs, position: number, below: number, journal: number): void {
+  #ship({ ask, queue }: RemoteSyncs, position: number, below: number): void {
     const [, low, high, ino, names, pid, , , , born, opcode, arrived] = this.#record as unknown as number[];
     const at = queue.written;
-    queue.put(IoTask.SYNC, low, high, ino, names, pid, position, below, journal, born, opcode, arrived);
-    ask(at, this.#services.tree.durableLsn(), ino!, born!);
+    queue.put(IoTask.SYNC, low, high, ino, names, pid, position, below, 0, born, opcode, arrived);
+    ask(at, this.#services.tree.lastLsn(), ino!, born!);
   }
 
   /** Answers the syncs of which the remote has everything. */
@@ -310,8 +258,10 @@ export class IoService {
     const record = this.#record;
     const count = isOver ? queue.length : (remote.answered - queue.taken) >>> 0;
     for (let i = 0; i < count && queue.peek(i, record); i++) {
-      const result = isOver ? -EIO : remote.resultOf((queue.taken + i) >>> 0);
-      this.#answer(record[6]!, result, record[7]!, record[8]!);
+      const position = (queue.taken + i) >>> 0;
+      if (this.#failed.delete(position)) continue;
+      const result = isOver ? -EIO : remote.resultOf(position);
+      this.#answer(record[6]!, result, record[7]!, 0);
     }
     queue.drop(count);
   }
@@ -372,14 +322,14 @@ export class IoService {
     return this.#waitingBytes >= free * MUCH_OF_FREE || free <= all * SHORT_OF_ALL;
   }
 
-  #syncContent(task: Float64Array): number {
+  #syncContent(task: Float64Array, ready: () => void): number {
     const { content, results } = this.#services;
     const ino = task[3]!;
     const identity = { file: task[7]!, birth: task[8]! };
     const born = task[9]!;
     let isNamed: boolean | undefined = false;
     const failure = this.#attempt('sync a file', () => {
-      isNamed = content.sync(ino, born, task[6]!, identity, task[4] === 1);
+      isNamed = content.sync(ino, born, task[6]!, identity, task[4] === 1, ready);
     });
     if (isNamed === undefined) return -EIO;
     // Nobody waits for this: where the queue is full, the name is just made durable again.

@@ -34,7 +34,8 @@ import type { ServedFileSystem } from '../session/served-filesystem.js';
 import { Session } from '../session/session.js';
 import { type CommandResult, carryOut, type SessionCommand } from './commands.js';
 import { Interrupts, isThreadDying } from './interrupts.js';
-import { type ContentAccess, IoResult, IoService, IoTask, putSync, type RemoteSyncs } from './io-service.js';
+import { type ContentAccess, IoService, type RemoteSyncs } from './io-service.js';
+import { IoResult, IoTask, putSync } from './io-tasks.js';
 import { LateAnswers } from './late-answers.js';
 import type { SessionRemote } from './remote-link.js';
 

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { SpinneyError } from '../../../engine/errors.js';
-import { CONTENT_PART_BYTES } from '../../../engine/limits.js';
+import { CONTENT_PART_BYTES, MAX_CONTENTS_IN_ROWS_BYTES } from '../../../engine/limits.js';
 import { decodeHead } from '../../../engine/remote/objects/head.js';
 import { readManifest } from '../../../engine/remote/objects/manifest.js';
 import { HEAD } from '../../../engine/remote/objects/names.js';
@@ -92,6 +92,13 @@ async function begin(): Promise<Shipper> {
 const put = (ino: number, value: 'live' | 'rest') => tree.put(`f${ino}`, Buffer.from(value));
 const contentPuts = () => bucket.puts.filter(({ key }) => key.startsWith('content/'));
 
+/** Nobody waits for it. */
+const restIsShipped = () => vi.waitFor(() => expect(shipper.lag().records).toBe(0), PATIENTLY);
+/** Contents get there only in their rows. */
+const holdContents = () => {
+  bucket.before = (key) => (key.startsWith('content/') ? new Promise(() => {}) : Promise.resolve());
+};
+
 /** The bytes that the remote has of the content. */
 async function fetched(from: Tree, ino: number): Promise<Buffer | undefined> {
   const shipped = shippedContent(from, ino, 0);
@@ -114,7 +121,7 @@ it('what is at rest goes there with its record, and many small ones share an obj
     writeFileSync(pathOf(ino), `content of ${ino}`);
     put(ino, 'rest');
   }
-  await shipper.waitUntilShipped(tree.lastLsn());
+  await restIsShipped();
   for (let ino = 1; ino <= 50; ino++)
     expect((await fetched(tree, ino))?.toString()).toBe(`content of ${ino}`);
   expect(contentPuts().length).toBeLessThan(10);
@@ -163,6 +170,50 @@ it('a small one that somebody waits for goes with the records, and into an objec
   writeFileSync(pathOf(1), 'other');
   await shipper.waitUntilShipped(tree.lastLsn(), [{ ino: 1, born: 0 }]);
   expect((await fetched(tree, 1))?.toString()).toBe('other');
+});
+
+it('whoever waits for records waits for one request, though small contents must be there before them', async () => {
+  holdContents();
+  for (let ino = 1; ino <= 4; ino++) {
+    writeFileSync(pathOf(ino), bytesOf(MAX_CONTENTS_IN_ROWS_BYTES / 4, ino));
+    put(ino, 'rest');
+  }
+  await shipper.waitUntilShipped(tree.lastLsn());
+  expect(contentPuts()).toEqual([]);
+  await shipper.stop();
+  await takeOverStore(site, join(directory, 'taken'), { holder: 'b'.repeat(32), leaseMs: LEASE_MS });
+  const taken = Tree.open({ dir: join(directory, 'taken') });
+  try {
+    for (let ino = 1; ino <= 4; ino++)
+      expect(bytesOf(MAX_CONTENTS_IN_ROWS_BYTES / 4, ino).equals((await fetched(taken, ino))!)).toBe(true);
+  } finally {
+    taken.close();
+  }
+});
+
+it('more than a little of them goes before the records all the same', async () => {
+  for (let ino = 1; ino <= 8; ino++) {
+    writeFileSync(pathOf(ino), bytesOf(MAX_CONTENTS_IN_ROWS_BYTES / 4, ino));
+    put(ino, 'rest');
+  }
+  await shipper.waitUntilShipped(tree.lastLsn());
+  expect(contentPuts()).not.toEqual([]);
+});
+
+it('what the remote has already is not told anew while somebody waits', async () => {
+  holdContents();
+  writeFileSync(pathOf(1), 'synced, and then closed');
+  put(1, 'live');
+  await shipper.waitUntilShipped(tree.lastLsn(), [{ ino: 1, born: 0 }]);
+  put(1, 'rest');
+  const lsn = tree.lastLsn();
+  await shipper.waitUntilShipped(lsn);
+  await shipper.waitUntilShipped(lsn, [{ ino: 1, born: 0 }]);
+  expect(tree.lastLsn()).toBe(lsn);
+  // What was written in the same tick is another content.
+  writeFileSync(pathOf(1), 'SYNCED, AND THEN CLOSED');
+  await shipper.waitUntilShipped(lsn, [{ ino: 1, born: 0 }]);
+  expect((await fetched(tree, 1))?.toString()).toBe('SYNCED, AND THEN CLOSED');
 });
 
 it('of a large one only the parts go there that changed, also where it becomes shorter', async () => {
@@ -321,7 +372,7 @@ it('objects that neither the tree nor a snapshot needs are collected, and no oth
   for (let ino = 1; ino <= 3; ino++) {
     writeFileSync(pathOf(ino), `content of ${ino}`);
     put(ino, 'rest');
-    await shipper.waitUntilShipped(tree.lastLsn());
+    await restIsShipped();
   }
   tree.snapshot('with two');
   for (const ino of [2, 3]) {

@@ -4,16 +4,19 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { ImageHost } from '../../../dist/engine/shipping/images/image-host.js';
+import { NodeDisk } from '../../../engine/disk/node-disk.js';
 import { newId, type Site } from '../../../engine/remote/site.js';
 import { mayLackImages } from '../../../engine/shipping/images/absent-note.js';
 import { Shipper } from '../../../engine/shipping/live/shipper.js';
 import { resumeRemoteStore, takeOverStore } from '../../../engine/shipping/open-remote-store.js';
 import { ImageBoard, makeImageBoard } from '../../../engine/store/absent-images.js';
-import type { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
+import { FileBlobStore } from '../../../engine/store/file/file-blob-store.js';
 import { BOOT_CLOCK } from '../../../engine/store/object/clock.js';
 import { MemoryObjectStore } from '../../../engine/store/object/memory-object-store.js';
 import { Tree } from '../../../engine/tree/tree.js';
+import { PATIENTLY } from '../../support/until.js';
 
 const LEASE_MS = 500;
 const KEYS = 4_000;
@@ -77,10 +80,13 @@ async function serve(): Promise<void> {
   await once(server, 'message');
 }
 
-async function ask(request: { type: string; [field: string]: unknown }): Promise<{ fetched: number }> {
+async function ask(request: {
+  type: string;
+  [field: string]: unknown;
+}): Promise<{ fetched: number; gets: number }> {
   server!.postMessage(request);
   const [answer] = await once(server!, 'message');
-  return answer as { fetched: number };
+  return answer as { fetched: number; gets: number };
 }
 
 it('gives all that was shipped, and fetches what is read', async () => {
@@ -113,8 +119,11 @@ it('is whole without the remote once all is fetched', async () => {
     for (let i = 3_000; i < 3_100; i++) tree.put(key(i), Buffer.from('new'));
     tree.checkpoint();
     expect(mayLackImages(dirOf('two'))).toBe(true);
-    await ask({ type: 'fetch-all', handle: (tree.store as FileBlobStore).share() });
+    const { fetched: before, gets: getsBefore } = await ask({ type: 'count' });
+    const { fetched, gets } = await ask({ type: 'fetch-all', handle: (tree.store as FileBlobStore).share() });
     expect(mayLackImages(dirOf('two'))).toBe(false);
+    // Many come by one request.
+    expect(fetched - before).toBeGreaterThan(3 * (gets - getsBefore));
     await ask({ type: 'stop' });
   } finally {
     tree.close();
@@ -131,6 +140,35 @@ it('is whole without the remote once all is fetched', async () => {
   } finally {
     again.close();
   }
+});
+
+it('a scan tells what it will want next, and that is on its way when it is asked for', async () => {
+  await takeOver();
+  const told = new ImageBoard(board);
+  const expected: number[] = [];
+  const serving = told.serve(
+    async () => undefined,
+    ({ id }) => expected.push(id),
+  );
+  const store = FileBlobStore.open({ dir: dirOf('two'), disk: new NodeDisk(), images: board });
+  try {
+    const ids = store.listBlobs().slice(0, 3);
+    store.readAhead(ids);
+    await vi.waitFor(() => expect(expected).toEqual(ids), PATIENTLY);
+  } finally {
+    told.end();
+    store.close();
+    await serving;
+  }
+});
+
+it('who waits for a thread that cannot serve is told why', async () => {
+  const s3 = { bucket: 'none', prefix: '', endpoint: 'http://192.0.2.1' };
+  const host = new ImageHost({ s3, board, directory: dirOf('two'), patienceMs: 1 });
+  // Plain HTTP goes to the loopback alone.
+  await expect(host.serve()).rejects.toThrow(/^Cannot fetch images of blobs: .*192\.0\.2\.1/);
+  await host.stopFetching();
+  await host.stop();
 });
 
 it('what the remote does not have is told, and nobody waits for a server that is gone', async () => {

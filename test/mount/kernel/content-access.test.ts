@@ -20,7 +20,8 @@ import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-
 import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { contentAccess } from '../../../mount/kernel/workers/content-access.js';
 import { Interrupts } from '../../../mount/kernel/workers/interrupts.js';
-import { IoResult, IoService, putSync } from '../../../mount/kernel/workers/io-service.js';
+import { IoService } from '../../../mount/kernel/workers/io-service.js';
+import { IoResult, putSync } from '../../../mount/kernel/workers/io-tasks.js';
 import { bytes, CALLER, Fixture, O_RDWR } from '../../filesystem/fixture.js';
 
 const { EINTR, EIO, EMFILE, ENFILE } = constants.errno;
@@ -70,7 +71,7 @@ beforeEach(() => {
     fd: device,
     tasks,
     results,
-    tree: { sync: () => {}, durableLsn: () => 0 },
+    tree: { sync: () => {}, durableLsn: () => 0, lastLsn: () => 0 },
     content: contentAccess(disk, f.contentDirectory),
     answered: () => {},
     wakeSession: () => {},

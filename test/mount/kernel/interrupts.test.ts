@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { Interrupts, isThreadDying } from '../../../mount/kernel/workers/interrupts.js';
-import { IoTask } from '../../../mount/kernel/workers/io-service.js';
+import { IoTask } from '../../../mount/kernel/workers/io-tasks.js';
 
 const { EINTR } = constants.errno;
 

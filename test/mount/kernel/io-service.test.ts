@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Part } from '../../../engine/stopwatch.js';
 import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.js';
 import { RECORD_FIELDS, SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
-import { IoResult, IoService, IoTask, putSync } from '../../../mount/kernel/workers/io-service.js';
+import { IoService } from '../../../mount/kernel/workers/io-service.js';
+import { IoResult, IoTask, putSync } from '../../../mount/kernel/workers/io-tasks.js';
 import { monotonic } from '../../../mount/requests/request-failures.js';
 
 interface Answered {
@@ -61,6 +62,7 @@ beforeEach(() => {
         durable = 100;
       },
       durableLsn: () => durable,
+      lastLsn: () => durable,
     },
     content: {
       remove: (ino) => removed.push(ino),
@@ -76,8 +78,8 @@ beforeEach(() => {
       place: (copy) => void copies.push(`place ${copy.ino}`),
       usedBytes: (ino) => used.get(ino) ?? 0,
       space: () => space,
-      sync: (...file) => {
-        synced.push(file);
+      sync: (...[ino, born, spare, identity, names]) => {
+        synced.push([ino, born, spare, identity, names]);
         return sync();
       },
     },

@@ -8,7 +8,8 @@ import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.
 import { SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { Interrupts } from '../../../mount/kernel/workers/interrupts.js';
-import { IoService, type IoServices, IoTask, putSync } from '../../../mount/kernel/workers/io-service.js';
+import { IoService, type IoServices } from '../../../mount/kernel/workers/io-service.js';
+import { IoTask, putSync } from '../../../mount/kernel/workers/io-tasks.js';
 import { LateAnswers } from '../../../mount/kernel/workers/late-answers.js';
 import { Entry } from '../../../mount/request-log/entry.js';
 import { Lane, RequestLogMemory } from '../../../mount/request-log/memory.js';
@@ -62,6 +63,7 @@ function ioService(replaced: Partial<IoServices> = {}): IoService {
         if (failing) throw new Error('the journal failed');
       },
       durableLsn: () => 100,
+      lastLsn: () => 100,
     },
     content: {
       remove: done,
@@ -143,7 +145,7 @@ test('tells what a slow one waited for: its file, another before it, or the jour
   expect(slow.get('/behind')!.waiting).toBeGreaterThanOrEqual(SLOW_MS * 1000);
   slow.clear();
   put(3, '/journal');
-  ioService({ tree: { sync: dawdle, durableLsn: () => 0 } }).round(false);
+  ioService({ tree: { sync: dawdle, durableLsn: () => 0, lastLsn: () => 0 } }).round(false);
   log.slow(ALL, take);
   expect(slow.get('/journal')!.journal).toBeGreaterThanOrEqual(SLOW_MS * 1000);
 });

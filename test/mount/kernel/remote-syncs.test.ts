@@ -9,7 +9,8 @@ import { NO_SPARE } from '../../../mount/filesystem/contents/spares/spare-files.
 import type { AwayAnswers } from '../../../mount/filesystem/types.js';
 import { SharedQueue } from '../../../mount/kernel/device/shared-queue.js';
 import { Interrupts } from '../../../mount/kernel/workers/interrupts.js';
-import { IoService, IoTask, putSync } from '../../../mount/kernel/workers/io-service.js';
+import { IoService } from '../../../mount/kernel/workers/io-service.js';
+import { IoTask, putSync } from '../../../mount/kernel/workers/io-tasks.js';
 import {
   type FromRemote,
   remoteSyncs,
@@ -34,6 +35,9 @@ class World {
   readonly service: IoService;
   #durable = 0;
   failing = false;
+  contentFailing = false;
+  nameFailing = false;
+  syncing: () => void = () => {};
 
   constructor(
     capacity = 8,
@@ -59,10 +63,12 @@ class World {
       results: new SharedQueue(8),
       tree: {
         sync: () => {
+          this.syncing();
           if (this.failing) throw new Error('the journal failed');
           this.#durable += 10;
         },
         durableLsn: () => this.#durable,
+        lastLsn: () => this.#durable + 10,
       },
       content: {
         remove: (ino) => this.removed.push(ino),
@@ -71,7 +77,12 @@ class World {
         place: () => {},
         usedBytes: () => 0,
         space: () => ({ free: 1e9, all: 1e9 }),
-        sync: () => true,
+        sync: (_ino, _born, _spare, _identity, _names, ready) => {
+          if (this.contentFailing) throw new Error('the disk failed');
+          ready?.();
+          if (this.nameFailing) throw new Error('the directory failed');
+          return true;
+        },
       },
       answered: () => {},
       isTaken: takenCheck(link),
@@ -109,7 +120,7 @@ class World {
   }
 }
 
-it('asks for what is durable here, with its content, and answers when the remote has it, in order', () => {
+it('asks for all records that there are, with the content, and answers when the remote has it, in order', () => {
   const world = new World();
   world.sync(1, 7);
   world.sync(2);
@@ -161,13 +172,57 @@ it('answers nothing of what was done here once another machine has it', () => {
   expect(world.replies).toEqual([[1, -EIO]]);
 });
 
-it('answers at once what failed here', () => {
+it('answers at once what failed here, and once', () => {
   const world = new World();
   world.failing = true;
-  world.sync(1);
+  world.sync(1, 7);
+  world.service.round(false);
+  expect(world.replies).toEqual([[1, -EIO]]);
+  // It was asked for before that was known.
+  world.failing = false;
+  world.sync(2, 7);
+  world.service.round(false);
+  expect(world.asked).toMatchObject([{ position: 0 }, { position: 1 }]);
+  world.answers.answer(0);
+  world.answers.answer(0);
+  world.service.round(false);
+  expect(world.replies).toEqual([
+    [1, -EIO],
+    [2, 0],
+  ]);
+});
+
+it('asks the remote for nothing whose content failed here', () => {
+  const world = new World();
+  world.contentFailing = true;
+  world.sync(1, 7);
   world.service.round(false);
   expect(world.replies).toEqual([[1, -EIO]]);
   expect(world.asked).toEqual([]);
+  expect(world.syncs.length).toBe(0);
+});
+
+it('answers at once where the content is durable and its name is not', () => {
+  const world = new World();
+  world.nameFailing = true;
+  world.sync(1, 7);
+  world.service.round(false);
+  expect(world.replies).toEqual([[1, -EIO]]);
+  world.answers.answer(0);
+  world.service.round(false);
+  expect(world.replies).toEqual([[1, -EIO]]);
+  expect(world.syncs.length).toBe(0);
+});
+
+it('asks the remote before the tree is synced here', () => {
+  const world = new World();
+  let asked: unknown[] = [];
+  world.syncing = () => {
+    asked = world.asked;
+  };
+  world.sync(1, 7);
+  world.service.round(false);
+  expect(asked).toMatchObject([{ position: 0 }]);
 });
 
 it('fails all that wait once another machine has the remote', () => {

@@ -31,6 +31,7 @@ export class DataFile {
   readonly #unsynced = new Set<number>();
   #syncFailed = false;
   #imagePages: FileImagePages | undefined;
+  readonly #start = new Uint8Array(8);
 
   /** `absent`: where images are had that are not in their slots. */
   constructor(disk: Disk, fd: number, path: string, map: SlotMap, absent?: AbsentImages) {
@@ -89,8 +90,18 @@ export class DataFile {
     return this.#imagePages;
   }
 
-  readAhead(slot: number): void {
-    this.#disk.readAhead(this.#fd, slot * BLOB_SIZE, BLOB_SIZE);
+  /** The slot, which is held, will be read soon. */
+  readAhead(slot: number, id: BlobId): void {
+    if (this.#absent?.expect !== undefined && this.#isEmpty(slot))
+      this.#absent.expect(id, this.#map.rowAt(slot, id).generation);
+    else this.#disk.readAhead(this.#fd, slot * BLOB_SIZE, BLOB_SIZE);
+  }
+
+  /** Nothing was written there yet, as far as the first bytes tell. */
+  #isEmpty(slot: number): boolean {
+    const start = this.#start;
+    const count = readFully(this.#disk, this.#fd, start, 0, start.length, slot * BLOB_SIZE);
+    return count < start.length || start.every((byte) => byte === 0);
   }
 
   write(id: BlobId, slot: number, image: Uint8Array): void {
