@@ -74,6 +74,9 @@ import { ABSENT, ANY_VERSION } from './write/mutation.js';
 import { type Projection, projectionOf } from './write/projected-tree.js';
 import { Writer } from './write/writer.js';
 
+/** Nobody alive has the lock for so long unless the disk hangs. */
+const LEAVE_TAKING_MS = 250;
+
 /** How writes of a tree without a journal reach its store by themselves. */
 type Mirror = 'never' | 'each write' | 'when looked at';
 
@@ -110,6 +113,8 @@ export class Tree implements TreeOperations {
   #round: Round | undefined;
   #maintenance: Maintenance;
   #worker: MaintenanceHost | undefined;
+  /** Threads that have died, and whose views are still to be ended. */
+  readonly #ended: number[] = [];
 
   private constructor(state: TreeState, settings?: Settings, recovery?: Recovery) {
     this.#state = state;
@@ -463,8 +468,10 @@ export class Tree implements TreeOperations {
     const { treeLock, appendLock, roundLock, compactLock, snapshotLock, journal, cache } = this.#state;
     for (const lock of [appendLock, treeLock, roundLock, compactLock, snapshotLock]) lock.abandonedBy(owner);
     journal?.threadDied(threadId);
-    if (!treeLock.lock()) return;
-    cache.views.endThose(owner);
+    this.#ended.push(owner);
+    // Who holds the lock may have died, too, and only this thread is told of it: its views are ended with the next one's, then.
+    if (treeLock.lockWithin(LEAVE_TAKING_MS) !== true) return;
+    for (const thread of this.#ended.splice(0)) cache.views.endThose(thread);
     treeLock.unlock();
   }
 

@@ -162,6 +162,17 @@ test('threads that end between their calls leave the tree as it is', async () =>
   checkClosed();
 });
 
+test('of two threads that died, the one inside a change may be told of last', async () => {
+  const harmless = start('exits', 0, 10);
+  await harmless.result;
+  const victim = start('diesInside');
+  await victim.result;
+  // Nobody else can let go of what the other holds: waiting for it here would be for ever.
+  tree.threadDied(harmless.id);
+  tree.threadDied(victim.id);
+  expect(await codeOf(() => tree.put('a', stamped(1)))).toBe('ERR_POISONED');
+});
+
 test('a thread that dies inside a change poisons the tree, hangs nobody, and reopening recovers', async () => {
   for (let i = 0; i < 100; i++) tree.put(`before/${i}`, stamped(i));
   tree.sync();
