@@ -26,7 +26,6 @@ export async function mountTree(tree: Tree, options: MountOptions, log: MountLog
   if (options.attach !== undefined) return { mounted: await attachTree(tree, options, options.attach, log) };
   const asked = options.driver;
   if (asked === 'fuse-native') return { mounted: await mountFuseNative(tree, options, log) };
-  const handle = tree.share();
   let device: DeviceMount;
   try {
     if (process.platform !== 'linux') throw new NotLinuxError();
@@ -35,7 +34,7 @@ export async function mountTree(tree: Tree, options: MountOptions, log: MountLog
     if (asked !== 'auto' || !(error instanceof NoHelperError || error instanceof NotLinuxError)) throw error;
     return { mounted: await fallBack(tree, options, log, error), fallback: error.message };
   }
-  return { mounted: await mountKernel(device, handle, options, log) };
+  return { mounted: await mountKernel(device, tree, options, log) };
 }
 
 /** Goes on with the mount whose connection the descriptor is. */
@@ -48,7 +47,7 @@ async function attachTree(tree: Tree, options: MountOptions, fd: number, log: Mo
   }
   const { connection, mountpoint } = examineSession(options.sessionDirectory);
   takeConnection(fd, connection);
-  return mountKernel({ fd, mountpoint, connection }, tree.share(), options, log);
+  return mountKernel({ fd, mountpoint, connection }, tree, options, log);
 }
 
 class NotLinuxError extends SpinneyError {

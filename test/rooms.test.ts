@@ -120,6 +120,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'dump',
     'backup',
     'diff',
+    'watched-worker',
     'kernel',
     'remote',
     'remote-thread',

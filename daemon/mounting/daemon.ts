@@ -193,7 +193,7 @@ export class Daemon {
     this.#remote = remote;
     this.#log = log;
     this.#location = location;
-    this.#admin = new Admin(() => tree.share());
+    this.#admin = new Admin(tree);
     this.#snapshots = new Snapshots(
       tree,
       this.#admin,

@@ -9,7 +9,7 @@
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { SpinneyError } from '../../engine/errors.js';
-import type { TreeHandle } from '../../engine/index.js';
+import type { Tree, TreeHandle } from '../../engine/index.js';
 import { TroubleList } from '../filesystem/contents/troubles.js';
 import { openingProblem } from '../libc/descriptor-limit.js';
 import * as libc from '../libc/libc.js';
@@ -35,6 +35,7 @@ import type {
   ResumedSession,
   Timeouts,
 } from '../types.js';
+import { watchWorker } from '../watched-worker.js';
 import { MountState } from './device/mount-state.js';
 import { SharedQueue } from './device/shared-queue.js';
 import { OPERATION_NAMES } from './session/session-log.js';
@@ -59,12 +60,14 @@ const LOOK_EVERY_MS = 1000;
  */
 export async function mountKernel(
   device: DeviceMount,
-  tree: TreeHandle,
+  tree: Tree,
   options: MountOptions,
   log: MountLog,
 ): Promise<Mounted> {
   let state: MountState;
+  let handle: TreeHandle;
   try {
+    handle = tree.share();
     state = MountState.create();
   } catch (error) {
     if (options.attach === undefined) {
@@ -73,7 +76,7 @@ export async function mountKernel(
     }
     throw error;
   }
-  const mounted = new KernelMount(device, state, tree, options, log);
+  const mounted = new KernelMount(device, state, { tree, handle }, options, log);
   try {
     await mounted.ready;
   } catch (error) {
@@ -121,7 +124,7 @@ class KernelMount implements Mounted {
   constructor(
     device: DeviceMount,
     state: MountState,
-    tree: TreeHandle,
+    { tree, handle }: { tree: Tree; handle: TreeHandle },
     options: MountOptions,
     log: MountLog,
   ) {
@@ -137,7 +140,7 @@ class KernelMount implements Mounted {
     this.#remoteSyncs = options.remote?.isAwaited === true ? new SharedQueue(QUEUE_CAPACITY) : undefined;
     const links = this.#linkRemote(options.remote);
     const workerData: WorkerData = {
-      tree,
+      tree: handle,
       fd: this.#device.fd,
       state: this.#state.memory,
       tasks: this.#tasks.memory,
@@ -162,6 +165,7 @@ class KernelMount implements Mounted {
       workerData: sessionData,
       transferList: links === undefined ? [port2] : [port2, links.session.port],
     });
+    for (const worker of [this.#io, this.#session]) watchWorker(worker, tree);
     // It keeps nobody alive.
     port1.unref();
     this.snapshots = this.#commands = new Commands((command) => {

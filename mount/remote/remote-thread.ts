@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { type ErrorCode, SpinneyError } from '../../engine/errors.js';
-import type { Tree } from '../../engine/index.js';
+import type { Tree, TreeHandle } from '../../engine/index.js';
 import { makeShippingBoard, ShippingBoard } from '../../engine/shipped-contents.js';
 import type { MountLog, MountRemote, RemoteStats, WarmProgress } from '../types.js';
+import { watchWorker } from '../watched-worker.js';
 import type { FinishProgress, RemoteAsked, RemoteMessage, RemoteThreadData } from './messages.js';
 
 /** Who asks how it is gets what was told before where it does not answer for so long. */
@@ -29,6 +30,7 @@ export class RemoteThread {
   readonly #waiters = new Map<number, Waiter>();
   readonly #board = makeShippingBoard();
   readonly #log: MountLog;
+  #usesTree = false;
   #lastId = 0;
   #end: SpinneyError | undefined;
   #stats: RemoteStats | undefined;
@@ -69,7 +71,7 @@ export class RemoteThread {
 
   /** Goes on with the remote that the store, which is open, writes to, or begins with one that is empty. @throws as `resumeRemoteStore` */
   async resume(tree: Tree): Promise<void> {
-    await this.#ask({ kind: 'resume', tree: tree.share() });
+    await this.#ask({ kind: 'resume', tree: this.#share(tree) });
   }
 
   /** Makes a store in the directory, which is empty, of what another machine writes, to be followed. @throws as `beginFollowing` */
@@ -79,7 +81,7 @@ export class RemoteThread {
 
   /** That store is open: it becomes what the remote has by now. @throws as `Following.catchUp` */
   async catchUp(tree: Tree): Promise<void> {
-    await this.#ask({ kind: 'catch-up', tree: tree.share() });
+    await this.#ask({ kind: 'catch-up', tree: this.#share(tree) });
   }
 
   /** For a mount of the store. From when that connects, what is changed is shipped, or what is followed is shown. */
@@ -91,7 +93,7 @@ export class RemoteThread {
       connect: (end) => {
         this.#starting.signal?.removeEventListener('abort', this.#giveUp);
         const ports = [end.session, end.io];
-        this.#serving = this.#ask({ kind: 'serve', tree: tree.share(), end, board: this.#board }, ports);
+        this.#serving = this.#ask({ kind: 'serve', tree: this.#share(tree), end, board: this.#board }, ports);
         this.#serving.catch((error: unknown) => this.#log('error', `Cannot ship to the remote: ${error}`));
       },
     };
@@ -139,6 +141,12 @@ export class RemoteThread {
     }
     this.#end ??= new SpinneyError('ERR_CLOSED', 'Cannot use the remote: it is closed');
     await this.#worker.terminate();
+  }
+
+  #share(tree: Tree): TreeHandle {
+    if (!this.#usesTree) watchWorker(this.#worker, tree);
+    this.#usesTree = true;
+    return tree.share();
   }
 
   #askFor(asked: RemoteAsked, progress: (told: never) => void, signal: AbortSignal): Promise<unknown> {

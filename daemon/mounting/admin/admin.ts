@@ -1,6 +1,8 @@
 /** The main thread's side of the admin worker: one worker, made when first needed, one piece of work at a time. */
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, SpinneyError } from '../../../engine/errors.js';
+import type { Tree } from '../../../engine/index.js';
+import { watchWorker } from '../../../mount/watched-worker.js';
 import { settledWithin } from '../../process/deadline.js';
 import { type Failure, failureOf } from '../../process/failure.js';
 import type { AdminArguments, AdminResult, AdminWork } from './admin-work.js';
@@ -23,16 +25,15 @@ interface Waiter {
 }
 
 export class Admin {
-  readonly #treeHandle: () => unknown;
+  readonly #tree: Tree;
   readonly #waiters = new Map<number, Waiter>();
   readonly #pending = new Set<Promise<unknown>>();
   #worker: Worker | undefined;
   #lastId = 0;
   #closed = false;
 
-  /** `treeHandle` gives what `Tree.attach` takes; asked for when the worker starts. */
-  constructor(treeHandle: () => unknown) {
-    this.#treeHandle = treeHandle;
+  constructor(tree: Tree) {
+    this.#tree = tree;
   }
 
   /** Queues the work behind what is under way. Rejects with the engine's error. */
@@ -67,8 +68,9 @@ export class Admin {
 
   #start(): Worker {
     const worker = new Worker(new URL('./admin-worker.js', import.meta.url), {
-      workerData: this.#treeHandle(),
+      workerData: this.#tree.share(),
     });
+    watchWorker(worker, this.#tree);
     worker.on('message', ({ id, result, failure }: AdminReply) => {
       const waiter = this.#waiters.get(id);
       this.#waiters.delete(id);

@@ -48,7 +48,7 @@ try {
   };
   const mounted = resumes
     ? (await mountTree(tree, { ...options, attach: CONNECTION }, log)).mounted
-    : await mountKernel({ fd: CONNECTION, mountpoint, connection }, tree.share(), options, log);
+    : await mountKernel({ fd: CONNECTION, mountpoint, connection }, tree, options, log);
   process.on('message', async (what) => {
     if (what === 'stats') tell({ stats: mounted.stats(), problems: mounted.problems() });
     if (what !== 'hand over') return;
