@@ -10,7 +10,7 @@ import type { Tree } from '../tree/tree.js';
 import { catalogOf } from './checkpoints/catalog.js';
 import { eachRow } from './contents/each-row.js';
 import { namesInRow, SHIPPED_CONTENTS_PREFIX } from './contents/rows.js';
-import type { ShippedState } from './live/shipped-state.js';
+import { noteObject, type ShippedState } from './live/shipped-state.js';
 import { recordsOf, type ShippedRecord } from './records.js';
 import { missing, RestoredStore } from './restore.js';
 
@@ -53,6 +53,7 @@ export async function resumeRemoteStore(
     isOwnOnly: true,
     restore: async (manifest) => void (await base.restore(manifest)),
   });
+  shipped.end = writer.end;
   // What is there was durable here before.
   if (shipped.lsn <= tree.lastLsn()) {
     await noteOwnContents(tree, shipped);
@@ -97,6 +98,7 @@ export async function takeOverStore(
       },
     });
     restored?.finish();
+    shipped.end = writer.end;
     shipped.isRestored = restored !== undefined;
     return { writer, shipped };
   } finally {
@@ -105,7 +107,8 @@ export async function takeOverStore(
 }
 
 function newState(): ShippedState {
-  return { lsn: 0, catalog: undefined, objects: [], contents: new Set(), isRestored: false };
+  const end = { epoch: 1, sequence: 1 };
+  return { lsn: 0, catalog: undefined, objects: [], end, contents: new Set(), isRestored: false };
 }
 
 /** Takes over while it learns what the remote has. */
@@ -133,8 +136,7 @@ function takeOverOptions(site: Site, shipped: ShippedState, options: RemoteStore
         lastLsn = record.lsn;
         noteContents(record, shipped);
       }
-      shipped.objects.push({ place, lastLsn, bytes: body.length });
-      shipped.lsn = Math.max(shipped.lsn, lastLsn);
+      noteObject(shipped, { place, lastLsn, bytes: body.length });
       onProgress(shipped.objects.length);
     },
   };

@@ -83,7 +83,7 @@ export class CheckpointShipper {
     let newImages = 0;
     try {
       const source = new KeptCheckpoint(tree.store, kept.pin);
-      const journal = placeAfter(state, kept.mark.lsn, writer.end);
+      const journal = placeAfter(state, kept.mark.lsn);
       const catalog = await shipCheckpoint(writer, {
         source,
         mark: kept.mark,

@@ -21,7 +21,7 @@ import type { RemoteWriter } from '../../remote/remote-writer.js';
 import type { Tree } from '../../tree/tree.js';
 import type { ContentId, ContentPlaces, ContentShipper } from '../contents/content-shipper.js';
 import { shippedRecord } from '../records.js';
-import type { ShippedState } from './shipped-state.js';
+import { noteObject, type ShippedState } from './shipped-state.js';
 
 /** One more record always finds room in the object. */
 const ENOUGH_BYTES = MAX_RECORD_BODY_BYTES - 1024;
@@ -110,8 +110,7 @@ export class RecordShipper {
     this.#pieces = [];
     this.#bytes = 0;
     this.shippedBytes += body.length;
-    state.objects.push({ place, lastLsn, bytes: body.length });
-    state.lsn = Math.max(state.lsn, lastLsn);
+    noteObject(state, { place, lastLsn, bytes: body.length });
     if (lastLsn >= this.#journal.publishedLsn()) this.#journalBytes = written;
     else this.#journalBytes = Math.min(written, this.#journalBytes + body.length);
     this.tendHold();

@@ -15,14 +15,27 @@ export interface ShippedState {
   catalog: Catalog | undefined;
   /** In order. */
   objects: ShippedObject[];
+  /**
+   * Behind the last of them that the journal has. Not where the writer's next one goes: what is on its way, or waits for the lease, may be there
+   * already, and no checkpoint may pass over it.
+   */
+  end: Position;
   /** Names of all objects with contents that may be needed. */
   contents: Set<string>;
   /** The store was just made of the remote: it has no content of its own. */
   isRestored: boolean;
 }
 
-/** The first object that has records after `lsn`; `end` where none has. */
-export function placeAfter({ objects }: ShippedState, lsn: number, end: Position): Position {
+/** Notes that an object is in the journal. */
+export function noteObject(state: ShippedState, object: ShippedObject): void {
+  const { epoch, sequence } = object.place;
+  state.objects.push(object);
+  state.end = { epoch, sequence: sequence + 1 };
+  state.lsn = Math.max(state.lsn, object.lastLsn);
+}
+
+/** The first object that has records after `lsn`. */
+export function placeAfter({ objects, end }: ShippedState, lsn: number): Position {
   return objects.find(({ lastLsn }) => lastLsn > lsn)?.place ?? end;
 }
 

@@ -220,6 +220,36 @@ it('what was cut off before it was shipped is in a checkpoint that is', async ()
   expect(contentOf(openTree('two'))).toEqual(expected);
 });
 
+it('a checkpoint passes over no record that waits for the lease', async () => {
+  const tree = openTree('one');
+  const shipper = await ship(tree, 'one');
+  fill(tree, 0, 10);
+  await shipper.checkpoint();
+  const keep = tree.keepForShipping.bind(tree);
+  let release: () => void = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const [manifests, records] = [putsOf('manifest').length, putsOf('journal').length];
+  vi.spyOn(tree, 'keepForShipping').mockImplementationOnce(async () => {
+    bucket.before = (key) => (key === 'HEAD' ? held : Promise.resolve());
+    await vi.waitFor(() => expect(shipper.stats().state).toBe('away'), PATIENTLY);
+    const kept = await keep();
+    fill(tree, 10, 20);
+    await vi.waitFor(() => expect(putsOf('journal').length).toBeGreaterThan(records), PATIENTLY);
+    return kept;
+  });
+  const shipped = shipper.checkpoint();
+  await vi.waitFor(() => expect(putsOf('manifest').length).toBeGreaterThan(manifests), PATIENTLY);
+  release();
+  await shipped;
+  await shipper.waitUntilShipped(tree.lastLsn());
+  const expected = contentOf(tree);
+  await shipper.stop();
+  await takeOver('two', OTHER);
+  expect(contentOf(openTree('two'))).toEqual(expected);
+});
+
 it('whoever lost the remote acknowledges nothing, and says so', async () => {
   const tree = openTree('one');
   const board = makeShippingBoard();
