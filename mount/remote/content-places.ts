@@ -1,7 +1,6 @@
 /** Where the contents that records tell of are, for whoever ships them. */
-import { existsSync } from 'node:fs';
-import { evictedPath } from '../filesystem/contents/away/away.js';
-import { contentPath } from '../filesystem/contents/content.js';
+import { ContentFiles, contentPath } from '../filesystem/contents/content.js';
+import { SystemDisk } from '../filesystem/contents/disk/system.js';
 import {
   bornOfKey,
   ENTRY,
@@ -48,11 +47,10 @@ export function contentOf(key: Uint8Array, value: Uint8Array): ToldContent | und
 }
 
 export function contentPlaces(directory: string) {
+  const files = new ContentFiles(new SystemDisk(), directory, true);
   return {
     pathOf: (ino: number, born: number) => contentPath(directory, ino, born),
+    hasWriters: (ino: number, born: number) => files.hasWriters(ino, born),
     contentOf,
-    // One that was given up a moment ago is in the remote.
-    isKept: (ino: number, born: number) =>
-      existsSync(contentPath(directory, ino, born)) || existsSync(evictedPath(directory, ino, born)),
   };
 }

@@ -64,7 +64,7 @@ export class JournalTail {
   /**
    * Reads on to `lastLsn`, or until it has read `enoughBytes`. REQUIRES that all up to there is in segments. What `visit` gets holds
    * during the call only.
-   * @throws ERR_IO
+   * @throws ERR_IO, and what `visit` throws: the next call goes on with the record that it was at
    */
   read(lastLsn: number, enoughBytes: number, visit: (lsn: number, record: RecordReader) => void): TailRead {
     const record = this.#record;
@@ -73,6 +73,7 @@ export class JournalTail {
       if (!this.#hasNext()) return 'cut';
       visit(this.#nextLsn, record);
       this.#nextLsn++;
+      this.#at += record.size;
     }
     return 'whole';
   }
@@ -83,11 +84,12 @@ export class JournalTail {
     this.#at = this.#bytes.length;
   }
 
-  /** Loads the record with the next LSN. */
+  /** Loads the record with the next LSN, and stays at it. */
   #hasNext(): boolean {
     try {
       for (;;) {
-        while (this.#load()) if (this.#record.lsn === this.#nextLsn) return true;
+        for (; this.#load(); this.#at += this.#record.size)
+          if (this.#record.lsn === this.#nextLsn) return true;
         if (!this.#loadGroup() && !this.#openSegment()) return false;
       }
     } catch (error) {
@@ -95,15 +97,13 @@ export class JournalTail {
     }
   }
 
-  /** The next record of the group; false behind its last. */
+  /** The record of the group that is at `#at`; false behind its last. */
   #load(): boolean {
     const { length } = this.#bytes;
     if (this.#at + RECORD_HEADER_BYTES > length) return false;
     const bodyBytes = RecordReader.peek(this.#words, this.#at, this.#seed);
     if (bodyBytes < 0 || this.#at + recordBytes(bodyBytes) > length) return false;
-    if (!this.#record.load(this.#bytes, this.#words, this.#at)) return false;
-    this.#at += this.#record.size;
-    return true;
+    return this.#record.load(this.#bytes, this.#words, this.#at);
   }
 
   /** The next group of the segment; false where there is none yet, or none any more. */

@@ -38,14 +38,22 @@ export class ContentFile {
   }
 
   /**
-   * What tells later whether it was written since. Where a write that comes now might not change the file's times, its change time is none; who is
-   * patient waits until it would.
+   * What tells later whether it was written since. Where a write that comes now might not change the file's times, its change time is none: so soon
+   * after another (who is patient waits until it would), and where somebody may write through a mapping. What such a one stores to a page that it has
+   * written before, the file's times do not tell. Who begins to write later is told by them, so `hasWriters` is asked after they were read.
    */
-  async state({ isPatient }: { isPatient: boolean }): Promise<FileState> {
+  async state({
+    isPatient,
+    hasWriters,
+  }: {
+    isPatient: boolean;
+    hasWriters: () => boolean;
+  }): Promise<FileState> {
     try {
       for (let hasWaited = false; ; hasWaited = true) {
         const stats = fstatSync(this.#fd, { bigint: true });
         const state = stateOf(stats);
+        if (hasWriters()) return { ...state, ctime: NEVER };
         if (BigInt(Date.now()) * 1_000_000n - stats.ctimeNs > TICK_NS) return state;
         if (!isPatient || hasWaited) return { ...state, ctime: NEVER };
         await sleep(2 * Number(TICK_NS / 1_000_000n));
@@ -81,17 +89,23 @@ export class ContentFile {
   }
 }
 
+/** Whether a file can be told to be what was shipped, by its times. */
+export function isTelling({ ctime }: FileState): boolean {
+  return ctime.nanos !== NEVER.nanos;
+}
+
 export function stateOf({ size, mtimeNs, ctimeNs }: BigIntStats): FileState {
   return { size: Number(size), mtime: timeOf(mtimeNs), ctime: timeOf(ctimeNs) };
 }
 
 /** Whether a file that is so now is for certain what was shipped. */
 export function isSame(shipped: FileState, now: FileState): boolean {
-  return shipped.size === now.size && isEqual(shipped.mtime, now.mtime) && isEqual(shipped.ctime, now.ctime);
+  const { size, mtime, ctime } = shipped;
+  return isTelling(shipped) && size === now.size && isEqual(mtime, now.mtime) && isEqual(ctime, now.ctime);
 }
 
 function isEqual(a: FileTime, b: FileTime): boolean {
-  return a.seconds === b.seconds && a.nanos === b.nanos && a.nanos !== NEVER.nanos;
+  return a.seconds === b.seconds && a.nanos === b.nanos;
 }
 
 function timeOf(ns: bigint): FileTime {

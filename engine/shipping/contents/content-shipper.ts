@@ -4,8 +4,9 @@
  * What must hold:
  * - A row's parts are in the remote before it is put. Names are never given twice, so parts never change.
  * - The row has the file's state from before it was read: one that is written meanwhile is not taken for shipped.
- * - A content that goes for good while it is shipped leaves no row: its file is removed before its row, and looked for after the row
- *   was put.
+ * - A row is put in place of exactly what was there before the file was read; else the content is looked at anew. So one that went for good
+ *   meanwhile gets no other, and one whose file was given up meanwhile keeps it.
+ * - A content that goes for good before it had any leaves none: its file is removed before its row, and looked for after the first row was put.
  * - Whoever waits for a content gets what its file had when he asked, or later.
  */
 import { createHash } from 'node:crypto';
@@ -22,7 +23,7 @@ import {
 } from '../../limits.js';
 import type { RemoteWriter } from '../../remote/remote-writer.js';
 import { hasCode } from '../../store/object/errors.js';
-import { ContentFile, isSame } from './content-file.js';
+import { ContentFile, isSame, isTelling } from './content-file.js';
 import {
   type ContentPart,
   DIGEST_BYTES,
@@ -30,6 +31,7 @@ import {
   IN_ROW,
   partsOf,
   putShippedContent,
+  type RecordedContent,
   removeShippedContent,
   type ShippedContent,
   shippedContent,
@@ -44,17 +46,15 @@ export interface ContentId {
 /** Which contents of files a tree has, and where they are. */
 export interface ContentPlaces {
   pathOf: (ino: number, born: number) => string;
-  /** Whether the content is there, in its file or, given up for its space just now, in the remote alone. Default: its file is. */
-  isKept?: (ino: number, born: number) => boolean;
+  /** Whether anybody has the content open for writing, or mapped so, at the moment. Default: nobody has. */
+  hasWriters?: (ino: number, born: number) => boolean;
   /** The content that a record tells of; undefined where it tells of none. `isLive`: it is being written. */
   contentOf: (key: Uint8Array, value: Uint8Array) => (ContentId & { isLive: boolean }) | undefined;
 }
 
-export interface ContentShipperOptions {
-  tree: Pick<TreeOperations, 'get' | 'atomic' | 'deletePrefix'>;
+export interface ContentShipperOptions extends Pick<ContentPlaces, 'pathOf' | 'hasWriters'> {
+  tree: Pick<TreeOperations, 'get' | 'getRecord' | 'atomic' | 'deletePrefix'>;
   writer: RemoteWriter;
-  pathOf: (ino: number, born: number) => string;
-  isKept?: ((ino: number, born: number) => boolean) | undefined;
   /** The objects that a checkpoint has to keep. */
   names: Set<string>;
 }
@@ -71,7 +71,7 @@ interface Job extends ContentId {
 interface Shipment {
   job: Job;
   content: ShippedContent;
-  before: ShippedContent | undefined;
+  before: RecordedContent | undefined;
 }
 
 /** Contents that are recorded together, and the parts that share one object. */
@@ -88,6 +88,9 @@ interface Load {
 export const LANES = ['urgent', 'large', 'background'] as const;
 export type Lane = (typeof LANES)[number];
 
+/** What is of one content alone. */
+const DAMAGE = ['ERR_IO', 'ERR_BLOB_CORRUPT', 'ERR_BLOB_MISSING', 'ERR_REMOTE_CORRUPT'] as const;
+
 export class ContentShipper {
   readonly #options: ContentShipperOptions;
   readonly #queues: Record<Lane, Map<string, Job>> = {
@@ -96,10 +99,10 @@ export class ContentShipper {
     background: new Map(),
   };
   readonly #underWay = new Map<string, Job>();
-  /** Those whose file could not be read. */
+  /** Those whose file, or whose row, could not be read. */
   readonly #unreadable = new Map<string, Job>();
-  /** Those that were put into their rows. */
-  readonly #inRows = new Map<string, ContentId>();
+  /** Those whose rows are to be put once more: they have the bytes themselves, or do not tell whether the file is what they are of. */
+  readonly #unsettled = new Map<string, ContentId & { isInRow: boolean }>();
   /** What is about to be recorded. */
   readonly #shipments = new Set<Shipment>();
   /** Objects that rows which are about to be put name, or that were put since `watch`. */
@@ -137,7 +140,7 @@ export class ContentShipper {
     this.#enqueue('background', key, {
       ino,
       born,
-      size: this.#sizeOf({ ino, born }),
+      size: this.sizeOf({ ino, born }) ?? 0,
       mayStayInRow: false,
       waiters: [],
     });
@@ -145,13 +148,13 @@ export class ContentShipper {
 
   /**
    * Resolves when the remote has the content as it is now; its row is in the tree then. `mayStayInRow`: a small one is in the row itself, until
-   * `moveOut`.
-   * @throws ERR_IO where its file cannot be read, what keeps its row from being put (a full disk), and what `end` was told: then it is
+   * `settle`.
+   * @throws ERR_IO where its file cannot be read, as the tree where its row is in a damaged blob, what keeps its row from being put (a full disk), and what `end` was told: then it is
    *   shipped some time
    */
   shipped({ ino, born }: ContentId, mayStayInRow = false): Promise<void> {
     const key = keyOf({ ino, born });
-    const size = this.#sizeOf({ ino, born });
+    const size = this.sizeOf({ ino, born }) ?? 0;
     const lane = size <= CONTENT_PART_BYTES ? 'urgent' : 'large';
     const job = this.#queues[lane].get(key) ?? { ino, born, size, mayStayInRow, waiters: [] };
     job.mayStayInRow ||= mayStayInRow;
@@ -169,11 +172,16 @@ export class ContentShipper {
     }
   }
 
-  /** What went with its row gets into objects: trees with many contents in them would be large. */
-  moveOut(): void {
-    const jobs = [...this.#inRows.values()];
-    this.#inRows.clear();
-    for (const job of jobs) this.add(job);
+  /**
+   * What went with its row gets into objects: trees with many contents in them would be large. And what could not be told from what comes
+   * later gets a row by which it can, once nobody writes to it.
+   */
+  settle(): void {
+    for (const [key, job] of [...this.#unsettled]) {
+      if (!job.isInRow && this.#hasWriters(job)) continue;
+      this.#unsettled.delete(key);
+      this.add(job);
+    }
   }
 
   /** Tries those again that could not be read. */
@@ -200,7 +208,13 @@ export class ContentShipper {
       }
       if (jobs.length === 0) return false;
       await this.#putShared(load);
-      this.#record(load);
+      const overtaken = this.#record(load);
+      this.#finish(jobs, load);
+      for (const job of jobs) {
+        if (overtaken.has(job)) this.#again(lane, job);
+        else for (const { done } of job.waiters) done();
+      }
+      return true;
     } catch (error) {
       this.#finish(jobs, load);
       for (const job of jobs) {
@@ -209,9 +223,6 @@ export class ContentShipper {
       }
       throw error;
     }
-    this.#finish(jobs, load);
-    for (const { waiters } of jobs) for (const { done } of waiters) done();
-    return true;
   }
 
   /** From now on notes the objects that rows come to name. */
@@ -231,8 +242,25 @@ export class ContentShipper {
     if (name !== undefined) this.#fresh?.add(name);
   }
 
-  #sizeOf({ ino, born }: ContentId): number {
-    return statSync(this.#options.pathOf(ino, born), { throwIfNoEntry: false })?.size ?? 0;
+  /** In bytes; undefined where its file is not there. 0 where that cannot be told: whoever reads it tells why. */
+  sizeOf({ ino, born }: ContentId): number | undefined {
+    try {
+      return statSync(this.#options.pathOf(ino, born), { throwIfNoEntry: false })?.size;
+    } catch {
+      return 0;
+    }
+  }
+
+  #hasWriters({ ino, born }: ContentId): boolean {
+    return this.#options.hasWriters?.(ino, born) ?? false;
+  }
+
+  /** Its row became another while it was shipped. */
+  #again(lane: Lane, job: Job): void {
+    const key = keyOf(job);
+    const later = this.#queues[lane].get(key);
+    if (later === undefined) this.#enqueue(lane, key, job);
+    else later.waiters.push(...job.waiters);
   }
 
   #enqueue(lane: Lane, key: string, job: Job): void {
@@ -262,11 +290,16 @@ export class ContentShipper {
     try {
       await this.#putParts(job, load, lane);
     } catch (error) {
-      if (!hasCode(error, 'ERR_IO')) throw error;
-      this.failure = error as SpinneyError;
-      this.#unreadable.set(keyOf(job), job);
-      for (const { failed } of job.waiters.splice(0)) failed(error);
+      this.#passOver(job, error);
     }
+  }
+
+  /** What is damaged holds up no other: it is told, and tried again later. @throws the error, where it is not of this content alone */
+  #passOver(job: Job, error: unknown): void {
+    if (!DAMAGE.some((code) => hasCode(error, code))) throw error;
+    this.failure = error as SpinneyError;
+    this.#unreadable.set(keyOf(job), job);
+    for (const { failed } of job.waiters.splice(0)) failed(error);
   }
 
   /** Puts the large parts of a content that the remote has not; small ones go to the load. */
@@ -277,7 +310,8 @@ export class ContentShipper {
     const file = ContentFile.open(path);
     if (file === undefined) return;
     try {
-      const state = await file.state({ isPatient: lane === 'background' });
+      const hasWriters = () => this.#hasWriters(job);
+      const state = await file.state({ isPatient: lane === 'background', hasWriters });
       job.size = state.size;
       const before = shippedContent(tree, ino, born);
       const isToMove = !job.mayStayInRow && before?.parts[0]?.inRow !== undefined;
@@ -294,7 +328,8 @@ export class ContentShipper {
       if (lane !== 'background' && before !== undefined && isThere(before, shipment.content)) {
         // Whoever waits need not wait for a row that only tells this better.
         this.#shipments.delete(shipment);
-        if (!this.#inRows.has(keyOf(job))) this.add(job);
+        const key = keyOf(job);
+        if (!this.#unsettled.has(key)) this.#unsettled.set(key, { ino, born, isInRow: false });
       } else load.shipments.push(shipment);
     } finally {
       file.close();
@@ -318,10 +353,7 @@ export class ContentShipper {
     }
     if (isZero(bytes)) return { name: undefined, offset: 0, bytes: length, crc: 0, digest };
     const part: ContentPart = { name: undefined, offset: 0, bytes: length, crc: crc32(bytes), digest };
-    if (job.mayStayInRow && size <= MAX_CONTENT_IN_ROW_BYTES) {
-      this.#inRows.set(keyOf(job), job);
-      return { ...part, name: IN_ROW, inRow: bytes };
-    }
+    if (job.mayStayInRow && size <= MAX_CONTENT_IN_ROW_BYTES) return { ...part, name: IN_ROW, inRow: bytes };
     if (load.sharedBytes + length <= CONTENT_PART_BYTES && length < CONTENT_PART_BYTES) {
       part.offset = load.sharedBytes;
       load.sharedBytes += length;
@@ -349,17 +381,14 @@ export class ContentShipper {
     return name;
   }
 
-  /** One batch for all, as far as they fit: a record less for each. */
-  #record({ shipments }: Load): void {
-    const { tree, pathOf, isKept = (ino, born) => existsSync(pathOf(ino, born)) } = this.#options;
+  /** One batch for all, as far as they fit: a record less for each. Those whose rows are others by now. */
+  #record({ shipments }: Load): ReadonlySet<Job> {
+    const overtaken = new Set<Job>();
     let rows = 0;
     let batch: Shipment[] = [];
     const put = () => {
-      if (batch.length > 0)
-        tree.atomic((b) => {
-          for (const { job, content, before } of batch)
-            putShippedContent(b, job.ino, job.born, content, before);
-        });
+      const isPut = batch.length > 1 && this.#putRows(batch);
+      for (const shipment of isPut ? [] : batch) if (!this.#putRows([shipment])) overtaken.add(shipment.job);
       batch = [];
       rows = 0;
     };
@@ -370,9 +399,34 @@ export class ContentShipper {
       rows += more;
     }
     put();
-    for (const { job } of shipments) {
-      if (!isKept(job.ino, job.born)) removeShippedContent(tree, job.ino, job.born);
+    for (const shipment of shipments) if (!overtaken.has(shipment.job)) this.#recorded(shipment);
+    return overtaken;
+  }
+
+  /** False: none was put; one of these became another meanwhile, or is in a damaged blob. */
+  #putRows(shipments: readonly Shipment[]): boolean {
+    try {
+      return this.#options.tree.atomic((batch) => {
+        for (const { job, content, before } of shipments)
+          putShippedContent(batch, job.ino, job.born, content, before);
+      });
+    } catch (error) {
+      if (DAMAGE.some((code) => hasCode(error, code))) return false;
+      throw error;
     }
+  }
+
+  #recorded({ job, content, before }: Shipment): void {
+    const { tree, pathOf } = this.#options;
+    const { ino, born } = job;
+    // Where there was one before, whoever removes the content removes this one.
+    if (before === undefined && !existsSync(pathOf(ino, born))) {
+      removeShippedContent(tree, ino, born);
+      return;
+    }
+    const isInRow = content.parts[0]?.inRow !== undefined;
+    if (isInRow || !isTelling(content)) this.#unsettled.set(keyOf(job), { ino, born, isInRow });
+    else this.#unsettled.delete(keyOf(job));
   }
 }
 

@@ -59,23 +59,29 @@ export interface ShippedContent extends FileState {
   parts: readonly ContentPart[];
 }
 
-/** What the remote has of the content; undefined where it has nothing. @throws ERR_REMOTE_CORRUPT, and as `get` */
+/** As the tree has it: what changes it is told by its version. */
+export interface RecordedContent extends ShippedContent {
+  version: number;
+}
+
+/** What the remote has of the content; undefined where it has nothing. @throws ERR_REMOTE_CORRUPT, and as `getRecord` */
 export function shippedContent(
-  tree: Pick<TreeReads, 'get'>,
+  tree: Pick<TreeReads, 'get' | 'getRecord'>,
   ino: number,
   born: number,
-): ShippedContent | undefined {
-  const first = tree.get(rowKey(ino, born, 0));
+): RecordedContent | undefined {
+  const first = tree.getRecord(rowKey(ino, born, 0));
   if (first === undefined) return undefined;
-  const state = decodeState(first, ino, born);
+  const { value, version } = first;
+  const state = decodeState(value, ino, born);
   const parts: ContentPart[] = [];
   const count = partsOf(state.size);
-  decodeParts(first, parts);
+  decodeParts(value, parts);
   for (let row = 1; parts.length < count; row++) {
-    const value = tree.get(rowKey(ino, born, row));
-    if (value === undefined || decodeParts(value, parts) === 0) throw damaged(ino, born);
+    const next = tree.get(rowKey(ino, born, row));
+    if (next === undefined || decodeParts(next, parts) === 0) throw damaged(ino, born);
   }
-  return { ...state, parts };
+  return { ...state, parts, version };
 }
 
 /** What the file was when it was shipped, without its parts. */
@@ -84,24 +90,31 @@ export function shippedState(tree: Pick<TreeReads, 'get'>, ino: number, born: nu
   return first === undefined ? undefined : decodeState(first, ino, born);
 }
 
-/** Records it in place of what `before` was. REQUIRES that all of its parts are in the remote. */
+/**
+ * Records it in place of what `before` was; guard: the batch fails where the tree has another by now, or none any more. REQUIRES that all of its
+ * parts are in the remote.
+ */
 export function putShippedContent(
-  batch: Pick<Batch, 'put' | 'delete'>,
+  batch: Pick<Batch, 'put' | 'putIfAbsent' | 'compareAndPut' | 'delete'>,
   ino: number,
   born: number,
   content: ShippedContent,
-  before: ShippedContent | undefined,
+  before: RecordedContent | undefined,
 ): void {
   const rows = rowsOf(content.size);
   for (let row = 0; row < rows; row++) {
+    const key = rowKey(ino, born, row);
     const parts = content.parts.slice(row * PARTS_PER_ROW, (row + 1) * PARTS_PER_ROW);
-    batch.put(rowKey(ino, born, row), encodeRow(content, parts));
+    const value = encodeRow(content, parts);
+    if (row > 0) batch.put(key, value);
+    else if (before === undefined) batch.putIfAbsent(key, value);
+    else batch.compareAndPut(key, before.version, value);
   }
   const rowsBefore = before === undefined ? 0 : rowsOf(before.size);
   for (let row = rows; row < rowsBefore; row++) batch.delete(rowKey(ino, born, row));
 }
 
-/** For a content that is gone for good. To be called AFTER its file was removed: who ships it looks for the file after it put a row. */
+/** For a content that is gone for good. To be called AFTER its file was removed: who ships it looks for the file after it put the first row. */
 export function removeShippedContent(
   tree: { deletePrefix: (prefix: Uint8Array) => void },
   ino: number,

@@ -6,10 +6,11 @@
  * - What is at rest by these records is in the remote before them, as far as it is small: whoever takes over does not find a file without its
  *   content. What is large comes later. Rows of contents are records, and go with them.
  * - Every record is read, though a checkpoint that has it is HEAD's by then: contents that it tells of are known by that.
+ * - A content that a record tells of is kept here until whoever ships contents has it, whatever fails between.
  * - A record that was cut off before it was shipped is in a checkpoint that is. Then the next object begins behind that, and whoever looks after
  *   contents looks for those that were not read.
  */
-import { statSync } from 'node:fs';
+import { RECORD_PUT, type RecordReader } from '../../journal/records/record.js';
 import type { JournalTail } from '../../journal/segments/journal-tail.js';
 import {
   CONTENT_PART_BYTES,
@@ -41,6 +42,9 @@ export class RecordShipper {
   #pieces: Uint8Array[] = [];
   #bytes = 0;
   #lastLsn = 0;
+  /** Contents at rest by what was read, that whoever ships contents does not know of yet; up to which record it knows of all. */
+  readonly #atRest = new Map<string, ContentId>();
+  #toldLsn: number;
   shippedBytes = 0;
   /** Bytes of the journal when all of it up to `state.lsn` was in it. */
   #journalBytes: number;
@@ -51,6 +55,7 @@ export class RecordShipper {
     const { state } = options;
     this.#tail = this.#journal.tail(state.lsn + 1);
     this.#tail.holdAfter(state.lsn);
+    this.#toldLsn = state.lsn;
     this.#journalBytes = this.#written;
   }
 
@@ -59,14 +64,9 @@ export class RecordShipper {
     return this.#isCut;
   }
 
-  /** Records up to here were read: their contents wait, or are there. */
-  get readLsn(): number {
-    return this.#tail.nextLsn - 1;
-  }
-
   /** The remote has all records up to here, and their contents are there, or are known to wait. */
   get settledLsn(): number {
-    return Math.min(this.#options.state.lsn, this.readLsn);
+    return Math.min(this.#options.state.lsn, this.#toldLsn);
   }
 
   /** Records that are not settled, and about how many bytes of the journal. */
@@ -87,13 +87,14 @@ export class RecordShipper {
    */
   async shipSome({ isAwaited }: { isAwaited: boolean }): Promise<boolean> {
     const { state, writer } = this.#options;
-    const isAllRead = this.readLsn >= this.#journal.publishedLsn();
-    if (this.#isCut || (isAllRead && this.#lastLsn <= state.lsn)) return false;
+    const isAllTold = this.#toldLsn >= this.#journal.publishedLsn();
+    if (this.#isCut || (isAllTold && this.#lastLsn <= state.lsn)) return false;
     this.#journal.sync();
-    const atRest = this.#read();
-    if (await this.#shipContents(atRest, isAwaited)) {
+    this.#read();
+    if (await this.#shipContents(isAwaited)) {
       this.#journal.sync();
-      this.#leave(this.#read());
+      this.#read();
+      this.#tell((id, shipper) => shipper.add(id));
     }
     if (this.#pieces.length === 0) return false;
     const lastLsn = this.#lastLsn;
@@ -124,6 +125,7 @@ export class RecordShipper {
     if (!this.#isCut) return false;
     this.#tail.close();
     this.#tail = this.#journal.tail(state.lsn + 1);
+    this.#toldLsn = state.lsn;
     this.#isCut = false;
     this.#pieces = [];
     this.#bytes = 0;
@@ -145,47 +147,54 @@ export class RecordShipper {
     return this.#journal.counters().bytes + this.#journal.unflushedBytes();
   }
 
-  /** Reads on, up to what is durable; the contents that are at rest by what was read. */
-  #read(): Map<string, ContentId> {
-    const { contents } = this.#options;
-    const atRest = new Map<string, ContentId>();
+  /** Reads on, up to what is durable; notes the contents that are at rest by what was read. */
+  #read(): void {
     const read = this.#tail.read(this.#journal.durableLsn(), ENOUGH_BYTES - this.#bytes, (lsn, record) => {
       const piece = shippedRecord(lsn, record);
+      this.#noteContents(record);
       this.#pieces.push(piece);
       this.#bytes += piece.length;
       this.#lastLsn = lsn;
-      if (contents === undefined) return;
-      while (record.next()) {
-        const content = contents.contentOf(record.first, record.second);
-        if (content !== undefined && !content.isLive) atRest.set(`${content.ino}.${content.born}`, content);
-      }
     });
     // What was read before goes there all the same.
     if (read === 'cut') this.#isCut = true;
-    return atRest;
+  }
+
+  #noteContents(record: RecordReader): void {
+    const { contents } = this.#options;
+    if (contents === undefined) return;
+    while (record.next()) {
+      // What is taken away, or moved as it is, tells of none.
+      if (record.kind !== RECORD_PUT) continue;
+      const content = contents.contentOf(record.first, record.second);
+      if (content === undefined || content.isLive) continue;
+      this.#atRest.set(`${content.ino}.${content.born}`, content);
+    }
   }
 
   /** Sees that the remote has the small ones, or will have them with these records, in their rows; whether any was shipped. */
-  async #shipContents(atRest: ReadonlyMap<string, ContentId>, isAwaited: boolean): Promise<boolean> {
-    const { contents } = this.#options;
-    if (contents === undefined || atRest.size === 0) return false;
+  async #shipContents(isAwaited: boolean): Promise<boolean> {
     let bytes = 0;
     const waits: Promise<void>[] = [];
-    for (const id of atRest.values()) {
-      const size = statSync(contents.pathOf(id.ino, id.born), { throwIfNoEntry: false })?.size;
-      if (size === undefined) continue;
+    this.#tell((id, shipper) => {
+      const size = shipper.sizeOf(id);
+      if (size === undefined) return;
       bytes += size;
       // Whoever waits for the records is not to wait for another request first.
       const mayStayInRow = isAwaited && bytes <= MAX_CONTENTS_IN_ROWS_BYTES;
-      if (bytes > CONTENT_PART_BYTES) contents.shipper.add(id);
+      if (bytes > CONTENT_PART_BYTES) shipper.add(id);
       // One that cannot be read is told by whoever ships it.
-      else waits.push(contents.shipper.shipped(id, mayStayInRow).catch(() => {}));
-    }
+      else waits.push(shipper.shipped(id, mayStayInRow).catch(() => {}));
+    });
     await Promise.all(waits);
     return waits.length > 0;
   }
 
-  #leave(atRest: ReadonlyMap<string, ContentId>): void {
-    for (const id of atRest.values()) this.#options.contents?.shipper.add(id);
+  /** Hands on all contents that were noted. */
+  #tell(hand: (id: ContentId, shipper: ContentShipper) => void): void {
+    const { contents } = this.#options;
+    for (const id of this.#atRest.values()) hand(id, contents!.shipper);
+    this.#atRest.clear();
+    this.#toldLsn = this.#tail.nextLsn - 1;
   }
 }

@@ -236,7 +236,7 @@ export class Shipper {
    */
   async finish(onProgress: (lag: ShippingLag) => void = () => {}, signal?: AbortSignal): Promise<void> {
     const { tree, site } = this.#options;
-    this.#contents?.moveOut();
+    this.#contents?.settle();
     // Records that are read may tell of contents that were not waiting before, and their rows are records again.
     while (!this.#hasEverything) {
       if (this.#end !== undefined) throw this.#end;
@@ -345,7 +345,7 @@ export class Shipper {
     await clock.sleep(PAUSE_MS);
     this.#assertOn();
     if (this.#contents!.failure !== undefined) this.#contents!.retry();
-    this.#contents!.moveOut();
+    this.#contents!.settle();
     this.#surveyed();
   }
 

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { SpinneyError } from '../../../engine/errors.js';
+import { JournalTail } from '../../../engine/journal/segments/journal-tail.js';
 import { CONTENT_PART_BYTES, MAX_CONTENTS_IN_ROWS_BYTES } from '../../../engine/limits.js';
 import { decodeHead } from '../../../engine/remote/objects/head.js';
 import { readManifest } from '../../../engine/remote/objects/manifest.js';
@@ -52,11 +53,14 @@ let site: Site;
 let tree: Tree;
 let shipper: Shipper;
 
+/** Contents that somebody has open for writing. */
+const writers = new Set<number>();
 const pathOf = (ino: number) => join(directory, 'content', String(ino));
 /** A record is a key `f` and the number of the inode; its value tells whether it is being written. */
 const contentOf = (key: Uint8Array, value: Uint8Array) => {
   const text = Buffer.from(key).toString();
   if (!text.startsWith('f')) return undefined;
+  if (value.length < 4) throw new Error(`${text} has no record`);
   return { ino: Number(text.slice(1)), born: 0, isLive: Buffer.from(value).toString() === 'live' };
 };
 
@@ -64,12 +68,14 @@ beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'spinney-contents-'));
   mkdirSync(join(directory, 'content'));
   bucket = new Bucket();
+  writers.clear();
   site = { store: bucket, clock: BOOT_CLOCK, newId };
   tree = Tree.open({ dir: join(directory, 'store') });
   shipper = await begin();
 });
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   await shipper.stop();
   tree.close();
   rmSync(directory, { recursive: true });
@@ -83,7 +89,7 @@ async function begin(): Promise<Shipper> {
     shipped,
     tree,
     directory: join(directory, 'store'),
-    contents: { pathOf, contentOf },
+    contents: { pathOf, contentOf, hasWriters: (ino) => writers.has(ino) },
   });
   next.start();
   return next;
@@ -267,6 +273,111 @@ it('a row tells for certain whether a file is what was shipped', async () => {
   writeFileSync(pathOf(1), 'two');
   utimesSync(pathOf(1), past, past);
   expect(isShipped()).toBe(false);
+});
+
+const isTold = (ino: number) =>
+  isSame(shippedContent(tree, ino, 0)!, stateOf(statSync(pathOf(ino), { bigint: true })));
+
+it('one that somebody may write through a mapping is never told to be what was shipped, until nobody can', async () => {
+  writeFileSync(pathOf(1), bytesOf(100_000, 1));
+  // Its times are of long ago, so they tell what is written later. But not what is stored to a page that was written before.
+  await vi.waitFor(() => expect(Date.now() - statSync(pathOf(1)).ctimeMs).toBeGreaterThan(50), PATIENTLY);
+  writers.add(1);
+  await shipper.waitUntilShipped(tree.lastLsn(), [{ ino: 1, born: 0 }]);
+  expect(isTold(1)).toBe(false);
+  writers.clear();
+  await vi.waitFor(() => expect(isTold(1)).toBe(true), PATIENTLY);
+});
+
+it('one whose file is given up while it is shipped again keeps its row', async () => {
+  writeFileSync(pathOf(1), 'small');
+  // It moves into an object; by the time that this is there, nothing is left of the file.
+  bucket.before = async (key) => {
+    if (key.startsWith('content/')) rmSync(pathOf(1), { force: true });
+  };
+  await shipper.waitUntilShipped(tree.lastLsn(), [{ ino: 1, born: 0 }]);
+  expect(shippedContent(tree, 1, 0)!.parts[0]!.inRow).toBeDefined();
+  await vi.waitFor(() => expect(contentPuts()).toHaveLength(1), PATIENTLY);
+  await shipper.finish();
+  expect((await fetched(tree, 1))?.toString()).toBe('small');
+});
+
+it('one whose row becomes another while it is shipped is looked at anew', async () => {
+  writeFileSync(pathOf(1), bytesOf(100_000, 1));
+  bucket.before = async (key) => {
+    if (!key.startsWith('content/')) return;
+    bucket.before = async () => {};
+    // What was there goes, and it is written anew.
+    writeFileSync(pathOf(1), bytesOf(100_000, 2));
+    removeShippedContent(tree, 1, 0);
+  };
+  await shipper.waitUntilShipped(tree.lastLsn(), [{ ino: 1, born: 0 }]);
+  bucket.before = async (key) => {
+    if (!key.startsWith('content/')) return;
+    bucket.before = async () => {};
+    writeFileSync(pathOf(1), bytesOf(100_000, 4));
+    removeShippedContent(tree, 1, 0);
+  };
+  writeFileSync(pathOf(1), bytesOf(100_000, 3));
+  await shipper.waitUntilShipped(tree.lastLsn(), [{ ino: 1, born: 0 }]);
+  expect(bytesOf(100_000, 4).equals((await fetched(tree, 1))!)).toBe(true);
+});
+
+it('what the journal gave before it could not be read for a moment is not forgotten', async () => {
+  const { read: original } = JournalTail.prototype;
+  let isFailing = true;
+  vi.spyOn(JournalTail.prototype, 'read').mockImplementation(function (
+    this: JournalTail,
+    last,
+    enough,
+    visit,
+  ) {
+    const lsn = this.nextLsn;
+    const outcome = original.call(this, last, isFailing ? 1 : enough, visit);
+    if (!isFailing || this.nextLsn === lsn) return outcome;
+    isFailing = false;
+    throw new SpinneyError('ERR_IO', 'Cannot read the journal: for a moment');
+  });
+  writeFileSync(pathOf(1), 'one');
+  put(1, 'rest');
+  await shipper.waitUntilShipped(tree.lastLsn());
+  expect(isFailing).toBe(false);
+  expect((await fetched(tree, 1))?.toString()).toBe('one');
+});
+
+it('removals and moves tell of no content, and hold nothing up', async () => {
+  await shipper.checkpoint();
+  const manifests = () => bucket.puts.filter(({ key }) => key.startsWith('manifest/')).length;
+  const before = manifests();
+  put(1, 'live');
+  tree.delete('f1');
+  put(2, 'live');
+  tree.renamePrefix('f2', 'f3');
+  writeFileSync(pathOf(4), 'four');
+  put(4, 'rest');
+  await shipper.waitUntilShipped(tree.lastLsn());
+  expect((await fetched(tree, 4))?.toString()).toBe('four');
+  expect(shipper.stats().failure).toBeUndefined();
+  expect(manifests()).toBe(before);
+});
+
+it('a row that cannot be read holds up no other content', async () => {
+  const damaged = new SpinneyError('ERR_BLOB_CORRUPT', 'Cannot read blob 7: it is damaged');
+  const getRecord = tree.getRecord.bind(tree);
+  let isDamaged = true;
+  vi.spyOn(tree, 'getRecord').mockImplementation((key) => {
+    if (isDamaged && (key as Uint8Array)[0] === 0x72 && (key as Uint8Array)[8] === 1) throw damaged;
+    return getRecord(key);
+  });
+  for (const ino of [1, 2]) {
+    writeFileSync(pathOf(ino), `content of ${ino}`);
+    put(ino, 'rest');
+  }
+  await shipper.waitUntilShipped(tree.lastLsn());
+  expect((await fetched(tree, 2))?.toString()).toBe('content of 2');
+  expect(shipper.stats().failure).toBe(damaged.message);
+  isDamaged = false;
+  await vi.waitFor(async () => expect((await fetched(tree, 1))?.toString()).toBe('content of 1'), PATIENTLY);
 });
 
 it('a content that is gone for good leaves nothing, whenever it goes', async () => {

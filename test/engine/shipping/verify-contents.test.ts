@@ -48,8 +48,7 @@ async function shipContent(ino: number, born: number, text: string, before = 0):
   const time = { seconds: 1, nanos: 0 };
   const rows: [key: Uint8Array, value: Uint8Array][] = [];
   const batch = {
-    put: (key: Uint8Array, value: Uint8Array) => void rows.push([key, value]),
-    delete: () => {},
+    putIfAbsent: (key: Uint8Array, value: Uint8Array) => void rows.push([key, value]),
   };
   putShippedContent(
     batch as unknown as Parameters<typeof putShippedContent>[0],

@@ -3,6 +3,7 @@ import { type BigIntStats, lstatSync } from 'node:fs';
 import type { TreeOperations, TreeReads } from '../../../../engine/api.js';
 import { CONTENT_PART_BYTES } from '../../../../engine/limits.js';
 import {
+  type FileState,
   isSame,
   putShippedContent,
   removeShippedContent,
@@ -31,15 +32,22 @@ export function shippedRows(tree: TreeOperations): RemoteRows {
       return state !== undefined && stats !== undefined && isSame(state, stateOf(stats));
     },
     noteFetched(ino, born, path) {
-      const before = shippedContent(tree, ino, born);
-      const stats = before && statOf(path);
-      if (before === undefined || stats === undefined) return;
-      // Its times are this file's from here on: so it is known not to be another's, and can be given up again.
-      const { mtime, ctime } = stateOf(stats);
-      tree.atomic((batch) => putShippedContent(batch, ino, born, { ...before, mtime, ctime }, before));
+      for (;;) {
+        const before = shippedContent(tree, ino, born);
+        const stats = before && statOf(path);
+        if (before === undefined || stats === undefined) return;
+        // Its times are this file's from here on: so it is known not to be another's, and can be given up again.
+        const fetched = { ...before, ...timesOf(stats) };
+        if (tree.atomic((batch) => putShippedContent(batch, ino, born, fetched, before))) return;
+      }
     },
     remove: (batch, ino, born) => removeShippedContent(batch, ino, born),
   };
+}
+
+function timesOf(stats: BigIntStats): Pick<FileState, 'mtime' | 'ctime'> {
+  const { mtime, ctime } = stateOf(stats);
+  return { mtime, ctime };
 }
 
 function statOf(path: string): BigIntStats | undefined {
