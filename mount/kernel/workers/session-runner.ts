@@ -7,14 +7,7 @@ import type { TreeOperations } from '../../../engine/api.js';
 import type { Tree } from '../../../engine/index.js';
 import { stopwatch } from '../../../engine/stopwatch.js';
 import { ContentAwaited } from '../../filesystem/errno.js';
-import type {
-  ContentCopy,
-  ContentName,
-  ContentWorker,
-  FsyncPlan,
-  InodeKeepers,
-  Reclaimer,
-} from '../../filesystem/types.js';
+import type { ContentWorker, FsyncPlan, InodeKeepers, Reclaimer } from '../../filesystem/types.js';
 import { Lane } from '../../request-log/memory.js';
 import type { PendingRequests } from '../../request-log/pending.js';
 import { monotonic } from '../../requests/request-failures.js';
@@ -23,7 +16,7 @@ import { type RequestHandler, sendReply, serveRequests } from '../device/connect
 import { attributeInvalidation, backingFiles, requestResending } from '../device/device-calls.js';
 import { HeldReplies } from '../device/held-replies.js';
 import type { MountState } from '../device/mount-state.js';
-import { RECORD_FIELDS, type SharedQueue } from '../device/shared-queue.js';
+import type { SharedQueue } from '../device/shared-queue.js';
 import type { SessionFiles } from '../kept/session-files.js';
 import { SessionTables } from '../kept/session-tables.js';
 import { handle } from '../session/dispatch.js';
@@ -35,20 +28,12 @@ import { Session } from '../session/session.js';
 import { type CommandResult, carryOut, type SessionCommand } from './commands.js';
 import { Interrupts, isThreadDying } from './interrupts.js';
 import { type ContentAccess, IoService, type RemoteSyncs } from './io-service.js';
-import { IoResult, IoTask, putSync } from './io-tasks.js';
+import { putSync } from './io-tasks.js';
 import { LateAnswers } from './late-answers.js';
 import type { SessionRemote } from './remote-link.js';
+import { SessionIo } from './session-io.js';
 
 const { EINTR } = constants.errno;
-
-/** How long the end of a mount waits for the removal of content, which the next start would do as well. */
-const LONGEST_END_MS = 5000;
-
-/** How long a request that found the disk full waits for the removal of content: somebody's sync may come before it. */
-const LONGEST_ROOM_MS = 3000;
-
-/** How long a mount that is handed over waits for the I/O worker, twice. */
-const LONGEST_HAND_OVER_MS = 2000;
 
 /** How often the filesystem layer gets time for what it put off. */
 const REST_MS = 1000;
@@ -98,26 +83,12 @@ export function runSession(options: RunnerOptions): boolean {
   return new SessionRunner(options).run();
 }
 
-/** As the queue takes it. */
-type Task = [kind: number, number, number, number];
-
-class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
+class SessionRunner implements RequestHandler {
   readonly #options: RunnerOptions;
   readonly #fileSystem: ServedFileSystem;
   readonly #session: Session;
   readonly #followed: FollowedChanges | undefined;
-  readonly #record = new Float64Array(RECORD_FIELDS);
-  /** Does the I/O worker's work when that is dead. */
-  readonly #standIn: IoService;
-  /** Tasks that found the queue full. */
-  #overflow: Task[] = [];
-  /** Copies that the I/O worker was asked for, and has not answered. */
-  #copies: Task[] = [];
-  /** Scheduled, and not known to be done. */
-  #removals = 0;
-  #ioEnded = false;
-  #hurried = false;
-  #isStandingIn = false;
+  readonly #io: SessionIo;
   /** Who waits for a content may have it by now. */
   #isAnswered = false;
   #isHandedOver = false;
@@ -130,12 +101,8 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
     const { state, tree, log } = options;
     this.#options = options;
     const tables = options.files?.tables ?? new SessionTables();
-    const work = () => {
-      while (this.#session.work());
-    };
-    this.#fileSystem = options.makeFileSystem(this, this, work, tables);
     const requests = new LateAnswers(state.requestLog, options.pending, Lane.SESSION);
-    this.#standIn = new IoService({
+    const standIn = new IoService({
       fd: options.fd,
       tasks: options.tasks,
       results: options.results,
@@ -147,6 +114,12 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
       wakeSession: () => state.wakeSession(),
       log,
     });
+    const { tasks, results } = options;
+    this.#io = new SessionIo({ state, tasks, results, standIn, fileSystem: () => this.#fileSystem, log });
+    const work = () => {
+      while (this.#session.work());
+    };
+    this.#fileSystem = options.makeFileSystem(this.#io, this.#io, work, tables);
     const { remote, remoteSyncs } = options;
     const queues = remoteSyncs === undefined ? [options.tasks] : [options.tasks, remoteSyncs.queue];
     const interrupts = new Interrupts(options.fd, queues, requests);
@@ -203,7 +176,7 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
     state.setAsleep(true);
     try {
       while (this.#session.work());
-      this.#endIo();
+      this.#io.end();
       this.#fileSystem.close();
     } finally {
       files?.end();
@@ -246,15 +219,10 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
 
   /** Leaves the mount to another daemon, if there is nothing that only this one can bring to an end. */
   #handOver(): boolean {
-    const { files, state, tasks } = this.#options;
+    const { files, state } = this.#options;
     if (files?.isOpen !== true || state.isIoGone) return false;
-    const isIdle = () => this.#copies.length === 0 && this.#overflow.length === 0 && tasks.length === 0;
     while (this.#session.work());
-    this.#await(undefined, isIdle, LONGEST_HAND_OVER_MS);
-    if (!isIdle()) return false;
-    this.#await(IoTask.END, () => this.#ioEnded, LONGEST_HAND_OVER_MS);
-    // Else the session does its work from now on.
-    if (!this.#ioEnded) return false;
+    if (!this.#io.endIdle()) return false;
     this.#isHandedOver = true;
     state.stopSession();
     return true;
@@ -274,11 +242,9 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
       // The next daemon would not know that what was lost must not be told to be durable.
       this.#options.files?.void('a sync failed, and what it was for may be lost');
     }
-    if (this.#options.state.isIoGone) this.#standInForIo();
-    this.#takeResults();
+    this.#io.lookAround();
     this.#hearRemote();
-    this.#putOverflow();
-    if (this.#isAnswered) this.#serveParked();
+    if (this.#io.takeCopied() || this.#isAnswered) this.#serveParked();
     this.#obey();
   }
 
@@ -372,132 +338,11 @@ class SessionRunner implements RequestHandler, Reclaimer, ContentWorker {
     }
   }
 
-  /** Reclaimer: the filesystem layer has an inode whose content is to be removed. */
-  schedule(ino: number, born: number, lsn: number): void {
-    this.#removals++;
-    this.#put([IoTask.REMOVE, ino, lsn, born]);
-  }
-
-  /** ContentWorker. */
-  copy({ ino, born, next }: ContentCopy): void {
-    this.#putCopy([IoTask.COPY, ino, born, next]);
-  }
-
-  place({ ino, born, next }: ContentCopy): void {
-    this.#putCopy([IoTask.PLACE, ino, born, next]);
-  }
-
-  syncContents(): void {
-    this.#putCopy([IoTask.SYNC_CONTENTS, 0, 0, 0]);
-  }
-
-  #putCopy(task: Task): void {
-    this.#copies.push(task);
-    this.#put(task);
-  }
-
-  #put(task: Task): void {
-    this.#overflow.push(task);
-    this.#putOverflow();
-  }
-
-  #putOverflow(): void {
-    let done = 0;
-    while (done < this.#overflow.length && this.#options.tasks.put(...this.#overflow[done]!)) done++;
-    if (done > 0) this.#overflow = this.#overflow.slice(done);
-  }
-
-  /** What the I/O worker had taken it will not answer. */
-  #standInForIo(): void {
-    if (!this.#isStandingIn) {
-      this.#isStandingIn = true;
-      this.#overflow = [...this.#copies, ...this.#overflow.filter((task) => !this.#copies.includes(task))];
-      this.#putOverflow();
-    }
-    this.#standIn.round(true);
-  }
-
-  #takeResults(): void {
-    const { results } = this.#options;
-    const record = this.#record;
-    const removed: ContentName[] = [];
-    const count = results.length;
-    for (let i = 0; i < count && results.peek(i, record); i++) {
-      const [kind, ino, born] = record as unknown as [number, number, number];
-      if (kind === IoResult.ENDED) this.#ioEnded = true;
-      else if (kind === IoResult.HURRIED) this.#hurried = true;
-      else if (kind === IoResult.REMOVED) removed.push({ ino, born });
-      else if (kind === IoResult.NAME_DURABLE) {
-        this.#fileSystem.fsynced(ino, born, { file: record[3]!, birth: record[4]! });
-      } else this.#takeAnswer(kind, ino, born, record[3]!, record[4]!);
-    }
-    results.drop(count);
-    if (removed.length === 0) return;
-    this.#removals -= removed.length;
-    try {
-      this.#fileSystem.reclaimed(removed);
-    } catch (error) {
-      // The records stay, and the next start takes them for orphans again.
-      this.#options.log('error', `Cannot delete the records of ${removed.length} removed inodes: ${error}`);
-    }
-  }
-
-  /** Of what `#putCopy` asked for. */
-  #takeAnswer(kind: number, first: number, born: number, next: number, result: number): void {
-    const { snapshots } = this.#fileSystem;
-    const task =
-      kind === IoResult.COPIED ? IoTask.COPY : kind === IoResult.PLACED ? IoTask.PLACE : IoTask.SYNC_CONTENTS;
-    const at = this.#copies.findIndex(
-      (asked) =>
-        asked[0] === task && (task === IoTask.SYNC_CONTENTS || (asked[1] === first && asked[2] === born)),
-    );
-    // Of what two were asked for, as after the I/O worker's death, the second answer is none.
-    if (at < 0) return;
-    this.#copies.splice(at, 1);
-    this.#isAnswered = true;
-    try {
-      if (task === IoTask.COPY) snapshots.copied({ ino: first, born, next }, result);
-      else if (task === IoTask.PLACE) snapshots.placed({ ino: first, born, next }, result);
-      else snapshots.contentsSynced(first);
-    } catch (error) {
-      this.#options.log('error', `Cannot go on with the copy of a content: ${error}`);
-    }
-  }
-
-  /** Lets the I/O worker finish what it has, within a deadline. */
-  #endIo(): void {
-    // What is left of copies then is copied at the next start, as it is by then.
-    this.#await(undefined, () => this.#copies.length === 0, LONGEST_END_MS);
-    this.#await(IoTask.END, () => this.#ioEnded, LONGEST_END_MS);
-  }
-
   #makeRoom(): boolean {
     this.held.send();
     // Who was the last to have a removed file open keeps its content.
     while (this.#session.work());
-    if (this.#removals <= 0) return false;
-    this.#hurried = false;
-    this.#await(IoTask.HURRY, () => this.#hurried, LONGEST_ROOM_MS);
-    // What could not be done is left to the next start.
-    if (this.#hurried) this.#removals = 0;
-    return true;
-  }
-
-  /** Gives the I/O worker a task, if any, after all removals, and takes results until it is done or the time is over. */
-  #await(task: number | undefined, isDone: () => boolean, longestMs: number): void {
-    const { state, tasks, results } = this.#options;
-    const deadline = performance.now() + longestMs;
-    let told = task === undefined;
-    while (!isDone()) {
-      const seen = results.events;
-      this.#putOverflow();
-      if (!told && this.#overflow.length === 0) told = tasks.put(task!);
-      if (state.isIoGone) this.#standInForIo();
-      this.#takeResults();
-      const left = deadline - performance.now();
-      if (left <= 0) return;
-      if (!isDone()) results.wait(seen, left);
-    }
+    return this.#io.hurryRemovals();
   }
 }
 
