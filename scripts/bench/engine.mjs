@@ -16,7 +16,7 @@ const FULL = { turnMs: 50, mostOperations: Number.POSITIVE_INFINITY, intervalMs:
 const QUICK = { turnMs: 0, mostOperations: 1000, intervalMs: 20, rounds: 1 };
 
 /** Measures what the options ask for, printing each figure, and returns the tables. */
-export async function benchEngine({ quick, sizes, shapes, only, rounds }) {
+export async function benchEngine({ quick, sizes, shapes, systems, only, rounds }) {
   const timing = { ...(quick ? QUICK : FULL), ...(rounds !== undefined && { rounds }) };
   const figures = [];
   // Writes that survive a power cut take as long as the disk does, whatever the keys: once is enough.
@@ -25,7 +25,7 @@ export async function benchEngine({ quick, sizes, shapes, only, rounds }) {
     for (const name of shapes) {
       const parts = partsOf(SHAPES[name], only, durable);
       if (parts.length === 0) continue;
-      figures.push(...(await benchShape(name, count, parts, timing)));
+      figures.push(...(await benchShape(name, count, parts, systems, timing)));
       durable &&= !parts.includes('putDurable');
     }
   }
@@ -39,12 +39,12 @@ function partsOf(shape, only, durable) {
   );
 }
 
-async function benchShape(shapeName, count, parts, timing) {
+async function benchShape(shapeName, count, parts, systems, timing) {
   const shape = SHAPES[shapeName];
   const labels = { shape: shapeName, keys: count };
   const figures = [];
   const durable = parts.includes('putDurable');
-  await withStores({ durable, shape, count }, async (stores, spaces) => {
+  await withStores({ systems, durable, shape, count }, async (stores, spaces) => {
     for (const part of parts) {
       if (part === 'space') figures.push(...spaceFigures(spaces, shape, labels));
       else if (part === 'threads') figures.push(...(await benchThreads(stores, labels, timing)));

@@ -11,10 +11,11 @@ import { SYSTEMS } from './mount/systems.mjs';
 import { WORKLOADS } from './mount/workloads.mjs';
 import { installPeers } from './peers.mjs';
 import { machine, print } from './report.mjs';
+import { ENGINES } from './stores.mjs';
 import { PARTS } from './workloads.mjs';
 
 const KNOWN = { engine: PARTS, mount: Object.keys(WORKLOADS) };
-const SYSTEM_NAMES = SYSTEMS.map(({ name }) => name);
+const SYSTEMS_OF = { engine: ENGINES, mount: SYSTEMS.map(({ name }) => name) };
 
 const USAGE = `npm run bench [-- engine|mount ...] [flags]
   --quick            little of everything, one short round: that it works, not how fast
@@ -23,7 +24,8 @@ const USAGE = `npm run bench [-- engine|mount ...] [flags]
                      of the mount: ${KNOWN.mount.join(', ')}; may be repeated (all)
   --keys N           of the engine: keys in the store; may be repeated (20000, 500000 and 2000000)
   --shape NAME       of the engine: ${Object.keys(SHAPES).join(', ')}; may be repeated (all)
-  --system NAME      of the mount: ${SYSTEM_NAMES.join(', ')};
+  --system NAME      of the engine: ${ENGINES.join(', ')};
+                     of the mount: ${SYSTEMS_OF.mount.join(', ')};
                      may be repeated (all)
   --markdown FILE    write the tables there too`;
 
@@ -72,7 +74,7 @@ const { values: flags, positionals } = parsed();
 const parts = chosen('part', positionals, Object.keys(KNOWN));
 const only = chosen('workload', flags.only, [...new Set(parts.flatMap((part) => KNOWN[part]))]);
 const shapes = chosen('shape', flags.shape, Object.keys(SHAPES));
-const systems = chosen('system', flags.system, SYSTEM_NAMES);
+const systems = chosen('system', flags.system, [...new Set(parts.flatMap((part) => SYSTEMS_OF[part]))]);
 const rounds = flags.rounds === undefined ? undefined : wholeNumber('--rounds', flags.rounds, 1);
 const usualSizes = flags.quick ? [2_000] : [20_000, 500_000, 2_000_000];
 const sizes =
@@ -80,12 +82,12 @@ const sizes =
 
 const BENCHES = {
   engine: async (common) => {
-    installPeers();
+    if (common.systems.some((name) => name !== 'spinney')) installPeers();
     // Only now, since it imports what has just been installed.
     const { benchEngine } = await import('./engine.mjs');
     return benchEngine({ ...common, sizes, shapes });
   },
-  mount: (common) => benchMount({ ...common, systems }),
+  mount: benchMount,
 };
 
 print(machine());
@@ -93,7 +95,9 @@ const tables = [];
 for (const part of parts) {
   // In their own order, in which what disturbs others comes last.
   const own = KNOWN[part].filter((name) => only.includes(name));
-  if (own.length > 0) tables.push(await BENCHES[part]({ quick: flags.quick, rounds, only: own }));
+  const those = SYSTEMS_OF[part].filter((name) => systems.includes(name));
+  if (own.length === 0 || those.length === 0) continue;
+  tables.push(await BENCHES[part]({ quick: flags.quick, rounds, only: own, systems: those }));
 }
 const markdown = tables.filter((text) => text !== '').join('\n');
 console.log(markdown);

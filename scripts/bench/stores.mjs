@@ -5,12 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { VALUE_BYTES, VALUES } from './keys.mjs';
-import * as level from './systems/level.mjs';
-import * as lmdb from './systems/lmdb.mjs';
-import * as spinney from './systems/spinney.mjs';
-import * as sqlite from './systems/sqlite.mjs';
 
-const SYSTEMS = [spinney, lmdb, sqlite, level];
+/** Adapters by their systems' names; each is imported only where it takes part, since its library may not be there. */
+const SYSTEMS = {
+  spinney: () => import('./systems/spinney.mjs'),
+  lmdb: () => import('./systems/lmdb.mjs'),
+  sqlite: () => import('./systems/sqlite.mjs'),
+  level: () => import('./systems/level.mjs'),
+};
+export const ENGINES = Object.keys(SYSTEMS);
 /**
  * Keys in one transaction of the load: enough that the commits do not cost the time, and few enough to leave a store
  * that is not still busy with what the load freed (lmdb, after large ones).
@@ -25,11 +28,11 @@ const MIB = 1024 * 1024;
 const LARGE = 2_000_000;
 
 /**
- * Makes the stores, calls `use` with the open ones and with the figures of space, and removes them.
+ * Makes the stores of the systems of these names, calls `use` with the open ones and with the figures of space, and removes them.
  * An open one is { system, level, first, durable, store }: whether its level is the system's first, and whether it
  * survives a power cut.
  */
-export async function withStores({ durable, shape, count }, use) {
+export async function withStores({ systems, durable, shape, count }, use) {
   const base = mkdtempSync(join(tmpdir(), 'spinney-bench-'));
   const cacheBytes = (count >= LARGE ? 1024 : 512) * MIB;
   const open = [];
@@ -42,17 +45,18 @@ export async function withStores({ durable, shape, count }, use) {
   for (const signal of SIGNALS) process.once(signal, interrupted);
   try {
     const spaces = [];
-    for (const system of SYSTEMS) {
+    for (const name of systems) {
+      const system = await SYSTEMS[name]();
       if (shape.systems?.includes(system.name) === false) continue;
       const dir = join(base, system.name);
       spaces.push(await load(system, dir, { shape, count, cacheBytes }));
       const levels = durable ? [...system.levels, system.durableLevel] : system.levels;
-      for (const name of levels) {
-        const copy = join(base, `${system.name}-${name.replace(':', '-')}`);
+      for (const level of levels) {
+        const copy = join(base, `${system.name}-${level.replace(':', '-')}`);
         cpSync(dir, copy, { recursive: true });
-        const store = await system.open({ dir: copy, level: name, cacheBytes });
-        const first = name === system.levels[0];
-        open.push({ system: system.name, level: name, first, durable: name === system.durableLevel, store });
+        const store = await system.open({ dir: copy, level, cacheBytes });
+        const first = level === system.levels[0];
+        open.push({ system: system.name, level, first, durable: level === system.durableLevel, store });
       }
       rmSync(dir, { recursive: true });
     }
