@@ -78,9 +78,9 @@ function figuresUnder(bin, args) {
 }
 
 /** By what a figure is told from others. */
-function titleOf({ figure, durability, clients }) {
-  const several = clients > 1 ? `, ${clients} clients` : '';
-  return `${figure}${durability === undefined ? '' : `, ${durability}`}${several}`;
+function titleOf({ figure, shape, durability, clients }) {
+  const several = clients > 1 ? `${clients} clients` : undefined;
+  return [figure, shape, durability, several].filter((part) => part !== undefined).join(', ');
 }
 
 /** Times by title and version, in the order of rounds. */
