@@ -27,7 +27,7 @@ export async function run(args: readonly string[], output: Output = STANDARD_OUT
       output.err(`${(await read(['--help'])).text}\n`);
       return USAGE_EXIT_CODE;
     }
-    const { text, command, options } = await read(spelledOut(args));
+    const { text, command, options } = await read(withOperands(spelledOut(args)));
     if (text !== '') output.out(`${text}\n`);
     return command === undefined ? 0 : await command.run(options, output);
   } catch (error) {
@@ -46,6 +46,30 @@ function spelledOut(args: readonly string[]): string[] {
   if (verb === undefined || verb.startsWith('-')) return ['--help'];
   refuseUnknownVerb([verb]);
   return [verb, ...more, '--help'];
+}
+
+/** Before a word that stood behind `--`. No word of a command line can have a zero byte. */
+const OPERAND = '\0';
+
+/** The parser forgets what stands behind `--`, so those words go on without it, marked: they are no options, and no option's value. */
+function withOperands(args: readonly string[]): string[] {
+  const end = args.indexOf('--');
+  const words = args.slice(0, end);
+  if (end < 0 || words.every((word) => word.startsWith('-'))) return [...args];
+  return [...words, ...args.slice(end + 1).map((word) => OPERAND + word)];
+}
+
+/** What the parser gives, without the marks. */
+function unmarked(command: Command, options: Record<string, unknown>): Record<string, unknown> {
+  const { argument, more = [], rest } = command;
+  const operands = new Set([argument.name, ...more.map(({ name }) => name), rest?.name]);
+  const read = (name: string, value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map((one) => read(name, one));
+    if (typeof value !== 'string' || !value.startsWith(OPERAND)) return value;
+    if (!operands.has(name)) throw badArgument(whatIsWrong(`${NO_VALUE}${name}`, [command.name]));
+    return value.slice(OPERAND.length);
+  };
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name, read(name, value)]));
 }
 
 interface CommandLine {
@@ -81,7 +105,7 @@ async function read(args: readonly string[]): Promise<CommandLine> {
     .fail((message, error) => {
       // What a verb throws comes here too; the parser's own errors are of a kind of theirs.
       if (error !== undefined && error !== null && error.name !== 'YError') throw error;
-      throw badArgument(whatIsWrong(message ?? error.message, args));
+      throw badArgument(whatIsWrong(message ?? error.message, args).replaceAll(OPERAND, ''));
     });
   for (const command of COMMANDS) {
     parser.command(
@@ -99,12 +123,14 @@ async function read(args: readonly string[]): Promise<CommandLine> {
       parser.parse([...args], {}, (_error, _options, text) => resolve({ ...read, text })),
     ).catch(reject);
   });
-  const { text, command, options } = line;
+  const { text, command } = line;
   if (text === '' && command === undefined) throw badArgument(whatIsWrong('', []));
-  if (command !== undefined && options[command.argument.name] === '') {
+  if (command === undefined) return line;
+  const options = unmarked(command, line.options);
+  if (options[command.argument.name] === '') {
     throw badArgument(`the ${command.argument.name} of ${command.name} is empty`);
   }
-  return line;
+  return { ...line, options };
 }
 
 /** A verb and its arguments. */
@@ -149,12 +175,15 @@ function refuseUnknownVerb(args: readonly string[]): void {
   throw badArgument(`unknown verb "${word}"; ${hint}`);
 }
 
+/** How the parser begins to say that an option has none. */
+const NO_VALUE = 'Not enough arguments following: ';
+
 /** What the parser says, in words that name what is missing or too much, and the verb. */
 function whatIsWrong(message: string, args: readonly string[]): string {
   const command = COMMANDS.find(({ name }) => args.includes(name));
   const see = command === undefined ? 'see spinney --help' : `see spinney ${command.name} --help`;
   const unknown = /^Unknown arguments?: (.*)$/s.exec(message)?.[1]?.split(', ');
-  const valueless = /^Not enough arguments following: (.*)$/s.exec(message)?.[1];
+  const valueless = message.startsWith(NO_VALUE) ? message.slice(NO_VALUE.length) : undefined;
   if (valueless !== undefined) return `${dashed(valueless)} needs a value; ${see}`;
   if (command === undefined) {
     const given = args[0] === undefined ? '' : `, only ${args[0]}`;
@@ -173,7 +202,8 @@ function describeUnknown(words: readonly string[], command: Command, args: reado
   if (option === undefined) {
     const most = 1 + (command.more?.length ?? 0);
     const takes = most === 1 ? 'one argument' : `${most} arguments at most`;
-    return `${command.name} takes ${takes}, and "${words.join('", "')}" is one too many`;
+    const tooMany = words.length === 1 ? 'is one too many' : 'are too many';
+    return `${command.name} takes ${takes}, and "${words.join('", "')}" ${tooMany}`;
   }
   const meant = nearest(option, Object.keys(command.options));
   const hint = meant === undefined ? '' : ` (did you mean ${dashed(meant)}?)`;

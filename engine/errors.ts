@@ -1,4 +1,4 @@
-/** Stable error codes. The README lists when each occurs and what to do. */
+/** Stable error codes. docs/MANUAL.md lists when each occurs and what to do. */
 export type ErrorCode =
   // Programmer errors: the call is wrong, nothing was changed.
   | 'ERR_INVALID_ARGUMENT'

@@ -83,6 +83,11 @@ describe('arguments', () => {
     [['check'], 'check needs <store>'],
     [['umount', ''], 'the mountpoint of umount is empty'],
     [['mount', '/a', '/b', '--store', '/c'], 'mount takes one argument, and "/b" is one too many'],
+    [['mount', '/a', '/b', '/c'], 'mount takes one argument, and "/b", "/c" are too many'],
+    [['mount', '/a', '--', '--b'], 'mount takes one argument, and "--b" is one too many'],
+    [['stats', '--store', '--', '/x'], '--store needs a value; see spinney stats --help'],
+    [['stats', '--', ''], 'the place of stats is empty'],
+    [['--', 'stats'], 'no verb was given'],
     [['stats', '--store'], '--store needs a value; see spinney stats --help'],
     [['mount', '/a', '--cache-size', 'x', '--log-level', 'debug', '--store', '/b'], '--cache-size is "x"'],
     [['stats'], 'say which: give a mountpoint, a store, or --control'],
@@ -113,6 +118,15 @@ describe('arguments', () => {
     const { code, line } = await failure(...mount.map((arg) => arg.replace('/nowhere', directory)), ...args);
     expect(code).toBe(2);
     expect(line).toContain(expected);
+  });
+
+  it.each([
+    [['umount', '--', '-x'], '/-x: it is not mounted'],
+    [['umount', '--', '--'], '/--: it is not mounted'],
+    [['stats', '--json', '--', '--store'], '/--store: no such store or mountpoint'],
+    [['set', '/nowhere', '--', '-x'], '"-x" is no setting'],
+  ])('behind -- are operands, whatever they begin with: %j: %s', async (args, expected) => {
+    expect((await failure(...args)).line).toContain(expected);
   });
 
   it('mount without a store', async () => {
