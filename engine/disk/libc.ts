@@ -18,6 +18,7 @@ export const LOCK_NB = 4;
 export const POSIX_FADV_RANDOM = 1;
 export const POSIX_FADV_WILLNEED = 3;
 export const MADV_HUGEPAGE = 14;
+export const CLOCK_BOOTTIME = 7;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;
 /** What mmap returns on failure: the pointer of value -1. */
@@ -36,6 +37,8 @@ export interface Libc {
   /** A hint; what it returns need not be looked at. */
   madvise(address: bigint, length: number, advice: number): number;
   ioctl(fd: number, request: number, argument: Uint8Array): number;
+  /** Writes a timespec: two little-endian words of 8 bytes. */
+  clock_gettime(clock: number, time: Uint8Array): number;
   errno(): number;
   /** Where the bytes are in memory. */
   addressOf(bytes: Uint8Array): bigint;
@@ -73,6 +76,7 @@ function load(): Libc {
       munmap: library.func('int munmap(void *address, size_t length)'),
       madvise: library.func('int madvise(void *address, size_t length, int advice)'),
       ioctl: variadicIoctl(library.func('int ioctl(int fd, unsigned long request, ...)')),
+      clock_gettime: library.func('int clock_gettime(int clock, void *time)'),
       errno: () => koffi.errno(),
       addressOf: (bytes) => koffi.address(bytes),
       view: (address, length) => koffi.view(address, length),

@@ -169,13 +169,13 @@ export class HeldHead {
   /** Renews it in time, until it is held no more. */
   async #keep(): Promise<void> {
     const { clock } = this.#site;
-    try {
-      while (this.#end === undefined && !this.#isReleased) {
-        await clock.sleep(this.#head.leaseMs / RENEWALS);
+    while (this.#end === undefined && !this.#isReleased) {
+      await clock.sleep(this.#head.leaseMs / RENEWALS);
+      try {
         await this.replace({});
+      } catch {
+        // It is held no more, and `end` says why; whatever else it is, the next time comes.
       }
-    } catch {
-      // It is held no more; `end` says why.
     }
   }
 }

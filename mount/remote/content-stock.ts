@@ -62,7 +62,12 @@ export class ContentStock {
       bytesOf: (ino, born) => this.#bytesOf(ino, born),
       mayGo: (ino, born) => {
         const path = contentPath(contentDirectory, ino, born);
-        return existsSync(path) ? isShipped(ino, born, path) : shippedState(tree, ino, born) !== undefined;
+        try {
+          return existsSync(path) ? isShipped(ino, born, path) : shippedState(tree, ino, born) !== undefined;
+        } catch {
+          // Its row is in a damaged blob, which the tree tells of: it stays, and is asked for again later.
+          return false;
+        }
       },
       room: () => this.#room(),
       evict: (ino, born) => tellSession({ kind: 'evict', ino, born }),
@@ -90,13 +95,13 @@ export class ContentStock {
         void this.#bring(message);
         return true;
       case 'drop':
-        void this.#drop(message);
+        this.#unheeded(this.#drop(message));
         return true;
       case 'unwanted':
         this.#brought(message, 0);
         return true;
       case 'evicted':
-        void this.#evicted(message, message.isDone);
+        this.#unheeded(this.#evicted(message, message.isDone));
         return true;
       default:
         return false;
@@ -118,7 +123,7 @@ export class ContentStock {
   end(): void {
     this.#isEnding = true;
     clearInterval(this.#retrying);
-    void this.#fetch.close();
+    this.#unheeded(this.#fetch.close());
   }
 
   async #fetchPart({ ino, born, attempt, part }: Extract<ToRemote, { kind: 'part' }>): Promise<void> {
@@ -158,8 +163,18 @@ export class ContentStock {
 
   async #evicted({ ino, born }: ContentName, isDone: boolean): Promise<void> {
     const { contentDirectory } = this.#options;
-    if (isDone) await rm(evictedPath(contentDirectory, ino, born), { force: true });
-    this.#cache.evicted({ ino, born }, isDone);
+    try {
+      if (isDone) await rm(evictedPath(contentDirectory, ino, born), { force: true });
+    } finally {
+      this.#cache.evicted({ ino, born }, isDone);
+    }
+  }
+
+  /** Nobody waits for it, and no failure of a disk is a reason to end the thread. */
+  #unheeded(work: Promise<void>): void {
+    work.catch((error: unknown) =>
+      this.#options.log('error', `Cannot remove a content that was given up: ${error}`),
+    );
   }
 
   /** Bytes of the disk that the content has, in whole or in part. */
@@ -167,7 +182,11 @@ export class ContentStock {
     const { contentDirectory } = this.#options;
     let bytes = 0;
     for (const path of [contentPath(contentDirectory, ino, born), ...this.#fetch.pathsOf(ino, born)]) {
-      bytes += (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES;
+      try {
+        bytes += (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES;
+      } catch {
+        // Of what cannot be looked at nothing can be given up.
+      }
     }
     return bytes;
   }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { CLOCK_BOOTTIME, libc } from '../../disk/libc.js';
 
-/** Time as the protocol with an object store needs it. */
+/** Time as the protocol with an object store needs it. Never throws: what was sent would else be left without its outcome. */
 export interface Clock {
   /** Milliseconds since some moment. Nobody sets it; it goes on while the machine sleeps. */
   now(): number;
@@ -8,11 +8,17 @@ export interface Clock {
   sleep(ms: number): Promise<void>;
 }
 
+const words = new Uint32Array(4);
+const time = new Uint8Array(words.buffer);
+
 /**
- * The machine's time since its start, sleep included (/proc/uptime is CLOCK_BOOTTIME, in steps of 10 ms). `process.hrtime`
- * stands still while the machine sleeps: whoever went by it would hold a lease that others saw run out.
+ * The machine's time since its start, sleep included. `process.hrtime` stands still while the machine sleeps: whoever went by it would hold a
+ * lease that others saw run out. Read from libc: a file, as /proc/uptime is, cannot be opened where all descriptors are taken.
  */
 export const BOOT_CLOCK: Clock = {
-  now: () => Number.parseFloat(readFileSync('/proc/uptime', 'latin1')) * 1000,
+  now: () => {
+    libc().clock_gettime(CLOCK_BOOTTIME, time);
+    return words[0]! * 1000 + words[2]! / 1e6;
+  },
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };

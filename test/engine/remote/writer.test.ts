@@ -106,6 +106,23 @@ describe('appending', () => {
     expect(writer.end).toEqual({ epoch: 1, sequence: 1 });
   });
 
+  it('is renewed though a look at the clock has failed', async () => {
+    const machine = makeMachine();
+    const { clock } = machine.site;
+    let isFailing = false;
+    const now = () => {
+      if (!isFailing) return clock.now();
+      isFailing = false;
+      throw new Error('no clock for a moment');
+    };
+    machine.site.clock = { now, sleep: (ms) => clock.sleep(ms) };
+    const { writer } = await begin(machine);
+    isFailing = true;
+    await passing(3 * LEASE_MS);
+    expect(isFailing).toBe(false);
+    expect(writer.held.isServing()).toBe(true);
+  });
+
   it('knows its own object again where the answer was lost', async () => {
     const { writer } = await begin(makeMachine());
     faults.doneLater = 1000;
