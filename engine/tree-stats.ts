@@ -12,7 +12,10 @@ export interface TreeStats {
   averageFill: number;
   /** Blobs on the longest way from the root. */
   maxBlobDepth: number;
+  /** Keys in the tree, not yet with `waitingChanges`. */
   keyCount: number;
+  /** Keys that were put or deleted, and are still to be merged into a tree that is larger than its cache. Reads see them. */
+  waitingChanges: number;
   blobs: BlobRow[];
   /** Blobs changed since the last checkpoint. */
   bmDirtyCount: number;

@@ -11,6 +11,19 @@ export const IMAGE_FORMAT_VERSION = 1;
 
 /** The tree's first blob. It exists once the first key was put, and its root node may be any node. */
 export const ROOT_BLOB = 1;
+/**
+ * Blobs of the tree of waiting changes have ids from here on, and its first blob from WAITING_ROOTS on: there is no more than
+ * one at a time. See docs/decisions/waiting-puts.md.
+ */
+export const WAITING_BLOBS = 0x40000000;
+export const WAITING_ROOTS = 0x60000000;
+/** A leaf there whose version has this added says that the key is deleted. */
+export const TOMBSTONE = 2 ** 52;
+
+/** Whether it is a tree's first blob. */
+export function isRootBlob(blobId: number): boolean {
+  return blobId === ROOT_BLOB || blobId >= WAITING_ROOTS;
+}
 
 // Header: byte offsets.
 export const H_MAGIC = 0;

@@ -6,12 +6,12 @@ import {
   CROSSING_BYTES,
   DATA_BYTES,
   innerBytes,
+  isRootBlob,
   KIND_CROSSING,
   KIND_LEAF,
   N_PREFIX_LENGTH,
   N_TERMINATOR,
   N256_PREFIX,
-  ROOT_BLOB,
 } from './layout.js';
 import { childOf, isCrossing, nextChildByte } from './node.js';
 import { greatestHeight, subtreeBytes } from './rewrite.js';
@@ -64,7 +64,7 @@ let childrenBytes = 0;
  */
 export function planSplit(frame: Frame, byte: number): SplitPlan | undefined {
   const root = frame.root << 3;
-  if (frame.blobId !== ROOT_BLOB) {
+  if (!isRootBlob(frame.blobId)) {
     const largest = measureChildren(frame, root, ANY_HEIGHT);
     if (childBytes[largest] <= childrenBytes - LEAST_MOVED_BYTES) return runBeside(frame, root, byte);
     if (isWorthLifting(frame, root, largest)) {

@@ -8,7 +8,7 @@
  */
 
 import type { PreviousEnd } from '../api.js';
-import { ROOT_BLOB } from '../art/layout.js';
+import { ROOT_BLOB, TOMBSTONE, WAITING_BLOBS, WAITING_ROOTS } from '../art/layout.js';
 import { SpinneyError } from '../errors.js';
 import type { WorkProgress } from '../progress.js';
 import type { BlobId } from '../store/blob-store.js';
@@ -139,7 +139,7 @@ class Salvage {
 
   #putAfter(journal: SalvagedJournal, after: number, visit: (value: Uint8Array) => void): void {
     const record = (_rest: Uint8Array, value: Uint8Array, version: number): void => {
-      if (version > after) visit(value);
+      if (version > after && version < TOMBSTONE) visit(value);
     };
     for (const id of this.#reached.keys()) if (this.#wreck.read(id)) walkImage(this.#wreck.frame, { record });
     visitPuts(journal, (lsn, value) => {
@@ -193,8 +193,23 @@ class Salvage {
     const ids = wreck.ids();
     if (ids.length === 0) return;
     this.#options.progress.begin('reading blobs', wreck.manifest === undefined ? 0 : ids.length);
-    const known = new Set<BlobId>([ROOT_BLOB]);
-    const queue: Place[] = [{ id: ROOT_BLOB, prefix: NO_BYTES }];
+    this.#follow(ROOT_BLOB);
+    // Changes that wait come after what they change.
+    const gone = new Set(wreck.mark?.pendingDeletes);
+    for (const id of ids) {
+      if (id < WAITING_ROOTS || gone.has(id)) continue;
+      this.#follow(id);
+      if (wreck.manifest !== undefined) continue;
+      this.#doubt(
+        `Blob ${id}: changes waited in it; where keys are in the tree, too, these are taken, which may be older`,
+      );
+    }
+  }
+
+  #follow(root: BlobId): void {
+    const wreck = this.#wreck;
+    const known = new Set<BlobId>([root]);
+    const queue: Place[] = [{ id: root, prefix: NO_BYTES }];
     for (let place = queue.pop(); place !== undefined; place = queue.pop()) {
       const { id, prefix } = place;
       this.#options.progress.step();
@@ -243,7 +258,9 @@ class Salvage {
       if (remains === 'missing' || remains === 'damaged' || !wreck.read(id)) continue;
       this.#seen.add(id);
       walkImage(wreck.frame, {
-        record: (rest, value) => this.#keep(Buffer.concat([prefix, rest]), value, true),
+        record: (rest, value, version) => {
+          if (version < TOMBSTONE) this.#keep(Buffer.concat([prefix, rest]), value, true);
+        },
         crossing: (way, other) => queue.push({ id: other, prefix: Buffer.concat([prefix, way]) }),
       });
     }
@@ -254,7 +271,8 @@ class Salvage {
     if (!isThere || !this.#wreck.read(id)) return '';
     let count = 0;
     walkImage(this.#wreck.frame, {
-      record: (rest, value) => {
+      record: (rest, value, version) => {
+        if (version >= TOMBSTONE) return;
         const key = this.#options.detached(id, Buffer.concat([prefix, rest]), value, true);
         if (key === undefined) return;
         count++;
@@ -298,7 +316,8 @@ class Salvage {
       if (this.#seen.has(id) || this.#reached.has(id) || !this.#isSound(id)) continue;
       this.#seen.add(id);
       walkImage(wreck.frame, {
-        record: (rest, value) => {
+        record: (rest, value, version) => {
+          if (version >= TOMBSTONE) return;
           const key = this.#options.detached(top, Buffer.concat([prefix, rest]), value, false);
           if (key === undefined) return;
           count++;
@@ -326,13 +345,22 @@ class Salvage {
       let newest = 0;
       walkImage(this.#wreck.frame, {
         record: (rest, value, version) => {
-          newest = Math.max(newest, version);
-          this.#keep(Buffer.concat([prefix, rest]), value, false);
+          newest = Math.max(newest, version % TOMBSTONE);
+          const key = Buffer.concat([prefix, rest]);
+          if (id < WAITING_BLOBS) this.#keep(key, value, false);
+          else this.#keepWaiting(key, value, version >= TOMBSTONE);
         },
       });
       const { generation } = this.#wreck.look(id);
       this.#newestOf.set(generation, Math.max(newest, this.#newestOf.get(generation) ?? 0));
     }
+  }
+
+  /** Without the manifest what waits may have come into the tree long ago, and have changed since. */
+  #keepWaiting(key: Uint8Array, value: Uint8Array, isDeleted: boolean): void {
+    const isCertain = this.#wreck.manifest !== undefined;
+    if (!isDeleted) this.#keep(key, value, !isCertain);
+    else if (isCertain) this.#tree.delete(key);
   }
 
   #keep(key: Uint8Array, value: Uint8Array, onlyIfAbsent: boolean): void {

@@ -87,6 +87,12 @@ export const C_SNAPSHOTS_ENDED = C_SNAPSHOTS_ASKED + 1;
 /** One of the SNAPSHOT_ values; and whether it failed. */
 export const C_SNAPSHOT_ACTION = C_SNAPSHOTS_ENDED + 1;
 export const C_SNAPSHOT_FAILED = C_SNAPSHOT_ACTION + 1;
+/** First blob of the tree of waiting changes, 0: nothing waits (L; looked at by all); its blobs; the number of its next one (L). */
+export const C_WAITING_ROOT = C_SNAPSHOT_FAILED + 1;
+export const C_WAITING_BLOBS = C_WAITING_ROOT + 1;
+export const C_NEXT_WAITING = C_WAITING_BLOBS + 1;
+/** So many threads want that nothing more waits, until all that does is merged. */
+export const C_WAITING_BARRED = C_NEXT_WAITING + 1;
 export const CONTROL_WORDS = 128;
 
 // Values of C_SNAPSHOT_ACTION.

@@ -1,6 +1,7 @@
 /** Opening a tree: its options, its store, and what the journal holds beyond the last checkpoint. */
 import { dirname } from 'node:path';
 import type { Durability, PreviousEnd, Recovery, TreeOptions } from '../api.js';
+import { WAITING_BLOBS, WAITING_ROOTS } from '../art/layout.js';
 import { identityOf, Measure, type MeasureName } from '../art/measure.js';
 import { defaultCacheBytes } from '../cache/available-memory.js';
 import { FrameCache } from '../cache/frame-cache.js';
@@ -18,7 +19,10 @@ import {
   C_BLOB_COUNT,
   C_FREE_SLOTS,
   C_NEXT_BLOB,
+  C_NEXT_WAITING,
   C_PENDING,
+  C_WAITING_BLOBS,
+  C_WAITING_ROOT,
   Control,
   F_CHECKPOINT_LSN,
   F_FREE_BYTES,
@@ -32,7 +36,7 @@ import { MemoryBlobStore } from '../store/memory-blob-store.js';
 import { optionsOf } from './state/arguments.js';
 import { durabilityOf } from './state/durability.js';
 import { keptFree } from './state/free-slots.js';
-import { otherMeasure, ROOT_BLOB, TreeState } from './state/state.js';
+import { needsRecovery, otherMeasure, ROOT_BLOB, TreeState } from './state/state.js';
 import { threadNumber } from './state/thread-number.js';
 import { inlineMaintenance, type Schedule, satisfy } from './upkeep/maintenance.js';
 import { Round } from './upkeep/round.js';
@@ -139,6 +143,8 @@ export interface Opened {
 export interface Underlying {
   disk?: Disk;
   journalSizes?: JournalSizes;
+  /** Whether changes may wait, as they may unless this is false. */
+  mayWait?: boolean;
 }
 
 /** Opens what the settings name, and recovers it. Leaves nothing open when it throws. */
@@ -173,6 +179,7 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
       previousEnd: 'none',
       anchor,
       measure,
+      mayWait: kind === 'dir' && !readOnly && measure === undefined && (underlying.mayWait ?? true),
     };
     const preImages = new PreImages(control, { frames: cache.count });
     adoptMark(control, store);
@@ -188,6 +195,7 @@ export function openState(settings: Settings, underlying: Underlying = {}): Open
       settings.measure,
     );
     if (!(store instanceof FileBlobStore)) return { state: bare, recovery: undefined };
+    if (measure !== undefined) mergeWaiting(bare);
     const { previousEnd, ...recovery } = recover(bare, disk, store, settings);
     options.previousEnd = previousEnd;
     if (readOnly) return { state: bare, recovery };
@@ -271,11 +279,24 @@ function adoptMark(control: Control, store: BlobStore): void {
   control.pending.set(pending);
   words[C_PENDING] = pending.length;
   words[C_BLOB_COUNT] = blobs.length - pending.length;
-  const highest = blobs.reduce((most, id) => Math.max(most, id), ROOT_BLOB);
+  adoptWaiting(control, blobs, pending);
+  const highest = blobs.reduce((most, id) => (id < WAITING_BLOBS ? Math.max(most, id) : most), ROOT_BLOB);
   words[C_NEXT_BLOB] = Math.max(mark?.nextBlobId ?? 0, highest + 1);
   floats[F_LSN] = mark?.lsn ?? 0;
   floats[F_CHECKPOINT_LSN] = mark?.lsn ?? 0;
   floats[F_GENERATION] = mark?.generation ?? 0;
+}
+
+/** Of the ids that the tree of waiting changes has those that are still in the store are not given out again. */
+function adoptWaiting({ words }: Control, blobs: readonly number[], pending: readonly number[]): void {
+  for (const id of blobs) {
+    if (id < WAITING_BLOBS) continue;
+    const number = id - (id < WAITING_ROOTS ? WAITING_BLOBS : WAITING_ROOTS);
+    words[C_NEXT_WAITING] = Math.max(words[C_NEXT_WAITING] as number, number + 1);
+    if (pending.includes(id)) continue;
+    words[C_WAITING_BLOBS] = (words[C_WAITING_BLOBS] as number) + 1;
+    if (id >= WAITING_ROOTS) words[C_WAITING_ROOT] = id;
+  }
 }
 
 /** Plays the journal on the checkpoint's tree. Dirties frames as live writes do, and checkpoints when the cache is full. */
@@ -302,6 +323,13 @@ function recover(
     );
   }
   return recovery;
+}
+
+/** Sums are of records that are in the tree. REQUIRES a tree with a measure, before anything else is done to it. */
+function mergeWaiting(state: TreeState): void {
+  if (!state.hasWaiting) return;
+  if (state.options.readOnly) throw needsRecovery(state.place);
+  inlineWriter(state).waits?.merging.settled(() => {});
 }
 
 /** A writer of a thread that has the store for itself. */

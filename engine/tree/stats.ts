@@ -1,6 +1,7 @@
 /** Figures about an open tree. Blobs that are not resident are told by the store's index, without being read. */
 
 import type { SnapshotInfo } from '../api.js';
+import { WAITING_BLOBS } from '../art/layout.js';
 import type { Latency } from '../histogram.js';
 import { BLOB_SIZE } from '../limits.js';
 import {
@@ -79,9 +80,11 @@ export function treeStats(state: TreeState): TreeStats {
   }
   let liveBytes = 0;
   let keyCount = 0;
+  let waitingChanges = 0;
   for (const row of blobs) {
     liveBytes += row.liveBytes;
-    keyCount += row.leaves;
+    if (row.id < WAITING_BLOBS) keyCount += row.leaves;
+    else waitingChanges += row.leaves;
   }
   const totalSpaceUsed = blobs.length * BLOB_SIZE;
   const float = (index: number): number => floats[index] as number;
@@ -92,6 +95,7 @@ export function treeStats(state: TreeState): TreeStats {
     averageFill: totalSpaceUsed === 0 ? 0 : liveBytes / totalSpaceUsed,
     maxBlobDepth: blobs.find((row) => row.id === ROOT_BLOB)?.height ?? 0,
     keyCount,
+    waitingChanges,
     blobs: blobs.sort((a, b) => a.id - b.id),
     bmDirtyCount: Atomics.load(words, C_HELD),
     bmPendingDeleteCount: Atomics.load(words, C_PENDING),

@@ -23,7 +23,6 @@ import { Measure } from '../art/measure.js';
 import { anchoredPath } from '../disk/anchored-disk.js';
 import { SpinneyError } from '../errors.js';
 import type { Journal } from '../journal/journal.js';
-import { BatchEncoder } from '../journal/records/batch-encoder.js';
 import { MIN_CACHE_BYTES } from '../limits.js';
 import { C_CLOSED } from '../shared/control.js';
 import { type BlobStore, type CheckpointMark, type Pin, SHIPPING_PIN } from '../store/blob-store.js';
@@ -44,8 +43,8 @@ import { Reader } from './read/reader.js';
 import { Reads } from './read/reads.js';
 import { Scanner } from './read/scanner.js';
 import { openSnapshot } from './read/snapshot-reads.js';
-import { Summation } from './read/summation.js';
 import { Views } from './read/view.js';
+import { readersOf } from './read/waiting/readers.js';
 import {
   callback,
   endedThread,
@@ -59,7 +58,6 @@ import { setDurability } from './state/durability.js';
 import { keptFree } from './state/free-slots.js';
 import { findPin, keptForShipping, pinsOf, snapshotDeleted, snapshotName } from './state/pins.js';
 import { attachState, handleOf, type TreeHandle } from './state/shared-tree.js';
-import { Slab } from './state/slab.js';
 import { NEED_FRAMES, type TreeState } from './state/state.js';
 import { snapshotsOf, treeStats } from './stats.js';
 import { Compaction } from './upkeep/compaction.js';
@@ -68,10 +66,11 @@ import { InlineMaintenance, type Maintenance, type Schedule, satisfy } from './u
 import { MaintenanceHost } from './upkeep/maintenance-host.js';
 import { RemoteMaintenance } from './upkeep/remote-maintenance.js';
 import { Round } from './upkeep/round.js';
-import { BatchRecorder, type GuardFailure } from './write/batch.js';
+import type { GuardFailure } from './write/batch.js';
+import { Batches } from './write/batches.js';
 import type { Change } from './write/changes.js';
 import { ABSENT, ANY_VERSION } from './write/mutation.js';
-import { type Projection, projectionOf } from './write/projected-tree.js';
+import { projectionOf } from './write/projected-tree.js';
 import { Writer } from './write/writer.js';
 
 /** Nobody alive has the lock for so long unless the disk hangs. */
@@ -104,12 +103,13 @@ export class Tree implements TreeOperations {
   readonly #reads: Reads;
   readonly #views: Views;
   readonly #compaction: Compaction;
-  /** What batches see of the tree. */
-  readonly #projection: Projection;
-  readonly #slab = new Slab();
-  readonly #encoder = new BatchEncoder();
+  readonly #batches: Batches;
   readonly #settings: Settings | undefined;
   readonly #mirror: Mirror;
+  readonly #settled = <T>(action: () => T): T => {
+    const merging = this.#writer.waits?.merging;
+    return merging === undefined ? action() : merging.settled(action);
+  };
   #round: Round | undefined;
   #maintenance: Maintenance;
   #worker: MaintenanceHost | undefined;
@@ -123,10 +123,18 @@ export class Tree implements TreeOperations {
     this.#settings = settings;
     this.#reader = new Reader(state, () => satisfy(state, this.#maintenance, NEED_FRAMES));
     this.#writer = new Writer(state, (need, wanted) => satisfy(state, this.#maintenance, need, wanted));
-    this.#projection = projectionOf(this.#writer, new Scanner(state, this.#reader));
+    const { waits } = this.#writer;
+    const seen = projectionOf(this.#writer, waits?.scanner ?? new Scanner(state, this.#reader));
+    this.#batches = new Batches(this.#writer, seen);
     const check = () => state.checkOpen();
-    const summation = new Summation(state, this.#reader.makeRoom, check);
-    this.#reads = new Reads(this.#reader, new Scanner(state, this.#reader), summation, check);
+    const waiting = waits && {
+      state: waits.state,
+      isAny: () => waits.state.look(),
+      // Who only reads goes through them.
+      ...(!state.options.readOnly && { settled: this.#settled }),
+    };
+    const { points, scans, sums } = readersOf(state, this.#reader, check, waiting);
+    this.#reads = new Reads(points, scans, sums, check);
     this.#views = new Views(state, this.#reader.makeRoom);
     this.#compaction = new Compaction(state, this.#writer);
     this.#mirror = mirrorOf(settings);
@@ -313,35 +321,14 @@ export class Tree implements TreeOperations {
 
   /** Makes what a record of another tree's journal made, on the state that it was made on, as one change and one record. */
   apply(changes: Change[]): void {
-    this.#writer.batch(
-      () => changes,
-      (made) => this.#encode(made),
-      true,
-    );
+    this.#batches.apply(changes);
     this.#wrote();
   }
 
   #play(record: (batch: Batch) => void, mayUseReserve = false): GuardFailure | undefined {
-    const batch = new BatchRecorder(this.#slab);
-    batch.record(record);
-    const done = this.#writer.batch(
-      () => batch.play(this.#projection),
-      (changes) => this.#encode(changes),
-      mayUseReserve,
-    );
-    this.#wrote(done);
-    return done ? undefined : batch.failure;
-  }
-
-  #encode(changes: readonly Change[]): { body: Uint8Array; length: number } {
-    const encoder = this.#encoder;
-    encoder.reset();
-    for (const change of changes) {
-      if ('source' in change) encoder.graft(change.source, change.destination);
-      else if (change.value === undefined) encoder.delete(change.key);
-      else encoder.put(change.key, change.value);
-    }
-    return { body: encoder.body(), length: encoder.length };
+    const failure = this.#batches.play(record, mayUseReserve);
+    this.#wrote(failure === undefined);
+    return failure;
   }
 
   /** After a mutation of a tree without a journal: brings the store up to date if each write is to be mirrored. */
@@ -354,7 +341,7 @@ export class Tree implements TreeOperations {
 
   snapshot(name: string): SnapshotInfo {
     this.#state.checkWritable();
-    this.#maintenance.takeSnapshot(snapshotName(name));
+    this.#settled(() => this.#maintenance.takeSnapshot(snapshotName(name)));
     const taken = this.snapshots().find((snapshot) => snapshot.name === name);
     if (taken === undefined) throw snapshotDeleted(name, this.#state.place);
     return taken;
@@ -382,7 +369,14 @@ export class Tree implements TreeOperations {
    */
   async keepForShipping(): Promise<{ pin: Pin; mark: CheckpointMark }> {
     this.#state.checkWritable();
-    await this.#maintenance.takeSnapshotBeside(SHIPPING_PIN);
+    const merging = this.#writer.waits?.merging;
+    merging?.bar();
+    try {
+      merging?.all();
+      await this.#maintenance.takeSnapshotBeside(SHIPPING_PIN);
+    } finally {
+      merging?.release();
+    }
     return this.keptForShipping!;
   }
 
@@ -408,7 +402,7 @@ export class Tree implements TreeOperations {
     state.checkOpen();
     const pinOf = (name: string | undefined) =>
       name === undefined ? undefined : findPin(state, name, 'compare');
-    return new Diff(state, pinsOf(state), [pinOf(before), pinOf(after)], prefixBytes(prefix));
+    return new Diff(state, pinsOf(state), [pinOf(before), pinOf(after)], prefixBytes(prefix), this.#settled);
   }
 
   // Durability and upkeep.
@@ -444,6 +438,7 @@ export class Tree implements TreeOperations {
 
   /** Rewrites all blobs without gaps and merges small ones; readers and writers go on meanwhile. */
   compact(): void {
+    this.#settled(() => {});
     this.#compaction.run();
     this.#wrote();
   }
@@ -490,11 +485,23 @@ export class Tree implements TreeOperations {
     if (Atomics.load(words, C_CLOSED) !== 0) return;
     const { schedule, readOnly } = this.#settings;
     try {
-      if (schedule.enabled && !readOnly && !state.treeLock.abandoned) this.#maintenance.checkpoint();
+      if (schedule.enabled && !readOnly && !state.treeLock.abandoned) {
+        this.#mergeAtEnd();
+        this.#maintenance.checkpoint();
+      }
     } finally {
       Atomics.store(words, C_CLOSED, 1);
       this.#stopMaintenance();
       closeState(state);
+    }
+  }
+
+  /** Has older releases open the store. Where it cannot be, what waits is in the checkpoint as well as the rest. */
+  #mergeAtEnd(): void {
+    try {
+      this.#settled(() => {});
+    } catch (error) {
+      if (!(error instanceof SpinneyError)) throw error;
     }
   }
 

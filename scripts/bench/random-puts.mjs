@@ -9,12 +9,14 @@
  *   --gets N         random gets after the load (200000)
  *   --repeat N       loads of each build (1)
  *   --build FOLDER   a built checkout to compare, in turns with others; may be repeated (this one)
+ *   --system NAME    another system to compare: lmdb, sqlite (after `npm --prefix scripts/bench ci`); may be repeated
  *   --dir FOLDER     where the stores are made and removed (the system's temporary folder)
  *   --markdown FILE  write the table there too
  *
  * A figure is microseconds for each put of the step, the time of the slowest, and what 99.9 % of them stay below; how many
  * checkpoint rounds ended in the step, how many MiB the process wrote in it (blobs, journal and manifest), and how many
- * blobs the tree had at its end. For the gets, of a tree that was opened anew, it is microseconds and KiB read for each, the first
+ * blobs the tree had at its end; the last two are 0 for other systems. What they cost beyond memory shows where all have the same limit of it:
+ * `systemd-run --user --scope -p MemoryMax=700M npm run bench:puts -- --system lmdb --system sqlite`. For the gets, of a tree that was opened anew, it is microseconds and KiB read for each, the first
  * half of them not counted.
  */
 import { spawnSync } from 'node:child_process';
@@ -39,6 +41,7 @@ const { values: flags } = parseArgs({
     gets: { type: 'string', default: '200000' },
     repeat: { type: 'string', default: '1' },
     build: { type: 'string', multiple: true, default: [fileURLToPath(new URL('../..', import.meta.url))] },
+    system: { type: 'string', multiple: true, default: [] },
     dir: { type: 'string', default: tmpdir() },
     markdown: { type: 'string' },
     load: { type: 'string' },
@@ -47,6 +50,14 @@ const { values: flags } = parseArgs({
 const keys = wholeNumber('keys');
 const step = wholeNumber('step');
 const cacheMib = wholeNumber('cache');
+const SYSTEMS = ['lmdb', 'sqlite'];
+for (const name of flags.system) {
+  if (SYSTEMS.includes(name)) continue;
+  console.error(`random-puts: Cannot use --system ${name}: it is one of ${SYSTEMS.join(', ')}`);
+  process.exit(2);
+}
+/** What is compared: built checkouts and other systems. */
+const contenders = [...flags.build, ...flags.system];
 
 function wholeNumber(flag) {
   const number = Number(flags[flag]);
@@ -82,12 +93,23 @@ function passedBytes(counter) {
   return Number(new RegExp(`^${counter}: (\\d+)$`, 'm').exec(readFileSync('/proc/self/io', 'utf8'))[1]);
 }
 
+/** Opens the tree of a build, or what another system has in its place, in a folder. */
+async function openerOf(build) {
+  const cacheBytes = cacheMib * MIB;
+  if (SYSTEMS.includes(build)) {
+    const { open, levels } = await import(`./systems/${build}.mjs`);
+    return (dir) => open({ dir, level: levels[0], cacheBytes });
+  }
+  const { Tree } = await import(pathToFileURL(join(build, 'dist/engine/index.js')).href);
+  return (dir) => Tree.open({ dir, cacheBytes, checkpoint: { host: 'worker' } });
+}
+
 /** One load, in this process: a line for each step. */
 async function load(build) {
-  const { Tree } = await import(pathToFileURL(join(build, 'dist/engine/index.js')).href);
+  const open = await openerOf(build);
   const dir = mkdtempSync(join(resolve(flags.dir), 'spinney-puts-'));
   try {
-    const tree = Tree.open({ dir, cacheBytes: cacheMib * MIB, checkpoint: { host: 'worker' } });
+    const tree = open(dir);
     const numbers = shuffled(keys);
     const key = Buffer.alloc(KEY_BYTES);
     const times = new Float64Array(step);
@@ -105,7 +127,7 @@ async function load(build) {
       }
       const ms = performance.now() - started;
       const sorted = times.subarray(0, count).sort();
-      const { checkpoint, blobCount } = tree.stats();
+      const { checkpoint, blobCount } = tree.stats?.() ?? { checkpoint: { rounds: 0 }, blobCount: 0 };
       const writtenNow = passedBytes('wchar');
       print({
         figure: 'random-puts',
@@ -122,9 +144,9 @@ async function load(build) {
       written = writtenNow;
     }
     const started = performance.now();
-    tree.close();
+    await tree.close();
     print({ figure: 'random-puts.close', build, ms: performance.now() - started });
-    getAtRandom(Tree.open({ dir, cacheBytes: cacheMib * MIB, checkpoint: { host: 'worker' } }), build);
+    getAtRandom(open(dir), build);
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -152,7 +174,7 @@ function run() {
   print({ ...machine(), cacheMib });
   const lines = [];
   for (let i = 0; i < wholeNumber('repeat'); i++) {
-    for (const build of flags.build) {
+    for (const build of contenders) {
       const passedOn = ['keys', 'step', 'cache', 'gets', 'dir'];
       const own = passedOn.flatMap((flag) => [`--${flag}`, flags[flag]]);
       const { stdout, status } = spawnSync(process.execPath, [process.argv[1], ...own, '--load', build], {
@@ -175,7 +197,7 @@ function markdownTable(lines) {
   for (let until = step; until < keys + step; until += step) {
     const reached = Math.min(until, keys);
     const row = [reached.toLocaleString('en')];
-    for (const build of flags.build) {
+    for (const build of contenders) {
       const of = lines.filter((line) => line.build === build && line.keys === reached);
       const middle = (figure) => median(of.map((line) => line[figure]));
       row.push(
@@ -190,7 +212,12 @@ function markdownTable(lines) {
     rows.push(row);
   }
   const columns = ['us per put', '99.9 %, us', 'slowest, ms', 'rounds', 'MiB written', 'blobs'];
-  const head = ['keys', ...flags.build.flatMap(() => columns)];
+  const head = [
+    'keys',
+    ...contenders.flatMap((build) =>
+      columns.map((column) => (flags.system.includes(build) ? `${build}: ${column}` : column)),
+    ),
+  ];
   return `${table(head, rows)}\n`;
 }
 

@@ -98,6 +98,7 @@ export function statsReport(): StatsReport {
       averageFill: 0.6358,
       maxBlobDepth: 2,
       keyCount: 4242,
+      waitingChanges: 0,
       bmDirtyCount: 1,
       bmPendingDeleteCount: 0,
       snapshots: { count: 2, bytes: 1_572_864 },

@@ -29,6 +29,7 @@ import { C_GRAFTS, S_COLD_READS } from '../../shared/control.js';
 import { Part, stopwatch } from '../../stopwatch.js';
 import type { ImagePages } from '../../store/blob-store.js';
 import type { TreeState } from '../state/state.js';
+import { Looks } from './looks.js';
 
 /** Of the cache's size, what a thread has for pages with inner nodes. */
 const KEPT_SHARE = 1 / 8;
@@ -39,8 +40,6 @@ const MOST_LOOKS = 8;
  * where it gets twice as many as are due to it if there are as many blobs as frames. Few of a great many blobs do.
  */
 const LOOKS_COUNTED = MOST_LOOKS / 2;
-/** Places to count looks in, 2^13 as the hash has it. Blobs that share one are loaded a little early. */
-const COUNTERS = 8192;
 
 /** Results of `find` beside a leaf and NO_LEAF: the blob is to be loaded; what led to it has changed. */
 export const TO_BE_LOADED = -3;
@@ -49,8 +48,7 @@ export const CHANGED = -4;
 export class ColdReader {
   readonly #state: TreeState;
   readonly #check: () => void;
-  readonly #looks = new Uint8Array(COUNTERS);
-  #counted = 0;
+  readonly #looks = new Looks(MOST_LOOKS);
   #pages: ImagePages | undefined;
   #frame: Frame | undefined;
 
@@ -86,11 +84,30 @@ export class ColdReader {
       const { cache, control } = state;
       if (cache.version(parent) !== parentVersion || cache.find(blobId) >= 0) return CHANGED;
       if (Atomics.load(control.words, C_GRAFTS) !== grafts) return CHANGED;
-      if (control.unreadable.has(blobId, 0) || this.#isLookedAtOften(blobId)) return TO_BE_LOADED;
-      if (!pages.hold(blobId)) return TO_BE_LOADED;
+      if (!this.#hold(pages, blobId)) return TO_BE_LOADED;
     } finally {
       state.treeLock.unlock();
     }
+    return this.#readHeld(pages, key, depth);
+  }
+
+  /**
+   * As `find`, under the tree lock: the leaf, NO_LEAF or TO_BE_LOADED. REQUIRES that the blob is not resident, and that the key
+   * leads to it.
+   */
+  findLocked(key: Uint8Array, depth: number, blobId: number): number {
+    const pages = this.#openPages();
+    if (pages === undefined || !this.#hold(pages, blobId)) return TO_BE_LOADED;
+    return this.#readHeld(pages, key, depth);
+  }
+
+  #hold(pages: ImagePages, blobId: number): boolean {
+    if (this.#state.control.unreadable.has(blobId, 0) || this.#isLookedAtOften(blobId)) return false;
+    return pages.hold(blobId);
+  }
+
+  #readHeld(pages: ImagePages, key: Uint8Array, depth: number): number {
+    const state = this.#state;
     const before = stopwatch.turn(Part.LOADING);
     let leaf: number;
     try {
@@ -115,14 +132,10 @@ export class ColdReader {
 
   #isLookedAtOften(blobId: number): boolean {
     const { cache } = this.#state;
-    if (++this.#counted > cache.count * LOOKS_COUNTED && !cache.hasUnused) {
-      this.#looks.fill(0);
-      this.#counted = 1;
-    }
-    const at = Math.imul(blobId, 0x9e3779b1) >>> 19;
-    const looks = (this.#looks[at] as number) + 1;
-    this.#looks[at] = looks < MOST_LOOKS ? looks : 0;
-    return looks >= MOST_LOOKS;
+    return this.#looks.areMany(
+      blobId,
+      cache.hasUnused ? Number.POSITIVE_INFINITY : cache.count * LOOKS_COUNTED,
+    );
   }
 
   /** As `findLeaf`, where each page must be asked for before it is looked at; TORN where one cannot be read. */

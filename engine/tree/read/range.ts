@@ -2,7 +2,7 @@ import type { RangeEntry, RangeOptions } from '../../api.js';
 import { UnreadableBlobError } from '../../errors.js';
 import { delimiterByte, optionsOf, prefixBytes } from '../state/arguments.js';
 import { type Bound, boundAfter, boundBehind, startOf } from '../state/bound.js';
-import type { Scanner, ScanOptions } from './scanner.js';
+import type { ScanOptions, Scans } from './scanner.js';
 
 /** Entries that a range collects before it gives them out: a part of what it has given, and at least and at most. */
 const BATCH_SHARE = 1 / 4;
@@ -13,7 +13,7 @@ const EMPTY = new Uint8Array(0);
 
 /** The entries of a range, collected batch by batch as they are asked for. */
 export class RangeCursor implements IterableIterator<RangeEntry, undefined, undefined> {
-  readonly #scanner: Scanner;
+  readonly #scanner: Scans;
   readonly #options: ScanOptions;
   readonly #check: () => void;
   #bound: Bound | undefined;
@@ -23,7 +23,7 @@ export class RangeCursor implements IterableIterator<RangeEntry, undefined, unde
   #collected = 0;
 
   /** `check` is called before each batch and after it, and throws where the range cannot go on. */
-  constructor(scanner: Scanner, range: RangeOptions, check: () => void) {
+  constructor(scanner: Scans, range: RangeOptions, check: () => void) {
     optionsOf(range, 'list');
     const prefix = range.prefix === undefined ? EMPTY : prefixBytes(range.prefix);
     const delimiter = delimiterByte(range.delimiter);

@@ -10,10 +10,10 @@ import { findLeaf, findLongest, LEADS_ON, LeadsOn, LongestMatch, NO_LEAF, TORN }
 import type { Frame } from '../../art/frame.js';
 import { LEAF_HEADER_BYTES } from '../../art/layout.js';
 import { BLOB_SIZE } from '../../limits.js';
-import { C_BLOB_COUNT, C_GRAFTS, S_HITS, S_RESTARTS } from '../../shared/control.js';
+import { C_GRAFTS, S_HITS, S_RESTARTS } from '../../shared/control.js';
 import { readFence } from '../../shared/fence.js';
 import { Slab } from '../state/slab.js';
-import { impossible, Need, ROOT_BLOB, type TreeState } from '../state/state.js';
+import { impossible, Need, type TreeState } from '../state/state.js';
 import { CHANGED, ColdReader, TO_BE_LOADED } from './cold-reader.js';
 
 const MOST_RESTARTS = 64;
@@ -95,10 +95,11 @@ export class Reader {
   }
 
   #attempt(key: Uint8Array, want: number): number {
-    const { cache, control, counters } = this.#state;
+    const state = this.#state;
+    const { cache, control, counters } = state;
     const at = this.#at;
     const grafts = Atomics.load(control.words, C_GRAFTS);
-    let blobId = ROOT_BLOB;
+    let blobId = state.root;
     let depth = 0;
     let parent = -1;
     let parentVersion = 0;
@@ -108,7 +109,7 @@ export class Reader {
         if (parent >= 0) {
           const leaf = this.#cold.find(key, depth, blobId, parent, parentVersion, grafts);
           if (leaf !== TO_BE_LOADED) return this.#answer(leaf, blobId, want);
-        } else if (Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
+        } else if (!state.hasRoot) return ABSENT;
         this.#loadOnTheWay(key, depth, blobId, parent, parentVersion);
         return RESTART;
       }
@@ -149,10 +150,11 @@ export class Reader {
 
   /** A longer match may be in any frame of the way, and the one that counts in one above: so all are validated at the end. */
   #attemptLongest(key: Uint8Array): number {
-    const { cache, control } = this.#state;
+    const state = this.#state;
+    const { cache, control } = state;
     const match = this.#longest;
     const grafts = Atomics.load(control.words, C_GRAFTS);
-    let blobId = ROOT_BLOB;
+    let blobId = state.root;
     let depth = 0;
     let found: Frame | undefined;
     let leaf = 0;
@@ -162,7 +164,7 @@ export class Reader {
     for (;;) {
       const index = cache.find(blobId);
       if (index < 0) {
-        if (blobId === ROOT_BLOB && Atomics.load(control.words, C_BLOB_COUNT) === 0) return ABSENT;
+        if (blobId === state.root && !state.hasRoot) return ABSENT;
         const last = this.#frames.length - 1;
         this.#loadOnTheWay(key, depth, blobId, this.#frames[last] ?? -1, this.#versions[last] ?? 0);
         return RESTART;
@@ -224,7 +226,7 @@ export class Reader {
     try {
       this.check();
       if (parent >= 0 && state.cache.version(parent) !== parentVersion) return;
-      if (parent < 0 && state.blobCount === 0) return;
+      if (parent < 0 && !state.hasRoot) return;
       state.resident(blobId);
     } catch (error) {
       if (!(error instanceof Need)) throw error;
@@ -262,7 +264,7 @@ export class Reader {
     const match = this.#longest;
     let length = -1;
     const outcome = this.#locked((blobId, depth) => {
-      if (blobId === ROOT_BLOB) length = -1;
+      if (blobId === this.#state.root) length = -1;
       const frame = this.#state.frameOf(blobId);
       findLongest(match, frame, key, depth);
       if (match.leaf !== 0) {
@@ -287,8 +289,8 @@ export class Reader {
       state.lockTree();
       try {
         this.check();
-        if (state.blobCount === 0) return ABSENT;
-        let outcome = step(ROOT_BLOB, 0);
+        if (!state.hasRoot) return ABSENT;
+        let outcome = step(state.root, 0);
         while (typeof outcome !== 'boolean') outcome = step(outcome.blobId, outcome.depth);
         return outcome ? FOUND : ABSENT;
       } catch (error) {

@@ -2,24 +2,37 @@ import type { Key, KeyRecord, RangeEntry, RangeOptions, TreeReads, TreeRecord } 
 import { SpinneyError } from '../../errors.js';
 import { prefixBytes } from '../state/arguments.js';
 import { RangeCursor } from './range.js';
-import type { Reader } from './reader.js';
-import type { Scanner } from './scanner.js';
-import type { Summation } from './summation.js';
+import type { Scans } from './scanner.js';
 
 /** Up to so many keys are counted one by one; where there may be more, blobs tell how many they have. */
 const COUNTED_SINGLY = 4096;
 
+/** Reads of single keys; see Reader. */
+export interface PointReads {
+  get(key: Uint8Array): Uint8Array | undefined;
+  getRecord(key: Uint8Array): TreeRecord | undefined;
+  getVersion(key: Uint8Array): number | undefined;
+  longestPrefix(key: Uint8Array): KeyRecord | undefined;
+}
+
+/** Sums over what begins with a prefix; see Summation. */
+export interface Sums {
+  count(prefix: Uint8Array): number;
+  sum(prefix: Uint8Array): Record<string, number>;
+  valuesCounted(prefix: Uint8Array, field: string): Uint8Array[];
+}
+
 /** The reads of a tree, as it is or as a view shows it. */
 export class Reads implements TreeReads {
-  readonly #reader: Reader;
-  readonly #scanner: Scanner;
-  readonly #summation: Summation;
+  readonly #reader: PointReads;
+  readonly #scanner: Scans;
+  readonly #summation: Sums;
   readonly #check: () => void;
   /** Never read: cursors are seldom alive at a garbage collection, and their shape is to be known after it (see shapes.ts). */
   protected readonly kept: RangeCursor;
 
   /** `check` throws where reading cannot go on, or what was just read does not count. */
-  constructor(reader: Reader, scanner: Scanner, summation: Summation, check: () => void) {
+  constructor(reader: PointReads, scanner: Scans, summation: Sums, check: () => void) {
     this.#reader = reader;
     this.#scanner = scanner;
     this.#summation = summation;

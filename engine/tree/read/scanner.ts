@@ -29,10 +29,10 @@ import {
   X_BLOB_ID,
 } from '../../art/layout.js';
 import { findChild, positionAfter } from '../../art/node.js';
-import { C_BLOB_COUNT, S_RESTARTS } from '../../shared/control.js';
+import { S_RESTARTS } from '../../shared/control.js';
 import { Attempts } from '../state/attempts.js';
 import { type Bound, boundAfter } from '../state/bound.js';
-import { ROOT_BLOB, type TreeState, tooDeep } from '../state/state.js';
+import { type TreeState, tooDeep } from '../state/state.js';
 import type { Reader } from './reader.js';
 import { Entries } from './scan/entries.js';
 import { isInhabited } from './scan/inhabited.js';
@@ -56,7 +56,13 @@ const NOTHING = 2;
 const ENDED = 3;
 const FULL = 4;
 
-export class Scanner {
+/** Scans in the order of keys; see Scanner. */
+export interface Scans {
+  collect(bound: Bound, limit: number, options: ScanOptions, out: RangeEntry[]): Bound | undefined;
+  count(bound: Bound, limit: number, prefix: Uint8Array): { keys: number; next: Bound | undefined };
+}
+
+export class Scanner implements Scans {
   readonly #state: TreeState;
   readonly #entries: Entries;
   readonly #attempts = new Attempts();
@@ -192,21 +198,22 @@ export class Scanner {
   /** Goes to where the range begins. ENDED: nothing is there; REQUIRES a validation then. */
   #seek(from: Bound, { prefix, delimiter }: ScanOptions): number {
     const way = this.#way;
-    const { cache, control } = this.#state;
+    const { cache } = this.#state;
     const { key: target, inclusive } = from;
     way.depth = 0;
     way.level = -1;
     this.#leaf = 0;
     this.#crossing = 0;
     for (let i = 0; i < prefix.length; i++) if (target[i] !== prefix[i]) return ENDED;
-    const root = cache.find(ROOT_BLOB);
+    const rootId = this.#state.root;
+    const root = cache.find(rootId);
     if (root < 0) {
-      if (Atomics.load(control.words, C_BLOB_COUNT) === 0) return ENDED;
+      if (!this.#state.hasRoot) return ENDED;
       this.#missing.isRoot();
       return CHANGED;
     }
     const version = cache.version(root);
-    if ((version & 1) !== 0 || !cache.holds(root, ROOT_BLOB)) return CHANGED;
+    if ((version & 1) !== 0 || !cache.holds(root, rootId)) return CHANGED;
     way.pushFrame(root, version);
     let frame = cache.frame(root);
     let node = (frame.u16[H_ROOT >> 1] as number) << 3;

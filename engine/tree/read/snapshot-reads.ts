@@ -68,7 +68,7 @@ export function openSnapshot(tree: TreeState, pin: Pin, pins: Pins, cacheBytes: 
   const control = new Control();
   const cache = new FrameCache(control, { bytes: cacheBytes });
   const place = `snapshot ${JSON.stringify(name)} of ${tree.place}`;
-  const options = { ...tree.options, place, readOnly: true };
+  const options = { ...tree.options, place, readOnly: true, mayWait: false };
   const preImages = new PreImages(control, { frames: 0 });
   const { thread, measure } = tree;
   const state = new TreeState(control, cache, preImages, store, undefined, thread, options, measure);

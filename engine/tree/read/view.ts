@@ -11,8 +11,8 @@ import type { TreeState } from '../state/state.js';
 import { RangeCursor } from './range.js';
 import { Reader } from './reader.js';
 import { Reads } from './reads.js';
-import { Scanner } from './scanner.js';
-import { Summation } from './summation.js';
+import type { Scans } from './scanner.js';
+import { readersOf } from './waiting/readers.js';
 
 /** Makes views of a tree, for one thread. */
 export class Views {
@@ -45,21 +45,32 @@ export class Views {
 /** The reads of one view after another. */
 class ViewReads {
   readonly #state: TreeState;
-  readonly scanner: Scanner;
+  readonly #waiting: TreeState;
+  readonly scans: Scans;
   readonly reads: Reads;
   /** Throws where the view under way cannot go on. */
   check: () => void = () => {};
 
   constructor(state: TreeState, makeRoom: () => void) {
     this.#state = state.forViews();
-    const reader = new Reader(this.#state, makeRoom, () => this.check());
-    this.scanner = new Scanner(this.#state, reader);
+    this.#waiting = this.#state.forWaiting();
     const check = () => this.check();
-    this.reads = new Reads(reader, this.scanner, new Summation(this.#state, makeRoom, check), check);
+    const reader = new Reader(this.#state, makeRoom, check);
+    const waiting = { state: this.#waiting, isAny: () => this.#waiting.root !== 0 };
+    const { points, scans, sums } = readersOf(
+      this.#state,
+      reader,
+      check,
+      state.hasWaiting ? waiting : undefined,
+    );
+    this.scans = scans;
+    this.reads = new Reads(points, scans, sums, check);
   }
 
+  /** REQUIRES the tree lock, and that the epoch has just begun. */
   seeAsOf(epoch: number): void {
     this.#state.cache.seeAsOf(epoch);
+    this.#waiting.look();
   }
 }
 
@@ -108,7 +119,7 @@ class View implements TreeReads {
   range(options: RangeOptions = {}): IterableIterator<RangeEntry> {
     const prefix = optionsOf(options, 'list').prefix ?? this.#prefix;
     const nothing: RangeEntry[] = [];
-    const iterate = () => new RangeCursor(this.#viewer.scanner, { ...options, prefix }, () => this.check());
+    const iterate = () => new RangeCursor(this.#viewer.scans, { ...options, prefix }, () => this.check());
     return this.#read(prefix, nothing.values(), iterate);
   }
 

@@ -10,6 +10,7 @@
 
 import type { PreviousEnd } from '../../api.js';
 import type { Frame } from '../../art/frame.js';
+import { ROOT_BLOB, WAITING_BLOBS, WAITING_ROOTS } from '../../art/layout.js';
 import { dropSums, hasSums, hasSumsOf, type Measure, type MeasureName } from '../../art/measure.js';
 import type { FrameCache } from '../../cache/frame-cache.js';
 import type { PreImages } from '../../cache/pre-images.js';
@@ -21,6 +22,8 @@ import {
   C_CLOSED,
   C_COMPACT_LOCK,
   C_FREE_SLOTS,
+  C_NEXT_BLOB,
+  C_NEXT_WAITING,
   C_PENDING,
   C_ROUND_BELL,
   C_ROUND_COUNT,
@@ -28,6 +31,8 @@ import {
   C_ROUND_WANTED,
   C_SNAPSHOT_LOCK,
   C_TREE_LOCK,
+  C_WAITING_BLOBS,
+  C_WAITING_ROOT,
   COUNTER_FLOATS,
   type Control,
   F_LSN,
@@ -39,10 +44,13 @@ import { Mutex } from '../../shared/mutex.js';
 import { Part, stopwatch } from '../../stopwatch.js';
 import type { BlobStore } from '../../store/blob-store.js';
 
-export { ROOT_BLOB } from '../../art/layout.js';
+export { isRootBlob, ROOT_BLOB } from '../../art/layout.js';
 
-/** Frames that may leave the cache, a round that keeps step, a slot for a pre-image, room in the journal, slots for images. */
-type Lacking = 'frames' | 'pace' | 'pre-image' | 'journal' | 'slots';
+/**
+ * Frames that may leave the cache, a round that keeps step, a slot for a pre-image, room in the journal, slots for images;
+ * that nothing waits (see write/waiting).
+ */
+type Lacking = 'frames' | 'pace' | 'pre-image' | 'journal' | 'slots' | 'merged';
 
 /** Thrown, before anything is changed, by a mutation that must be tried again after `what` has been done. */
 export class Need extends Error {
@@ -57,6 +65,7 @@ export const NEED_PACE = new Need('pace');
 export const NEED_PRE_IMAGE = new Need('pre-image');
 export const NEED_JOURNAL = new Need('journal');
 export const NEED_SLOTS = new Need('slots');
+export const NEED_MERGED = new Need('merged');
 
 /** How much of what a Need names. */
 export interface Wanted {
@@ -78,6 +87,8 @@ export class TreeState {
   readonly counters: number;
   /** Where the tree lives, for messages. */
   readonly place: string;
+  /** The tree's first blob; of waiting changes as `look` found it. */
+  root = ROOT_BLOB;
   #ended = false;
 
   constructor(
@@ -95,10 +106,14 @@ export class TreeState {
       anchor: number | undefined;
       /** The measure whose sums blobs carry; undefined: none. */
       measure: (MeasureName & { identity: number }) | undefined;
+      /** Changes may wait, where their blobs would have to be made resident or dirty for them. */
+      mayWait: boolean;
     },
     /** What records count, where this thread was told; one that was not may not change them. */
     readonly measure: Measure | undefined,
     readonly treeLock = new Gate(control.words, C_TREE_LOCK, control.gate, thread),
+    /** It is the tree of changes that wait beside the tree itself. */
+    readonly isOfWaiting = false,
   ) {
     this.place = options.place;
     this.appendLock = new Mutex(control.words, C_APPEND_LOCK, thread);
@@ -113,6 +128,57 @@ export class TreeState {
     const { control, cache, preImages, store, journal, thread, options, measure, treeLock } = this;
     const views = cache.forViews();
     return new TreeState(control, views, preImages, store, journal, thread, options, measure, treeLock);
+  }
+
+  /** The tree of waiting changes, as this thread sees it. */
+  forWaiting(): TreeState {
+    const { control, cache, preImages, store, journal, thread, options, measure, treeLock } = this;
+    return new TreeState(control, cache, preImages, store, journal, thread, options, measure, treeLock, true);
+  }
+
+  /** Whether changes wait now, or may at any time. */
+  get hasWaiting(): boolean {
+    return this.options.mayWait || Atomics.load(this.control.words, C_WAITING_ROOT) !== 0;
+  }
+
+  /** Of waiting changes: notes which is the first blob now; whether there is one. */
+  look(): boolean {
+    this.root = Atomics.load(this.control.words, C_WAITING_ROOT);
+    return this.root !== 0;
+  }
+
+  /** Whether `root` is there. */
+  get hasRoot(): boolean {
+    const { words } = this.control;
+    if (this.isOfWaiting) return Atomics.load(words, C_WAITING_ROOT) === this.root;
+    return Atomics.load(words, C_BLOB_COUNT) !== 0;
+  }
+
+  /** Id of the next blob. REQUIRES the tree lock. */
+  nextBlobId(): number {
+    const { words } = this.control;
+    const word = this.isOfWaiting ? C_NEXT_WAITING : C_NEXT_BLOB;
+    const next = words[word] as number;
+    words[word] = next + 1;
+    return this.isOfWaiting ? WAITING_BLOBS + next : next;
+  }
+
+  /** Id of a first blob, where there is none. REQUIRES the tree lock. */
+  nextRootId(): number {
+    return this.isOfWaiting ? this.nextBlobId() + (WAITING_ROOTS - WAITING_BLOBS) : ROOT_BLOB;
+  }
+
+  /** The first blob was made; of waiting changes also 0: it is gone. REQUIRES the tree lock. */
+  rootIs(blobId: number): void {
+    this.root = blobId;
+    if (this.isOfWaiting) Atomics.store(this.control.words, C_WAITING_ROOT, blobId);
+  }
+
+  /** One more blob, or one less. */
+  countBlobs(by: 1 | -1): void {
+    const { words } = this.control;
+    Atomics.add(words, C_BLOB_COUNT, by);
+    if (this.isOfWaiting) Atomics.add(words, C_WAITING_BLOBS, by);
   }
 
   /** Ends this thread's use of an open tree. */

@@ -1,6 +1,6 @@
 /** What the keys of a blob begin with, found from the blobs above it. */
 import type { Frame } from '../../art/frame.js';
-import { KIND_CROSSING, KIND_LEAF, N_PREFIX_LENGTH, prefixOffset, ROOT_BLOB } from '../../art/layout.js';
+import { isRootBlob, KIND_CROSSING, KIND_LEAF, N_PREFIX_LENGTH, prefixOffset } from '../../art/layout.js';
 import { findChild, nextChildByte } from '../../art/node.js';
 import { crossingBlobId } from '../../art/rewrite.js';
 import type { BlobId } from '../../store/blob-store.js';
@@ -17,7 +17,7 @@ export function prefixOf(
 ): Uint8Array | undefined {
   const parts: Uint8Array[] = [];
   let id = blobId;
-  for (let steps = 0; id !== ROOT_BLOB; steps++) {
+  for (let steps = 0; !isRootBlob(id); steps++) {
     const parent = parents.get(id);
     const frame = parent === undefined || steps > parents.size ? undefined : read(parent);
     const part = frame === undefined ? undefined : wayTo(frame, id);

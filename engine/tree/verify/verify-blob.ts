@@ -12,6 +12,7 @@ import {
   H_LARGE_FREE,
   H_SUMS,
   HEADER_BYTES,
+  isRootBlob,
   KIND_CROSSING,
   KIND_LEAF,
   KIND_N4,
@@ -27,7 +28,6 @@ import {
   N48_CHILDREN,
   N48_INDEX,
   N256_CHILDREN,
-  ROOT_BLOB,
 } from '../../art/layout.js';
 import { sumsBytes } from '../../art/measure.js';
 import { crossingBlobId, crossingHeight } from '../../art/rewrite.js';
@@ -92,7 +92,7 @@ class BlobCheck {
     if (frame.blobId !== this.#id) this.#fail(`its header names blob ${frame.blobId}`);
     const bump = frame.u32[H_BUMP >> 2] as number;
     if (bump < HEADER_BYTES || bump > BLOB_SIZE || bump % 8 !== 0) this.#fail(`its data ends at ${bump}`);
-    const rootBytes = this.#id === ROOT_BLOB ? [] : this.#checkBlobRoot();
+    const rootBytes = isRootBlob(this.#id) ? [] : this.#checkBlobRoot();
     this.#claimSums();
     if (frame.root !== 0) this.#walk(frame.root << 3);
     this.#equal('live bytes', frame.liveBytes, this.#liveBytes);

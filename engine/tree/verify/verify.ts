@@ -3,7 +3,7 @@
  * structure, the way from the first blob to all others, the journal, and that both together open.
  */
 import { Frame } from '../../art/frame.js';
-import { ROOT_BLOB } from '../../art/layout.js';
+import { isRootBlob, ROOT_BLOB, WAITING_BLOBS, WAITING_ROOTS } from '../../art/layout.js';
 import { identityOf, Measure, type MeasureOptions } from '../../art/measure.js';
 import { NodeDisk } from '../../disk/node-disk.js';
 import { type ErrorCode, SpinneyError } from '../../errors.js';
@@ -26,6 +26,7 @@ export interface Finding {
 
 export interface VerifiedBlobs {
   blobs: number;
+  /** Keys in the tree, not yet with changes that wait. */
   leaves: number;
   liveBytes: number;
   /** Blobs on the longest way; 0 where damage hides it. */
@@ -195,9 +196,9 @@ export function verifyBlobs(
     snapshotImages: 0,
   };
   for (const [id, { leaves, liveBytes }] of facts) {
-    total.leaves += leaves;
+    if (id < WAITING_BLOBS) total.leaves += leaves;
     total.liveBytes += liveBytes;
-    if (mark !== undefined && mark.nextBlobId <= id)
+    if (mark !== undefined && mark.nextBlobId <= id && id < WAITING_BLOBS)
       damage(`Blob ${id}: the checkpoint's next blob id is ${mark.nextBlobId}`);
   }
   if (pins !== undefined) verifySnapshots(store, pins, facts, total, snapshotDamage, progress, checkSums);
@@ -309,7 +310,7 @@ function verifyReferences(
   const known = new Set(ids);
   const parents = new Map<BlobId, BlobId>();
   const order: BlobId[] = [];
-  const queue: BlobId[] = [ROOT_BLOB];
+  const queue: BlobId[] = [ROOT_BLOB, ...ids.filter((id) => id >= WAITING_ROOTS)];
   if (!known.has(ROOT_BLOB)) damage(`Blob ${ROOT_BLOB}: the tree's first blob is missing`);
   for (let at = 0; at < queue.length; at++) {
     const id = queue[at]!;
@@ -334,7 +335,7 @@ function verifyReferences(
   // What an unreadable blob leads to is unknown, and so are the heights above it.
   if (facts.size < ids.length || order.length < queue.length) return 0;
   for (const id of ids) {
-    if (id !== ROOT_BLOB && !parents.has(id)) damage(`Blob ${id}: nothing leads to it`);
+    if (!isRootBlob(id) && !parents.has(id)) damage(`Blob ${id}: nothing leads to it`);
   }
   return verifyHeights(order, facts, damage);
 }

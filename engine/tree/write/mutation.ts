@@ -12,22 +12,15 @@ import { tidyInner } from '../../art/write.js';
 import { CAPTURED, COPIED, DIRTY } from '../../cache/frame-cache.js';
 import { roundDueAt } from '../../cache/held-frames.js';
 import { BLOB_SIZE } from '../../limits.js';
-import {
-  C_BLOB_COUNT,
-  C_NEXT_BLOB,
-  C_PENDING,
-  F_COMPACTIONS,
-  F_SPILLOVERS,
-  PENDING_CAPACITY,
-} from '../../shared/control.js';
+import { C_PENDING, F_COMPACTIONS, F_SPILLOVERS, PENDING_CAPACITY } from '../../shared/control.js';
 import { keptFree, LEAST_FREE } from '../state/free-slots.js';
 import {
+  isRootBlob,
   NEED_FRAMES,
   NEED_PACE,
   NEED_PRE_IMAGE,
   NEED_SLOTS,
   Need,
-  ROOT_BLOB,
   type TreeState,
   tooDeep,
 } from '../state/state.js';
@@ -98,7 +91,7 @@ export class Mutation {
   descend(key: Uint8Array): void {
     const { cache } = this.#state;
     const { at, path } = this;
-    let blobId = ROOT_BLOB;
+    let blobId = this.#state.root;
     let depth = 0;
     for (let level = 0; ; level++) {
       if (level === path.length) throw tooDeep(this.#state);
@@ -107,7 +100,7 @@ export class Mutation {
       this.#bytes[level] = depth < key.length ? (key[depth] as number) : -1;
       path[level] = index;
       this.levels = level + 1;
-      descend(at, cache.frame(index), key, depth, blobId === ROOT_BLOB);
+      descend(at, cache.frame(index), key, depth, level === 0);
       if (at.end !== END_CROSSING) return;
       this.#noteStep(level);
       blobId = at.blobId;
@@ -197,7 +190,7 @@ export class Mutation {
     const scratch = this.#scratch;
     scratch.format(frame.blobId);
     scratch.height = frame.height;
-    repack(frame, scratch, merges, frame.blobId === ROOT_BLOB, this.#state.measure);
+    repack(frame, scratch, merges, isRootBlob(frame.blobId), this.#state.measure);
     this.change(index);
     frame.u8.set(scratch.u8.subarray(0, scratch.u32[H_BUMP >> 2] as number));
     control.floats[F_COMPACTIONS] = (control.floats[F_COMPACTIONS] as number) + 1;
@@ -239,9 +232,7 @@ export class Mutation {
 
   /** Gives the obtained frame the next blob id. */
   format(index: number): number {
-    const { words } = this.#state.control;
-    const blobId = words[C_NEXT_BLOB] as number;
-    words[C_NEXT_BLOB] = blobId + 1;
+    const blobId = this.#state.nextBlobId();
     this.#formatAs(index, blobId);
     return blobId;
   }
@@ -259,15 +250,17 @@ export class Mutation {
     cache.install(index, blobId, true);
     this.#makeDirty(index);
     cache.pin(index);
-    Atomics.add(control.words, C_BLOB_COUNT, 1);
-    if (blobId !== ROOT_BLOB) control.floats[F_SPILLOVERS] = (control.floats[F_SPILLOVERS] as number) + 1;
+    this.#state.countBlobs(1);
+    if (!isRootBlob(blobId)) control.floats[F_SPILLOVERS] = (control.floats[F_SPILLOVERS] as number) + 1;
   }
 
   /** The first blob of an empty tree. */
   makeRootBlob(): void {
     const index = this.newBlobFrame();
-    this.#formatAs(index, ROOT_BLOB);
-    this.adopt(index, ROOT_BLOB);
+    const blobId = this.#state.nextRootId();
+    this.#formatAs(index, blobId);
+    this.adopt(index, blobId);
+    this.#state.rootIs(blobId);
   }
 
   /** Makes sure that `retire` of this frame's blob, after `others` more, cannot fail. */
@@ -326,6 +319,6 @@ export class Mutation {
     } else cache.views.expireAll();
     control.pending[control.words[C_PENDING] as number] = blobId;
     Atomics.add(control.words, C_PENDING, 1);
-    Atomics.sub(control.words, C_BLOB_COUNT, 1);
+    this.#state.countBlobs(-1);
   }
 }

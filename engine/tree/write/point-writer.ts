@@ -15,7 +15,7 @@ import { Descent, descend, END_CROSSING, END_FOUND, END_TORN } from '../../art/d
 import { leafBytes } from '../../art/layout.js';
 import { insertAt, removeAt } from '../../art/write.js';
 import { operationBodyBytes } from '../../journal/records/record.js';
-import { C_REMOVED, F_LSN, S_RESTARTS } from '../../shared/control.js';
+import { C_REMOVED, C_WAITING_ROOT, F_LSN, S_RESTARTS } from '../../shared/control.js';
 import { readFence } from '../../shared/fence.js';
 import { poisoned, ROOT_BLOB, type TreeState } from '../state/state.js';
 import { ABSENT, sizeOf } from './mutation.js';
@@ -52,6 +52,8 @@ export class PointWriter {
     const { treeLock, control, counters } = this.#state;
     if (!treeLock.enter()) return ELSEWHERE;
     try {
+      // What waits comes before the tree, and begins to only while nobody is in here.
+      if (Atomics.load(control.words, C_WAITING_ROOT) !== 0) return ELSEWHERE;
       for (let i = 0; i < MOST_RESTARTS; i++) {
         const outcome = this.#descend(key) ? this.#change(key, value, expected) : CHANGED;
         if (outcome !== CHANGED) return outcome;

@@ -6,7 +6,7 @@ import type { RangeEntry } from '../../api.js';
 import { SpinneyError } from '../../errors.js';
 import { MAX_BATCH_OPERATIONS } from '../../limits.js';
 import { keepShape } from '../../shared/shapes.js';
-import type { Scanner } from '../read/scanner.js';
+import type { Scans } from '../read/scanner.js';
 import { type Bound, startsWith } from '../state/bound.js';
 import type { Change, Graft } from './changes.js';
 import { KeyTable } from './key-table.js';
@@ -30,7 +30,7 @@ interface Entry {
 const SCANNED_AT_ONCE = 256;
 
 /** What the writer finds of keys, and the scanner of prefixes. */
-export function projectionOf(writer: Pick<Projection, 'version' | 'value'>, scanner: Scanner): Projection {
+export function projectionOf(writer: Pick<Projection, 'version' | 'value'>, scanner: Scans): Projection {
   return {
     version: (key) => writer.version(key),
     value: (key) => writer.value(key),

@@ -8,29 +8,19 @@
  * exception while frames are latched means that the tree in memory may be broken: it is poisoned, and reopening
  * recovers from the store and the journal.
  */
-import { END_FOUND, findLeaf, LEADS_ON, LeadsOn, NO_LEAF, TORN } from '../../art/descent.js';
-import type { Frame } from '../../art/frame.js';
-import { LEAF_HEADER_BYTES } from '../../art/layout.js';
+import { END_FOUND } from '../../art/descent.js';
 import { insertAt, removeAt } from '../../art/write.js';
 import { operationBodyBytes } from '../../journal/records/record.js';
-import { BLOB_SIZE } from '../../limits.js';
 import { C_REMOVED, F_LSN } from '../../shared/control.js';
-import { Slab } from '../state/slab.js';
-import {
-  impossible,
-  NEED_JOURNAL,
-  Need,
-  ROOT_BLOB,
-  type TreeState,
-  tooDeep,
-  type Wanted,
-} from '../state/state.js';
+import { NEED_JOURNAL, Need, type TreeState, tooDeep, type Wanted } from '../state/state.js';
 import { BatchPlan, batchTooWide } from './batch-plan.js';
 import type { Change, NetChange } from './changes.js';
+import { Finder } from './finder.js';
 import { Grafting } from './grafting.js';
 import { ABSENT, ANY_VERSION, Mutation, sizeOf } from './mutation.js';
 import { ELSEWHERE, PointWriter, REFUSED } from './point-writer.js';
 import { Splitting } from './splitting.js';
+import { REFUSED as NOT_WANTED, WAITS, Waits } from './waiting/waits.js';
 
 const EMPTY = new Uint8Array(0);
 /** Rounds that end while one operation waits for frames, before it is taken for one that needs more than there are. */
@@ -46,10 +36,9 @@ export class Writer {
   readonly #grafting: Grafting;
   readonly #plan: BatchPlan;
   readonly #points: PointWriter;
-  readonly #slab = new Slab();
-  readonly #leadsOn = new LeadsOn();
-  /** Where `#find` ended. */
-  #leaf = 0;
+  readonly #finder: Finder;
+  /** What waits beside the tree; undefined where nothing ever does. */
+  readonly waits: Waits | undefined;
   /** What the last attempt wanted. */
   readonly #wanted: Wanted = { journalBytes: 0, freeSlots: 0, mayUseReserve: false };
   /** LSN of the record just appended, to be acknowledged after the lock is released; 0: none. */
@@ -68,6 +57,9 @@ export class Writer {
     this.#grafting = new Grafting(state, this.mutation, this.#splitting);
     this.#plan = new BatchPlan(state, this.mutation, this.#splitting, this.#grafting);
     this.#points = new PointWriter(state);
+    this.#finder = new Finder(state);
+    if (state.hasWaiting)
+      this.waits = new Waits(state, this.mutation, this.#splitting, (step) => this.locked(step));
   }
 
   /**
@@ -95,6 +87,7 @@ export class Writer {
 
   #one(key: Uint8Array, value: Uint8Array | undefined, expected: number): boolean {
     const state = this.#state;
+    this.waits?.mergeIfDue();
     const { roundCount } = state;
     this.mutation.keepsPace = true;
     for (;;) {
@@ -127,6 +120,12 @@ export class Writer {
         if (value === undefined || expected >= 0) return false;
         mutation.makeRootBlob();
       }
+      const way = this.waits?.decide(key, value, expected);
+      if (way === NOT_WANTED) return false;
+      if (way === WAITS) {
+        this.#wait(this.waits as Waits, key, value);
+        return true;
+      }
       mutation.descend(key);
       const exists = at.end === END_FOUND;
       // A value that is replaced by one no longer adds nothing.
@@ -145,17 +144,36 @@ export class Writer {
         this.#splitting.makeRoom(mutation.levels - 1, sizeOf(key, value as Uint8Array));
         continue;
       }
-      if (this.#replaying !== 0) return true;
-      state.control.floats[F_LSN] = version;
-      const journal = state.journal;
-      if (journal !== undefined) {
-        if (value === undefined) journal.appendDelete(version, key);
-        else journal.appendPut(version, key, value);
-        this.#appended = version;
-      }
-      if (value === undefined) mutation.dropEmpty();
+      this.#append(version, key, value);
+      if (this.#replaying === 0 && value === undefined) mutation.dropEmpty();
       return true;
     }
+  }
+
+  /** Does one change, that it is deleted where there is no value, by having it wait. */
+  #wait({ tree }: Waits, key: Uint8Array, value: Uint8Array | undefined): void {
+    // What is deleted gives up its value, now or when it is merged.
+    if (value === undefined) this.mutation.mayUseReserve = true;
+    tree.mutation.keepsPace = this.mutation.keepsPace;
+    tree.mutation.mayUseReserve = this.mutation.mayUseReserve;
+    for (;;) {
+      tree.prepare(key);
+      this.#reserve(operationBodyBytes(key.length, value === undefined ? 0 : value.length));
+      const version = this.#nextLsn();
+      if (!tree.store(key, value, version)) continue;
+      this.#append(version, key, value);
+      return;
+    }
+  }
+
+  #append(version: number, key: Uint8Array, value: Uint8Array | undefined): void {
+    if (this.#replaying !== 0) return;
+    const { control, journal } = this.#state;
+    control.floats[F_LSN] = version;
+    if (journal === undefined) return;
+    if (value === undefined) journal.appendDelete(version, key);
+    else journal.appendPut(version, key, value);
+    this.#appended = version;
   }
 
   /** Does one change at the place where the descent ended; false: the frame has no room. */
@@ -188,30 +206,41 @@ export class Writer {
     mayUseReserve = false,
   ): boolean {
     const state = this.#state;
+    this.waits?.mergeIfDue();
     const { roundCount } = state;
+    let isBarred = false;
     this.mutation.keepsPace = true;
-    this.mutation.mayUseReserve = mayUseReserve || this.#replaying !== 0;
-    for (;;) {
-      const rounds = state.roundsSince(roundCount);
-      let need: Need;
-      state.lockTree();
-      try {
-        if (this.#replaying === 0) state.checkWritable();
-        const changes = evaluate();
-        state.cache.unpinAll();
-        if (changes === undefined) return false;
-        if (changes.length === 0) return true;
-        this.#attemptBatch(changes, encode(changes), rounds < MOST_SPLITTING_ROUNDS);
-        break;
-      } catch (error) {
-        need = this.#asNeed(error);
-        // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
-        const isTooWide = state.cache.pinned >= state.cache.heldLimit;
-        if (need.what === 'frames' && (isTooWide || rounds >= MOST_ROUNDS)) throw batchTooWide(state);
-      } finally {
-        this.#leave();
+    try {
+      for (;;) {
+        this.mutation.mayUseReserve = mayUseReserve || this.#replaying !== 0;
+        const rounds = state.roundsSince(roundCount);
+        let need: Need;
+        state.lockTree();
+        try {
+          if (this.#replaying === 0) state.checkWritable();
+          const changes = evaluate();
+          state.cache.unpinAll();
+          if (changes === undefined) return false;
+          if (changes.length === 0) return true;
+          this.#attemptBatch(changes, encode(changes), rounds < MOST_SPLITTING_ROUNDS);
+          break;
+        } catch (error) {
+          need = this.#asNeed(error);
+          // What others hold a checkpoint frees, unless they are quicker very often; what the batch itself holds, none does.
+          const isTooWide = state.cache.pinned >= state.cache.heldLimit;
+          if (need.what === 'frames' && (isTooWide || rounds >= MOST_ROUNDS)) throw batchTooWide(state);
+        } finally {
+          this.#leave();
+        }
+        if (need.what !== 'merged') this.#satisfy(need);
+        else {
+          if (!isBarred) this.waits?.merging.bar();
+          isBarred = true;
+          this.waits?.merging.all();
+        }
       }
-      this.#satisfy(need);
+    } finally {
+      if (isBarred) this.waits?.merging.release();
     }
     this.#acknowledge();
     return true;
@@ -220,6 +249,10 @@ export class Writer {
   #attemptBatch(changes: Change[], record: { body: Uint8Array; length: number }, maySplit: boolean): void {
     const state = this.#state;
     const { mutation } = this;
+    if (this.waits?.haveAllWait(changes)) {
+      this.#waitAll(this.waits, changes as NetChange[], record, maySplit);
+      return;
+    }
     // Throws now what must not be thrown once something has changed.
     if (state.measure !== undefined) {
       for (const change of changes) if (!('source' in change)) state.measure.weigh(change.value);
@@ -238,12 +271,32 @@ export class Writer {
       mutation.committed = false;
     }
     mutation.endChanges();
-    state.control.floats[F_LSN] = version;
-    const journal = state.journal;
-    if (journal !== undefined) {
-      journal.appendBatch(version, record.body, record.length);
-      this.#appended = version;
-    }
+    this.#appendBatch(version, record);
+  }
+
+  /** As `#attemptBatch`, by having all of it wait. */
+  #waitAll(
+    { tree }: Waits,
+    changes: readonly NetChange[],
+    record: { body: Uint8Array; length: number },
+    maySplit: boolean,
+  ): void {
+    tree.mutation.keepsPace = this.mutation.keepsPace;
+    tree.mutation.mayUseReserve = this.mutation.mayUseReserve;
+    tree.prepareAll(changes, maySplit);
+    this.#reserve(record.length);
+    const version = this.#nextLsn();
+    tree.storeAll(changes, version);
+    tree.mutation.endChanges();
+    this.#appendBatch(version, record);
+  }
+
+  #appendBatch(version: number, record: { body: Uint8Array; length: number }): void {
+    const { control, journal } = this.#state;
+    control.floats[F_LSN] = version;
+    if (journal === undefined) return;
+    journal.appendBatch(version, record.body, record.length);
+    this.#appended = version;
   }
 
   /** REQUIRES a committed mutation, so the frames on the way are ready to be changed. */
@@ -280,36 +333,12 @@ export class Writer {
 
   /** The key's version; REQUIRES the tree lock. */
   version(key: Uint8Array): number | undefined {
-    const frame = this.#find(key);
-    return frame?.leafVersion(this.#leaf);
+    return this.waits === undefined ? this.#finder.version(key) : this.waits.version(key);
   }
 
   /** The key's value, a copy; REQUIRES the tree lock. */
   value(key: Uint8Array): Uint8Array | undefined {
-    const frame = this.#find(key);
-    if (frame === undefined) return undefined;
-    const start = this.#leaf + LEAF_HEADER_BYTES + frame.leafKeyLength(this.#leaf);
-    const length = frame.leafValueLength(this.#leaf);
-    if (start + length > BLOB_SIZE) throw impossible(this.#state.place, frame.blobId);
-    return this.#slab.copy(frame.u32, start, length);
-  }
-
-  /** The frame that has the key, whose leaf is then `#leaf`. Frames on the way are not pinned, and need not stay. */
-  #find(key: Uint8Array): Frame | undefined {
-    const state = this.#state;
-    if (state.blobCount === 0) return undefined;
-    const at = this.#leadsOn;
-    at.blobId = ROOT_BLOB;
-    at.depth = 0;
-    for (;;) {
-      const { blobId } = at;
-      const frame = state.frameOf(blobId);
-      const leaf = findLeaf(at, frame, key, at.depth);
-      if (leaf === LEADS_ON) continue;
-      if (leaf === TORN) throw impossible(state.place, blobId);
-      this.#leaf = leaf;
-      return leaf === NO_LEAF ? undefined : frame;
-    }
+    return this.waits === undefined ? this.#finder.value(key) : this.waits.value(key);
   }
 
   /**
@@ -352,22 +381,26 @@ export class Writer {
     if (journal !== undefined && this.#replaying === 0 && !journal.reserve(bodyBytes)) throw NEED_JOURNAL;
   }
 
+  get #isChanging(): boolean {
+    return this.mutation.isChanging || this.waits?.tree.mutation.isChanging === true;
+  }
+
   /** Ends an attempt, well or badly. An attempt that ends with frames latched has left them half changed. */
   #leave(): void {
     const { treeLock, cache } = this.#state;
-    if (this.mutation.isChanging) treeLock.abandon();
+    if (this.#isChanging) treeLock.abandon();
     cache.unpinAll();
     treeLock.unlock();
   }
 
   #asNeed(error: unknown): Need {
-    if (error instanceof Need && !this.mutation.isChanging) return error;
+    if (error instanceof Need && !this.#isChanging) return error;
     throw error;
   }
 
   #satisfy(need: Need): void {
     if (need.what === 'pace') this.mutation.keepsPace = false;
-    this.#wanted.freeSlots = this.mutation.wantedSlots;
+    this.#wanted.freeSlots = Math.max(this.mutation.wantedSlots, this.waits?.tree.mutation.wantedSlots ?? 0);
     this.#wanted.mayUseReserve = this.mutation.mayUseReserve;
     this.satisfy(need, this.#wanted);
   }

@@ -284,8 +284,8 @@ describe('pins of a FileBlobStore', () => {
     store.close();
     open(disk).close();
     const bytes = Buffer.from(disk.readFile(MANIFEST));
-    expect(bytes.readUInt16LE(4)).toBe(MANIFEST_VERSION);
-    expect(MANIFEST_VERSION).toBe(3);
+    expect(bytes.readUInt16LE(4)).toBe(3);
+    expect(MANIFEST_VERSION).toBe(4);
     bytes.writeUInt16LE(2, 4);
     bytes.fill(0, 8, 12);
     bytes.writeUInt32LE(crc32(bytes.subarray(0, 64)), 8);

@@ -86,8 +86,8 @@ function prepare(): void {
 }
 
 function checkClosed(): void {
+  const keyCount = tree.countPrefix('');
   tree.checkpoint();
-  const { keyCount } = tree.stats();
   tree.close();
   const store = FileBlobStore.open({ dir, disk: new NodeDisk(), readOnly: true, create: false });
   try {

@@ -26,7 +26,7 @@ import {
   LOG_RECORDS_AT,
   type ManifestState,
 } from './manifest-reader.js';
-import { encodeRecord, recordBytes } from './record.js';
+import { encodeRecord, namesWaiting, recordBytes } from './record.js';
 
 /** The log is reserved in steps of this size. */
 const LOG_STEP_BYTES = 32 * 1024;
@@ -131,7 +131,12 @@ export class ManifestWriter {
       (pins === undefined ? 0 : pinsPartBytes(pins));
     const snapshotBytes = recordBytes(blobCount, 0, pending, true, this.measure) + pinBytes;
     const logLimit = LOG_RECORDS_AT + Math.max(LOG_LEAST_LIMIT, LOG_TO_SNAPSHOT * snapshotBytes);
-    const appends = !this.#inDoubt && this.#logEnd + deltaBytes <= logLimit && this.#reserveLog(deltaBytes);
+    // The log has no record that older releases refuse: not even behind a snapshot is one left over that they would meet.
+    const appends =
+      !this.#inDoubt &&
+      this.#logEnd + deltaBytes <= logLimit &&
+      !isOfWaiting(delta) &&
+      this.#reserveLog(deltaBytes);
     if (appends) this.#append(delta);
     else this.writeSnapshot(whole());
     this.#keepSpare(snapshotBytes);
@@ -324,4 +329,9 @@ export class ManifestWriter {
       return 0;
     }
   }
+}
+
+/** Whether it is about blobs of waiting changes. */
+function isOfWaiting({ rows, deletes }: Delta): boolean {
+  return namesWaiting(deletes) || namesWaiting(rows.map(({ id }) => id));
 }

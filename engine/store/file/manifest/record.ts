@@ -4,6 +4,7 @@
  * the counts in it, from which the length of the body follows, can be trusted before the body is looked at.
  */
 import { crc32 } from 'node:zlib';
+import { WAITING_BLOBS } from '../../../art/layout.js';
 import type { MeasureName } from '../../../art/measure.js';
 import { MAX_MEASURE_FIELDS, MAX_MEASURE_NAME_BYTES } from '../../../limits.js';
 import type { BlobId, CheckpointMark } from '../../blob-store.js';
@@ -20,8 +21,12 @@ import { MAX_SLOTS, type StoredRow } from '../slot-map.js';
 
 /** "SPMR" */
 export const RECORD_MAGIC = 0x524d5053;
-/** Version 1 has no HAS_RUN, version 2 no HAS_PINS and no measures; both are read. What is written is of version 3, which older releases refuse. */
-export const MANIFEST_VERSION = 3;
+/**
+ * Version 1 has no HAS_RUN, version 2 no HAS_PINS and no measures, version 3 no blobs of waiting changes; all are read. What is
+ * written is of version 3, or of 4 where rows are of such blobs: who does not know of them must not open the store.
+ */
+export const MANIFEST_VERSION = 4;
+const VERSION_WITHOUT_WAITING = 3;
 const OLDEST_VERSION = 1;
 export const HEADER_BYTES = 64;
 export const UUID_BYTES = 16;
@@ -125,7 +130,8 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   const bytes = whole.subarray(0, ownBytes);
   const view = new DataView(bytes.buffer);
   view.setUint32(OFFSET.magic, RECORD_MAGIC, true);
-  view.setUint16(OFFSET.version, MANIFEST_VERSION, true);
+  const namesAny = namesWaiting(rows.map(({ id }) => id));
+  view.setUint16(OFFSET.version, namesAny ? MANIFEST_VERSION : VERSION_WITHOUT_WAITING, true);
   view.setUint16(OFFSET.kind, KIND[record.kind], true);
   bytes.set(record.uuid, OFFSET.uuid);
   view.setFloat64(OFFSET.base, record.base, true);
@@ -164,6 +170,10 @@ export function encodeRecord(record: ManifestRecord): Uint8Array {
   view.setUint32(OFFSET.bodyCrc, crc32(bytes.subarray(HEADER_BYTES)), true);
   view.setUint32(OFFSET.headerCrc, crc32(bytes.subarray(0, HEADER_BYTES)), true);
   return whole;
+}
+
+export function namesWaiting(ids: readonly BlobId[]): boolean {
+  return ids.some((id) => id >= WAITING_BLOBS);
 }
 
 /** Reads the header at `at`, and that of the pins part; a string tells why there is none. @throws VersionMismatch */

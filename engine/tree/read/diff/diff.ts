@@ -13,6 +13,7 @@ import { SpinneyError } from '../../../errors.js';
 import type { Pin, Pins } from '../../../store/blob-store.js';
 import type { Bound } from '../../state/bound.js';
 import type { TreeState } from '../../state/state.js';
+import type { Settled } from '../waiting/readers.js';
 import { Images } from './images.js';
 import { type Budget, Merge } from './merge.js';
 import { LiveSide, type Side, SnapshotSide } from './sides.js';
@@ -42,6 +43,7 @@ export class Diff implements IterableIterator<TreeChange, undefined, undefined> 
   readonly #pins: Pins;
   readonly #ends: readonly (Pin | undefined)[];
   readonly #prefix: Uint8Array;
+  readonly #settled: Settled;
   readonly #images = new Images();
   #from: Bound;
   /** Of two snapshots, from one batch to the next. */
@@ -50,14 +52,16 @@ export class Diff implements IterableIterator<TreeChange, undefined, undefined> 
   #at = 0;
   #isDone: boolean;
 
-  /** `ends`: what was and what is, snapshots, or undefined for the tree as it is. */
+  /** `ends`: what was and what is, snapshots, or undefined for the tree as it is, which is looked at when nothing waits. */
   constructor(
     state: TreeState,
     pins: Pins,
     ends: readonly [before: Pin | undefined, after: Pin | undefined],
     prefix: Uint8Array,
+    settled: Settled,
   ) {
     this.#state = state;
+    this.#settled = settled;
     this.#pins = pins;
     this.#ends = ends;
     this.#prefix = new Uint8Array(prefix);
@@ -142,7 +146,11 @@ export class Diff implements IterableIterator<TreeChange, undefined, undefined> 
     try {
       for (const pin of this.#ends) {
         const state = this.#state;
-        sides.push(pin === undefined ? new LiveSide(state) : new SnapshotSide(state, pin, this.#pins));
+        sides.push(
+          pin === undefined
+            ? this.#settled(() => new LiveSide(state))
+            : new SnapshotSide(state, pin, this.#pins),
+        );
       }
       for (const side of sides) trails.push(new Trail(side, this.#images, this.#prefix, this.#from));
       return { sides, trails, merge: new Merge(trails[0]!, trails[1]!, this.#images) };

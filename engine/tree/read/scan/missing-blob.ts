@@ -2,7 +2,7 @@
 import type { Frame } from '../../../art/frame.js';
 import { KIND_CROSSING, X_BLOB_ID } from '../../../art/layout.js';
 import { findChild, nextChildByte } from '../../../art/node.js';
-import { NEED_FRAMES, ROOT_BLOB, type TreeState } from '../../state/state.js';
+import { NEED_FRAMES, type TreeState } from '../../state/state.js';
 import type { Reader } from '../reader.js';
 import type { Way } from '../way.js';
 
@@ -27,7 +27,7 @@ export class MissingBlob {
   }
 
   isRoot(): void {
-    this.id = ROOT_BLOB;
+    this.id = this.#state.root;
     this.#parent = -1;
     this.#ahead.length = 0;
   }
