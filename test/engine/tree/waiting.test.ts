@@ -221,7 +221,7 @@ test('a checkpoint and a kill at every step leave what was acknowledged, and not
   disk.onCall = undefined;
   expect(tree.store.listBlobs().every((id) => id < WAITING_BLOBS)).toBe(true);
   tree.close();
-  const step = Math.ceil(left.length / 40);
+  const step = Math.ceil(left.length / 25);
   for (let n = 0; n < left.length; n += step) {
     const state = left[n]!;
     const again = Tree.open(options, { disk: state.disk, journalSizes: SIZES });
