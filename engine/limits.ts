@@ -60,6 +60,9 @@ export const PACK_IMAGES = 16;
 export const PACKS_AT_ONCE = 4;
 /** Records go to a remote this often, unless somebody waits for them; what a machine's death may lose at most, with a request's time. In ms. */
 export const SHIP_INTERVAL_MS = 250;
+/** After an object with so many of them they go there less often: what a request costs is taken from whoever makes the load. In ms. */
+export const LOAD_RECORDS = 256;
+export const LOADED_SHIP_INTERVAL_MS = 500;
 /** So much of the journal is kept for a remote that is away. What is longer is cut as ever, and a checkpoint shipped in its place. */
 export const MAX_HELD_JOURNAL_BYTES = 1024 * 1024 * 1024;
 /** A checkpoint is shipped when the remote's journal has so many objects, or bytes: whoever takes over has to replay it. */

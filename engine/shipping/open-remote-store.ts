@@ -173,8 +173,8 @@ async function noteOwnContents(tree: Tree, shipped: ShippedState): Promise<void>
   } finally {
     tail.close();
   }
-  await eachRow(tree, (names) => {
-    for (const name of names) contents.add(name);
+  await eachRow(tree, (parts) => {
+    for (const { name } of parts) contents.add(name);
   });
 }
 

@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { TreeOperations } from '../../api.js';
-import { SpinneyError } from '../../errors.js';
+import type { SpinneyError } from '../../errors.js';
 import {
   CONTENT_PART_BYTES,
   MAX_CONTENT_IN_ROW_BYTES,
@@ -22,8 +22,11 @@ import {
   PARTS_PER_ROW,
 } from '../../limits.js';
 import type { RemoteWriter } from '../../remote/remote-writer.js';
+import type { Clock } from '../../store/object/clock.js';
 import { hasCode } from '../../store/object/errors.js';
 import { ContentFile, isSame, isTelling } from './content-file.js';
+import { isThere, isZero, tooLarge } from './looks.js';
+import { Rests } from './rests.js';
 import {
   type ContentPart,
   DIGEST_BYTES,
@@ -54,7 +57,8 @@ export interface ContentPlaces {
 
 export interface ContentShipperOptions extends Pick<ContentPlaces, 'pathOf' | 'hasWriters'> {
   tree: Pick<TreeOperations, 'get' | 'getRecord' | 'atomic' | 'deletePrefix'>;
-  writer: RemoteWriter;
+  writer: Pick<RemoteWriter, 'newName' | 'put'>;
+  clock: Clock;
   /** The objects that a checkpoint has to keep. */
   names: Set<string>;
 }
@@ -103,6 +107,7 @@ export class ContentShipper {
   readonly #unreadable = new Map<string, Job>();
   /** Those whose rows are to be put once more: they have the bytes themselves, or do not tell whether the file is what they are of. */
   readonly #unsettled = new Map<string, ContentId & { isInRow: boolean }>();
+  readonly #rests: Rests;
   /** What is about to be recorded. */
   readonly #shipments = new Set<Shipment>();
   /** Objects that rows which are about to be put name, or that were put since `watch`. */
@@ -115,6 +120,8 @@ export class ContentShipper {
 
   constructor(options: ContentShipperOptions) {
     this.#options = options;
+    this.#rests = new Rests(options.clock);
+    this.#rests.onOver = () => this.onWork('background');
   }
 
   /** Contents that wait, and their bytes as far as they are known. */
@@ -182,6 +189,11 @@ export class ContentShipper {
       this.#unsettled.delete(key);
       this.add(job);
     }
+  }
+
+  /** It comes to its end: large contents do not rest any more. */
+  hurry(): void {
+    this.#rests.hurry();
   }
 
   /** Tries those again that could not be read. */
@@ -268,10 +280,10 @@ export class ContentShipper {
     this.onWork(lane);
   }
 
-  /** Never one that is under way in another lane. */
+  /** Never one that is under way in another lane; none that rests, unless somebody waits for it. */
   #next(lane: Lane): Job | undefined {
     for (const [key, job] of this.#queues[lane]) {
-      if (this.#underWay.has(key)) continue;
+      if (this.#underWay.has(key) || (lane === 'background' && this.#rests.has(key))) continue;
       this.#queues[lane].delete(key);
       this.#underWay.set(key, job);
       return job;
@@ -304,7 +316,7 @@ export class ContentShipper {
 
   /** Puts the large parts of a content that the remote has not; small ones go to the load. */
   async #putParts(job: Job, load: Load, lane: Lane): Promise<void> {
-    const { tree, pathOf } = this.#options;
+    const { clock, tree, pathOf } = this.#options;
     const { ino, born } = job;
     const path = pathOf(ino, born);
     const file = ContentFile.open(path);
@@ -317,6 +329,7 @@ export class ContentShipper {
       const isToMove = !job.mayStayInRow && before?.parts[0]?.inRow !== undefined;
       if (before !== undefined && isSame(before, state) && !isToMove) return;
       if (!fitsRows(state.size)) throw tooLarge(path, state.size);
+      const began = clock.now();
       const parts: ContentPart[] = new Array(partsOf(state.size));
       const shipment = { job, content: { ...state, parts }, before };
       this.#shipments.add(shipment);
@@ -325,6 +338,7 @@ export class ContentShipper {
         for (const index of next) parts[index] = await this.#part(file, shipment, index, load);
       };
       await Promise.all(Array.from({ length: Math.min(PARTS_AT_ONCE, parts.length) }, readAll));
+      if (state.size > CONTENT_PART_BYTES) this.#rests.begin(keyOf(job), began);
       if (lane !== 'background' && before !== undefined && isThere(before, shipment.content)) {
         // Whoever waits need not wait for a row that only tells this better.
         this.#shipments.delete(shipment);
@@ -359,18 +373,19 @@ export class ContentShipper {
       load.sharedBytes += length;
       load.shared.push({ bytes, part });
     } else {
-      part.name = await this.#put(bytes);
+      part.name = await this.put(bytes);
     }
     return part;
   }
 
   async #putShared({ shared }: Load): Promise<void> {
     if (shared.length === 0) return;
-    const name = await this.#put(Buffer.concat(shared.map(({ bytes }) => bytes)));
+    const name = await this.put(Buffer.concat(shared.map(({ bytes }) => bytes)));
     for (const { part } of shared) part.name = name;
   }
 
-  async #put(bytes: Uint8Array): Promise<string> {
+  /** Puts an object for rows to come; its name. @throws ERR_REMOTE_TAKEN, ERR_CLOSED */
+  async put(bytes: Uint8Array): Promise<string> {
     const { writer, names } = this.#options;
     const name = writer.newName('content');
     // Before it is there: a checkpoint that is published meanwhile must not let it be collected.
@@ -430,27 +445,6 @@ export class ContentShipper {
   }
 }
 
-/** Whether the remote has all of it, though its row does not tell of the file as it is now. */
-function isThere(before: ShippedContent, { size, mtime, parts }: ShippedContent): boolean {
-  const { seconds, nanos } = before.mtime;
-  const isSameTime = seconds === mtime.seconds && nanos === mtime.nanos;
-  return before.size === size && isSameTime && parts.every((part, index) => part === before.parts[index]);
-}
-
 function keyOf({ ino, born }: ContentId): string {
   return `${ino}.${born}`;
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  if (bytes[0] !== 0) return false;
-  // Each byte is the one before.
-  return Buffer.compare(bytes.subarray(1), bytes.subarray(0, bytes.length - 1)) === 0;
-}
-
-function tooLarge(path: string, size: number): SpinneyError {
-  const most = MAX_CONTENT_ROWS * PARTS_PER_ROW * CONTENT_PART_BYTES;
-  return new SpinneyError(
-    'ERR_IO',
-    `Cannot ship the content ${path}: it has ${size} bytes, and a remote takes ${most}; make it smaller, or keep it elsewhere`,
-  );
 }

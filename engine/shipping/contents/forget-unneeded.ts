@@ -7,8 +7,18 @@ import { hasCode } from '../../store/object/errors.js';
 import type { ContentShipper } from './content-shipper.js';
 import { eachRow } from './each-row.js';
 
+/** What was found of objects with contents, each by its name. */
+export interface ContentUse {
+  /** That nothing needs. */
+  forgotten: number;
+  /** Bytes of it that the tree needs. */
+  live: ReadonlyMap<string, number>;
+  /** Needed by snapshots, whose rows never change. */
+  pinned: ReadonlySet<string>;
+}
+
 /**
- * Takes them out of `names`; how many they were. REQUIRES that the next checkpoint is captured after it has resolved, and that no
+ * Takes them out of `names`, and tells what the others are needed for. REQUIRES that the next checkpoint is captured after it has resolved, and that no
  * other is under way.
  * @throws as the tree
  */
@@ -16,15 +26,18 @@ export async function forgetUnneeded(
   tree: Pick<TreeOperations, 'range' | 'snapshots' | 'at'>,
   names: Set<string>,
   contents: Pick<ContentShipper, 'watch' | 'watched'>,
-): Promise<number> {
+): Promise<ContentUse> {
   const candidates = new Set(names);
   // Rows that are put from now on may be behind the place that is looked at.
   contents.watch();
-  const keep = (reads: Pick<TreeOperations, 'range'>) =>
-    eachRow(reads, (needed) => {
-      for (const name of needed) candidates.delete(name);
-    });
-  await keep(tree);
+  const live = new Map<string, number>();
+  await eachRow(tree, (parts) => {
+    for (const { name, bytes } of parts) {
+      candidates.delete(name);
+      live.set(name, (live.get(name) ?? 0) + bytes);
+    }
+  });
+  const pinned = new Set<string>();
   // A snapshot that was taken meanwhile may have rows that were gone when their place was looked at: so snapshots come last.
   const seen = new Set<number>();
   for (;;) {
@@ -34,7 +47,12 @@ export async function forgetUnneeded(
     try {
       const reads = tree.at(next.name);
       try {
-        await keep(reads);
+        await eachRow(reads, (parts) => {
+          for (const { name } of parts) {
+            candidates.delete(name);
+            pinned.add(name);
+          }
+        });
       } finally {
         reads.close();
       }
@@ -45,5 +63,5 @@ export async function forgetUnneeded(
   }
   for (const name of contents.watched()) candidates.delete(name);
   for (const name of candidates) names.delete(name);
-  return candidates.size;
+  return { forgotten: candidates.size, live, pinned };
 }

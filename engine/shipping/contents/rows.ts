@@ -138,10 +138,17 @@ export function fitsRows(size: number): boolean {
 
 /** The objects that a row's value names; none for other values below the prefix. */
 export function namesInRow(key: Uint8Array, value: Uint8Array): string[] {
+  return [...new Set(partsInObjects(key, value).map(({ name }) => name))];
+}
+
+/** The parts that a row's value has in objects; none for other values below the prefix. */
+export function partsInObjects(key: Uint8Array, value: Uint8Array): (ContentPart & { name: string })[] {
   if (key[0] !== SHIPPED_CONTENT || key.length !== KEY_BYTES) return [];
   const parts: ContentPart[] = [];
   decodeParts(value, parts);
-  return [...new Set(parts.flatMap(({ name }) => (name === IN_ROW ? [] : (name ?? []))))];
+  return parts.filter(
+    (part): part is ContentPart & { name: string } => part.name !== undefined && part.name !== IN_ROW,
+  );
 }
 
 /** Which content a row is of; undefined for other keys. */

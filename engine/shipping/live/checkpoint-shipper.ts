@@ -11,9 +11,10 @@ import { PackNote } from '../checkpoints/pack-note.js';
 import { shipCheckpoint } from '../checkpoints/ship-checkpoint.js';
 import type { ContentShipper } from '../contents/content-shipper.js';
 import { forgetUnneeded } from '../contents/forget-unneeded.js';
+import { repackContents } from '../contents/repack.js';
 import { noteCheckpoint, placeAfter, type ShippedState } from './shipped-state.js';
 
-/** So often it is looked which contents nothing needs: that is a walk through all rows. */
+/** So often it is looked which contents nothing needs, and what is to be repacked: that is a walk through all rows. */
 const FORGET_INTERVAL_MS = 10 * 60_000;
 
 export interface CheckpointShipperOptions {
@@ -131,7 +132,8 @@ export class CheckpointShipper {
     this.#forgottenAt = now;
     // Then a checkpoint that was captured before does not do.
     if (tree.keptForShipping !== undefined) tree.releaseShipped();
-    await forgetUnneeded(tree, state.contents, contents);
+    const use = await forgetUnneeded(tree, state.contents, contents);
+    await repackContents({ tree, store: site.store, put: (bytes) => contents.put(bytes) }, use);
   }
 }
 

@@ -46,6 +46,8 @@ export class RecordShipper {
   readonly #atRest = new Map<string, ContentId>();
   #toldLsn: number;
   shippedBytes = 0;
+  /** Records that the last call has shipped. */
+  lastCount = 0;
   /** Bytes of the journal when all of it up to `state.lsn` was in it. */
   #journalBytes: number;
 
@@ -87,6 +89,7 @@ export class RecordShipper {
    */
   async shipSome({ isAwaited }: { isAwaited: boolean }): Promise<boolean> {
     const { state, writer } = this.#options;
+    this.lastCount = 0;
     const isAllTold = this.#toldLsn >= this.#journal.publishedLsn();
     if (this.#isCut || (isAllTold && this.#lastLsn <= state.lsn)) return false;
     this.#journal.sync();
@@ -111,6 +114,7 @@ export class RecordShipper {
     this.#pieces = [];
     this.#bytes = 0;
     this.shippedBytes += body.length;
+    this.lastCount = lastLsn - state.lsn;
     noteObject(state, { place, lastLsn, bytes: body.length });
     if (lastLsn >= this.#journal.publishedLsn()) this.#journalBytes = written;
     else this.#journalBytes = Math.min(written, this.#journalBytes + body.length);

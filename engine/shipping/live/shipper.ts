@@ -5,7 +5,12 @@
  * docs/decisions/shipping.md tells the order in which things get there, and why.
  */
 import { SpinneyError } from '../../errors.js';
-import { MAX_UNSHIPPED_BYTES, SHIP_INTERVAL_MS } from '../../limits.js';
+import {
+  LOAD_RECORDS,
+  LOADED_SHIP_INTERVAL_MS,
+  MAX_UNSHIPPED_BYTES,
+  SHIP_INTERVAL_MS,
+} from '../../limits.js';
 import type { RemoteWriter } from '../../remote/remote-writer.js';
 import type { Site } from '../../remote/site.js';
 import { hasCode } from '../../store/object/errors.js';
@@ -25,6 +30,7 @@ import { LeaseWatch } from './lease-watch.js';
 import { RecordShipper } from './record-shipper.js';
 import type { ShippedState } from './shipped-state.js';
 import { FULL, LOST, ShippingBoard, WELCOME } from './shipping-board.js';
+import { unlessAborted } from './unless-aborted.js';
 
 /** Later than this it is behind. */
 const BEHIND_MS = 5_000;
@@ -116,7 +122,13 @@ export class Shipper {
     const { site, writer, tree, shipped, directory, contents, board } = options;
     this.#options = options;
     if (contents !== undefined) {
-      this.#contents = new ContentShipper({ ...contents, tree, writer, names: shipped.contents });
+      this.#contents = new ContentShipper({
+        ...contents,
+        tree,
+        writer,
+        clock: site.clock,
+        names: shipped.contents,
+      });
       this.#contents.onWork = (lane) => this.#contentBells[lane].ring();
       this.#survey = new ContentSurvey(
         tree,
@@ -237,6 +249,7 @@ export class Shipper {
   async finish(onProgress: (lag: ShippingLag) => void = () => {}, signal?: AbortSignal): Promise<void> {
     const { tree, site } = this.#options;
     this.#contents?.settle();
+    this.#contents?.hurry();
     // Records that are read may tell of contents that were not waiting before, and their rows are records again.
     while (!this.#hasEverything) {
       if (this.#end !== undefined) throw this.#end;
@@ -297,7 +310,10 @@ export class Shipper {
   }
 
   async #shipRecords(): Promise<void> {
-    if (!this.#isAwaited) await this.#recordsBell.wait(SHIP_INTERVAL_MS);
+    if (!this.#isAwaited) {
+      const isLoad = this.#records.lastCount >= LOAD_RECORDS;
+      await this.#recordsBell.wait(isLoad ? LOADED_SHIP_INTERVAL_MS : SHIP_INTERVAL_MS);
+    }
     this.#assertOn();
     const isAwaited = this.#isAwaited;
     this.#isAsked = false;
@@ -307,7 +323,7 @@ export class Shipper {
     if (hasShipped) return;
     // Whoever waits, waits for a checkpoint.
     if (this.#records.isCut) this.#checkpointsBell.ring();
-    await this.#recordsBell.wait(SHIP_INTERVAL_MS);
+    if (isAwaited) await this.#recordsBell.wait(SHIP_INTERVAL_MS);
   }
 
   async #shipCheckpoints(): Promise<void> {
@@ -427,15 +443,4 @@ export class Shipper {
       this.#records.close({ isLost });
     }
   }
-}
-
-/** What becomes of the work, unless the signal comes first: then it goes on unheeded. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -496,9 +496,9 @@ it('objects that neither the tree nor a snapshot needs are collected, and no oth
   const names = new Set(await contentNames());
   expect(names.size).toBe(3);
   const idle = { watch: () => {}, watched: () => new Set<string>() };
-  expect(await forgetUnneeded(tree, names, idle)).toBe(0);
+  expect((await forgetUnneeded(tree, names, idle)).forgotten).toBe(0);
   tree.deleteSnapshot('with two');
-  expect(await forgetUnneeded(tree, names, idle)).toBe(2);
+  expect((await forgetUnneeded(tree, names, idle)).forgotten).toBe(2);
   expect([...names]).toEqual([shippedContent(tree, 1, 0)!.parts[0]!.name]);
   expect((await fetched(tree, 1))?.toString()).toBe(readOf(1));
 });
