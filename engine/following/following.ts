@@ -5,6 +5,8 @@
  * - The tree is, whenever nothing is played, exactly what the writer's was at one LSN; and that never goes back.
  * - An object of the journal is played as a whole, and a checkpoint that is adopted is, too: as the records that lead there.
  * - What was played in part is adopted anew before anything else.
+ * - No object of the journal is passed before it was played, and no checkpoint of HEAD before it is known to have nothing more: whatever fails in between is looked at again.
+ * - What is shown stays pinned until what comes after it is played. A checkpoint is adopted by a follower of its own, which takes the place of the other once all is done.
  *
  * A checkpoint is adopted where the journal does not lead on: what comes next in it was deleted, or was never there, but in a checkpoint. The manifest of HEAD is pinned at all
  * times, so that the contents that the tree promises stay for whoever reads them.
@@ -15,14 +17,16 @@ import { SpinneyError } from '../errors.js';
 import { encodeRecord } from '../journal/records/record.js';
 import { FOLLOW_INTERVAL_MS, LEAST_DEFAULT_CACHE_BYTES } from '../limits.js';
 import { SILENT } from '../progress.js';
-import type { RemoteFollower } from '../remote/follower.js';
+import type { Followed, RemoteFollower } from '../remote/follower.js';
 import { waitOutMs } from '../remote/objects/lease.js';
 import { readManifest } from '../remote/objects/manifest.js';
+import type { Position } from '../remote/objects/names.js';
 import type { Site } from '../remote/site.js';
 import { type Catalog, catalogOf } from '../shipping/checkpoints/catalog.js';
 import { recordsOf } from '../shipping/records.js';
 import { FetchedCheckpoint } from '../shipping/verify/fetched-checkpoint.js';
 import { ScratchFile } from '../shipping/verify/scratch-file.js';
+import { hasCode } from '../store/object/errors.js';
 import { Tree } from '../tree/tree.js';
 import { recordsBetween } from './difference.js';
 
@@ -71,6 +75,13 @@ export interface FollowingState {
   failure: string | undefined;
 }
 
+/** What the tree has not of an object of the journal: its records up to `last`. */
+interface Fresh {
+  place: Position;
+  records: Uint8Array;
+  last: number;
+}
+
 const NOTHING: Catalog = {
   mark: { lsn: 0, generation: 0, nextBlobId: 1, pendingDeletes: [] },
   tree: [],
@@ -80,16 +91,14 @@ const NOTHING: Catalog = {
 
 export class Following {
   readonly #site: Site;
-  readonly #follower: RemoteFollower;
   readonly #options: FollowingOptions;
+  /** What it has pinned has nothing that the tree has not. */
+  #follower: RemoteFollower;
   #unpin: () => Promise<void>;
-  #renewAt: number;
   #lsn: number;
-  /** The tree is the writer's as of `#lsn`, and `#follower` is behind that in the journal. */
+  /** The tree is the writer's as of `#lsn`, and what it needs is kept. */
   #isWhole = true;
   #caughtUpAt: number;
-  /** A manifest that has no more than the tree. */
-  #known: string | undefined;
   #adoptions = 0;
   #failure: unknown;
   #isEnded = false;
@@ -100,9 +109,7 @@ export class Following {
     this.#follower = options.follower;
     this.#unpin = options.unpin;
     this.#lsn = options.lsn;
-    const now = this.#site.clock.now();
-    this.#caughtUpAt = now;
-    this.#renewAt = now + this.#follower.renewalMs;
+    this.#caughtUpAt = this.#site.clock.now();
   }
 
   get state(): FollowingState {
@@ -153,27 +160,42 @@ export class Following {
    * @throws as the object store and `FollowedTree.play`; ERR_REMOTE_CORRUPT where what is there cannot be what was written
    */
   async step(): Promise<boolean> {
-    await this.#keepPin();
-    const { clock } = this.#site;
     if (!this.#isWhole) return this.#adopt();
-    const began = clock.now();
-    const next = await this.#follower.next();
-    if (next === 'behind') return this.#adopt();
-    if (next === 'end') {
-      const { manifest } = this.#follower.seen!.head;
-      if (manifest !== this.#follower.pinned) await this.#pinAnew();
-      // Where that fails it is looked at again: nothing else would tell of a checkpoint that has more than the journal.
-      const { pinned } = this.#follower;
-      if (pinned !== undefined && pinned !== this.#known && (await this.#isAhead(pinned)))
-        return this.#adopt();
-      this.#known = pinned;
-      this.#caughtUpAt = began;
-      return false;
+    if (!(await this.#follower.keep())) {
+      // What is needed may be gone.
+      this.#isWhole = false;
+      throw notKept();
     }
-    return this.#play(next.body);
+    const began = this.#site.clock.now();
+    const next = await this.#next();
+    if (next === 'behind') return this.#adopt();
+    if (next !== 'end') {
+      await this.#play(next);
+      return true;
+    }
+    const { pinned, seen } = this.#follower;
+    const { manifest } = seen!.head;
+    if (manifest !== undefined && manifest !== pinned) {
+      const found = await this.#look(manifest);
+      if (found === 'ahead') return this.#adopt();
+      if (found === 'gone') return true;
+    }
+    this.#caughtUpAt = began;
+    return false;
   }
 
-  async #play(body: Uint8Array): Promise<boolean> {
+  /** What the tree has not of the journal's next object. Only a checkpoint leads past one that is damaged. */
+  async #next(): Promise<Fresh | 'end' | 'behind'> {
+    try {
+      const next = await this.#follower.next();
+      return typeof next === 'string' ? next : this.#freshOf(next);
+    } catch (error) {
+      if (hasCode(error, 'ERR_REMOTE_CORRUPT') && (await this.#follower.isBehind())) return 'behind';
+      throw error;
+    }
+  }
+
+  #freshOf({ body, place }: Exclude<Followed, string>): Fresh | 'behind' {
     const fresh: Uint8Array[] = [];
     let isWhole = true;
     let last = this.#lsn;
@@ -182,102 +204,127 @@ export class Following {
         isWhole = false;
         continue;
       }
-      if (lsn > last + 1) return this.#adopt();
+      if (lsn > last + 1) return 'behind';
       fresh.push(encodeRecord(lsn, type, operations, 0));
       last = lsn;
     }
-    if (fresh.length === 0) return true;
-    this.#isWhole = false;
-    await this.#options.tree.play([isWhole ? body : Buffer.concat(fresh)], true);
-    this.#isWhole = true;
-    this.#lsn = last;
+    return { place, records: isWhole ? body : Buffer.concat(fresh), last };
+  }
+
+  async #play({ last, place, records }: Fresh): Promise<void> {
+    if (last > this.#lsn) {
+      this.#isWhole = false;
+      await this.#options.tree.play([records], true);
+      this.#isWhole = true;
+      this.#lsn = last;
+    }
+    this.#follower.pass(place);
+  }
+
+  /** Makes the tree what HEAD's checkpoint is with all of the journal behind it; true, as `step`: more may have come. */
+  async #adopt(): Promise<true> {
+    const adopting = this.#follower.another();
+    const { manifest, unpin: own } = await adopting.adopt();
+    let unpin = own;
+    try {
+      // Where another checkpoint has come, it begins with that.
+      if (await this.#adoptBy(adopting, manifest)) {
+        [this.#unpin, unpin] = [unpin, this.#unpin];
+        this.#follower = adopting;
+        this.#isWhole = true;
+        this.#adoptions++;
+      }
+    } finally {
+      await letGo(unpin);
+    }
     return true;
   }
 
-  /** Makes the tree what HEAD's checkpoint is with all of the journal behind it. */
-  async #adopt(): Promise<boolean> {
+  /** False: the journal does not lead on from there. */
+  async #adoptBy(adopting: RemoteFollower, manifest: string | undefined): Promise<boolean> {
     const { disk, scratch, tree } = this.#options;
-    this.#isWhole = false;
-    const { manifest, unpin } = await this.#follower.adopt();
-    const before = this.#unpin;
-    this.#unpin = unpin;
-    this.#renewAt = this.#site.clock.now() + this.#follower.renewalMs;
+    const { store } = this.#site;
+    const keep = async () => {
+      // What is shown goes on where it cannot be kept; what is adopted must be there.
+      await this.#follower.keep();
+      if (!(await adopting.keep())) throw notKept();
+    };
     const file = new ScratchFile(disk, scratch);
     try {
-      const { store } = this.#site;
       const catalog =
         manifest === undefined ? NOTHING : catalogOf(manifest, await readManifest(store, manifest));
-      const images = await FetchedCheckpoint.fetch(store, { ...catalog, pins: [] }, file, SILENT, () =>
-        this.#keepPin(),
-      );
+      const images = await FetchedCheckpoint.fetch(store, { ...catalog, pins: [] }, file, SILENT, keep);
       const other = Tree.open({
         store: images,
         flushOnWrite: false,
         cacheBytes: LEAST_DEFAULT_CACHE_BYTES,
       });
       try {
-        // Another checkpoint has come: it begins with that.
-        if (!(await this.#playAll(other))) return true;
+        if (!(await playAll(adopting, other, keep))) return false;
         if (other.lastLsn() < this.#lsn) {
           throw new SpinneyError(
             'ERR_REMOTE_CORRUPT',
             `Cannot follow the remote: it ends at record ${other.lastLsn()}, and record ${this.#lsn} was read there`,
           );
         }
+        this.#isWhole = false;
         await tree.play([...recordsBetween(tree.reads, other)], false);
         this.#lsn = other.lastLsn();
-        this.#isWhole = true;
-        this.#adoptions++;
+        return true;
       } finally {
         other.close();
       }
     } finally {
       file.close();
     }
-    await before();
-    return true;
   }
 
-  /** Plays the journal on what was adopted, up to its end. False: that is behind by now. */
-  async #playAll(tree: Tree): Promise<boolean> {
-    for (;;) {
-      await this.#keepPin();
-      const next = await this.#follower.next();
-      if (next === 'end') return true;
-      if (next === 'behind') return false;
-      for (const { lsn, changes } of recordsOf(next.body)) {
-        const last = tree.lastLsn();
-        if (lsn <= last) continue;
-        if (lsn > last + 1) return false;
-        tree.apply(changes);
-      }
+  /**
+   * Goes on with the manifest that HEAD had in place of what was pinned, unless that has more than the journal ('ahead'): after a long outage the journal is
+   * not shipped, but a checkpoint that has all of it. 'gone': HEAD has another.
+   */
+  async #look(manifest: string): Promise<'pinned' | 'ahead' | 'gone'> {
+    const looking = this.#follower.another();
+    const own = await looking.pinAnew(manifest);
+    if (own === undefined) return 'gone';
+    let unpin = own;
+    try {
+      const { mark } = catalogOf(manifest, await readManifest(this.#site.store, manifest));
+      if (mark.lsn > this.#lsn) return 'ahead';
+      [this.#unpin, unpin] = [unpin, this.#unpin];
+      this.#follower = looking;
+      return 'pinned';
+    } finally {
+      await letGo(unpin);
     }
   }
+}
 
-  /** Whether the checkpoint has more than the journal: after a long outage the journal is not shipped, but a checkpoint that has all of it. */
-  async #isAhead(manifest: string): Promise<boolean> {
-    const { mark } = catalogOf(manifest, await readManifest(this.#site.store, manifest));
-    return mark.lsn > this.#lsn;
+/** Plays the journal on what was adopted, up to its end. False: it does not lead on. */
+async function playAll(follower: RemoteFollower, tree: Tree, keep: () => Promise<void>): Promise<boolean> {
+  for (;;) {
+    await keep();
+    const next = await follower.next();
+    if (next === 'end') return true;
+    if (next === 'behind') return false;
+    for (const { lsn, changes } of recordsOf(next.body)) {
+      const last = tree.lastLsn();
+      if (lsn <= last) continue;
+      if (lsn > last + 1) return false;
+      tree.apply(changes);
+    }
+    follower.pass(next.place);
   }
+}
 
-  /** A checkpoint has come. */
-  async #pinAnew(): Promise<void> {
-    const before = this.#unpin;
-    this.#unpin = await this.#follower.pinAnew();
-    this.#renewAt = this.#site.clock.now() + this.#follower.renewalMs;
-    await before();
-  }
+/** A pin that cannot be given up runs out by itself. */
+async function letGo(unpin: () => Promise<void>): Promise<void> {
+  await unpin().catch(() => {});
+}
 
-  async #keepPin(): Promise<void> {
-    const { clock } = this.#site;
-    if (this.#follower.pinned === undefined || clock.now() < this.#renewAt) return;
-    this.#renewAt = clock.now() + this.#follower.renewalMs;
-    if (await this.#follower.renew()) return;
-    // What is needed may be gone.
-    this.#isWhole = false;
-    throw new SpinneyError(
-      'ERR_REMOTE_UNAVAILABLE',
-      'Cannot follow the remote: its objects were not kept in time',
-    );
-  }
+function notKept(): SpinneyError {
+  return new SpinneyError(
+    'ERR_REMOTE_UNAVAILABLE',
+    'Cannot follow the remote: its objects were not kept in time',
+  );
 }

@@ -5,6 +5,7 @@
  * Objects never change and no name is made again, so what is there is right. What is not there any more tells that it is behind.
  */
 import { SpinneyError } from '../errors.js';
+import { hasCode } from '../store/object/errors.js';
 import type { Head } from './objects/head.js';
 import { readJournal } from './objects/journal-object.js';
 import { RENEWALS } from './objects/lease.js';
@@ -25,6 +26,8 @@ export interface SeenHead {
 interface HeldPin extends Pin {
   /** It counts until then, by the site's clock. */
   until: number;
+  /** It is to be renewed from then on. */
+  renewAt: number;
 }
 
 export class RemoteFollower {
@@ -37,6 +40,14 @@ export class RemoteFollower {
   constructor(site: Site, leaseMs: number) {
     this.#site = site;
     this.#leaseMs = leaseMs;
+  }
+
+  /** One with pins of its own, that is where this one is in the journal and knows of HEAD what it has seen. */
+  another(): RemoteFollower {
+    const other = new RemoteFollower(this.#site, this.#leaseMs);
+    other.#place = this.#place;
+    other.#seen = this.#seen;
+    return other;
   }
 
   /** Whether all objects of the manifest that was adopted last are there for certain. */
@@ -65,46 +76,51 @@ export class RemoteFollower {
    * @throws ERR_NOT_FOUND where there is no HEAD yet, and as the store
    */
   async adopt(): Promise<{ manifest: string | undefined; unpin: () => Promise<void> }> {
-    const { manifest, journal, unpin } = await this.#pinHead();
-    this.#place = journal;
-    return { manifest, unpin };
+    for (let head = await this.#head(); ; head = this.#seen!.head) {
+      const { manifest, journal } = head;
+      if (manifest === undefined) this.#pin = undefined;
+      const unpin = manifest === undefined ? async () => {} : await this.pinAnew(manifest);
+      if (unpin === undefined) continue;
+      this.#place = journal;
+      return { manifest, unpin };
+    }
   }
 
   /**
-   * Pins HEAD's manifest, and goes on in the journal where it is: for whoever has all that the manifest has. The pin before is kept until its
-   * `unpin`; returns that of the new one. @throws as `adopt`
+   * Pins a manifest that HEAD had, and goes on in the journal where it is: for whoever has all that the manifest has. The pin before is kept until its
+   * `unpin`. Returns that of the new one; undefined where HEAD has another by now: then all is as it was. @throws as `adopt`
    */
-  async pinAnew(): Promise<() => Promise<void>> {
-    return (await this.#pinHead()).unpin;
+  async pinAnew(manifest: string): Promise<(() => Promise<void>) | undefined> {
+    const { clock, store, newId } = this.#site;
+    const pin: HeldPin = {
+      adoption: newId(),
+      number: 1,
+      manifest,
+      leaseMs: this.#leaseMs,
+      ...this.#times(clock.now()),
+    };
+    const unpin = () => {
+      if (this.#pin === pin) this.#pin = undefined;
+      return store.delete(pinName(pin));
+    };
+    await store.put(pinName(pin), new Uint8Array());
+    if ((await this.#head()).manifest !== manifest) {
+      await unpin();
+      return undefined;
+    }
+    this.#pin = pin;
+    return unpin;
   }
 
-  async #pinHead(): Promise<{
-    manifest: string | undefined;
-    journal: Position;
-    unpin: () => Promise<void>;
-  }> {
-    const { clock, store, newId } = this.#site;
-    for (let found = await this.#head(); ; ) {
-      const { manifest, journal } = found;
-      if (manifest === undefined) {
-        this.#pin = undefined;
-        return { manifest, journal, unpin: async () => {} };
-      }
-      const until = clock.now() + this.#leaseMs;
-      const pin: HeldPin = { adoption: newId(), number: 1, manifest, leaseMs: this.#leaseMs, until };
-      const unpin = () => {
-        if (this.#pin === pin) this.#pin = undefined;
-        return store.delete(pinName(pin));
-      };
-      await store.put(pinName(pin), new Uint8Array());
-      const again = await this.#head();
-      if (again.manifest === manifest) {
-        this.#pin = pin;
-        return { manifest, journal, unpin };
-      }
-      await unpin();
-      found = again;
-    }
+  /** Renews where it is time to. False: it was too late, as with `renew`. To be called more often than `renewalMs` tells. */
+  async keep(): Promise<boolean> {
+    const pin = this.#pin;
+    if (pin === undefined || this.#site.clock.now() < pin.renewAt) return true;
+    return this.renew();
+  }
+
+  #times(now: number): Pick<HeldPin, 'until' | 'renewAt'> {
+    return { until: now + this.#leaseMs, renewAt: now + this.renewalMs };
   }
 
   /** To be called RENEWALS times within the lease. False where it was too late: then it has to adopt again. @throws as `put` and `delete` */
@@ -112,8 +128,7 @@ export class RemoteFollower {
     const pin = this.#pin;
     if (pin === undefined || !this.isPinned()) return false;
     const { clock, store } = this.#site;
-    const until = clock.now() + this.#leaseMs;
-    const next = { ...pin, number: pin.number + 1, until };
+    const next = { ...pin, number: pin.number + 1, ...this.#times(clock.now()) };
     await store.put(pinName(next), new Uint8Array());
     // Had it run out meanwhile, whoever collects might have looked in between.
     if (this.#pin !== pin || !this.isPinned()) return false;
@@ -128,22 +143,36 @@ export class RemoteFollower {
     return this.#leaseMs / RENEWALS;
   }
 
-  /** What comes next in the journal. @throws as the store */
+  /** What comes next in the journal; the same again until it was passed. @throws as the store, ERR_REMOTE_CORRUPT where it is damaged */
   async next(): Promise<Followed> {
     for (;;) {
       const place = this.#place;
-      const there = await readJournal(this.#site.store, place);
-      if (there?.isFence === false) {
-        this.#place = { epoch: place.epoch, sequence: place.sequence + 1 };
-        return { body: there.body, place };
-      }
+      const { store } = this.#site;
+      let damage: unknown;
+      const there = await readJournal(store, place).catch((error: unknown) => {
+        if (!hasCode(error, 'ERR_REMOTE_CORRUPT')) throw error;
+        damage = error;
+        return undefined;
+      });
+      if (there?.isFence === false) return { body: there.body, place };
       // Records may have been here, and be deleted; and a fence that was on its way for long may have come to their place. They are deleted
       // only once HEAD's range begins behind them: a HEAD that is read now says so.
-      const { journal } = await this.#head();
-      if (comparePositions(place, journal) < 0) return 'behind';
+      if (await this.isBehind()) return 'behind';
+      if (damage !== undefined) throw damage;
       if (there === undefined) return 'end';
       this.#place = { epoch: place.epoch + 1, sequence: 1 };
     }
+  }
+
+  /** What was at this place in the journal is done with. */
+  pass({ epoch, sequence }: Position): void {
+    this.#place = { epoch, sequence: sequence + 1 };
+  }
+
+  /** Whether HEAD's manifest has what comes next in the journal. @throws as the store */
+  async isBehind(): Promise<boolean> {
+    const { journal } = await this.#head();
+    return comparePositions(this.#place, journal) < 0;
   }
 
   async #head(): Promise<Head> {

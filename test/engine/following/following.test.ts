@@ -9,7 +9,8 @@ import { beginFollowing } from '../../../engine/following/begin.js';
 import { Following } from '../../../engine/following/following.js';
 import { MIN_CACHE_BYTES } from '../../../engine/limits.js';
 import { Collector } from '../../../engine/remote/collect.js';
-import { PINS } from '../../../engine/remote/objects/names.js';
+import { encodeRecords } from '../../../engine/remote/objects/journal-object.js';
+import { journalName, PINS } from '../../../engine/remote/objects/names.js';
 import type { RemoteWriter } from '../../../engine/remote/remote-writer.js';
 import { newId, type Site } from '../../../engine/remote/site.js';
 import { recordsOf } from '../../../engine/shipping/records.js';
@@ -171,6 +172,123 @@ describe('following', () => {
     await append('three');
     await following.catchUp();
     expect([keys(), following.state.adoptions]).toEqual([['one', 'three', 'two'], 1]);
+  });
+
+  /** The bucket, where the first request that `matches` is preceded, or refused, by what `does`. */
+  const once = (method: 'get' | 'put' | 'delete', matches: RegExp, does: () => void | Promise<void>) => {
+    const real = bucket[method].bind(bucket) as (key: string, ...given: unknown[]) => Promise<never>;
+    let isDone = false;
+    bucket[method] = async (key: string, ...given: unknown[]) => {
+      if (!isDone && matches.test(key)) {
+        isDone = true;
+        await does();
+      }
+      return real(key, ...given);
+    };
+  };
+  const fail = () => {
+    throw new SpinneyError('ERR_REMOTE_UNAVAILABLE', 'no answer');
+  };
+
+  it.each([
+    ['cannot be read', 'get', /^manifest/],
+    ['cannot be pinned at once', 'put', /^pins/],
+  ] as const)('passes over no checkpoint that has more than the journal and %s', async (_, method, key) => {
+    await append('one');
+    await checkpoint();
+    const following = await begin();
+    await following.catchUp();
+    shipped.put('two', 'two');
+    await shipped.ship(writer, true);
+    now += 7_000;
+    once(method, key, fail);
+    await expect(following.catchUp()).rejects.toThrow('no answer');
+    // It does not claim to have what it could not look at.
+    expect(following.state).toMatchObject({ lsn: 1, lagMs: 7_000 });
+    await following.catchUp();
+    expect([keys(), following.state.lsn, following.state.lagMs]).toEqual([['one', 'two'], 2, 0]);
+    await following.end();
+    expect(await pinned()).toEqual([]);
+  });
+
+  it('goes on where it cannot give up its pin of the checkpoint before', async () => {
+    await append('one');
+    await checkpoint();
+    const following = await begin();
+    shipped.put('two', 'two');
+    await shipped.ship(writer, true);
+    once('delete', /^pins/, fail);
+    await following.catchUp();
+    expect([keys(), following.state.lagMs]).toEqual([['one', 'two'], 0]);
+  });
+
+  it('passes over no checkpoint that comes while it pins the one before', async () => {
+    await append('one');
+    await checkpoint();
+    const following = await begin();
+    await following.catchUp();
+    await append('two');
+    await checkpoint();
+    once('put', /^pins/, async () => {
+      shipped.put('three', 'three');
+      await shipped.ship(writer, true);
+      await collector.collect();
+    });
+    await following.catchUp();
+    expect(keys()).toEqual(['one', 'three', 'two']);
+  });
+
+  it('waits at an object that is damaged, does not pass it over, and goes on with a checkpoint beyond', async () => {
+    await append('one');
+    await checkpoint();
+    const following = await begin();
+    await following.catchUp();
+    await append('two');
+    const { epoch, sequence } = following.state;
+    const name = journalName({ epoch, sequence });
+    const { bytes } = (await bucket.get(name))!;
+    for (const damaged of [
+      bytes.slice(0, -1),
+      encodeRecords({ epoch, sequence }, newId(), Buffer.from('?')),
+    ]) {
+      await bucket.delete(name);
+      await bucket.put(name, damaged);
+      now += 5_000;
+      for (let tries = 0; tries < 3; tries++) {
+        await expect(following.step()).rejects.toMatchObject({ code: 'ERR_REMOTE_CORRUPT' });
+      }
+      // Nothing more comes; that does not make it up to date.
+      expect(following.state.lagMs).toBeGreaterThanOrEqual(5_000);
+      expect(keys()).toEqual(['one']);
+    }
+    await checkpoint();
+    await following.catchUp();
+    expect([keys(), following.state.lagMs]).toEqual([['one', 'two'], 0]);
+  });
+
+  it('keeps what it shows while what comes next cannot be adopted, by one pin more', async () => {
+    await append('one');
+    await checkpoint();
+    const following = await begin();
+    await following.catchUp();
+    const [own] = await pinned();
+    shipped.put('two', 'two');
+    await shipped.ship(writer, true);
+    const real = bucket.get.bind(bucket);
+    bucket.get = async (key, ...given) => (/^blobs/.test(key) ? fail() : real(key, ...given));
+    for (let tries = 0; tries < 10; tries++) {
+      await expect(following.step()).rejects.toThrow('no answer');
+      now += 25_000;
+      await collector.collect();
+      const manifests = await pinned();
+      expect(manifests).toContain(own);
+      expect(manifests.length).toBeLessThanOrEqual(2);
+    }
+    bucket.get = real;
+    await following.catchUp();
+    expect(keys()).toEqual(['one', 'two']);
+    expect(await pinned()).not.toContain(own);
+    expect((await pinned()).length).toBe(1);
   });
 
   it('renews its pin in time, and adopts anew where it could not', async () => {

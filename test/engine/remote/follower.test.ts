@@ -51,7 +51,9 @@ async function followed(follower: RemoteFollower): Promise<string[]> {
   for (;;) {
     const next = await follower.next();
     if (typeof next === 'string') return [...seen, next];
+    expect(await follower.next()).toEqual(next);
     seen.push(Buffer.from(next.body).toString());
+    follower.pass(next.place);
   }
 }
 

@@ -214,7 +214,10 @@ class Following implements PinHolder {
     while (!chance(0.02)) {
       const next = await this.#follower.next();
       if (next === 'behind') break;
-      if (next !== 'end') this.#state.apply(next.body);
+      if (next !== 'end') {
+        this.#state.apply(next.body);
+        this.#follower.pass(next.place);
+      }
       if (this.#state.items.length >= shown) {
         shown = this.#state.items.length;
         this.#world.shows(this.#state, 'a follower');
