@@ -1,5 +1,5 @@
 /** The options that mount(8) gives its helper, from the command line or from /etc/fstab: what they are, and what help says of them. */
-import { mount } from './commands/mount.js';
+import { mount } from './commands/mounts/mount.js';
 
 /** Of the options of `spinney mount` these come in another way. */
 const GIVEN_OTHERWISE = new Set(['store', 'o']);

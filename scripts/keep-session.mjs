@@ -16,7 +16,7 @@ const { SESSION_VERSION } = await dist('mount/kernel/kept/header.js');
 const { NodeTable } = await dist('mount/kernel/session/node-table.js');
 
 const target = fileURLToPath(
-  new URL(`../test/mount/kernel/sessions/version-${SESSION_VERSION}`, import.meta.url),
+  new URL(`../test/mount/kernel/session/sessions/version-${SESSION_VERSION}`, import.meta.url),
 );
 const directory = mkdtempSync(join(tmpdir(), 'spinney-session-'));
 try {

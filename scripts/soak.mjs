@@ -12,7 +12,7 @@ const report = join(mkdtempSync(join(tmpdir(), 'spinney-soak-')), 'report.jsonl'
 const REMOTE = '.remote.ts';
 
 /** One soak for each `soak({ line: N, ...`. */
-const soaks = readdirSync(folder)
+const soaks = readdirSync(folder, { recursive: true })
   .filter((name) => name.endsWith('.test.ts') || name.endsWith(REMOTE))
   .flatMap((name) =>
     Array.from(readFileSync(join(folder, name), 'utf8').matchAll(/\bline: (\d+)/g), ([, line]) => ({

@@ -187,6 +187,56 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'mount-helper-cli',
     'index',
   ],
+  'daemon/process': [
+    'deadline',
+    'debugger-signal',
+    'descriptors',
+    'failure',
+    'privileges',
+    'process-identity',
+    'service-manager',
+    'text',
+    'uptime',
+    'version',
+    'inheritance',
+    'log',
+    'program',
+    'standard-output',
+  ],
+  'daemon/control': [
+    'peer',
+    'reports',
+    'socket-path',
+    'tcp-address',
+    'line-stream',
+    'client-gone',
+    'metrics',
+    'routes',
+    'client',
+    'server',
+  ],
+  'daemon/mounting': [
+    'admin',
+    'control-sockets',
+    'guard',
+    'requests',
+    'thread-profiles',
+    'unmounting',
+    'continuity',
+    'health',
+    'scrub',
+    'snapshots',
+    'store-survey',
+    'daemon-options',
+    'status',
+    'unmounted',
+    'open-tree',
+    'remote',
+    'settings',
+    'daemon',
+    'starting',
+  ],
+  'daemon/commands': ['output', 'options', 'completion', 'inspecting', 'mounts', 'stores', 'all'],
 };
 
 /** The files by which each of these is used from outside of it. */
@@ -205,6 +255,9 @@ const DOORS: Readonly<Record<string, RegExp>> = {
     /^mount\/kernel\/(kernel-mount|remote-end|device\/mounting|kept\/session-files|kept\/notes\/state-note)\.ts$/,
   'mount/fuse-native': /^mount\/fuse-native\/driver\.ts$/,
 };
+
+/** So many files a folder holds at most; what would be more is a room more. */
+const MOST_FILES = 16;
 
 const IMPORT = /(?:import|export)\s[^;]*?from\s+'(\.[^']+)'|import\('(\.[^']+)'\)/g;
 
@@ -235,6 +288,19 @@ function roomOf(layer: string, file: string): string {
 const IMPORTS = imports();
 
 describe('rooms', () => {
+  it.each([...LAYERS['']!, 'test'])("no folder of '%s' is crowded", (top) => {
+    const files = readdirSync(join(ROOT, top), { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    const counts = new Map<string, number>();
+    for (const { parentPath } of files) {
+      const folder = relative(ROOT, parentPath);
+      counts.set(folder, (counts.get(folder) ?? 0) + 1);
+    }
+    expect(counts.size).toBeGreaterThan(10);
+    expect([...counts].filter(([, count]) => count > MOST_FILES)).toEqual([]);
+  });
+
   it('reads the imports of all sources', () => {
     expect(IMPORTS.size).toBeGreaterThan(150);
     expect(IMPORTS.get('mount/index.ts')).toContain('mount/fuse-native/driver.ts');

@@ -1,24 +1,25 @@
 /** All verbs, in the order in which they are told. A new one is one entry here. */
-import { backup } from './backup.js';
-import { check } from './check.js';
+
 import { completion } from './completion.js';
-import { controlVerbs } from './control-verbs.js';
-import { debug } from './debug.js';
-import { diff } from './diff.js';
-import { du } from './du.js';
-import { dump } from './dump.js';
-import { load } from './load.js';
-import { log } from './log.js';
-import { mount } from './mount.js';
+import { debug } from './inspecting/debug.js';
+import { du } from './inspecting/du.js';
+import { log } from './inspecting/log.js';
+import { status } from './inspecting/status/status.js';
+import { top } from './inspecting/top.js';
+import { controlVerbs } from './mounts/control-verbs.js';
+import { mount } from './mounts/mount.js';
+import { set } from './mounts/set.js';
+import { umount } from './mounts/umount.js';
+import { upgrade } from './mounts/upgrade.js';
+import { warm } from './mounts/warm.js';
 import type { Command } from './options/command.js';
-import { repair } from './repair.js';
-import { set } from './set.js';
-import { snapshot } from './snapshot.js';
-import { status } from './status/status.js';
-import { top } from './top.js';
-import { umount } from './umount.js';
-import { upgrade } from './upgrade.js';
-import { warm } from './warm.js';
+import { backup } from './stores/backup.js';
+import { check } from './stores/check.js';
+import { diff } from './stores/diff.js';
+import { dump } from './stores/dump.js';
+import { load } from './stores/load.js';
+import { repair } from './stores/repair.js';
+import { snapshot } from './stores/snapshot.js';
 
 const VERBS: readonly Command[] = [
   mount,

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { type ErrorCode, reasonOf, SpinneyError } from '../../engine/errors.js';
 import { hasCode } from '../process/failure.js';
 import type { ErrorReport } from './reports.js';
-import type { Route } from './route.js';
+import type { Route } from './routes/route.js';
 
 /** Far above what a daemon's answers take; guards against something else that listens there. */
 const ANSWER_LIMIT_BYTES = 256 * 1024 * 1024;

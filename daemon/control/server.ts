@@ -14,12 +14,12 @@ import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify }
 import { SpinneyError } from '../../engine/errors.js';
 import { settledWithin } from '../process/deadline.js';
 import { failureOf, hasCode } from '../process/failure.js';
-import type { Logger } from '../process/log.js';
+import type { Logger } from '../process/log/log.js';
 import { LineStream } from './line-stream.js';
-import { Metrics } from './metrics.js';
+import { Metrics } from './metrics/metrics.js';
 import { isAllowed, type Peer, peerOf } from './peer.js';
 import type { ControlTarget, ErrorReport } from './reports.js';
-import { ROUTES } from './routes.js';
+import { ROUTES } from './routes/routes.js';
 import { cannotListen, refuseOccupied } from './socket-path.js';
 
 export const MAX_CONNECTIONS = 64;

@@ -5,7 +5,7 @@
  * What goes and comes back within a few seconds (changes on a disk that is all but full) is one problem to the log, though nobody
  * who asks meanwhile is told of it.
  */
-import type { Logger } from '../process/log.js';
+import type { Logger } from '../process/log/log.js';
 import { HEALTH_CODES, type HealthCode, type Problem, type Severity } from './codes.js';
 
 /** A problem as it is told. */

@@ -1,10 +1,10 @@
 /** Where the daemon is asked: its control socket, and metrics over TCP where they are wanted. */
-import type { MetricsServer } from '../control/metrics-server.js';
+import type { MetricsServer } from '../control/metrics/metrics-server.js';
 import type { ControlTarget } from '../control/reports.js';
 import type { ControlServer } from '../control/server.js';
 import type { TcpAddress } from '../control/tcp-address.js';
 import { failureOf } from '../process/failure.js';
-import type { Logger } from '../process/log.js';
+import type { Logger } from '../process/log/log.js';
 
 export class ControlSockets {
   readonly #log: Logger;
@@ -22,7 +22,7 @@ export class ControlSockets {
     const { startControl } = await import('../control/server.js');
     this.#control = await startControl({ path, target: this.#target, log: this.#log });
     if (metrics === undefined) return;
-    const { startMetricsServer } = await import('../control/metrics-server.js');
+    const { startMetricsServer } = await import('../control/metrics/metrics-server.js');
     this.#metrics = await startMetricsServer(metrics, this.#target, this.#log);
   }
 

@@ -2,7 +2,7 @@
 import type { Durability } from '../../engine/api.js';
 import type { DriverName, Timeouts } from '../../mount/types.js';
 import type { TcpAddress } from '../control/tcp-address.js';
-import type { ContinuityOptions, ContinuitySurroundings } from './continuity.js';
+import type { ContinuityOptions, ContinuitySurroundings } from './continuity/continuity.js';
 import type { Rule } from './snapshots/snapshot-schedule.js';
 
 /** The object store that a store is kept in. */

@@ -32,7 +32,7 @@ import { displacedMount } from './health/mount-place.js';
 import { scrubProblems } from './health/scrub-problems.js';
 import { TreeProblems } from './health/tree-problems.js';
 import { Requests } from './requests/requests.js';
-import { DEFAULT_SCRUB_MIB, type Scrubber } from './scrubber.js';
+import { DEFAULT_SCRUB_MIB, type Scrubber } from './scrub/scrubber.js';
 import { profileThreads } from './thread-profiles.js';
 
 /** What is asked of the admin worker. */

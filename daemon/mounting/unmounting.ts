@@ -5,7 +5,7 @@
 import { type Device, describeUsers, isConnected, mountUsers } from '../../mount/mountpoints/mount-users.js';
 import type { Mounted } from '../../mount/types.js';
 import { settledWithin } from '../process/deadline.js';
-import type { Logger } from '../process/log.js';
+import type { Logger } from '../process/log/log.js';
 
 /** A call that takes the mount away may wait for whoever serves it. */
 const CALL_DEADLINE_MS = 2_000;

@@ -24,8 +24,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Random } from './keys.mjs';
-import { table } from './table.mjs';
+import { Random } from './lib/keys.mjs';
+import { table } from './lib/table.mjs';
 
 const { values: flags } = parseArgs({
   options: {

@@ -7,9 +7,9 @@ import { execFileSync, fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { median, print } from './report.mjs';
+import { median, print } from './lib/report.mjs';
 
-const SERVER = fileURLToPath(new URL('../../test/e2e/snapshot-mount.mjs', import.meta.url));
+const SERVER = fileURLToPath(new URL('../../test/e2e/snapshots/snapshot-mount.mjs', import.meta.url));
 const FILESYSTEMS = [
   { name: 'xfs', make: 'mkfs.xfs' },
   { name: 'btrfs', make: 'mkfs.btrfs' },

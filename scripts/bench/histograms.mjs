@@ -17,10 +17,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { machine, median, print } from './lib/report.mjs';
+import { compile } from './mount/client/programs.mjs';
 import { unmountBelow } from './mount/mounted.mjs';
-import { compile } from './mount/programs.mjs';
 import { look, orderOf, startSide, summary, WARM_UP_TURNS } from './mount/sides.mjs';
-import { machine, median, print } from './report.mjs';
 
 /** How it is said that requests are not to be timed; for this comparison alone. */
 const SIDES = [

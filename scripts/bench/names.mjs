@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Tree } from '../../dist/engine/index.js';
 import { FileSystem } from '../../dist/mount/filesystem/file-system.js';
 import { FILESYSTEM_MEASURE } from '../../dist/mount/sums/filesystem-measure.js';
-import { median } from './report.mjs';
+import { median } from './lib/report.mjs';
 
 const CALLER = { uid: 0, gid: 0, pid: 1, umask: 0 };
 const REGULAR = 0o100644;

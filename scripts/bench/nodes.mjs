@@ -9,8 +9,8 @@ import { writeFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { machine, median, print, RUNS, report } from './report.mjs';
-import { table, timeText } from './table.mjs';
+import { machine, median, print, RUNS, report } from './lib/report.mjs';
+import { table, timeText } from './lib/table.mjs';
 
 const RUN = fileURLToPath(new URL('run.mjs', import.meta.url));
 const NODE_VERSION = fileURLToPath(new URL('../node-version', import.meta.url));

@@ -25,9 +25,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Random } from './keys.mjs';
-import { machine, median, print } from './report.mjs';
-import { table, timeText } from './table.mjs';
+import { Random } from './lib/keys.mjs';
+import { machine, median, print } from './lib/report.mjs';
+import { table, timeText } from './lib/table.mjs';
 
 const MIB = 1024 * 1024;
 const KEY_BYTES = 45;

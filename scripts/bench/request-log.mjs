@@ -18,10 +18,10 @@ import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { machine, median, print } from './lib/report.mjs';
+import { compile } from './mount/client/programs.mjs';
 import { unmountBelow } from './mount/mounted.mjs';
-import { compile } from './mount/programs.mjs';
 import { CLI, create, look, orderOf, startSide, summary, WARM_UP_TURNS } from './mount/sides.mjs';
-import { machine, median, print } from './report.mjs';
 import { measureSession } from './request-log-session.mjs';
 
 const LOOKS = 10;

@@ -17,12 +17,12 @@ import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Client } from './mount/client.mjs';
+import { machine, median, print, report } from './lib/report.mjs';
+import { Client } from './mount/client/client.mjs';
+import { compile } from './mount/client/programs.mjs';
 import { unmountBelow } from './mount/mounted.mjs';
 import { run, start } from './mount/processes.mjs';
-import { compile } from './mount/programs.mjs';
 import { CLI, create, look, orderOf, startSide, summary, WARM_UP_TURNS } from './mount/sides.mjs';
-import { machine, median, print, report } from './report.mjs';
 
 const LOOKS = 10;
 const SIDES = [

@@ -5,14 +5,14 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { SHAPES } from './keys.mjs';
+import { ENGINES } from './engine/stores.mjs';
+import { PARTS } from './engine/workloads.mjs';
+import { SHAPES } from './lib/keys.mjs';
+import { machine, print } from './lib/report.mjs';
 import { benchMount } from './mount/index.mjs';
 import { SYSTEMS } from './mount/systems.mjs';
 import { WORKLOADS } from './mount/workloads.mjs';
 import { installPeers } from './peers.mjs';
-import { machine, print } from './report.mjs';
-import { ENGINES } from './stores.mjs';
-import { PARTS } from './workloads.mjs';
 
 const KNOWN = { engine: PARTS, mount: Object.keys(WORKLOADS) };
 const SYSTEMS_OF = { engine: ENGINES, mount: SYSTEMS.map(({ name }) => name) };
@@ -84,7 +84,7 @@ const BENCHES = {
   engine: async (common) => {
     if (common.systems.some((name) => name !== 'spinney')) installPeers();
     // Only now, since it imports what has just been installed.
-    const { benchEngine } = await import('./engine.mjs');
+    const { benchEngine } = await import('./engine/engine.mjs');
     return benchEngine({ ...common, sizes, shapes });
   },
   mount: benchMount,

@@ -25,9 +25,9 @@ import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Tree } from '../../dist/engine/index.js';
 import { timeFirstWrites } from './first-writes.mjs';
-import { Random } from './keys.mjs';
+import { Random } from './lib/keys.mjs';
+import { machine, median, print } from './lib/report.mjs';
 import { compareNames, NamesStore } from './names.mjs';
-import { machine, median, print } from './report.mjs';
 
 const MIB = 1024 * 1024;
 const KEY_BYTES = 45;

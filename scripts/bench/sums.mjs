@@ -22,8 +22,8 @@ import { parseArgs } from 'node:util';
 import { Tree } from '../../dist/engine/index.js';
 import { FileSystem } from '../../dist/mount/filesystem/file-system.js';
 import { FILESYSTEM_MEASURE } from '../../dist/mount/sums/filesystem-measure.js';
+import { machine, median, print, RUNS, report } from './lib/report.mjs';
 import { compareNames, NamesStore } from './names.mjs';
-import { machine, median, print, RUNS, report } from './report.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/daemon/cli.js', import.meta.url));
 const PER_DIRECTORY = 1000;

@@ -3,7 +3,7 @@
  * with a colour of their own are placed by the column that they begin in, so that no font can shift them.
  */
 import { readFileSync } from 'node:fs';
-import { columnsOf } from '../../dist/daemon/commands/top/screen/text.js';
+import { columnsOf } from '../../dist/daemon/commands/inspecting/top/screen/text.js';
 
 const COLUMN = 8.4;
 const LINE = 18;

@@ -1,12 +1,12 @@
 import { Tree } from '../../engine/index.js';
 import { FILESYSTEM_MEASURE } from '../../mount/sums/filesystem-measure.js';
 import { ModelTree } from '../support/model-tree.js';
-import { attributesSuite } from './suite-attributes.js';
-import { contentsSuite } from './suite-contents.js';
-import { linuxSuite } from './suite-linux.js';
-import { namesSuite } from './suite-names.js';
-import { snapshotsSuite } from './suite-snapshots.js';
-import { sumsSuite } from './suite-sums.js';
+import { attributesSuite } from './suites/suite-attributes.js';
+import { contentsSuite } from './suites/suite-contents.js';
+import { linuxSuite } from './suites/suite-linux.js';
+import { namesSuite } from './suites/suite-names.js';
+import { snapshotsSuite } from './suites/suite-snapshots.js';
+import { sumsSuite } from './suites/suite-sums.js';
 
 for (const suite of [namesSuite, contentsSuite, attributesSuite, linuxSuite, sumsSuite, snapshotsSuite]) {
   suite('the model tree', () => new ModelTree());

@@ -8,8 +8,8 @@ import { readMark, writeMark } from '../../mount/filesystem/contents/content-mar
 import type { Clock } from '../../mount/filesystem/contents/disk/system.js';
 import { FileSystem } from '../../mount/filesystem/file-system.js';
 import type { AttributeChange, Attributes, Caller, RemovalResult } from '../../mount/filesystem/types.js';
-import type { AwayRemote } from '../support/away-remote.js';
 import { ModelTree } from '../support/model-tree.js';
+import type { AwayRemote } from '../support/shipping/away-remote.js';
 
 export const REGULAR = 0o100000;
 export const CALLER: Caller = { uid: 1000, gid: 2000, pid: 1, umask: 0o022 };

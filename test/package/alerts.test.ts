@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HEALTH_CODES } from '../../daemon/health/codes.js';
-import { ALERTS, alertExpressions, dashboard, dashboardExpressions, metricsUsed } from '../support/promql.js';
+import {
+  ALERTS,
+  alertExpressions,
+  dashboard,
+  dashboardExpressions,
+  metricsUsed,
+} from '../support/metrics/promql.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 const hasPromtool = spawnSync('promtool', ['--version']).error === undefined;

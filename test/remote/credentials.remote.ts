@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Site } from '../e2e/site.js';
-import { endpointOf, makeBucket } from '../soak/away/bucket.js';
-import { until } from '../soak/away/machine.js';
+import { endpointOf, makeBucket } from '../soak/machines/away/bucket.js';
+import { until } from '../soak/machines/away/machine.js';
 
 const before = process.env;
 const SECRETS = [before.AWS_ACCESS_KEY_ID!, before.AWS_SECRET_ACCESS_KEY!];

@@ -1,6 +1,11 @@
 /** Reads option values as the parser gives them, with messages that name the option and what it takes. */
 import { SpinneyError } from '../../../engine/errors.js';
-import { type NumberBounds, readChoice, readMilliseconds, readNumber } from '../../process/option-text.js';
+import {
+  type NumberBounds,
+  readChoice,
+  readMilliseconds,
+  readNumber,
+} from '../../process/text/option-text.js';
 
 /** What the parser gives for an option: an array where it was given several times. */
 export type RawOptions = Readonly<Record<string, unknown>>;

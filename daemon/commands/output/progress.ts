@@ -1,5 +1,5 @@
 /** Tells on stderr how far long work is: a bar on a terminal, else a line now and then. */
-import { formatBytes } from '../../process/bytes-text.js';
+import { formatBytes } from '../../process/text/bytes-text.js';
 import type { Output } from './output.js';
 
 const BAR_EVERY_MS = 100;

@@ -1,7 +1,7 @@
 /** Tells while a daemon that ends ships what its store's remote lacks. */
 
 import type { RunningDaemon } from '../../places/daemon-record.js';
-import { formatBytes } from '../../process/bytes-text.js';
+import { formatBytes } from '../../process/text/bytes-text.js';
 import type { Output } from './output.js';
 import { Progress } from './progress.js';
 

@@ -1,7 +1,7 @@
 /** What `spinney stats` shows people: the figures, and the operations as a table. */
 import type { Latency } from '../../../engine/api.js';
 import type { OperationFigures } from '../../../mount/types.js';
-import { percentile } from '../../control/latency.js';
+import { percentile } from '../../control/metrics/latency.js';
 import type { StatsReport } from '../../control/reports.js';
 import { formatTable } from './output.js';
 

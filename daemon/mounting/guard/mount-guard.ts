@@ -11,9 +11,9 @@ import { closeSync, readFileSync, writeSync } from 'node:fs';
 import type { MountEntry } from '../../../mount/mountpoints/mountinfo.js';
 import { hasReader, makePipe } from '../../../mount/process-calls.js';
 import { failureOf } from '../../process/failure.js';
-import type { Logger } from '../../process/log.js';
+import type { Logger } from '../../process/log/log.js';
 import { identifyProcess, type ProcessIdentity } from '../../process/process-identity.js';
-import { shellWords } from '../../process/shell-words.js';
+import { shellWords } from '../../process/text/shell-words.js';
 import { uptimeSeconds } from '../../process/uptime.js';
 import { CONNECTION_DESCRIPTOR, GUARD_NAME, GUARD_SCRIPT } from './script.js';
 

@@ -6,7 +6,7 @@
  */
 import type { Problem } from '../../health/codes.js';
 import { HealthRecord, type HealthReport } from '../../health/health-record.js';
-import type { Logger } from '../../process/log.js';
+import type { Logger } from '../../process/log/log.js';
 
 const LOOK_EVERY_MS = 1_000;
 

@@ -4,8 +4,8 @@ import { SpinneyError } from '../../../engine/errors.js';
 import type { QuotaUse } from '../../../mount/sums/quota-uses.js';
 import type { Problem } from '../../health/codes.js';
 import { Threshold } from '../../health/threshold.js';
-import { formatBytes } from '../../process/bytes-text.js';
-import type { Logger } from '../../process/log.js';
+import type { Logger } from '../../process/log/log.js';
+import { formatBytes } from '../../process/text/bytes-text.js';
 import type { Admin } from '../admin/admin.js';
 
 const LOOK_EVERY_MS = 60_000;

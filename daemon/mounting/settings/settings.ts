@@ -7,8 +7,8 @@
 import { SpinneyError } from '../../../engine/errors.js';
 import type { SettingsChange, SettingsReport, SettingsTarget } from '../../control/reports.js';
 import { failureOf } from '../../process/failure.js';
+import type { Logger } from '../../process/log/log.js';
 import type { LogLevel } from '../../process/log/log-levels.js';
-import type { Logger } from '../../process/log.js';
 import type { DaemonOptions } from '../daemon-options.js';
 import { FIXED } from './fixed.js';
 import { type Adjustable, type Force, SETTINGS, type Setting } from './table.js';

@@ -5,7 +5,7 @@
 import type { Durability } from '../../../engine/api.js';
 import type { Mounted, Timeouts } from '../../../mount/types.js';
 import { LOG_LEVELS, type LogLevel } from '../../process/log/log-levels.js';
-import { type Refuse, readChoice, readMilliseconds, readNumber } from '../../process/option-text.js';
+import { type Refuse, readChoice, readMilliseconds, readNumber } from '../../process/text/option-text.js';
 import type { DaemonOptions } from '../daemon-options.js';
 import { readRules, rulesText } from '../snapshots/snapshot-rules.js';
 import type { Rule } from '../snapshots/snapshot-schedule.js';

@@ -1,5 +1,5 @@
 /** The schedule of snapshots as people write it: `hourly:24,daily:7`, or `none`. */
-import type { Refuse } from '../../process/option-text.js';
+import type { Refuse } from '../../process/text/option-text.js';
 import { PERIODS, type Rule } from './snapshot-schedule.js';
 
 const MOST_KEPT = 1_000;

@@ -8,7 +8,7 @@
  */
 import { isScheduledName } from '../../../mount/snapshot-names.js';
 import { failureOf } from '../../process/failure.js';
-import type { Logger } from '../../process/log.js';
+import type { Logger } from '../../process/log/log.js';
 
 export const PERIODS = ['hourly', 'daily', 'weekly'] as const;
 export type Period = (typeof PERIODS)[number];

@@ -4,7 +4,7 @@ import { SpinneyError } from '../../../engine/errors.js';
 import { isScheduledName } from '../../../mount/snapshot-names.js';
 import type { MountedSnapshots } from '../../../mount/types.js';
 import type { ChangeReport, SnapshotReport, SnapshotTarget } from '../../control/reports.js';
-import type { Logger } from '../../process/log.js';
+import type { Logger } from '../../process/log/log.js';
 import type { Admin } from '../admin/admin.js';
 
 /** Kept contents that are looked at before other admin work has its turn. */

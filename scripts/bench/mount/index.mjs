@@ -5,18 +5,18 @@
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { median, print, RUNS, report } from '../report.mjs';
-import { FIGURES } from './figures.mjs';
+import { median, print, RUNS, report } from '../lib/report.mjs';
+import { compile, descriptorLimit, install } from './client/programs.mjs';
+import { FIGURES } from './figures/figures.mjs';
+import { Samples } from './figures/samples.mjs';
+import { FULL, QUICK } from './figures/sizes.mjs';
+import { mountTables } from './figures/tables.mjs';
 import { unmountBelow } from './mounted.mjs';
 import { markAsTop } from './place.mjs';
 import { killAll, say } from './processes.mjs';
-import { compile, descriptorLimit, install } from './programs.mjs';
 import { makeArchives } from './real-files.mjs';
 import { runWorkload } from './rounds.mjs';
-import { Samples } from './samples.mjs';
-import { FULL, QUICK } from './sizes.mjs';
 import { BASE, SYSTEMS } from './systems.mjs';
-import { mountTables } from './tables.mjs';
 import { WORKLOADS } from './workloads.mjs';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };

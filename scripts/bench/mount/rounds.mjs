@@ -4,7 +4,7 @@
  * warm-up. A system that fails is left out of the rest of the workload; one whose turn takes more
  * than a minute is not repeated, but for the one that all are held against.
  */
-import { Client } from './client.mjs';
+import { Client } from './client/client.mjs';
 import { makePlace } from './place.mjs';
 import { run } from './processes.mjs';
 import { BASE } from './systems.mjs';

@@ -5,8 +5,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { median } from '../report.mjs';
-import { Client } from './client.mjs';
+import { median } from '../lib/report.mjs';
+import { Client } from './client/client.mjs';
 import { Mount } from './mounted.mjs';
 
 export const CLI = fileURLToPath(new URL('../../../dist/daemon/cli.js', import.meta.url));

@@ -10,9 +10,9 @@
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { withDescriptors } from './client/programs.mjs';
 import { Mount, withImage } from './mounted.mjs';
 import { run } from './processes.mjs';
-import { withDescriptors } from './programs.mjs';
 
 const CLI = fileURLToPath(new URL('../../../dist/daemon/cli.js', import.meta.url));
 const IMAGE_SIZE = '8G';

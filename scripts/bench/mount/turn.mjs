@@ -1,8 +1,8 @@
 /** A system's turn at a workload: mounts it, has the client do things in it, and keeps the times. */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Client } from './client.mjs';
-import { FIGURES } from './figures.mjs';
+import { Client } from './client/client.mjs';
+import { FIGURES } from './figures/figures.mjs';
 import { Mount } from './mounted.mjs';
 import { run } from './processes.mjs';
 import { warmUp } from './warm-up.mjs';

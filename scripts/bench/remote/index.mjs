@@ -23,10 +23,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { machine, median, print } from '../lib/report.mjs';
+import { compile } from '../mount/client/programs.mjs';
 import { unmountBelow } from '../mount/mounted.mjs';
 import { run } from '../mount/processes.mjs';
-import { compile } from '../mount/programs.mjs';
-import { machine, median, print } from '../report.mjs';
 import { CountingProxy } from './counting-proxy.mjs';
 import { contentsOf, Mounted, makeBucket, s3Client, startServer } from './mounts.mjs';
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { askDaemon } from '../../../dist/daemon/control/client.js';
-import { Client } from '../mount/client.mjs';
+import { Client } from '../mount/client/client.mjs';
 import { Mount } from '../mount/mounted.mjs';
 
 const CLI = fileURLToPath(new URL('../../../dist/daemon/cli.js', import.meta.url));

@@ -208,7 +208,7 @@ export const FUSE_NATIVE_EXCLUSIONS: readonly (Exclusion & { limit: LimitId })[]
 /** Limits that no case shows, and why. */
 export const WITHOUT_CASES: Partial<Record<LimitId, string>> = {
   '32-bits': 'takes a store with inode numbers above 2^32',
-  snapshots: 'local filesystems have none: see test/e2e/snapshots.test.ts',
+  snapshots: 'local filesystems have none: see test/e2e/snapshots/snapshots.test.ts',
   listing: 'only takes time and memory',
   'one-request': 'only takes time',
   'time-out': 'takes 15 s',

@@ -1,4 +1,4 @@
-/** Writers of one remote, in situations that were thought of. The others are in test/soak/line-20-remote.test.ts. */
+/** Writers of one remote, in situations that were thought of. The others are in test/soak/machines/line-20-remote.test.ts. */
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SpinneyError } from '../../../engine/errors.js';

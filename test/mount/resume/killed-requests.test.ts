@@ -1,9 +1,9 @@
-/** Each request, with the session killed at moments of it. All moments of more requests: test/soak/line-01-requests.test.ts. */
+/** Each request, with the session killed at moments of it. All moments of more requests: test/soak/crash/line-01-requests.test.ts. */
 import { expect, it } from 'vitest';
 import { HEADER_BYTES } from '../../../mount/kernel/kept/header.js';
 import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
-import { CONTENT } from '../../support/seeded-files.js';
+import { CONTENT } from '../../support/files/seeded-files.js';
 import { STORE } from '../../support/seeded-tree.js';
 import { KilledRequests, request } from './killed-requests.js';
 import { Backings, Time, World } from './killed-world.js';

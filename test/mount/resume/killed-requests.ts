@@ -9,7 +9,7 @@ import { Opcode } from '../../../mount/kernel/protocol/protocol.js';
 import { ReusableBytes } from '../../../mount/kernel/protocol/reusable-bytes.js';
 import { MemoryDisk } from '../../support/disk/memory-disk.js';
 import { seededRandom } from '../../support/disk/random.js';
-import { bytesOf, CALLER, must, readContent, readHandle } from '../../support/files-shown.js';
+import { bytesOf, CALLER, must, readContent, readHandle } from '../../support/files/files-shown.js';
 import { Backings, Time, World } from './killed-world.js';
 
 const DIRECTORY = 0o040000;

@@ -15,7 +15,7 @@ import { Session } from '../../../mount/kernel/session/session.js';
 import { FaultContents } from '../../support/disk/fault-contents.js';
 import { FaultDisk } from '../../support/disk/fault-disk.js';
 import type { MemoryDisk } from '../../support/disk/memory-disk.js';
-import { CONTENT } from '../../support/seeded-files.js';
+import { CONTENT } from '../../support/files/seeded-files.js';
 import { abandon, isLook, openOn, STORE } from '../../support/seeded-tree.js';
 
 /** Goes on with each reading; a process that follows reads on from there. */
