@@ -180,7 +180,7 @@ describe('mount(8)', () => {
     const site = new Site();
     const sbin = join(site.directory, 'sbin');
     mkdirSync(sbin);
-    symlinkSync(join(DIST, '../../../scripts/mount.fuse.spinney'), join(sbin, 'mount.fuse.spinney'));
+    symlinkSync(join(DIST, '../../scripts/mount.fuse.spinney'), join(sbin, 'mount.fuse.spinney'));
     writeFileSync(
       join(site.directory, 'fstab'),
       `${site.store} ${site.mountpoint} fuse.spinney ro,noauto,_netdev,cache-size=64,durability=synced 0 0\n`,
