@@ -104,6 +104,8 @@ describe('a daemon that is killed', () => {
       }
     }
     expect(deaths).toBeGreaterThanOrEqual(5);
+    // It has become the program that unmounts.
+    for (const guard of guards) await ended(guard);
     expect(site.isMounted()).toBe(false);
     const [told] = site.logged('error');
     // Where one dies before it serves it did not come up.
